@@ -1,0 +1,74 @@
+# The two commands: `make run` and `make test`. Each does its own set-up; nothing else is needed first.
+
+VENV   := .venv
+BIN    := $(VENV)/bin
+CONFIG ?= config.yaml
+PIP    := $(BIN)/python -m pip install --quiet --disable-pip-version-check
+
+.DEFAULT_GOAL := help
+.PHONY: help run test lint types bench bench-quick bench-transfer docs fmt clean distclean
+
+help: ## show this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+
+run: $(VENV)/.ready-to-run ## start the gateway with the demo upstream and print curl commands to paste
+	@$(BIN)/tollhouse run --demo --config $(CONFIG)
+
+test: lint types ## lint, types, all tests, and full coverage of domain and pipeline
+	@$(BIN)/coverage erase
+	$(BIN)/python -m pytest -n 2 --cov --cov-report=
+	@$(BIN)/coverage report --include='gateway/domain/*,gateway/pipeline/*' --skip-covered --show-missing \
+	  --fail-under=100
+
+lint: $(VENV)/.ready-to-test ## check style and formatting
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check --quiet .
+
+types: $(VENV)/.ready-to-test ## check types (mypy strict)
+	$(BIN)/mypy -p gateway -p tests -p bench
+
+bench: $(VENV)/.ready-to-run ## measure against plain nginx and an aiohttp proxy (needs nginx and wrk; under 3 minutes)
+	@$(BIN)/python -m bench
+
+bench-quick: $(VENV)/.ready-to-run ## the same in under 40 seconds, with more noise
+	@$(BIN)/python -m bench --quick
+
+bench-transfer: $(VENV)/.ready-to-run ## send 1 GiB down and up and report the gateway's peak memory
+	@$(BIN)/python -m bench.transfer
+
+docs: $(VENV)/.ready-to-run ## write docs/reference from the code
+	@$(BIN)/tollhouse docs
+
+fmt: $(VENV)/.ready-to-test ## format the code and repair what ruff can repair
+	$(BIN)/ruff check --fix-only --quiet .
+	$(BIN)/ruff format --quiet .
+
+clean: ## remove caches and reports; keeps .venv and the data folder
+	rm -rf build *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage .coverage.* htmlcov
+	find gateway tests bench -name __pycache__ -type d -prune -exec rm -rf {} +
+
+distclean: clean ## also remove .venv
+	rm -rf $(VENV)
+
+# Set-up. A stamp is newer than pyproject.toml when the environment matches it, so a second run starts at once.
+
+$(VENV)/.ready-to-run: pyproject.toml | $(BIN)/python
+	@echo "Installing Tollhouse into $(VENV) (first start, or pyproject.toml changed) ..."
+	@$(PIP) --editable .
+	@touch $@
+
+$(VENV)/.ready-to-test: pyproject.toml | $(BIN)/python
+	@echo "Installing Tollhouse and its test tools into $(VENV) ..."
+	@$(PIP) --editable '.[test]'
+	@touch $@ $(VENV)/.ready-to-run
+
+# PYTHON may name the interpreter; otherwise the first of these that is 3.11 or newer is taken.
+$(BIN)/python:
+	@for candidate in $(PYTHON) python3 python3.13 python3.12 python3.11 python3.14; do \
+	  "$$candidate" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || continue; \
+	  "$$candidate" -m venv $(VENV) && exit 0; \
+	  rm -rf $(VENV); \
+	  echo "'$$candidate -m venv' failed; on Debian and Ubuntu: apt-get install python3-venv" >&2; exit 1; \
+	done; \
+	echo "Tollhouse needs Python 3.11 or newer; name one with: make PYTHON=/path/to/python3 $(MAKECMDGOALS)" >&2; \
+	exit 1

@@ -1,0 +1,1 @@
+"""Gateways written for comparison only."""

@@ -1,0 +1,172 @@
+"""Builds everything that one configuration means for a request."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator, Mapping
+from urllib.parse import urlsplit
+
+from gateway.assembly import policy
+from gateway.config import model
+from gateway.domain.client_address import ClientAddressResolver
+from gateway.domain.dialects.catalog import DIALECTS
+from gateway.domain.dialects.definition import Site
+from gateway.domain.dialects.render import Dialect
+from gateway.domain.introspection import IntrospectionView, LimitLine, render_introspection
+from gateway.domain.keys import BoundKey
+from gateway.domain.limits import Grant, Quota, Rate
+from gateway.domain.networks import Allowlist
+from gateway.domain.passage import Border
+from gateway.domain.rate_headers import RateHeaders
+from gateway.listeners.peer import AddressRules
+from gateway.pipeline.generation import Introspect, Voice
+from gateway.ports import Clock, Deadlines, Upstream
+from gateway.upstreams.service import Dialer, Service
+from gateway.upstreams.target import Address, Target
+
+
+def services(
+    config: model.Config, loop: asyncio.AbstractEventLoop, deadlines: Deadlines, dialer: Dialer
+) -> dict[str, Service]:
+    """Return the running upstreams by name."""
+    return {
+        name: _service(name, section, loop, deadlines, dialer)
+        for name, section in config.upstreams.items()
+    }
+
+
+def _service(
+    name: str,
+    section: model.Upstream,
+    loop: asyncio.AbstractEventLoop,
+    deadlines: Deadlines,
+    dialer: Dialer,
+) -> Service:
+    targets = [
+        Target(
+            _address(url),
+            loop=loop,
+            deadlines=deadlines,
+            dial=dialer,
+            timeouts=policy.upstream_timeouts(section),
+            connections_max=section.connections_max,
+            idle_connections_max=section.idle_connections_max,
+            idle_lifetime_seconds=section.idle_lifetime,
+        )
+        for url in section.targets
+    ]
+    first = urlsplit(section.targets[0])
+    host = {"preserve": "", "upstream": first.netloc or "localhost"}.get(section.host, section.host)
+    base_path = "" if first.scheme == "http+unix" else first.path.rstrip("/")
+    return Service(name, targets, host=host.encode("ascii"), base_path=base_path.encode("ascii"))
+
+
+def _address(url: str) -> Address:
+    parts = urlsplit(url)
+    if parts.scheme == "http+unix":
+        return Address(unix_path=parts.path)
+    return Address(host=parts.hostname or "", port=parts.port or 80)
+
+
+def upstream_choice(
+    config: model.Config, running: Mapping[str, Service]
+) -> dict[tuple[str, str], Upstream]:
+    """Return which upstream serves which name for which environment; `""` is a caller without a key."""
+    choice: dict[tuple[str, str], Upstream] = {}
+    for name, service in running.items():
+        choice[name, ""] = service
+        for environment, section in config.environments.items():
+            choice[name, environment] = running[section.upstreams.get(name, name)]
+    return choice
+
+
+def border(config: model.Config) -> Border:
+    """Return what decides which fields cross."""
+    names = config.identity_headers
+    identity = [names.key_id, names.lineage, names.tenant, names.scopes, names.environment]
+    forwarded = [name for section in config.environments.values() for name in section.forward]
+    return Border(
+        identity_names=[name.encode("ascii") for name in (*identity, *forwarded) if name],
+        identity_prefix=names.prefix.encode("ascii"),
+        pseudonym=config.forwarding.via.encode("ascii"),
+        forwards_authorization=names.forward_authorization,
+    )
+
+
+def voices(config: model.Config) -> dict[str, Voice]:
+    """Return how to speak on each route, and, under `""`, where none matched."""
+    common = config.dialect
+    made: dict[tuple[str, tuple[str, ...]], Voice] = {}
+
+    def voice(errors: str, rate_headers: tuple[str, ...]) -> Voice:
+        known = made.get((errors, rate_headers))
+        if known is None:
+            headers = RateHeaders(rate_headers)
+            known = Voice(
+                dialect=dialect(config, errors), rate_headers=headers, overwritten=headers.names
+            )
+            made[errors, rate_headers] = known
+        return known
+
+    result = {"": voice(common.errors, common.rate_headers)}
+    for route in config.routes:
+        own = route.dialect
+        result[route.name] = voice(
+            own.errors or common.errors, own.rate_headers or common.rate_headers
+        )
+    return result
+
+
+def dialect(config: model.Config, name: str) -> Dialect:
+    """Return the error dialect called `name`."""
+    common = config.dialect
+    site = Site(realm=common.realm, docs_url=common.docs_url, support_url=common.support_url)
+    return Dialect(DIALECTS[name], site)
+
+
+def address_rules(config: model.Config) -> AddressRules:
+    """Return how client addresses are found."""
+    section = config.client_address
+    trusted = Allowlist(section.trusted_proxies) if section.trusted_proxies else None
+    return AddressRules(
+        resolver=ClientAddressResolver(trusted, section.header),
+        ipv6_prefix=section.ipv6_prefix,
+        sends_forwarded=config.forwarding.forwarded,
+    )
+
+
+def introspection(clock: Clock) -> Introspect:
+    """Return what makes the body of an introspection answer."""
+
+    def render(key: BoundKey, grant: Grant | None, dialect_name: str) -> bytes:
+        lines = tuple(_limit_lines(grant))
+        first = next((line for line in lines), None)
+        record = key.record
+        view = IntrospectionView(
+            tenant_id=key.tenant.tenant_id,
+            company_name=key.tenant.name,
+            plan=record.plan or key.tenant.plan,
+            permissions=tuple(sorted(key.scopes)),
+            key_id=record.key_id,
+            key_name=record.name,
+            environment=record.environment,
+            expires_at=record.expires_at,
+            limits=lines,
+            current_usage=first.limit - first.remaining if first is not None else 0,
+            answered_at=clock.now(),
+        )
+        return render_introspection(dialect_name, view)
+
+    return render
+
+
+def _limit_lines(grant: Grant | None) -> Iterator[LimitLine]:
+    periods = {"hour": 3600, "day": 86400, "month": 2_592_000}
+    for standing in grant.standings if grant is not None else ():
+        rule = standing.claim.rule
+        if isinstance(rule, Rate):
+            yield LimitLine(standing.claim.policy, rule.limit, standing.remaining, rule.window_seconds)
+        elif isinstance(rule, Quota):
+            yield LimitLine(
+                standing.claim.policy, rule.limit, standing.remaining, periods[rule.period]
+            )

@@ -1,0 +1,85 @@
+"""Opens the key store and the door through which keys and tenants change."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Iterable
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+from gateway.assembly import policy
+from gateway.config import model
+from gateway.config.load import anchored
+from gateway.control.clock import SystemClock
+from gateway.domain.change import Actor
+from gateway.domain.keys import KeyRecord
+from gateway.domain.tenants import Tenant
+from gateway.keyring import Keyring
+from gateway.ports import Clock, Invalidate, KeyStore
+from gateway.stores import sqlite
+
+_BOOTSTRAP = Actor(kind="bootstrap", name="config")
+
+
+def make_keyring(
+    config: model.Config, store: KeyStore, clock: Clock, invalidate: Invalidate
+) -> Keyring:
+    """Return the keyring over `store`, under the rules of `config`."""
+    return Keyring(
+        store=store,
+        formats=policy.key_formats(config),
+        scopes=policy.scopes(config),
+        plans=frozenset(config.plans),
+        peppers=policy.peppers(config),
+        templates=policy.templates(config),
+        clock=clock,
+        invalidate=invalidate,
+        environment_aliases=policy.environment_aliases(config),
+    )
+
+
+@asynccontextmanager
+async def open_keyring(config: model.Config, config_path: Path) -> AsyncIterator[Keyring]:
+    """Open the store by itself, for commands that work on the file of a gateway that may not be running."""
+
+    def nobody(_: Iterable[str]) -> None:
+        """No bound copies live here; a running gateway polls the store's revision."""
+
+    async with sqlite.opened(anchored(config_path, config.store.path)) as store:
+        yield make_keyring(config, store, SystemClock(), nobody)
+
+
+async def bootstrap(config: model.Config, keyring: Keyring) -> None:
+    """Bring the store up to what the config declares; safe to repeat."""
+    for tenant in config.bootstrap.tenants:
+        await keyring.tenants.import_(
+            Tenant(
+                tenant_id=tenant.id,
+                name=tenant.name,
+                plan=tenant.plan,
+                ip_allowlist=tenant.ip_allowlist.allow,
+                ip_allowlist_enabled=tenant.ip_allowlist.enabled and bool(tenant.ip_allowlist.allow),
+                metadata=tenant.metadata,
+            ),
+            _BOOTSTRAP,
+        )
+    for key in config.bootstrap.keys:
+        await keyring.import_key(
+            KeyRecord(
+                key_id=key.id,
+                lineage_id=key.id,
+                tenant_id=key.tenant,
+                name=key.name,
+                format=key.format,
+                environment=key.environment,
+                digest=bytes.fromhex(key.hash),
+                pepper_id=key.pepper,
+                display=key.display,
+                scopes=key.scopes,
+                ip_allowlist=key.ip_allowlist,
+                plan=key.plan,
+                tags=key.tags,
+                metadata=key.metadata,
+                expires_at=key.expires_at,
+            ),
+            _BOOTSTRAP,
+        )

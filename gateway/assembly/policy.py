@@ -1,0 +1,213 @@
+"""Turns the typed configuration into domain values: formats, scopes, plans, templates, routes.
+
+Knows both vocabularies and nothing that runs. The config passed its rules before, so nothing here is expected to fail.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from functools import reduce
+from operator import or_
+from typing import Final, Literal
+
+from gateway.config import model
+from gateway.domain.digest import Peppers
+from gateway.domain.key_format import KeyFormat, KeyFormats
+from gateway.domain.limits import Claim, Concurrency, Plan, Quota, Rate, Rule
+from gateway.domain.networks import Allowlist
+from gateway.domain.paths import Quirk
+from gateway.domain.routes import Route
+from gateway.domain.scopes import Bundle, ScopeCatalogue
+from gateway.domain.templates import Template, Templates
+from gateway.domain.timeouts import Timeouts
+
+_QUOTA_PERIODS: Final[tuple[Literal["hour", "day", "month"], ...]] = ("hour", "day", "month")
+_QUIRKS: Final[Mapping[str, Quirk]] = {
+    "encoded_slash": Quirk.ENCODED_SLASH,
+    "empty_segments": Quirk.EMPTY_SEGMENT,
+    "parameters": Quirk.PARAMETER,
+    "double_encoding": Quirk.DOUBLE_ENCODED,
+    "trailing_dot": Quirk.TRAILING_DOT,
+}
+
+Pairs = tuple[tuple[bytes, bytes], ...]
+
+
+def peppers(config: model.Config) -> Peppers:
+    """Return the active peppers."""
+    secrets = {name: secret.get_secret_value().encode() for name, secret in config.peppers.keys.items()}
+    return Peppers(config.peppers.current, secrets)
+
+
+def key_formats(config: model.Config) -> KeyFormats:
+    """Return the key formats."""
+    return KeyFormats(
+        KeyFormat(
+            name,
+            section.prefix,
+            tuple(section.environments),
+            section.random,
+            section.checksum == "crc32",
+        )
+        for name, section in config.key_formats.items()
+    )
+
+
+def scopes(config: model.Config) -> ScopeCatalogue:
+    """Return the declared scopes and bundles."""
+    bundles = {
+        name: Bundle(includes=section.includes, add=section.add)
+        for name, section in config.scopes.bundles.items()
+    }
+    return ScopeCatalogue(config.scopes.atoms, bundles)
+
+
+def templates(config: model.Config) -> Templates:
+    """Return the templates for new keys."""
+    return Templates(
+        by_name={
+            name: Template(
+                name=name,
+                scopes=section.scopes,
+                format=section.key_format,
+                environment=section.environment,
+                plan=section.plan,
+                tags=section.tags,
+                expires_after_seconds=section.expires_in,
+            )
+            for name, section in config.templates.items()
+        }
+    )
+
+
+def environment_aliases(config: model.Config) -> dict[str, str]:
+    """Return alias -> environment."""
+    return {
+        alias: name for name, section in config.environments.items() for alias in section.aliases
+    }
+
+
+def plans(config: model.Config) -> dict[str, Plan]:
+    """Return the plans by name."""
+    return {
+        name: Plan(name=name, rules=tuple(_rules(section)), owners=section.owners)
+        for name, section in config.plans.items()
+    }
+
+
+def _rules(section: model.Plan) -> Iterator[Rule]:
+    for rate in section.rate:
+        for period, limit in rate.limits.items():
+            yield Rate(
+                name=period,
+                limit=limit,
+                window_seconds=model.PERIOD_SECONDS[period],
+                burst=limit if rate.burst is None else rate.burst,
+            )
+    for span in _QUOTA_PERIODS:
+        count: int | None = getattr(section.quota, f"per_{span}")
+        if count is not None:
+            yield Quota(name="daily" if span == "day" else f"{span}ly", limit=count, period=span)
+    if section.concurrency is not None:
+        yield Concurrency(name="concurrency", limit=section.concurrency)
+
+
+def claims(plan: Plan | None, kind: Literal["lineage", "tenant", "route"], owner: str) -> tuple[Claim, ...]:
+    """Return what `owner` draws on under `plan`, if the plan counts for owners of this kind."""
+    if plan is None or kind not in plan.owners:
+        return ()
+    return tuple(
+        Claim(
+            bucket=f"{kind}:{owner}:{plan.name}:{rule.name}",
+            policy=f"{plan.name}/{rule.name}",
+            rule=rule,
+        )
+        for rule in plan.rules
+    )
+
+
+def routes(config: model.Config, by_name: Mapping[str, Plan]) -> list[Route]:
+    """Return the route table's routes."""
+    return [_route(section, config, by_name) for section in config.routes]
+
+
+def _route(section: model.Route, config: model.Config, by_name: Mapping[str, Plan]) -> Route:
+    match, path, headers = section.match, section.path, section.headers
+    kind: Literal["path", "prefix", "regex"] = (
+        "path" if match.path else "prefix" if match.prefix else "regex"
+    )
+    allow = section.ip_allowlist.allow
+    return Route(
+        name=section.name,
+        pattern=match.path or match.prefix or match.regex,
+        kind=kind,
+        hosts=match.hosts,
+        methods=frozenset() if "*" in match.methods else frozenset(match.methods),
+        needs_key=section.auth == "key",
+        scopes=section.scopes,
+        environments=frozenset(section.environments),
+        allowlist=Allowlist(allow) if allow else None,
+        upstream=section.upstream,
+        handler=section.handler,
+        claims=claims(by_name.get(section.plan), "route", section.name),
+        allowed_quirks=reduce(or_, (_QUIRKS[name] for name in path.allow), Quirk(0)),
+        strip_prefix=path.strip_prefix,
+        rewrite=path.rewrite,
+        request_headers_set=_pairs(headers.request.set),
+        request_headers_remove=_names(headers.request.remove, headers.request.set),
+        response_headers_set=_pairs(headers.response.set),
+        response_headers_remove=_names(headers.response.remove, headers.response.set),
+        body_bytes_max=section.body_bytes_max,
+        timeouts=_timeouts(section, config),
+    )
+
+
+def _timeouts(section: model.Route, config: model.Config) -> Timeouts | None:
+    """Return the route's own timeouts, None when it takes all of them from its upstream."""
+    own = section.timeout
+    if own == model.RouteTimeout() or not section.upstream:
+        return None
+    base = upstream_timeouts(config.upstreams[section.upstream])
+    return replace(
+        base,
+        response_seconds=base.response_seconds if own.response_headers is None else own.response_headers,
+        total_seconds=base.total_seconds if own.total is None else own.total,
+    )
+
+
+def upstream_timeouts(section: model.Upstream) -> Timeouts:
+    """Return an upstream's timeouts."""
+    own = section.timeout
+    return Timeouts(
+        connect_seconds=own.connect,
+        response_seconds=own.response_headers,
+        idle_seconds=own.idle,
+        total_seconds=own.total,
+    )
+
+
+def barred(config: model.Config) -> frozenset[tuple[str, str]]:
+    """Return the pairs (environment, route name) that `environments.*.deny` rules out."""
+    pairs = set()
+    for environment, section in config.environments.items():
+        for denied in section.deny:
+            method, _, path = denied.partition(" ")
+            for route in config.routes:
+                match = route.match
+                if path == (match.path or match.prefix or match.regex) and _meets(method, match.methods):
+                    pairs.add((environment, route.name))
+    return frozenset(pairs)
+
+
+def _meets(method: str, methods: tuple[str, ...]) -> bool:
+    return method == "*" or "*" in methods or method in methods
+
+
+def _pairs(fields: Mapping[str, str]) -> Pairs:
+    return tuple((name.encode("ascii"), value.encode("ascii")) for name, value in fields.items())
+
+
+def _names(removed: tuple[str, ...], replaced: Mapping[str, str]) -> frozenset[bytes]:
+    """Return the lower-case names that must not cross: the removed ones and those that are set anew."""
+    return frozenset(name.lower().encode("ascii") for name in (*removed, *replaced))

@@ -1,0 +1,105 @@
+"""Everything that is told about finished requests, and what the metrics read from elsewhere."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from pathlib import Path
+
+from gateway import __version__
+from gateway.assembly import policy
+from gateway.config import model
+from gateway.config.load import anchored
+from gateway.domain.redaction import Redactor
+from gateway.listeners.public import PublicListener
+from gateway.ports import Clock, KeyStore, Recorder
+from gateway.stores.observed import ObservedStore
+from gateway.telemetry.access_log import AccessLog
+from gateway.telemetry.fanout import Fanout
+from gateway.telemetry.last_used import LastUsed
+from gateway.telemetry.loop_lag import LoopLag
+from gateway.telemetry.metrics import Metrics
+from gateway.telemetry.sink import STDOUT, Sink
+
+
+def redactor(config: model.Config) -> Redactor:
+    """Return what removes anything that looks like one of our keys from a text."""
+    return Redactor((section.prefix, section.environments) for section in config.key_formats.values())
+
+
+class Recorders:
+    """Metrics, access log and last use, under one `Recorder`."""
+
+    def __init__(self, config: model.Config, config_path: Path, clock: Clock) -> None:
+        section = config.telemetry
+        log = section.access_log
+        self.metrics = Metrics(
+            namespace=section.namespace,
+            version=__version__,
+            routes=[route.name for route in config.routes],
+            upstreams=list(config.upstreams),
+            policies=[
+                f"{plan.name}/{rule.name}" for plan in policy.plans(config).values() for rule in plan.rules
+            ],
+            series_budget=section.series_budget,
+        )
+        self.last_used = LastUsed()
+        self.flush_seconds = log.flush
+        self._sink: Sink | None = None
+        self._access_log: AccessLog | None = None
+        recorders: dict[str, Recorder] = {"metrics": self.metrics, "last_used": self.last_used}
+        if log.path != "off":
+            path = STDOUT if log.path == "-" else str(anchored(config_path, log.path))
+            self._sink = Sink(path)
+            self._access_log = AccessLog(
+                self._sink.write, redactor=redactor(config), clock=clock, queue_max=log.lines_max
+            )
+            recorders["access_log"] = self._access_log
+            self.metrics.watch("access_log_dropped_total", self._dropped)
+        self.fanout = Fanout(recorders, clock)
+        self.metrics.watch("recorder_errors_total", self.fanout.faults)
+        self.metrics.watch("config_generation", lambda: 1)
+        self._key_counts: Mapping[tuple[str, ...], float] = {}
+        self.metrics.watch("keys", lambda: self._key_counts)
+        self.lag = LoopLag(
+            lambda seconds: self.metrics.observe("event_loop_lag_seconds", seconds),
+            asyncio.get_running_loop(),
+        )
+
+    def _dropped(self) -> int:
+        return 0 if self._access_log is None else self._access_log.dropped
+
+    def store_operation(self, operation: str, seconds: float) -> None:
+        """Take note of one operation of the key store."""
+        self.metrics.observe("store_operation_duration_seconds", seconds, operation)
+
+    def watch_store(self, store: ObservedStore) -> None:
+        """Let the metrics read whether the store answers."""
+        self.metrics.watch("store_up", lambda: int(store.is_up))
+
+    def watch_listener(self, listener: PublicListener) -> None:
+        """Let the metrics read the listener's gauges."""
+        self.metrics.watch("connections", lambda: listener.connections)
+        self.metrics.watch("in_flight_requests", lambda: listener.in_flight)
+        self.metrics.watch("open_streams", lambda: {("tunnel",): listener.tunnels})
+
+    async def count_keys(self, store: KeyStore) -> None:
+        """Refresh the gauge of keys by state and environment."""
+        self._key_counts = {pair: float(count) for pair, count in (await store.count_keys()).items()}
+
+    async def flush(self) -> None:
+        """Write the waiting access log lines."""
+        if self._access_log is not None and len(self._access_log):
+            await asyncio.to_thread(self._access_log.flush)
+
+    def reopen(self) -> None:
+        """Go on in a new file after log rotation."""
+        if self._sink is not None:
+            self._sink.reopen()
+
+    def close(self) -> None:
+        """Write what is left and close the file."""
+        if self._access_log is not None:
+            self._access_log.flush()
+        if self._sink is not None:
+            self._sink.close()

@@ -1,0 +1,109 @@
+"""`tollhouse run`: serves requests until it is told to stop."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import contextlib
+import logging
+import os
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import uvloop
+from aiohttp import web
+
+from gateway import __version__
+from gateway.assembly.gateway import Gateway, opened
+from gateway.assembly.recorders import redactor
+from gateway.assembly.sockets import BindError
+from gateway.cli.pepper import create_pepper
+from gateway.config import model
+from gateway.config.load import load
+from gateway.config.problems import ConfigErrors
+from gateway.control.run import Signals
+from gateway.demo.provision import provision, render_curls
+from gateway.demo.upstream import create_demo_app
+from gateway.ports import StoreUnavailable
+from gateway.telemetry import log
+
+_log = logging.getLogger("tollhouse")
+
+DEMO_ADDRESS = ("127.0.0.1", 8081)
+"""Where the upstream `demo` of the shipped configuration listens."""
+
+
+def register(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Add the verb."""
+    parser = verbs.add_parser(
+        "run",
+        help="serve requests",
+        description="Serve requests until SIGTERM or SIGINT (Ctrl-C), which drain; SIGUSR1 reopens the access log.",
+    )
+    parser.add_argument("--config", type=Path, default=Path("config.yaml"), help="configuration file")
+    parser.add_argument(
+        "--demo",
+        action="store_true",
+        help="also start a demo backend, create a pepper if there is none, mint demo keys and print a curl for each answer",
+    )
+    parser.add_argument("--log-level", default="info", choices=("debug", "info", "warning", "error"))
+    parser.add_argument("--log-format", default="", choices=("json", "text"), help="default: text on a terminal")
+    parser.set_defaults(run=_run)
+
+
+def _run(options: argparse.Namespace) -> int:
+    path: Path = options.config
+    if options.demo:
+        with contextlib.suppress(FileExistsError):
+            create_pepper(path.parent / "data" / "pepper")
+    try:
+        config = load(path, os.environ)
+    except ConfigErrors as errors:
+        print(errors, file=sys.stderr)
+        return 1
+    is_json = options.log_format == "json" or (not options.log_format and not sys.stderr.isatty())
+    log.configure(options.log_level, is_json=is_json, redactor=redactor(config))
+    try:
+        return uvloop.run(_serve(config, path, is_demo=options.demo))
+    except (BindError, StoreUnavailable, OSError) as error:
+        _log.error("cannot start: %s", error)
+        return 1
+
+
+async def _serve(config: model.Config, path: Path, *, is_demo: bool) -> int:
+    async with _demo_backend(is_demo), opened(config, path) as gateway:
+        signals = Signals(asyncio.get_running_loop(), gateway.recorders.reopen)
+        _log.info(
+            "tollhouse %s serves on %s, admin on %s, metrics on %s",
+            __version__,
+            gateway.public_address,
+            gateway.admin_address,
+            gateway.metrics_address,
+        )
+        if is_demo:
+            await _show_demo(gateway)
+        await signals.stopped()
+        _log.info("draining")
+    _log.info("stopped")
+    return 0
+
+
+@asynccontextmanager
+async def _demo_backend(is_wanted: bool) -> AsyncIterator[None]:
+    if not is_wanted:
+        yield
+        return
+    runner = web.AppRunner(create_demo_app(), access_log=None, handle_signals=False)
+    await runner.setup()
+    try:
+        await web.TCPSite(runner, *DEMO_ADDRESS).start()
+        yield
+    finally:
+        await runner.cleanup()
+
+
+async def _show_demo(gateway: Gateway) -> None:
+    demo = await provision(gateway.keyring)
+    print(render_curls(f"http://{gateway.public_address}", demo), flush=True)

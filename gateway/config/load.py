@@ -1,0 +1,75 @@
+"""From a file to a checked `Config`, or to the list of everything that is wrong with it.
+
+Knows the order of the steps: files, types, rules. It must not know any single key.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Final
+
+from gateway.config.include import read_files
+from gateway.config.model import Config
+from gateway.config.problems import ConfigErrors, Finding, Problem, Report
+from gateway.config.rules import edge, keys, limits, names, routes, scopes
+from gateway.config.validate import report_findings, validate
+
+Rule = Callable[[Config, names.Declared], Iterator[Finding]]
+
+RULES: Final[tuple[Rule, ...]] = (
+    edge.listeners,
+    edge.proxies,
+    edge.headers,
+    edge.dialects,
+    keys.peppers,
+    keys.key_formats,
+    keys.environments,
+    keys.offered,
+    keys.bootstrap,
+    names.names,
+    scopes.scopes,
+    limits.plans,
+    limits.route_plans,
+    routes.patterns,
+    routes.overlaps,
+    routes.purposes,
+    routes.denials,
+)
+
+
+def load(path: Path | str, environ: Mapping[str, str]) -> Config:
+    """Return the configuration in the file at `path`; raise `ConfigErrors` with every mistake."""
+    config, problems = check(path, environ)
+    if config is None:
+        raise ConfigErrors(problems)
+    return config
+
+
+def check(path: Path | str, environ: Mapping[str, str]) -> tuple[Config | None, list[Problem]]:
+    """Return the configuration, or None and every mistake in it. Never raises, whatever the file
+    holds.
+
+    `environ` is what `${VAR}` reads; relative paths of includes and `${file:...}` start at the
+    folder of `path`.
+    """
+    report = Report()
+    root = read_files(Path(path), environ, report)
+    if root is None:
+        return None, report.in_order()
+    if not isinstance(root.value, dict):
+        report.add(root.place, (), "the configuration must be a mapping", "start with `version: 1`")
+        return None, report.in_order()
+    config, sound = validate(root, report)
+    if config is not None and report.is_complete:
+        declared = names.Declared.of(config, root.plain() if report.broken else None)
+        for rule in RULES:
+            report_findings(rule(config, declared), sound, report)
+    problems = report.in_order()
+    return (None if problems else config), problems
+
+
+def anchored(config_path: Path | str, value: str) -> Path:
+    """Return the path that `value` means in the file at `config_path`: relative to that file's
+    folder."""
+    return Path(config_path).parent / value

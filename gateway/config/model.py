@@ -1,0 +1,171 @@
+"""The configuration as a typed value: what every other room reads.
+
+Knows which sections there are; each is described in `sections/`. It must not know YAML, files or
+how sections depend on each other: that is `rules`. A `Config` that came from `load` passed all of
+them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Annotated, ClassVar, Literal
+
+from pydantic import Field
+
+from gateway.config.sections.answers import (
+    AccessLog,
+    Authentication,
+    Dialect,
+    Forwarding,
+    IdentityHeaders,
+    RouteDialect,
+    Telemetry,
+    Throttle,
+)
+from gateway.config.sections.base import Applies, Section
+from gateway.config.sections.bootstrap import (
+    Bootstrap,
+    BootstrapKey,
+    BootstrapTenant,
+    TenantAllowlist,
+)
+from gateway.config.sections.keys import (
+    PERIOD_SECONDS,
+    Bundle,
+    Environment,
+    KeyFormat,
+    Peppers,
+    Period,
+    Plan,
+    QuotaLimits,
+    RateLimit,
+    Scopes,
+    Store,
+    Template,
+)
+from gateway.config.sections.listeners import (
+    AdminListener,
+    ClientAddress,
+    Listeners,
+    MetricsListener,
+    PublicListener,
+)
+from gateway.config.sections.routing import (
+    IpAllowlist,
+    Match,
+    RequestHeaders,
+    ResponseHeaders,
+    Route,
+    RouteHeaders,
+    RoutePath,
+    RouteTimeout,
+    Upstream,
+    UpstreamTimeout,
+)
+from gateway.config.sections.values import EnvironmentName, Label, Name
+from gateway.config.sections.wire import split_bind
+
+__all__ = [
+    "PERIOD_SECONDS",
+    "AccessLog",
+    "AdminListener",
+    "Authentication",
+    "Bootstrap",
+    "BootstrapKey",
+    "BootstrapTenant",
+    "Bundle",
+    "ClientAddress",
+    "Config",
+    "Dialect",
+    "Environment",
+    "Forwarding",
+    "IdentityHeaders",
+    "IpAllowlist",
+    "KeyFormat",
+    "Listeners",
+    "Match",
+    "MetricsListener",
+    "Peppers",
+    "Period",
+    "Plan",
+    "PublicListener",
+    "QuotaLimits",
+    "RateLimit",
+    "RequestHeaders",
+    "ResponseHeaders",
+    "Route",
+    "RouteDialect",
+    "RouteHeaders",
+    "RoutePath",
+    "RouteTimeout",
+    "Scopes",
+    "Section",
+    "Store",
+    "Telemetry",
+    "Template",
+    "TenantAllowlist",
+    "Throttle",
+    "Upstream",
+    "UpstreamTimeout",
+    "split_bind",
+]
+
+
+def _default_environments() -> dict[str, Environment]:
+    return {"live": Environment(), "test": Environment(billable=False)}
+
+
+def _default_formats() -> dict[str, KeyFormat]:
+    return {"tollhouse": KeyFormat(prefix="sk", environments=("live", "test"))}
+
+
+class Config(Section):
+    """The whole configuration of a gateway."""
+
+    applies: ClassVar[Applies] = "hot"
+
+    version: Literal[1] = Field(json_schema_extra={"x-applies": "restart"})
+    """Shape of this file. Required, so that an old gateway refuses a newer file instead of
+    guessing."""
+    include: tuple[Annotated[str, Label("path or glob")], ...] = ()
+    """Further files, relative to this one: mappings are merged, lists joined, a name may stand in
+    one file only."""
+    listeners: Listeners = Field(default_factory=Listeners)
+    """The sockets: clients, operators and probes never share one."""
+    client_address: ClientAddress = Field(default_factory=ClientAddress)
+    """Whose address counts for IP rules, throttling and logs."""
+    store: Store = Field(default_factory=Store)
+    """The system of record for keys and tenants, and the cache in front of it."""
+    peppers: Peppers
+    """Server-side secrets under which keys are hashed, by id. Required: without them a stolen store
+    would be a list of keys to guess."""
+    key_formats: Mapping[Name, KeyFormat] = Field(default_factory=_default_formats)
+    """How keys look, by name."""
+    environments: Mapping[EnvironmentName, Environment] = Field(
+        default_factory=_default_environments
+    )
+    """Environments, by name: a key belongs to exactly one."""
+    scopes: Scopes = Field(default_factory=Scopes)
+    """The closed list of what can be permitted."""
+    plans: Mapping[Name, Plan] = Field(default_factory=dict)
+    """Limits, by name."""
+    templates: Mapping[Name, Template] = Field(default_factory=dict)
+    """Defaults for new keys, by name. The one called `default` is used when a key is created with
+    neither scopes nor a template."""
+    upstreams: Mapping[Name, Upstream] = Field(default_factory=dict)
+    """Services behind the gateway, by name."""
+    routes: tuple[Route, ...] = ()
+    """What is reachable. A path that is not listed is 404; a listed one needs a key unless it says
+    `auth: none`."""
+    dialect: Dialect = Field(default_factory=Dialect)
+    """How the gateway's own answers look."""
+    identity_headers: IdentityHeaders = Field(default_factory=IdentityHeaders)
+    """Who the caller is, for the upstream."""
+    forwarding: Forwarding = Field(default_factory=Forwarding)
+    """What the gateway adds to a forwarded request about itself."""
+    authentication: Authentication = Field(default_factory=Authentication)
+    """How keys are received."""
+    telemetry: Telemetry = Field(default_factory=Telemetry)
+    """Metrics and the access log."""
+    bootstrap: Bootstrap = Field(default_factory=Bootstrap)
+    """Tenants and keys that must exist, for installations that are kept in version control."""

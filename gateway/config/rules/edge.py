@@ -1,0 +1,128 @@
+"""The edge: no socket is shared or exposed by accident, and no header is set twice."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from ipaddress import ip_address
+from typing import Final
+
+from gateway.config.model import Config, split_bind
+from gateway.config.problems import Finding, KeyPath, quoted
+from gateway.config.rules.names import Declared, repeated
+
+TOKEN_LENGTH_MIN: Final = 32
+"""Characters: 128 bits even if they are hexadecimal digits."""
+
+_ADDED_BY_US: Final = frozenset(
+    {
+        "via", "forwarded", "x-forwarded-for", "x-forwarded-host", "x-forwarded-proto",
+        "x-request-id", "traceparent", "tracestate",
+    }
+)  # fmt: skip
+_WILDCARDS: Final = frozenset({"0.0.0.0", "::"})  # noqa: S104 - compared, not bound
+
+
+def listeners(config: Config, _declared: Declared) -> Iterator[Finding]:
+    """Each listener has an address of its own, and the admin listener is out of reach of the
+    network."""
+    taken: list[tuple[str, str]] = []
+    for name in ("public", "admin", "metrics"):
+        bind = getattr(config.listeners, name).bind
+        path: KeyPath = ("listeners", name, "bind")
+        for other, other_bind in taken:
+            if _collide(bind, other_bind):
+                yield Finding(path, f"is taken by the {other} listener")
+        taken.append((name, bind))
+    yield from _admin(config)
+
+
+def _admin(config: Config) -> Iterator[Finding]:
+    admin = config.listeners.admin
+    host, port = split_bind(admin.bind)
+    token = admin.token.get_secret_value()
+    path: KeyPath = ("listeners", "admin")
+    if port >= 0 and not _is_loopback(host):
+        yield Finding(
+            (*path, "bind"), "must be loopback or a unix socket", "`unix:data/admin.sock`"
+        )
+    if port >= 0 and not token:
+        message = "required key is missing: on TCP every local user could connect"
+        yield Finding((*path, "token"), message, "make one with `openssl rand -hex 32`")
+    elif token and len(token) < TOKEN_LENGTH_MIN:
+        message = f"has {len(token)} characters and needs at least {TOKEN_LENGTH_MIN}"
+        yield Finding((*path, "token"), message, "make one with `openssl rand -hex 32`")
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+def _collide(first: str, second: str) -> bool:
+    (one, port), (other, other_port) = split_bind(first), split_bind(second)
+    if port != other_port or port == 0:
+        return False
+    same_family = (":" in one) == (":" in other)
+    return one == other or (port > 0 and same_family and bool(_WILDCARDS & {one, other}))
+
+
+def proxies(config: Config, _declared: Declared) -> Iterator[Finding]:
+    """PROXY protocol is believed only from proxies that are named."""
+    public = config.listeners.public
+    is_tcp = split_bind(public.bind)[1] >= 0
+    if public.proxy_protocol and is_tcp and not config.client_address.trusted_proxies:
+        yield Finding(
+            ("listeners", "public", "proxy_protocol"),
+            "would let anyone who connects choose their own address",
+            "list the proxies in `client_address.trusted_proxies`",
+        )
+
+
+def headers(config: Config, _declared: Declared) -> Iterator[Finding]:
+    """No configured header takes the place of one that the gateway itself vouches for."""
+    identity = config.identity_headers
+    named: list[tuple[KeyPath, str]] = [
+        (("identity_headers", field), value.lower())
+        for field in ("key_id", "lineage", "tenant", "scopes", "environment")
+        if (value := getattr(identity, field))
+    ]
+    yield from repeated("the header", named)
+    for path, name in named:
+        if name in _ADDED_BY_US or name == "authorization":
+            yield Finding(path, f"{quoted(name)} is a header with another meaning")
+    own = {name for _, name in named} | _ADDED_BY_US
+    prefix = identity.prefix.lower()
+    for path, name in _forwarded(config):
+        lower = name.lower()
+        if lower in own or (prefix and lower.startswith(prefix)):
+            yield Finding(path, "is set by the gateway itself: an upstream could not trust it")
+    for n, route in enumerate(config.routes):
+        for name in route.headers.response.set:
+            if name.lower() == "x-request-id":
+                path = ("routes", n, "headers", "response", "set", name)
+                yield Finding(path, "is set by the gateway itself")
+
+
+def _forwarded(config: Config) -> Iterator[tuple[KeyPath, str]]:
+    for n, route in enumerate(config.routes):
+        for name in route.headers.request.set:
+            yield ("routes", n, "headers", "request", "set", name), name
+    for environment, each in config.environments.items():
+        for name in each.forward:
+            yield ("environments", environment, "forward", name), name
+
+
+def dialects(config: Config, _declared: Declared) -> Iterator[Finding]:
+    """Profiles of rate-limit headers are named once, and `off` stands alone."""
+    chosen: list[tuple[KeyPath, tuple[str, ...]]] = [
+        (("dialect", "rate_headers"), config.dialect.rate_headers)
+    ]
+    for n, route in enumerate(config.routes):
+        path: KeyPath = ("routes", n, "dialect", "rate_headers")
+        chosen.append((path, route.dialect.rate_headers or ()))
+    for path, profiles in chosen:
+        yield from repeated("the profile", (((*path, n), p) for n, p in enumerate(profiles)))
+        if "off" in profiles and set(profiles) != {"off"}:
+            yield Finding(path, "`off` cannot be combined with a profile")

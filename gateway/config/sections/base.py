@@ -1,0 +1,79 @@
+"""What every section of the configuration has in common: closed, frozen, documented.
+
+Knows pydantic. It must not know YAML, files or what a section is about.
+"""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar, Literal
+
+from pydantic import BaseModel, ConfigDict, GetCoreSchemaHandler, GetJsonSchemaHandler
+from pydantic.json_schema import JsonSchemaValue
+from pydantic_core import CoreSchema, core_schema
+
+Applies = Literal["hot", "restart"]
+"""When a changed value counts: at the next reload, or only after a restart."""
+
+
+class Section(BaseModel):
+    """A mapping of the file. The docstring under a field is its description everywhere.
+
+    `applies` holds for every field of the section; a field may say otherwise with
+    `json_schema_extra={"x-applies": ...}`.
+    """
+
+    model_config = ConfigDict(
+        extra="forbid", frozen=True, use_attribute_docstrings=True, hide_input_in_errors=True
+    )
+    applies: ClassVar[Applies] = "hot"
+
+    @classmethod
+    def __get_pydantic_json_schema__(
+        cls, schema: CoreSchema, handler: GetJsonSchemaHandler
+    ) -> JsonSchemaValue:
+        result = handler(schema)
+        for field in handler.resolve_ref_schema(result).get("properties", {}).values():
+            field.setdefault("x-applies", cls.applies)
+        return result
+
+
+class Shorthand:
+    """Lets a bare list stand for a mapping with only `key`: `[a, b]` means `{key: [a, b]}`."""
+
+    def __init__(self, key: str) -> None:
+        self.key = key
+
+    def _expand(self, value: Any) -> Any:
+        return {self.key: value} if isinstance(value, list | tuple) else value
+
+    def __get_pydantic_core_schema__(
+        self, source: type[Any], handler: GetCoreSchemaHandler
+    ) -> CoreSchema:
+        return core_schema.no_info_before_validator_function(self._expand, handler(source))
+
+    def __get_pydantic_json_schema__(
+        self, schema: CoreSchema, handler: GetJsonSchemaHandler
+    ) -> JsonSchemaValue:
+        full = handler(schema)
+        short = handler.resolve_ref_schema(full)["properties"][self.key]
+        bare = {name: short[name] for name in ("type", "items") if name in short}
+        return {"anyOf": [full, bare]}
+
+
+class OneOrMany:
+    """Lets a single entry stand for a list of one."""
+
+    @staticmethod
+    def _expand(value: Any) -> Any:
+        return value if isinstance(value, list | tuple) else (value,)
+
+    def __get_pydantic_core_schema__(
+        self, source: type[Any], handler: GetCoreSchemaHandler
+    ) -> CoreSchema:
+        return core_schema.no_info_before_validator_function(self._expand, handler(source))
+
+    def __get_pydantic_json_schema__(
+        self, schema: CoreSchema, handler: GetJsonSchemaHandler
+    ) -> JsonSchemaValue:
+        many = handler(schema)
+        return {"anyOf": [many["items"], many]}

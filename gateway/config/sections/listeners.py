@@ -1,0 +1,101 @@
+"""The edge: listeners, and how the client's address is found behind proxies."""
+
+from __future__ import annotations
+
+from typing import Annotated, ClassVar, Literal
+
+from pydantic import Field, SecretStr
+
+from gateway.config.sections.base import Applies, Section
+from gateway.config.sections.values import Count, Duration, Flag, Integer, Label, Secret, Size
+from gateway.config.sections.wire import Bind, Network
+
+
+class PublicListener(Section):
+    """Where clients connect."""
+
+    applies: ClassVar[Applies] = "restart"
+
+    bind: Bind = "127.0.0.1:8080"
+    """Address of the data plane. Loopback by default, so that nothing is exposed by accident; port
+    0 takes a free one."""
+    proxy_protocol: Flag = False
+    """Expect a PROXY protocol header (v1 or v2) on each connection, as HAProxy and AWS NLB send it.
+    Only for a listener that nobody else can reach: it needs `client_address.trusted_proxies`."""
+    backlog: Count = 1024
+    """Connections that the kernel holds until they are accepted; it caps this at `somaxconn`."""
+    connections_max: Count = 16384
+    """Open client connections; further ones are closed at once. Bounds memory and descriptors."""
+    connections_per_address_max: Count | None = None
+    """Open connections of one address. Null means no limit of its own, because behind a proxy all
+    clients share the proxy's address."""
+    head_timeout: Duration = 10.0
+    """Time for a whole request head, from its first byte: ends slow-header attacks."""
+    body_timeout: Duration = 30.0
+    """Longest pause within a request body; not the time of the whole body, so uploads may be long.
+    """
+    idle_timeout: Duration = 75.0
+    """How long an idle connection is kept for the next request; longer than what load balancers use
+    (60 s), so that they close first and never meet a closing connection."""
+    write_timeout: Duration = 60.0
+    """How long a client may read nothing while an answer waits for it."""
+    requests_per_connection_max: Count = 10000
+    """Requests on one connection before it is closed, so that load spreads again after a
+    deployment."""
+    target_bytes_max: Size = 8192
+    """Longest request target (414 above); RFC 9112 section 3 recommends at least 8000."""
+    head_bytes_max: Size = 32768
+    """Largest request head (431 above)."""
+    head_fields_max: Count = 100
+    """Most header fields of a request (431 above), the limit of Apache and of many backends."""
+    drain_timeout: Duration = 10.0
+    """How long a shutdown waits for running requests before it cuts them; orchestrators give 30 s.
+    """
+
+
+class AdminListener(Section):
+    """Where operators connect; never in reach of clients."""
+
+    applies: ClassVar[Applies] = "restart"
+
+    bind: Bind = "unix:data/admin.sock"
+    """Address of the admin API. A unix socket is protected by its file mode; TCP is accepted on
+    loopback only, and with a `token`."""
+    token: Secret = SecretStr("")
+    """Bearer token of the admin API, at least 32 characters; required on TCP, where every local
+    user could connect."""
+
+
+class MetricsListener(Section):
+    """Where Prometheus and probes connect; it holds no rights."""
+
+    applies: ClassVar[Applies] = "restart"
+
+    bind: Bind = "127.0.0.1:9100"
+    """Address of `/metrics`, `/livez` and `/readyz`."""
+
+
+class Listeners(Section):
+    """The sockets: clients, operators and probes never share one."""
+
+    applies: ClassVar[Applies] = "restart"
+
+    public: PublicListener = Field(default_factory=PublicListener)
+    """Where clients connect."""
+    admin: AdminListener = Field(default_factory=AdminListener)
+    """Where operators connect; never in reach of clients."""
+    metrics: MetricsListener = Field(default_factory=MetricsListener)
+    """Where Prometheus and probes connect; it holds no rights."""
+
+
+class ClientAddress(Section):
+    """Whose address counts for IP rules, throttling and logs."""
+
+    trusted_proxies: tuple[Network, ...] = ()
+    """Proxies whose word on the client's address is believed. The header is walked from right to
+    left through these only, so a client cannot invent an address. Empty: the peer is the client."""
+    header: Literal["x-forwarded-for", "forwarded", "none"] = "x-forwarded-for"
+    """The field that the proxies write. One only: believing two lets a client choose."""
+    ipv6_prefix: Annotated[Integer, Field(ge=1, le=128), Label("1 to 128")] = 64
+    """Leading bits of an IPv6 address that count as one client when failures are throttled: a
+    customer usually owns a whole /64."""

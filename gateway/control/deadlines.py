@@ -1,0 +1,60 @@
+"""One wheel of deadlines per worker: coarse, and free to move.
+
+Knows when something that waits for a peer has waited too long. It must not know what waits.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Final
+
+from gateway.ports import Watched
+
+_SLOTS: Final = 8
+
+
+class DeadlineWheel:
+    """Implements `ports.Deadlines`.
+
+    Every watched thing sits in one of eight slots for as long as it lives; one slot is looked at per tick, so each thing
+    is looked at once in `period_seconds` and expires at most that much late. Setting a deadline is one assignment and
+    no timer: a timer per request would cost two heap operations and the memory of a handle.
+    """
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, period_seconds: float = 1.0) -> None:
+        self._loop = loop
+        self._slots: list[set[Watched]] = [set() for _ in range(_SLOTS)]
+        self._slot_of: dict[Watched, int] = {}
+        self._next_slot = 0
+        self._turn = 0
+        self._tick_seconds = period_seconds / _SLOTS
+        self._handle: asyncio.TimerHandle | None = None
+
+    def start(self) -> None:
+        """Begin to turn."""
+        self._handle = self._loop.call_later(self._tick_seconds, self._tick)
+
+    def stop(self) -> None:
+        """Stop turning; nothing expires any more."""
+        if self._handle is not None:
+            self._handle.cancel()
+            self._handle = None
+
+    def watch(self, watched: Watched) -> None:
+        """Look at `watched` from now on."""
+        self._next_slot = (self._next_slot + 1) % _SLOTS
+        self._slot_of[watched] = self._next_slot
+        self._slots[self._next_slot].add(watched)
+
+    def unwatch(self, watched: Watched) -> None:
+        """Forget `watched`; harmless when it is not watched."""
+        slot = self._slot_of.pop(watched, None)
+        if slot is not None:
+            self._slots[slot].discard(watched)
+
+    def _tick(self) -> None:
+        self._handle = self._loop.call_later(self._tick_seconds, self._tick)
+        self._turn = (self._turn + 1) % _SLOTS
+        now = self._loop.time()
+        for watched in [w for w in self._slots[self._turn] if w.deadline <= now]:
+            watched.expire()

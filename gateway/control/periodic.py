@@ -1,0 +1,46 @@
+"""Work that is done again and again while the gateway runs, and once more at the end."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
+
+_log = logging.getLogger(__name__)
+
+
+class Periodic:
+    """Calls `action` every `seconds`, and a last time when stopped. A failure is logged and does not end it."""
+
+    def __init__(self, name: str, seconds: float, action: Callable[[], Awaitable[None]]) -> None:
+        self.name = name
+        self._seconds = seconds
+        self._action = action
+        self._stopping = asyncio.Event()
+        self._is_failing = False
+
+    async def run(self) -> None:
+        """Run until `stop`."""
+        while not self._stopping.is_set():
+            try:
+                async with asyncio.timeout(self._seconds):
+                    await self._stopping.wait()
+            except TimeoutError:
+                pass
+            await self._act()
+
+    def stop(self) -> None:
+        """Let `run` act once more and return."""
+        self._stopping.set()
+
+    async def _act(self) -> None:
+        try:
+            await self._action()
+        except Exception as error:  # noqa: BLE001 - logged: the next round may succeed
+            if not self._is_failing:
+                _log.error("%s failed: %s", self.name, error)
+            self._is_failing = True
+        else:
+            if self._is_failing:
+                _log.warning("%s works again", self.name)
+            self._is_failing = False

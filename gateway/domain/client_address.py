@@ -1,0 +1,273 @@
+"""Who the client is, seen through declared proxies, and what upstreams are told about it.
+
+Knows how `X-Forwarded-For` and `Forwarded` (RFC 7239) are read from right to left, and how they are
+written on. Allowlists, limits, logs and upstream headers all take the address from here. It must
+not know sockets or configuration files.
+
+The walk. The peer is what the socket says; only if the peer is a declared proxy is the header read,
+from the right, because each proxy adds its own peer there and everything further left may be
+invented. The walk ends at the first address that is no declared proxy: the client. It also ends, at
+the last address reached, where an element is malformed, hidden (`unknown`, `_name`) or missing, and
+after 64 elements: what is left of that proves nothing, so the request counts as the proxy's own.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from typing import Final, Literal
+
+from gateway.domain.networks import Allowlist, normalise_address
+from gateway.domain.request import RequestHead
+
+Header = Literal["x-forwarded-for", "forwarded", "none"]
+
+HOPS_MAX: Final = 64
+"""Elements read of one header; real chains have fewer than ten, longer ones only cost time."""
+
+_ELEMENT_BYTES_MAX: Final = 1024
+_QUOTED_COMMAS_MAX: Final = 8
+_TOKEN: Final = rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+"
+_PAIR: Final = _TOKEN + rb"=(?:" + _TOKEN + rb'|"(?:[^"\\]|\\.)*")'
+_ELEMENT: Final = re.compile(rb"[ \t]*" + _PAIR + rb"(?:[ \t]*;[ \t]*" + _PAIR + rb")*[ \t]*")
+_PAIRS: Final = re.compile(rb"(" + _TOKEN + rb')=(?:"((?:[^"\\]|\\.)*)"|(' + _TOKEN + rb"))")
+_ESCAPED: Final = re.compile(rb"\\(.)")
+_NODE: Final = re.compile(r"(?:\[([^\]]*)\]|([^:\[\]]*))(?::(?:[0-9]{1,5}|_[A-Za-z0-9._-]+))?")
+_SCHEME: Final = re.compile(rb"https?", re.IGNORECASE)
+
+
+class ClientAddress:
+    """Where a request comes from.
+
+    `address` is normalised, empty for a unix socket; `is_trusted_peer` tells whether the peer is a
+    declared proxy.
+    """
+
+    __slots__ = ("_hops", "_how", "address", "is_trusted_peer")
+
+    def __init__(self, address: str, *, is_trusted_peer: bool, how: str, hops: int = 0) -> None:
+        self.address = address
+        self.is_trusted_peer = is_trusted_peer
+        self._how = how
+        self._hops = hops
+
+    @property
+    def derivation(self) -> str:
+        """How the address was found, for a person."""
+        return self._how.format(hops=self._hops, next=self._hops + 1)
+
+
+class ClientAddressResolver:
+    """Finds the client behind declared proxies; with none declared, the peer is the client.
+
+    `header` is the one that the proxies are known to set. `trusts_unix` declares that what connects
+    to our unix sockets is a proxy.
+    """
+
+    __slots__ = ("_header", "_is_forwarded", "_trusted", "_trusts_unix", "header")
+
+    def __init__(
+        self,
+        trusted: Allowlist | None = None,
+        header: Header = "x-forwarded-for",
+        *,
+        trusts_unix: bool = False,
+    ) -> None:
+        self.header: Header = header
+        self._header = header.encode("ascii")
+        self._is_forwarded = header == "forwarded"
+        self._trusted = trusted
+        self._trusts_unix = trusts_unix
+
+    def resolve_peer(self, peer: str) -> ClientAddress:
+        """Return what a connection alone tells; it holds for every request of an untrusted peer.
+
+        `peer` is the socket's address, empty for a unix socket. Raises ValueError for anything
+        else.
+        """
+        # The zone of a link-local peer is ours, not the peer's.
+        address = normalise_address(peer.partition("%")[0]) if peer else ""
+        is_trusted = self._trusts(address) if address else self._trusts_unix
+        how = "the peer is no declared proxy"
+        if is_trusted:
+            how = "the peer is a declared proxy and told nothing"
+        return ClientAddress(address, is_trusted_peer=is_trusted, how=how)
+
+    def resolve(self, peer: str, head: RequestHead) -> ClientAddress:
+        """Return the client of one request that came from `peer` (as for `resolve_peer`)."""
+        standing = self.resolve_peer(peer)
+        if not standing.is_trusted_peer or self.header == "none":
+            return standing
+        hops = 0
+        address = standing.address
+        for text in self._elements(b",".join(head.values(self._header))):
+            found = _parse_node(text)
+            if found is None:
+                how = (
+                    self.header
+                    + ": element {next} from the right is no address, so the walk ended before it"
+                )
+                return ClientAddress(address, is_trusted_peer=True, how=how, hops=hops)
+            address = found
+            hops += 1
+            if not self._trusts(address):
+                how = (
+                    self.header
+                    + ": element {hops} from the right is the first that is no declared proxy"
+                )
+                return ClientAddress(address, is_trusted_peer=True, how=how, hops=hops)
+        if hops == 0:
+            return standing
+        how = self.header + ": all {hops} elements that were read are declared proxies"
+        return ClientAddress(address, is_trusted_peer=True, how=how, hops=hops)
+
+    def _trusts(self, address: str) -> bool:
+        return self._trusted is not None and self._trusted.allows(address)
+
+    def _elements(self, value: bytes) -> Iterator[str]:
+        """Yield what each element says about its client, from the right, at most `HOPS_MAX`."""
+        if not value.strip():
+            return
+        if self._is_forwarded:
+            yield from _forwarded_clients(value)
+            return
+        elements = value.rsplit(b",", HOPS_MAX)
+        for element in elements[: -HOPS_MAX - 1 : -1]:
+            yield element.strip(b" \t").decode("latin-1")
+
+
+def _forwarded_clients(value: bytes) -> Iterator[str]:
+    """Yield the `for` of each element from the right; empty for a malformed one, after which
+    nothing is certain.
+
+    Reading from the right cuts at the last comma behind which a whole element stands. So nothing
+    that a client wrote further left, such as a quote that it did not close, can change how the
+    elements of our proxies are read.
+    """
+    end = len(value)
+    for _ in range(HOPS_MAX):
+        cut = end
+        for _ in range(_QUOTED_COMMAS_MAX):
+            cut = value.rfind(b",", max(0, end - _ELEMENT_BYTES_MAX), cut)
+            element = value[cut + 1 : end]
+            if len(element) > _ELEMENT_BYTES_MAX:
+                yield ""
+                return
+            if _ELEMENT.fullmatch(element) is not None:
+                break
+            if cut < 0:
+                yield ""
+                return
+        else:
+            yield ""
+            return
+        clients = [
+            token or _ESCAPED.sub(rb"\1", quoted)
+            for name, quoted, token in _PAIRS.findall(element)
+            if name.lower() == b"for"
+        ]
+        yield clients[0].decode("latin-1") if len(clients) == 1 else ""
+        if cut < 0:
+            return
+        end = cut
+
+
+def _parse_node(text: str) -> str | None:
+    """Return the address of `192.0.2.1[:80]`, `2001:db8::1` or `[2001:db8::1][:80]`, else None."""
+    node = _NODE.fullmatch(text)
+    if node is not None:
+        if node[1] is not None and ":" not in node[1]:
+            return None
+        text = node[1] or node[2]
+    try:
+        return normalise_address(text)
+    except ValueError:
+        return None
+
+
+class ForwardingFields:
+    """Writes the forwarding fields of one connection's requests as ready header lines.
+
+    What a declared proxy sent in the declared header is kept and our peer is appended; all else is
+    replaced. So `X-Forwarded-Proto` and `-Host` are believed only beside a declared
+    `X-Forwarded-For`. `peer` is as for `resolve_peer`, `scheme` that of our listener. For a peer
+    that is not trusted the lines are made once per authority, so nearly always once.
+    """
+
+    __slots__ = (
+        "_authority",
+        "_block",
+        "_is_believed",
+        "_own",
+        "_peer",
+        "_scheme",
+        "_sends_forwarded",
+    )
+
+    def __init__(
+        self,
+        resolver: ClientAddressResolver,
+        peer: str,
+        *,
+        scheme: Literal["http", "https"],
+        sends_forwarded: bool = False,
+    ) -> None:
+        standing = resolver.resolve_peer(peer)
+        self._peer = standing.address.encode("ascii")
+        self._scheme = scheme.encode("ascii")
+        self._sends_forwarded = sends_forwarded
+        self._is_believed = standing.is_trusted_peer and resolver.header != "none"
+        self._own = resolver.header
+        self._authority: bytes | None = None
+        self._block = b""
+
+    def block(self, head: RequestHead, client: ClientAddress) -> bytes:
+        """Return the lines (`Name: value\\r\\n`) for one request; `passage` drops all others."""
+        if self._is_believed:
+            return self._appended(head, client)
+        if head.authority != self._authority:
+            self._authority = head.authority
+            self._block = self._write(self._peer, self._scheme, head.authority, b"")
+        return self._block
+
+    def _appended(self, head: RequestHead, client: ClientAddress) -> bytes:
+        if self._own == "forwarded":
+            chain = _joined(
+                [client.address.encode("ascii")] if client.address.encode() != self._peer else []
+            )
+            told = _joined(head.values(b"forwarded"))
+            return self._write(_joined([chain, self._peer]), self._scheme, head.authority, told)
+        chain = _joined([*head.values(b"x-forwarded-for"), self._peer])
+        schemes = head.values(b"x-forwarded-proto")
+        hosts = head.values(b"x-forwarded-host")
+        scheme = (
+            schemes[0].lower()
+            if len(schemes) == 1 and _SCHEME.fullmatch(schemes[0])
+            else self._scheme
+        )
+        host = hosts[0] if len(hosts) == 1 and hosts[0] else head.authority
+        return self._write(chain, scheme, host, b"")
+
+    def _write(self, chain: bytes, scheme: bytes, host: bytes, told: bytes) -> bytes:
+        lines = b"X-Forwarded-Proto: " + scheme + b"\r\n"
+        if chain:
+            lines = b"X-Forwarded-For: " + chain + b"\r\n" + lines
+        if host:
+            lines += b"X-Forwarded-Host: " + host + b"\r\n"
+        if self._sends_forwarded:
+            lines += b"Forwarded: " + _joined([told, self._element(scheme, host)]) + b"\r\n"
+        return lines
+
+    def _element(self, scheme: bytes, host: bytes) -> bytes:
+        """Return our element of `Forwarded` (RFC 7239 section 4); IPv6 in brackets and quotes."""
+        node = self._peer or b"unknown"
+        if b":" in node:
+            node = b'"[' + node + b']"'
+        element = b"for=" + node + b";proto=" + scheme
+        if host:
+            element += b';host="' + host.replace(b"\\", b"\\\\").replace(b'"', b'\\"') + b'"'
+        return element
+
+
+def _joined(values: list[bytes]) -> bytes:
+    return b", ".join(value for value in values if value)

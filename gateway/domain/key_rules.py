@@ -1,0 +1,177 @@
+"""Which values keys and tenants may have.
+
+Knows every limit on a field, each with its reason, and says all that is wrong at once. It must not
+know how a value arrived (HTTP, command line, bootstrap) or what is stored already.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from math import isfinite
+from typing import Any, Final
+
+from gateway.domain.networks import Allowlist
+from gateway.domain.scopes import ScopeCatalogue
+
+Problem = tuple[str, str]
+"""A JSON pointer (RFC 6901) into what was asked for, and what is wrong there."""
+
+
+class Refused(Exception):
+    """What was asked for breaks rules: `problems` says where and why, all at once."""
+
+    def __init__(self, problems: Iterable[Problem]) -> None:
+        self.problems = tuple(problems)
+        super().__init__("; ".join(f"{pointer}: {text}" for pointer, text in self.problems))
+
+
+NAME_LENGTH_MAX: Final = 100
+REASON_LENGTH_MAX: Final = 500
+METADATA_BYTES_MAX: Final = 4096
+TAGS_MAX: Final = 20
+TAG_LENGTH_MAX: Final = 50
+NETWORKS_MAX: Final = 256  # every request of the key is tested against them
+SCOPES_MAX: Final = 256
+
+_TENANT_ID: Final = re.compile(
+    r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}"
+)  # stands in bucket names, headers
+
+
+class Rules:
+    """The rules of every field, bound to the scopes and plans that the config declares."""
+
+    def __init__(self, scopes: ScopeCatalogue, plans: Collection[str]) -> None:
+        self._scopes = scopes
+        self._plans = plans
+        self._checks: dict[str, Callable[[Any], Iterator[str | Problem]]] = {
+            "name": _name,
+            "tags": _tags,
+            "metadata": _metadata,
+            "ip_allowlist": _networks,
+            "reason": _reason,
+            "tenant_id": _tenant_id,
+            "scopes": self._scope_names,
+            "plan": self._plan,
+        }
+
+    def problems(self, values: Mapping[str, Any], now: float) -> list[Problem]:
+        """Return what is wrong with `values`, field by field; `expires_at` must lie after `now`
+        (epoch seconds).
+        """
+        found: list[Problem] = []
+        for field, value in values.items():
+            for problem in self._checks.get(field, _anything)(value):
+                below, text = ("", problem) if isinstance(problem, str) else problem
+                found.append((f"/{field}{below}", text))
+        expires_at = values.get("expires_at")
+        if expires_at is not None and not (isfinite(expires_at) and expires_at > now):
+            found.append(("/expires_at", "must lie in the future"))
+        return found
+
+    def require(self, values: Mapping[str, Any], now: float) -> None:
+        """Raise `Refused` unless `values` break no rule."""
+        problems = self.problems(values, now)
+        if problems:
+            raise Refused(problems)
+
+    def _scope_names(self, names: Sequence[str]) -> Iterator[str | Problem]:
+        if len(names) > SCOPES_MAX:
+            yield f"has {len(names)} entries; {SCOPES_MAX} is the most"
+            return
+        for index, name in enumerate(names):
+            complaint = self._scopes.complaint(name)
+            if complaint:
+                yield f"/{index}", complaint
+
+    def _plan(self, plan: str) -> Iterator[str]:
+        if plan and plan not in self._plans:
+            known = ", ".join(sorted(self._plans)) or "none"
+            yield f"unknown plan '{plan}' (declared: {known})"
+
+
+def settled(metadata: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the values that `changes` lead to: lists as tuples, `metadata` with its patch."""
+    values: dict[str, Any] = {
+        name: tuple(value) if isinstance(value, list) else value for name, value in changes.items()
+    }
+    if "metadata" in values:
+        values["metadata"] = merged(metadata, values["metadata"])
+    return values
+
+
+def merged(target: Mapping[str, Any], patch: Mapping[str, Any]) -> dict[str, Any]:
+    """Return `target` with `patch` applied as a JSON merge patch (RFC 7396): null removes, objects
+    merge.
+    """
+    result = dict(target)
+    for name, value in patch.items():
+        if value is None:
+            result.pop(name, None)
+        elif isinstance(value, Mapping):
+            inner = result.get(name)
+            result[name] = merged(inner if isinstance(inner, Mapping) else {}, value)
+        else:
+            result[name] = value
+    return result
+
+
+def _anything(_value: object) -> Iterator[str]:
+    return iter(())
+
+
+def _text(value: str, length_max: int) -> Iterator[str]:
+    if not value.strip():
+        yield "must not be empty"
+    elif len(value) > length_max:
+        yield f"has {len(value)} characters; {length_max} is the most"
+    elif not value.isprintable():  # a control character in a listing can rewrite a terminal
+        yield "must hold printable characters only"
+
+
+def _name(value: str) -> Iterator[str]:
+    return _text(value, NAME_LENGTH_MAX)
+
+
+def _reason(value: str) -> Iterator[str]:
+    return _text(value, REASON_LENGTH_MAX)
+
+
+def _tenant_id(value: str) -> Iterator[str]:
+    if not _TENANT_ID.fullmatch(value):
+        yield "must be 1 to 64 letters, digits, '_', '.', '-' and start with a letter or digit"
+
+
+def _tags(tags: Sequence[str]) -> Iterator[str | Problem]:
+    if len(tags) > TAGS_MAX:
+        yield f"has {len(tags)} entries; {TAGS_MAX} is the most"
+        return
+    for index, tag in enumerate(tags):
+        yield from _below(index, _text(tag, TAG_LENGTH_MAX))
+
+
+def _networks(entries: Sequence[str]) -> Iterator[str | Problem]:
+    if len(entries) > NETWORKS_MAX:
+        yield f"has {len(entries)} entries; {NETWORKS_MAX} is the most"
+        return
+    for index, entry in enumerate(entries):
+        try:
+            Allowlist((entry,))
+        except ValueError as error:
+            yield f"/{index}", str(error)
+
+
+def _metadata(metadata: Mapping[str, Any]) -> Iterator[str]:
+    try:
+        text = json.dumps(metadata, allow_nan=False)
+    except (TypeError, ValueError, RecursionError):
+        yield "must be a JSON object"
+        return
+    if len(text.encode()) > METADATA_BYTES_MAX:
+        yield f"is longer than {METADATA_BYTES_MAX} bytes of JSON"
+
+
+def _below(index: int, texts: Iterable[str]) -> Iterator[Problem]:
+    return ((f"/{index}", text) for text in texts)

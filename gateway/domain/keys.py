@@ -1,0 +1,130 @@
+"""API keys: what a key is, which states it passes through, and what it is bound to when it is used.
+
+Knows the key record and the state table. It must not know how a record is stored or how a digest is
+made.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any, Final
+
+from gateway.domain.denial import Reason
+from gateway.domain.limits import Claim
+from gateway.domain.networks import Allowlist
+from gateway.domain.tenants import Tenant
+
+
+class KeyState(StrEnum):
+    """The stored state. Expiry by time is not stored: it follows from `expires_at`."""
+
+    ACTIVE = "active"
+    SUSPENDED = "suspended"
+    ROTATING = "rotating"
+    EXPIRED = "expired"
+    REVOKED = "revoked"
+
+
+TRANSITIONS: Final[Mapping[KeyState, frozenset[KeyState]]] = {
+    KeyState.ACTIVE: frozenset(
+        {KeyState.SUSPENDED, KeyState.ROTATING, KeyState.EXPIRED, KeyState.REVOKED}
+    ),
+    KeyState.SUSPENDED: frozenset({KeyState.ACTIVE, KeyState.EXPIRED, KeyState.REVOKED}),
+    KeyState.ROTATING: frozenset(
+        {KeyState.ACTIVE, KeyState.SUSPENDED, KeyState.EXPIRED, KeyState.REVOKED}
+    ),
+    KeyState.EXPIRED: frozenset({KeyState.ACTIVE, KeyState.REVOKED}),
+    KeyState.REVOKED: frozenset(),
+}
+"""Which state may follow which. `expired -> active` happens only through an explicit, audited
+extension.
+"""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KeyRecord:
+    """One API key as the store holds it; the secret itself is nowhere.
+
+    `digest` is HMAC-SHA256(pepper `pepper_id`, token), 32 bytes. `key_id` and `lineage_id` are
+    public, 32 characters after their prefix (`key_`, `lin_`); the members of a rotation share the
+    lineage. `display` is what a person may see of the token (`sk_live_ab12…wxyz`). `scopes` are the
+    granted names as written: atoms, bundles or wildcards. `ip_allowlist` are addresses and CIDR
+    ranges as written; empty allows every address. Times are epoch seconds (UTC); `None` means
+    never. `plan` names a plan of the config; empty takes the tenant's. `revision` is the store
+    revision of the last change.
+    """
+
+    key_id: str
+    lineage_id: str
+    tenant_id: str
+    name: str
+    format: str
+    environment: str
+    digest: bytes = field(repr=False)
+    pepper_id: str
+    display: str
+    state: KeyState = KeyState.ACTIVE
+    state_reason: str = ""
+    scopes: tuple[str, ...] = ()
+    ip_allowlist: tuple[str, ...] = ()
+    plan: str = ""
+    tags: tuple[str, ...] = ()
+    metadata: Mapping[str, Any] = field(default_factory=dict)
+    created_at: float = 0.0
+    expires_at: float | None = None
+    revoked_at: float | None = None
+    last_used_at: float | None = None
+    revision: int = 0
+
+    def state_at(self, now: float) -> KeyState:
+        """Return the state that holds at `now` (epoch seconds): the stored one, or expired once its
+        time has come.
+        """
+        is_over = self.expires_at is not None and now >= self.expires_at
+        return KeyState.EXPIRED if is_over and self.state is not KeyState.REVOKED else self.state
+
+
+class BoundKey:
+    """A key with everything that a request needs, compiled once when the key is loaded.
+
+    `scopes` are the granted atoms; `allowlists` every enabled list that the client address must
+    satisfy (key, tenant); `claims` the limits that each request draws on; `identity` the ready
+    header block for the upstream (`Name: value\\r\\n` lines); `expires_at` is `inf` for a key that
+    never expires. Replaced as a whole when the key, its tenant or the config changes, never
+    mutated.
+    """
+
+    __slots__ = ("allowlists", "claims", "expires_at", "identity", "record", "scopes", "tenant")
+
+    def __init__(
+        self,
+        *,
+        record: KeyRecord,
+        tenant: Tenant,
+        scopes: frozenset[str],
+        allowlists: tuple[Allowlist, ...],
+        claims: tuple[Claim, ...],
+        identity: bytes,
+    ) -> None:
+        self.record = record
+        self.tenant = tenant
+        self.scopes = scopes
+        self.allowlists = allowlists
+        self.claims = claims
+        self.identity = identity
+        self.expires_at = float("inf") if record.expires_at is None else record.expires_at
+
+    def refusal(self, now: float) -> Reason | None:
+        """Say why the key may not be used at `now` (epoch seconds), or None if it may."""
+        state = self.record.state
+        if state is KeyState.REVOKED:
+            return Reason.KEY_REVOKED
+        if state is KeyState.EXPIRED or now >= self.expires_at:
+            return Reason.KEY_EXPIRED
+        if state is KeyState.SUSPENDED:
+            return Reason.KEY_SUSPENDED
+        if self.tenant.is_suspended:
+            return Reason.TENANT_SUSPENDED
+        return None

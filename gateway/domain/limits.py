@@ -1,0 +1,247 @@
+"""What limits a request: rates, quotas, concurrency, and the claims that a request makes on them.
+
+Knows the rules as values, and how each reads a *level*: the one integer that a limiter keeps per
+bucket (a debt, a count). The arithmetic that moves a level is in `bucket`. It must not know where
+levels are kept: that is a `Limiter`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from math import ceil
+from operator import attrgetter
+from typing import Final, Literal
+
+from gateway.domain.periods import Period, period_bounds
+
+NANOSECONDS: Final = 1_000_000_000
+"""Per second. Rates are counted in whole nanoseconds, so that no rounding adds up."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rate:
+    """A token bucket that refills evenly.
+
+    It admits at most `burst + limit / window_seconds * t` requests in any interval of `t` seconds.
+    `name` labels it in headers and metrics (`minute`); `limit` tokens are refilled evenly over
+    `window_seconds`. All three numbers are at least 1.
+
+    Its level is the debt in units of `1 / price` requests, 0 when the bucket is full: a request
+    adds `price` units, each nanosecond pays `limit` of them back, and `capacity` is the most that
+    can be owed. All are integers, so refill is exact.
+    """
+
+    name: str
+    limit: int
+    window_seconds: int
+    burst: int
+    price: int = field(init=False, repr=False, compare=False)
+    capacity: int = field(init=False, repr=False, compare=False)
+    ceiling: int = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        price = self.window_seconds * NANOSECONDS
+        object.__setattr__(self, "price", price)
+        object.__setattr__(self, "capacity", self.burst * price)
+        object.__setattr__(self, "ceiling", min(self.limit, self.burst))
+
+    def remaining(self, level: int) -> int:
+        """Return the whole requests left, at most `limit`: a larger burst is not advertised."""
+        left = self.burst + -level // self.price
+        return left if left < self.limit else self.limit  # noqa: FURB136 - min() takes twice as long
+
+    def reset_seconds(self, level: int, _now: float = 0.0) -> int:
+        """Return the seconds until the bucket is full again, rounded up."""
+        return -(-level // (self.limit * NANOSECONDS))
+
+    def wait_seconds(self, level: int) -> int:
+        """Return 0 if `level` admits a request, else the fewest whole seconds until it does."""
+        excess = level + self.price - self.capacity
+        return -(-excess // (self.limit * NANOSECONDS)) if excess > 0 else 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Quota:
+    """At most `limit` admissions in each calendar `period` (UTC). Its level counts them."""
+
+    name: str
+    limit: int
+    period: Period
+
+    @property
+    def ceiling(self) -> int:
+        """The most that `remaining` can say."""
+        return self.limit
+
+    def remaining(self, level: int) -> int:
+        """Return the requests that are left in this period."""
+        return self.limit - level if level < self.limit else 0
+
+    def reset_seconds(self, _level: int, now: float) -> int:
+        """Return the seconds until the period that contains `now` ends, rounded up."""
+        return ceil(period_bounds(self.period, now)[1] - now)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Concurrency:
+    """At most `limit` requests at the same time. Its level is the number of requests in flight."""
+
+    name: str
+    limit: int
+
+    @property
+    def ceiling(self) -> int:
+        """The most that `remaining` can say."""
+        return self.limit
+
+    def remaining(self, level: int) -> int:
+        """Return how many more requests may run at the same time."""
+        return self.limit - level if level < self.limit else 0
+
+
+Rule = Rate | Quota | Concurrency
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """A named set of rules.
+
+    `owners` says for whom each rule counts: one bucket per lineage, per tenant, per route. Raises
+    `ValueError` for two rules of one name, whatever their kind: they would share a bucket.
+    """
+
+    name: str
+    rules: tuple[Rule, ...]
+    owners: tuple[Literal["lineage", "tenant", "route"], ...] = ("lineage",)
+
+    def __post_init__(self) -> None:
+        names = [rule.name for rule in self.rules]
+        for name in names:
+            if names.count(name) > 1:
+                raise ValueError(
+                    f"plan {self.name!r} has {names.count(name)} rules named {name!r}: "
+                    "give each rule a name of its own"
+                )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Claim:
+    """One rule applied to one owner: the bucket that a request draws on.
+
+    `bucket` identifies it in every backend: `<owner kind>:<owner id>:<plan>:<rule name>`. `policy`
+    is `<plan>/<rule name>`, a bounded label. `owned_policy` is `<owner kind>:<policy>`, just as
+    bounded: what is prepared once per policy and owner kind is kept under it.
+    """
+
+    bucket: str
+    policy: str
+    rule: Rule
+    owned_policy: str = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        owner = self.bucket.partition(":")[0]
+        object.__setattr__(self, "owned_policy", f"{owner}:{self.policy}")
+
+
+class Standing:
+    """How one bucket stands after a request: what the rate-limit headers tell.
+
+    `remaining` whole requests left; `reset_seconds` until it is full again (rate) or the period
+    ends (quota), rounded up; `share` the part of the limit that is left. For the bucket that
+    refused, `reset_seconds` is the grant's `retry_after_seconds`, so that a refusal speaks with one
+    number everywhere.
+    """
+
+    __slots__ = ("claim", "remaining", "reset_seconds", "share")
+
+    def __init__(self, claim: Claim, remaining: int, reset_seconds: int) -> None:
+        self.claim = claim
+        self.remaining = remaining
+        self.reset_seconds = reset_seconds
+        self.share = remaining / claim.rule.ceiling
+
+
+_restriction = attrgetter("share")
+
+
+def _stand(claims: Sequence[Claim], levels: Sequence[int], now: float) -> tuple[Standing, ...]:
+    standings = [
+        Standing(claim, rule.remaining(levels[index]), rule.reset_seconds(levels[index], now))
+        for index, claim in enumerate(claims)
+        if not isinstance(rule := claim.rule, Concurrency)
+    ]
+    if len(standings) > 1:
+        standings.sort(key=_restriction)
+    return tuple(standings)
+
+
+class Grant:
+    """The answer of a limiter to one request: all of its claims together.
+
+    `refused` is the claim that said no (None when admitted; then every claim was charged, otherwise
+    none was). `retry_after_seconds` is at least 1 when refused and large enough that a retry is
+    admitted if nobody else draws meanwhile. `standings` has one entry per rate and quota claim,
+    most restrictive first (smallest share of its limit left); when refused, the first entry is the
+    refusing claim's, whatever its kind. `held` are the concurrency buckets to release when the
+    request ends. `measured_at` is the epoch second at which the standings were true (0 when
+    unknown).
+    """
+
+    __slots__ = ("_levels", "_standings", "held", "measured_at", "refused", "retry_after_seconds")
+
+    def __init__(
+        self,
+        standings: tuple[Standing, ...],
+        refused: Claim | None = None,
+        retry_after_seconds: int = 0,
+        held: tuple[str, ...] = (),
+        measured_at: float = 0.0,
+        levels: tuple[Sequence[Claim], Sequence[int]] | None = None,
+    ) -> None:
+        self._standings = standings
+        self._levels = levels
+        self.refused = refused
+        self.retry_after_seconds = retry_after_seconds
+        self.held = held
+        self.measured_at = measured_at
+
+    @classmethod
+    def admit(
+        cls, claims: Sequence[Claim], levels: Sequence[int], held: tuple[str, ...], now: float
+    ) -> Grant:
+        """Make the grant of an admitted request from the level of each claim after the charge.
+
+        The standings are worked out when somebody reads them: without rate-limit headers nobody
+        does.
+        """
+        return cls((), None, 0, held, now, (claims, levels))
+
+    @classmethod
+    def refuse(
+        cls, claims: Sequence[Claim], levels: Sequence[int], waits: Sequence[int], now: float
+    ) -> Grant:
+        """Make the grant of a refused request.
+
+        `levels` are those before the request (nothing was charged); `waits` the seconds after which
+        each claim alone would admit it, 0 where it does now. The longest wait decides: it is the
+        retry that all claims admit.
+        """
+        index = max(range(len(claims)), key=waits.__getitem__)
+        refused, retry_after = claims[index], max(1, waits[index])
+        others = [place for place in range(len(claims)) if place != index]
+        standings = _stand([claims[n] for n in others], [levels[n] for n in others], now)
+        return cls(
+            (Standing(refused, 0, retry_after), *standings),
+            refused=refused,
+            retry_after_seconds=retry_after,
+            measured_at=now,
+        )
+
+    @property
+    def standings(self) -> tuple[Standing, ...]:
+        """How each rate and quota stands, most restrictive first."""
+        if self._levels is not None:
+            self._standings = _stand(*self._levels, self.measured_at)
+            self._levels = None
+        return self._standings

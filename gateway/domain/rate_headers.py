@@ -1,0 +1,263 @@
+"""Rate-limit headers: how the standings of a request's buckets look in each header profile.
+
+Knows the profiles' field names and which number each field carries. It must not know how the
+numbers came about, nor `Retry-After`: that field belongs to the dialect. Both take the seconds from
+the same denial, so they never disagree.
+
+Profiles (each is for every response, each can be combined with the others):
+
+- `jobhive`: `X-RateLimit-*` of the most restrictive bucket; reset in epoch seconds, `-Retry-After`
+  in seconds.
+- `instaview`: `X-RateLimit-*-<Window>` for each window that has a name; reset in epoch seconds.
+- `draft`: the Structured Fields `RateLimit-Policy` and `RateLimit`
+  (draft-ietf-httpapi-ratelimit-headers-10).
+- `draft03`: `RateLimit-Limit`, `-Remaining`, `-Reset` of the most restrictive bucket; reset in
+  seconds.
+- `off`: nothing; fields of the upstream pass.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from math import ceil
+from operator import itemgetter
+from typing import Final, Protocol
+
+from gateway.domain.limits import Claim, Grant, Quota, Rate, Rule, Standing
+
+_LIMIT, _REMAINING, _RESET_IN, _RESET_AT, _WAIT = range(5)
+"""What a field may carry; `_RESET_IN` and `_WAIT` are seconds, `_RESET_AT` is an epoch second."""
+
+_Fields = tuple[tuple[str, int], ...]
+
+_JOBHIVE: Final[_Fields] = (
+    ("X-RateLimit-Limit", _LIMIT),
+    ("X-RateLimit-Remaining", _REMAINING),
+    ("X-RateLimit-Reset", _RESET_AT),
+    ("X-RateLimit-Retry-After", _WAIT),
+)
+_DRAFT03: Final[_Fields] = (
+    ("RateLimit-Limit", _LIMIT),
+    ("RateLimit-Remaining", _REMAINING),
+    ("RateLimit-Reset", _RESET_IN),
+)
+_INSTAVIEW: Final[_Fields] = (
+    ("X-RateLimit-Limit", _LIMIT),
+    ("X-RateLimit-Remaining", _REMAINING),
+    ("X-RateLimit-Reset", _RESET_AT),
+)
+_RATE_WINDOWS: Final = {1: "Second", 60: "Minute", 3600: "Hour", 86400: "Day"}
+_QUOTA_WINDOWS: Final = {"hour": "Hour", "day": "Day", "month": "Month"}
+_WINDOWS: Final = ("Second", "Minute", "Hour", "Day", "Month")
+_PERIOD_SECONDS: Final = {"hour": 3600, "day": 86400, "month": 2592000}
+
+_INTEGER_MAX: Final = 999_999_999_999_999
+"""The largest integer of Structured Fields (RFC 9651 section 3.3.1)."""
+
+
+class _View:
+    """The standings of one response, with what turns them into numbers.
+
+    `wait` is the response's `Retry-After`; `at` and `now` are the epoch seconds of the measurement
+    and of the response.
+    """
+
+    __slots__ = ("_age", "_at", "is_refused", "standings", "wait")
+
+    def __init__(
+        self, standings: Sequence[Standing], wait: int, is_refused: bool, at: float, now: float
+    ) -> None:
+        self.standings = standings
+        self.is_refused = is_refused
+        self.wait = wait
+        self._at = at
+        self._age = int(now - at) if now > at else 0
+
+    def reset_in(self, index: int) -> int:
+        """Return the seconds from the response to the reset; of what refused, to the retry."""
+        if self.is_refused and index == 0:
+            return self.wait
+        return max(0, self.standings[index].reset_seconds - self._age)
+
+    def numbers(self, index: int) -> tuple[int, int, int, int, int]:
+        """Return the numbers of one standing, in the order of `_LIMIT` to `_WAIT`."""
+        standing = self.standings[index]
+        rule = standing.claim.rule
+        left = self.reset_in(index)
+        is_refusing = self.is_refused and index == 0
+        reset = left if is_refusing else standing.reset_seconds
+        # A period ends on a whole second; a bucket is full at a fraction of one: round up.
+        since = int(self._at) if isinstance(rule, Quota) else ceil(self._at)
+        return rule.limit, standing.remaining, left, since + reset, self.wait or left
+
+
+class _Profile(Protocol):
+    names: tuple[str, ...]
+
+    def render(self, view: _View) -> bytes: ...
+
+
+class _Template:
+    """A block of fields, compiled to one format operation."""
+
+    __slots__ = ("_pick", "_text", "names")
+
+    def __init__(self, fields: _Fields, suffix: str = "") -> None:
+        self.names = tuple(name + suffix for name, _ in fields)
+        self._text = "".join(f"{name}: %d\r\n" for name in self.names).encode("ascii")
+        self._pick = itemgetter(*(number for _, number in fields))
+
+    def render(self, view: _View, index: int = 0) -> bytes:
+        return self._text % self._pick(view.numbers(index))
+
+
+class _Windowed:
+    """The same block of fields for each window, with the window's name after the field's.
+
+    Two buckets of one window are told by the more restrictive one.
+    """
+
+    __slots__ = ("_templates", "names")
+
+    def __init__(self, fields: _Fields) -> None:
+        self._templates = {window: _Template(fields, f"-{window}") for window in _WINDOWS}
+        self.names = tuple(name for part in self._templates.values() for name in part.names)
+
+    def render(self, view: _View) -> bytes:
+        blocks: dict[str, bytes] = {}
+        for index, standing in enumerate(view.standings):
+            window = _window_of(standing.claim.rule)
+            if window and window not in blocks:
+                blocks[window] = self._templates[window].render(view, index)
+        return b"".join(blocks.values())
+
+
+class _Draft:
+    """The two lists of Structured Fields, one member per bucket.
+
+    `Retry-After` should not be earlier than the end of a window (`t`) in the same response, so a
+    response that has it leaves out the longer ones: `t` is optional.
+    """
+
+    __slots__ = ("_members", "names")
+
+    def __init__(self) -> None:
+        self.names: tuple[str, ...] = ("RateLimit-Policy", "RateLimit")
+        # Policies come from the config, so this stays small. A reload may bring another rule under
+        # the same name: the rule that a member was made of is kept with it.
+        self._members: dict[str, tuple[Rule, str, str]] = {}
+
+    def render(self, view: _View) -> bytes:
+        policies: list[str] = []
+        limits: list[str] = []
+        latest = view.wait or _INTEGER_MAX
+        for index, standing in enumerate(view.standings):
+            claim = standing.claim
+            member = self._members.get(claim.owned_policy)
+            if member is None or member[0] is not claim.rule:
+                member = self._prepare(claim)
+            _, policy, start = member
+            policies.append(policy)
+            seconds = view.reset_in(index)
+            window = f";t={seconds}" if seconds <= latest else ""
+            limits.append(f"{start}{standing.remaining}{window}")
+        text = f"RateLimit-Policy: {', '.join(policies)}\r\nRateLimit: {', '.join(limits)}\r\n"
+        return text.encode("ascii")
+
+    def _prepare(self, claim: Claim) -> tuple[Rule, str, str]:
+        rule = claim.rule
+        owner = claim.owned_policy.partition(":")[0]
+        name = _quoted(rule.name if owner == "lineage" else f"{owner}-{rule.name}")
+        policy = f"{name};q={rule.limit}"
+        if isinstance(rule, Rate):
+            policy += f";w={rule.window_seconds}"
+        elif isinstance(rule, Quota):
+            policy += f";w={_PERIOD_SECONDS[rule.period]}"
+        else:
+            policy += ';qu="concurrent-requests"'
+        member = self._members[claim.owned_policy] = (rule, policy, f"{name};r=")
+        return member
+
+
+def _window_of(rule: Rule) -> str:
+    if isinstance(rule, Rate):
+        return _RATE_WINDOWS.get(rule.window_seconds, "")
+    return _QUOTA_WINDOWS[rule.period] if isinstance(rule, Quota) else ""
+
+
+def _quoted(text: str) -> str:
+    """Return `text` as a String (RFC 9651 section 3.3.3); what it can't hold becomes `?`."""
+    safe = "".join(char if " " <= char <= "~" else "?" for char in text)
+    return '"' + safe.replace("\\", "\\\\").replace('"', '\\"') + '"'
+
+
+_PROFILES: Final[dict[str, Callable[[], _Profile]]] = {
+    "jobhive": lambda: _Template(_JOBHIVE),
+    "instaview": lambda: _Windowed(_INSTAVIEW),
+    "draft": _Draft,
+    "draft03": lambda: _Template(_DRAFT03),
+}
+
+PROFILES: Final = (*_PROFILES, "off")
+"""The names of all profiles."""
+
+
+class RateHeaders:
+    """Renders the header profiles that a gateway is configured with, in the given order.
+
+    `names` are the lower-case field names that belong to the gateway: remove them from upstream
+    responses. Raises `ValueError` for a name that is not in `PROFILES`, and for `off` together with
+    another one.
+    """
+
+    __slots__ = ("_fields", "_profiles", "names")
+
+    def __init__(self, profiles: Iterable[str]) -> None:
+        chosen = tuple(dict.fromkeys(profiles))
+        for name in chosen:
+            if name not in PROFILES:
+                raise ValueError(f"unknown rate header profile {name!r}: use {', '.join(PROFILES)}")
+        if "off" in chosen and len(chosen) > 1:
+            raise ValueError("rate header profile 'off' stands alone: remove it or the others")
+        self._profiles = tuple(_PROFILES[name]() for name in chosen if name != "off")
+        self._fields = tuple(name for profile in self._profiles for name in profile.names)
+        self.names = frozenset(name.lower().encode("ascii") for name in self._fields)
+
+    def expose_names(self) -> tuple[str, ...]:
+        """Return the field names for `Access-Control-Expose-Headers`.
+
+        `Retry-After` is not among them: it is the dialect's.
+        """
+        return self._fields
+
+    def render(self, grant: Grant | None, denial_retry_after: int, now: float) -> bytes:
+        """Return the fields of one response as `Name: value` lines, each ended by CR LF.
+
+        `denial_retry_after` is the `Retry-After` of the response, 0 without one. `now` is the epoch
+        second at which the response begins: the standings of a long request have aged by then.
+        Empty when there is no rate or quota to tell about.
+        """
+        if grant is None or not self._profiles or not grant.standings:
+            return b""
+        at = grant.measured_at or now
+        wait = denial_retry_after or grant.retry_after_seconds
+        return self._block(_View(grant.standings, wait, grant.refused is not None, at, now))
+
+    def render_fallback(
+        self, limit: int, remaining: int, reset_seconds: int, retry_after: int, now: float
+    ) -> bytes:
+        """Return the fields of a response that no bucket of a key stands behind.
+
+        For profiles that promise their fields on all responses. The numbers are told as those of a
+        limit per minute; `retry_after` is the response's `Retry-After`, 0 without one, else the
+        numbers are those of a refusal.
+        """
+        if not self._profiles:
+            return b""
+        rule = Rate(name="failures", limit=limit, window_seconds=60, burst=limit)
+        claim = Claim(bucket="address", policy="failures", rule=rule)
+        standings = (Standing(claim, remaining, reset_seconds),)
+        return self._block(_View(standings, retry_after, retry_after > 0, now, now))
+
+    def _block(self, view: _View) -> bytes:
+        return b"".join([profile.render(view) for profile in self._profiles])

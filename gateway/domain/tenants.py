@@ -1,0 +1,33 @@
+"""Tenants: who owns keys (a workspace, a company, an account)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tenant:
+    """One tenant as the store holds it.
+
+    `tenant_id` is `ten_` and 32 characters, or a name chosen in `bootstrap`. `ip_allowlist` counts
+    only while `ip_allowlist_enabled` (the off switch of a dashboard keeps the list). `plan` names
+    the plan that limits the tenant as a whole and is the default of its keys.
+    """
+
+    tenant_id: str
+    name: str
+    is_suspended: bool = False
+    state_reason: str = ""
+    ip_allowlist: tuple[str, ...] = ()
+    ip_allowlist_enabled: bool = False
+    plan: str = ""
+    metadata: Mapping[str, Any] = field(default_factory=dict)
+    created_at: float = 0.0
+    revision: int = 0
+
+    @property
+    def enforced_allowlist(self) -> tuple[str, ...]:
+        """Return the entries that a client address must satisfy; empty allows every address."""
+        return self.ip_allowlist if self.ip_allowlist_enabled else ()

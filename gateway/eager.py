@@ -1,0 +1,77 @@
+"""Runs the story of a request eagerly: as far as it goes without waiting, in the callback that brought its bytes.
+
+Knows two kinds of waits. A `Signal` is set by a protocol callback and resumes the story within that same callback, with
+no task, no future and no turn of the event loop. Anything else that is awaited is an `asyncio` future, whose completion
+resumes the story as it would resume a task. A task per request would cost more than everything else the gateway does
+for an ordinary one. It must not know what the story is about.
+"""
+
+from __future__ import annotations
+
+from asyncio import CancelledError
+from collections.abc import Callable, Coroutine, Generator
+from typing import Any, Generic, TypeVar
+
+T = TypeVar("T")
+
+
+class Signal(Generic[T]):
+    """A value that is set once and awaited by one story; the first `set` wins, later ones do nothing."""
+
+    __slots__ = ("_is_set", "_value", "_wake")
+
+    def __init__(self) -> None:
+        self._is_set = False
+        self._wake: Callable[[], None] | None = None
+
+    @property
+    def is_set(self) -> bool:
+        """Tell whether the value is there."""
+        return self._is_set
+
+    def set(self, value: T) -> None:
+        """Give the value and resume the story that waits for it, before returning."""
+        if self._is_set:
+            return
+        self._is_set = True
+        self._value = value
+        wake = self._wake
+        if wake is not None:
+            self._wake = None
+            wake()
+
+    def __await__(self) -> Generator[Any, None, T]:
+        if not self._is_set:
+            yield self
+        return self._value
+
+
+def start(story: Coroutine[Any, Any, None], crashed: Callable[[BaseException], None]) -> None:
+    """Run `story` until it ends or waits; later parts run in the callbacks that end its waits.
+
+    What the story raises is handed to `crashed`: there is no caller left to whom it could be raised.
+    """
+    _Strand(story, crashed).advance()
+
+
+class _Strand:
+    __slots__ = ("_crashed", "_story")
+
+    def __init__(self, story: Coroutine[Any, Any, None], crashed: Callable[[BaseException], None]) -> None:
+        self._story = story
+        self._crashed = crashed
+
+    def advance(self, _done: Any = None) -> None:
+        try:
+            awaited = self._story.send(None)
+        except StopIteration:
+            return
+        except (Exception, CancelledError) as error:  # noqa: BLE001 - handed on, not swallowed
+            self._crashed(error)
+            return
+        if type(awaited) is Signal:
+            awaited._wake = self.advance
+        else:
+            # The protocol between `asyncio.Future.__await__` and whoever drives it (see asyncio.Task.__step).
+            awaited._asyncio_future_blocking = False
+            awaited.add_done_callback(self.advance)

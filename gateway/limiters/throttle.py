@@ -1,0 +1,73 @@
+"""Slows down addresses whose authentication keeps failing.
+
+Knows how often each address failed lately. It must not know keys, or how an address was found: an
+IPv6 address comes in folded to the prefix that one customer gets, else a client with a /64 could
+fail forever.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from math import ceil
+
+from gateway.domain.bucket import TokenBucket
+from gateway.domain.limits import NANOSECONDS, Rate
+from gateway.ports import Clock
+
+
+class AddressThrottle:
+    """Implements `ports.Throttle`: a token bucket of failures per address.
+
+    An address may fail `failures` times at once and then once per `per_seconds / failures`. At most
+    `addresses_max` addresses are remembered (about 250 bytes each); the one whose last failure is
+    the longest ago is forgotten first, because its bucket has had the most time to refill.
+    """
+
+    def __init__(
+        self, clock: Clock, failures: int, per_seconds: float, addresses_max: int = 100_000
+    ) -> None:
+        self._monotonic = clock.monotonic
+        self._rule = Rate(
+            name="failures",
+            limit=failures,
+            window_seconds=max(1, ceil(per_seconds)),
+            burst=failures,
+        )
+        self._addresses_max = max(1, addresses_max)
+        self._buckets: OrderedDict[str, TokenBucket] = OrderedDict()
+
+    def __len__(self) -> int:
+        return len(self._buckets)
+
+    def retry_after(self, address: str) -> int:
+        """Return 0 if `address` may try, else the whole seconds to wait (at least 1)."""
+        bucket = self._buckets.get(address)
+        if bucket is None:
+            return 0
+        level = bucket.level(self._ticks())
+        if level == 0:
+            del self._buckets[address]
+        return self._rule.wait_seconds(level)
+
+    def failed(self, address: str) -> None:
+        """Count one failed authentication. A throttled address is not throttled for longer."""
+        bucket = self._buckets.get(address)
+        if bucket is None:
+            if len(self._buckets) >= self._addresses_max:
+                self._buckets.popitem(last=False)
+            bucket = self._buckets[address] = TokenBucket(self._rule)
+        else:
+            self._buckets.move_to_end(address)
+        bucket.draw(self._ticks())
+
+    def standing(self, address: str) -> tuple[int, int, int]:
+        """Return the failures that are allowed, those left, and the seconds until all are again.
+
+        For the rate-limit headers of answers that no other bucket stands behind.
+        """
+        bucket = self._buckets.get(address)
+        level = 0 if bucket is None else bucket.level(self._ticks())
+        return self._rule.limit, self._rule.remaining(level), self._rule.reset_seconds(level)
+
+    def _ticks(self) -> int:
+        return int(self._monotonic() * NANOSECONDS)

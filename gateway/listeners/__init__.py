@@ -1,0 +1,1 @@
+"""The downstream shell: sockets, connections, limits and timeouts."""

@@ -1,0 +1,280 @@
+"""One request and its response on a downstream connection.
+
+Knows how content flows between this client and an upstream connection: framing towards the client, flow control both
+ways, and what an interruption means. It must not know why a request is admitted or refused.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from gateway.domain.denial import Denial, Reason
+from gateway.domain.request import CHUNKED, RequestHead
+from gateway.eager import Signal
+from gateway.http1.body import LAST_CHUNK, Body, UntilCloseBody, body_reader, chunk
+from gateway.http1.fields import MessageError
+from gateway.listeners.peer import Client
+from gateway.ports import Connection, UpstreamFailure
+
+if TYPE_CHECKING:
+    from gateway.listeners.connection import DownstreamConnection
+
+EARLY_BYTES_MAX: Final = 65536
+"""Content that is kept while the upstream connection is being made; past it, reading pauses."""
+
+DRAIN_BYTES_MAX: Final = 65536
+"""How much of a refused body is read past, to keep the connection, before closing is cheaper."""
+
+_CONTINUE: Final = b"HTTP/1.1 100 Continue\r\n\r\n"
+
+
+class Exchange:
+    """Implements `ports.Exchange`."""
+
+    __slots__ = (
+        "_body",
+        "_bytes_max",
+        "_chunked",
+        "_connection",
+        "_corked",
+        "_early",
+        "_early_bytes",
+        "_is_begun",
+        "is_tunnel",
+        "_upstream",
+        "client_address",
+        "client_network",
+        "closes",
+        "failure",
+        "finished",
+        "forwarded",
+        "head",
+        "is_gone",
+        "malformed",
+        "request_bytes",
+        "request_id",
+        "response_bytes",
+        "trace_id",
+    )
+
+    def __init__(
+        self,
+        connection: DownstreamConnection,
+        head: RequestHead,
+        malformed: Denial | None,
+        *,
+        request_id: bytes,
+        trace_id: bytes,
+        client: Client,
+    ) -> None:
+        self._connection = connection
+        self.head = head
+        self.malformed = malformed
+        self.request_id = request_id
+        self.client_address = client.address
+        self.client_network = client.network
+        self.forwarded = client.forwarded
+        self.trace_id = trace_id
+        self.finished: Signal[str] = Signal()
+        self.is_gone = False
+        self.failure: UpstreamFailure | None = None
+        self.closes = malformed is not None or not head.keeps_alive
+        self.request_bytes = 0
+        self.response_bytes = 0
+        self._body: Body | None = body_reader(head.body_length) if head.body_length else None
+        self._bytes_max = 0
+        self._early: list[bytes] = []
+        self._early_bytes = 0
+        self._upstream: Connection | None = None
+        self._corked = b""
+        self._chunked = False
+        self._is_begun = False
+        self.is_tunnel = False
+
+    @property
+    def is_begun(self) -> bool:
+        """Tell whether any of the response was sent."""
+        return self._is_begun
+
+    # ---- the request body, client to upstream
+
+    @property
+    def peer_address(self) -> str:
+        """The address of the connection's other end, which may be a proxy."""
+        return self._connection.peer_address
+
+    @property
+    def wants_body(self) -> bool:
+        """Tell whether bytes that arrive belong to this request."""
+        return self._body is not None and not self._body.is_complete
+
+    def receive(self, data: bytes) -> bytes:
+        """Take bytes of the request body; return those that follow it."""
+        assert self._body is not None
+        try:
+            content, rest = self._body.feed(data)
+        except MessageError as error:
+            self._fail(Reason.INVALID_REQUEST, str(error))
+            return b""
+        if content:
+            self.request_bytes += len(content)
+            self._pass_on(content)
+        body = self._body  # None again if what was passed on was refused
+        if body is not None and body.is_complete and self._upstream is not None:
+            self._upstream.finish()
+        return rest
+
+    def _pass_on(self, content: bytes) -> None:
+        if self._is_begun and self._upstream is None:
+            return  # refused: what the client still sends is read past
+        if self._upstream is None:
+            self._early.append(content)
+            self._early_bytes += len(content)
+            if self._early_bytes > EARLY_BYTES_MAX:
+                self._connection.pause_reading()
+        elif self._bytes_max and self.request_bytes > self._bytes_max and not self.is_tunnel:
+            self._fail(Reason.BODY_TOO_LARGE, f"more than {self._bytes_max} bytes")
+        else:
+            self._upstream.write(content)
+
+    def stream_body_to(self, connection: Connection, *, bytes_max: int) -> None:
+        """Pass the request body to `connection`, what has come already and what comes later."""
+        self._upstream = connection
+        self._bytes_max = bytes_max
+        if self.failure is not None:
+            connection.cancel(self.failure)
+            return
+        if self._body is None:
+            connection.finish()
+            return
+        if self.head.expects_continue and not self.request_bytes and not self._body.is_complete:
+            self._connection.write(_CONTINUE)
+        early, self._early = self._early, []
+        self._early_bytes = 0
+        if bytes_max and self.request_bytes > bytes_max:
+            self._fail(Reason.BODY_TOO_LARGE, f"more than {bytes_max} bytes")
+            return
+        for content in early:
+            connection.write(content)
+        if self._body.is_complete:
+            connection.finish()
+        else:
+            self._connection.resume_reading()
+
+    def _fail(self, reason: Reason, internal: str) -> None:
+        """The request itself is at fault: nothing after it on this connection can be trusted."""
+        self.closes = True
+        self._body = None
+        self._connection.discard_input()
+        if self._is_begun:
+            self.abort("client_gone")
+        else:
+            self._give_up(UpstreamFailure(reason, internal))
+
+    def _give_up(self, failure: UpstreamFailure) -> None:
+        self.failure = failure
+        upstream, self._upstream = self._upstream, None
+        if upstream is not None:
+            upstream.cancel(failure)
+
+    def timed_out(self) -> None:
+        """The client stalled: refuse if nothing was sent yet, else break the connection."""
+        if self._is_begun:
+            self._end("timeout", broken=True)
+        else:
+            self._fail(Reason.REQUEST_TIMEOUT, "request body stalled")
+
+    # ---- the response, upstream or gateway to client
+
+    def closing_fields(self) -> bytes:
+        """Return the `Connection` line that the response needs, or nothing; decides whether the connection is kept."""
+        if not self.closes and not self._connection.may_keep(self):
+            self.closes = True
+        if self.closes:
+            return b"Connection: close\r\n"
+        return b"Connection: keep-alive\r\n" if self.head.is_http_10 else b""
+
+    @property
+    def can_drain(self) -> bool:
+        """Tell whether reading past the rest of the body is cheaper than a new connection."""
+        if self._body is None or self._body.is_complete:
+            return True
+        if self.head.expects_continue or self.head.body_length == CHUNKED:
+            return False
+        return self.head.body_length - self.request_bytes <= DRAIN_BYTES_MAX
+
+    def answer(self, head: bytes, body: bytes) -> None:
+        """Send a whole response of our own."""
+        self._is_begun = True
+        self._upstream = None
+        self.response_bytes = len(body)
+        self._connection.write(head + body if body else head)
+        self._end("complete")
+
+    def begin(self, head: bytes, *, is_chunked: bool, connection: Connection) -> None:
+        """Send the head of a relayed response; its content follows through `write` and `finish`."""
+        self._is_begun = True
+        self._upstream = connection
+        self._corked = head
+        self._chunked = is_chunked
+        self._connection.source = connection
+
+    def tunnel(self, head: bytes, connection: Connection) -> None:
+        """Send a 101 head and pass every later byte in both directions."""
+        self.is_tunnel = True
+        self.closes = True
+        self._body = UntilCloseBody()
+        self.begin(head, is_chunked=False, connection=connection)
+        self._flush()
+        self._connection.tunnelled()
+
+    def write(self, content: bytes) -> None:
+        """Pass on content of the response."""
+        self.response_bytes += len(content)
+        framed = chunk(content) if self._chunked else content
+        if self._corked:
+            framed = self._corked + framed
+            self._corked = b""
+        self._connection.write(framed)
+
+    def finish(self) -> None:
+        """End the response: everything was written."""
+        tail = self._corked + LAST_CHUNK if self._chunked else self._corked
+        if tail:
+            self._connection.write(tail)
+        self._end("complete")
+
+    def abort(self, ended: str) -> None:
+        """End the response so that the client sees that it is not whole."""
+        self._end(ended, broken=True)
+
+    def _flush(self) -> None:
+        if self._corked:
+            self._connection.write(self._corked)
+            self._corked = b""
+
+    def _end(self, ended: str, *, broken: bool = False) -> None:
+        if broken:
+            self._connection.break_off()
+        if self.wants_body or broken:
+            # The upstream answered before it had the whole request, or nobody is left to hear it.
+            self._give_up(UpstreamFailure(Reason.INTERNAL, f"exchange ended: {ended}"))
+        self._upstream = None
+        self.finished.set(ended)
+        self._connection.exchange_ended(self)
+
+    # ---- flow control and the client's end
+
+    def pause(self) -> None:
+        """Stop reading the request body: the upstream is full."""
+        self._connection.pause_reading()
+
+    def resume(self) -> None:
+        """Read the request body again."""
+        self._connection.resume_reading()
+
+    def client_gone(self) -> None:
+        """The connection is lost: the upstream's work is for nobody."""
+        self.is_gone = True
+        self._give_up(UpstreamFailure(Reason.INTERNAL, "client gone"))
+        self.finished.set("complete" if self.is_tunnel else "client_gone")

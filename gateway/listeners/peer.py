@@ -1,0 +1,63 @@
+"""Who is at the other end of a connection, and through it: asked once per connection where that is enough."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from gateway.domain.client_address import ClientAddressResolver, ForwardingFields
+from gateway.domain.networks import fold_address
+from gateway.domain.request import RequestHead
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AddressRules:
+    """How addresses are found, folded (leading bits of IPv6 that count as one client) and told on."""
+
+    resolver: ClientAddressResolver
+    ipv6_prefix: int = 64
+    sends_forwarded: bool = False
+
+
+class Client:
+    """Where one request comes from: the address, its network for throttling, and the lines that tell the upstream."""
+
+    __slots__ = ("address", "forwarded", "network")
+
+    def __init__(self, address: str, network: str, forwarded: bytes) -> None:
+        self.address = address
+        self.network = network
+        self.forwarded = forwarded
+
+
+class Peer:
+    """One peer under one set of rules.
+
+    A peer that is no declared proxy is the client of all its requests; a proxy's requests are each looked at.
+    """
+
+    __slots__ = ("_fields", "_last", "_last_authority", "_rules", "_socket_address", "is_trusted")
+
+    def __init__(
+        self, rules: AddressRules, socket_address: str, scheme: Literal["http", "https"]
+    ) -> None:
+        self._rules = rules
+        self._socket_address = socket_address
+        self._fields = ForwardingFields(
+            rules.resolver, socket_address, scheme=scheme, sends_forwarded=rules.sends_forwarded
+        )
+        self.is_trusted = rules.resolver.resolve_peer(socket_address).is_trusted_peer
+        self._last: Client | None = None
+        self._last_authority = b""
+
+    def client(self, head: RequestHead) -> Client:
+        """Return where the request with `head` comes from."""
+        last = self._last
+        if last is not None and head.authority == self._last_authority:
+            return last
+        found = self._rules.resolver.resolve(self._socket_address, head)
+        network = fold_address(found.address, self._rules.ipv6_prefix) if found.address else ""
+        client = Client(found.address, network, self._fields.block(head, found))
+        if not self.is_trusted:
+            self._last, self._last_authority = client, head.authority
+        return client

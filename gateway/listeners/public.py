@@ -1,0 +1,182 @@
+"""The public listener: accepts connections, makes requests out of them and tells each one's story.
+
+Knows how many connections there may be, what every connection shares, and how to drain. It must not know keys or stores.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import socket
+from collections import Counter
+from collections.abc import Callable, Coroutine
+from dataclasses import dataclass, field
+from random import Random
+from typing import Any, Final, Literal
+
+from gateway import eager
+from gateway.domain.denial import Denial
+from gateway.domain.request import RequestHead
+from gateway.http1.request_head import HeadLimits, RequestHeadReader
+from gateway.listeners.connection import DownstreamConnection
+from gateway.listeners.exchange import Exchange
+from gateway.listeners.peer import AddressRules, Peer
+from gateway.ports import Deadlines
+
+_log = logging.getLogger(__name__)
+
+_REQUEST_ID_MAX: Final = 128
+
+Tell = Callable[[Exchange], Coroutine[Any, Any, None]]
+"""Tells the story of one request, to its end."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ListenerSettings:
+    """What the operator may set; times in seconds. `connections_per_address_max` 0 means no limit."""
+
+    proxy_protocol: bool = False
+    connections_max: int = 16384
+    connections_per_address_max: int = 0
+    head_timeout_seconds: float = 10.0
+    body_timeout_seconds: float = 30.0
+    idle_timeout_seconds: float = 75.0
+    write_timeout_seconds: float = 60.0
+    requests_per_connection_max: int = 10_000
+    head_limits: HeadLimits = field(default_factory=HeadLimits)
+
+
+class PublicListener:
+    """Owns the accepted connections of one listening socket."""
+
+    def __init__(
+        self,
+        settings: ListenerSettings,
+        *,
+        loop: asyncio.AbstractEventLoop,
+        deadlines: Deadlines,
+        addresses: AddressRules,
+        tell: Tell,
+        random: Random,
+    ) -> None:
+        self.settings = settings
+        self.reader = RequestHeadReader(settings.head_limits)
+        self.time = loop.time
+        self.is_draining = False
+        self._loop = loop
+        self._deadlines = deadlines
+        self._addresses = addresses
+        self._tell = tell
+        self._random_bits = random.getrandbits
+        self._connections: set[DownstreamConnection] = set()
+        self._per_address: Counter[str] = Counter()
+        self._server: asyncio.Server | None = None
+        self._is_empty = asyncio.Event()
+        self._is_empty.set()
+
+    @property
+    def connections(self) -> int:
+        """The number of open connections."""
+        return len(self._connections)
+
+    @property
+    def in_flight(self) -> int:
+        """The number of requests that have begun and not ended; counted when somebody asks, not per request."""
+        return sum(connection.is_busy for connection in list(self._connections))
+
+    @property
+    def tunnels(self) -> int:
+        """The number of connections that became tunnels."""
+        return sum(connection.is_tunnel for connection in list(self._connections))
+
+    async def serve(self, sock: socket.socket, backlog: int) -> None:
+        """Accept connections on `sock`, a bound socket."""
+        if sock.family == socket.AF_UNIX:
+            self._server = await self._loop.create_unix_server(self._accept, sock=sock, backlog=backlog)
+        else:
+            self._server = await self._loop.create_server(self._accept, sock=sock, backlog=backlog)
+
+    def _accept(self) -> DownstreamConnection:
+        return DownstreamConnection(self)
+
+    async def drain(self, seconds: float) -> None:
+        """Stop accepting, let requests in flight end for at most `seconds`, then cut what is left."""
+        self.is_draining = True
+        if self._server is not None:
+            self._server.close()
+        for connection in list(self._connections):
+            connection.drain()
+        try:
+            async with asyncio.timeout(seconds):
+                await self._is_empty.wait()
+        except TimeoutError:
+            _log.warning("drain deadline passed: %d connections cut", len(self._connections))
+            for connection in list(self._connections):
+                connection.break_off()
+            async with asyncio.timeout(1):
+                await self._is_empty.wait()
+
+    # ---- what connections ask and tell
+
+    def opened(self, connection: DownstreamConnection) -> bool:
+        """Take note of a connection; False when there are too many."""
+        address = connection.peer_address
+        per_address = self.settings.connections_per_address_max
+        self._connections.add(connection)
+        self._per_address[address] += 1
+        self._is_empty.clear()
+        self._deadlines.watch(connection)
+        return len(self._connections) <= self.settings.connections_max and not (
+            per_address and self._per_address[address] > per_address
+        )
+
+    def closed(self, connection: DownstreamConnection) -> None:
+        """Forget a connection."""
+        self._connections.discard(connection)
+        self._deadlines.unwatch(connection)
+        address = connection.accepted_from
+        self._per_address[address] -= 1
+        if self._per_address[address] <= 0:
+            del self._per_address[address]
+        if not self._connections:
+            self._is_empty.set()
+
+    def rejected(self, connection: DownstreamConnection, why: str) -> None:
+        """Log a connection that never got as far as a request."""
+        _log.warning("connection from %s rejected: %s", connection.accepted_from, why)
+
+    def exchange(
+        self, connection: DownstreamConnection, head: RequestHead, malformed: Denial | None
+    ) -> Exchange:
+        """Make the exchange for one head: who asks, under which id."""
+        peer = connection.peer
+        if peer is None:
+            scheme: Literal["http", "https"] = "https" if connection.is_secure else "http"
+            peer = connection.peer = Peer(self._addresses, connection.peer_address, scheme)
+        trace_id = b"%032x" % self._random_bits(128)
+        request_id = b"req_" + trace_id
+        if peer.is_trusted:
+            request_id = _given_id(head) or request_id
+        return Exchange(
+            connection,
+            head,
+            malformed,
+            request_id=request_id,
+            trace_id=trace_id,
+            client=peer.client(head),
+        )
+
+    def tell(self, exchange: Exchange) -> None:
+        """Begin the story of a request; it runs as far as it can at once."""
+        eager.start(self._tell(exchange), self._crashed)
+
+    def _crashed(self, error: BaseException) -> None:
+        _log.critical("the story of a request crashed", exc_info=error)
+
+
+def _given_id(head: RequestHead) -> bytes:
+    """Return the request id that a trusted proxy gave, if it is one plain word."""
+    given = head.values(b"x-request-id")
+    if len(given) != 1 or not 0 < len(given[0]) <= _REQUEST_ID_MAX:
+        return b""
+    return given[0] if given[0].replace(b"-", b"").replace(b"_", b"").isalnum() else b""

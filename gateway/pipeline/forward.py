@@ -1,0 +1,198 @@
+"""Step 5: let the upstream answer.
+
+Knows the order of contact: connect, send the head, stream the body, wait for a response, relay it; and the one case in
+which a request may be sent twice. It must not know sockets, framing or how a target is chosen.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable
+from typing import Final
+
+from gateway.domain.denial import Denial, Reason
+from gateway.domain.keys import BoundKey
+from gateway.domain.passage import has_trace, response_fields, response_framing
+from gateway.domain.request import CHUNKED, RequestHead, ResponseHead
+from gateway.domain.rewrite import forward_target
+from gateway.domain.routes import Match, Route
+from gateway.pipeline.generation import Generation, Voice
+from gateway.pipeline.values import Admission, Reply
+from gateway.ports import Connection, Exchange, Upstream, UpstreamFailure
+
+_IDEMPOTENT: Final = frozenset({"GET", "HEAD", "OPTIONS", "PUT", "DELETE"})  # RFC 9110 section 9.2.2
+_CLIENT_GONE: Final = Denial(reason=Reason.INTERNAL, internal="client gone")
+
+
+class Crossing:
+    """What of a request's head crosses to one upstream: all but the parts that differ from request to request."""
+
+    __slots__ = ("head", "is_loop", "needs_trace")
+
+    def __init__(self, head: bytes, *, is_loop: bool, needs_trace: bool) -> None:
+        self.head = head
+        self.is_loop = is_loop
+        self.needs_trace = needs_trace
+
+
+async def forward(admission: Admission, exchange: Exchange, generation: Generation) -> Reply | Denial:
+    """Forward the request and relay the response to its end; a denial when no response could be begun."""
+    principal = admission.permit.principal
+    match, key = principal.match, principal.key
+    head, route = match.head, match.route
+    if route.body_bytes_max and head.body_length > route.body_bytes_max:
+        return Denial(reason=Reason.BODY_TOO_LARGE, internal=f"{head.body_length} bytes announced")
+    upstream = generation.upstream(route.upstream, key.record.environment if key is not None else "")
+    crossing = _crossing(match, upstream, generation)
+    if crossing.is_loop:
+        return Denial(reason=Reason.LOOP_DETECTED)
+    started = generation.clock.monotonic()
+    found = await _ask(_request(crossing, exchange, key), match, exchange, upstream)
+    if isinstance(found, UpstreamFailure):
+        if exchange.is_gone:
+            return _CLIENT_GONE
+        return Denial(reason=found.reason, internal=found.internal)
+    connection, answer = found
+    voice = generation.voice(route)
+    _begin(answer, match, admission, exchange, connection, voice, generation)
+    ended = await exchange.finished
+    return Reply(
+        answer.status,
+        ended=ended,
+        upstream=upstream.name,
+        target=connection.target,
+        upstream_seconds=generation.clock.monotonic() - started,
+    )
+
+
+async def _ask(
+    request: bytes, match: Match, exchange: Exchange, upstream: Upstream
+) -> tuple[Connection, ResponseHead] | UpstreamFailure:
+    """Send the request until a response begins.
+
+    It is sent a second time only when the first went to a kept connection that ended before any byte of a response, the
+    method is idempotent and there is no body that would have to be replayed (RFC 9112 section 9.3.1).
+    """
+    head = match.head
+    may_repeat = head.method in _IDEMPOTENT and head.body_length == 0
+    answer = await _attempt(request, match, exchange, upstream, fresh=False)
+    if isinstance(answer, UpstreamFailure) and answer.is_stale and may_repeat and not exchange.is_gone:
+        answer = await _attempt(request, match, exchange, upstream, fresh=True)
+    return answer
+
+
+async def _attempt(
+    request: bytes, match: Match, exchange: Exchange, upstream: Upstream, *, fresh: bool
+) -> tuple[Connection, ResponseHead] | UpstreamFailure:
+    found = upstream.connect(fresh=fresh)
+    connection = await found if isinstance(found, Awaitable) else found
+    if isinstance(connection, UpstreamFailure):
+        return connection
+    head = match.head
+    connection.send(
+        request,
+        method=head.method,
+        body=exchange if head.body_length or head.upgrade else None,
+        is_chunked=head.body_length == CHUNKED,
+        timeouts=match.route.timeouts,
+    )
+    exchange.stream_body_to(connection, bytes_max=match.route.body_bytes_max)
+    answer = await connection.answered
+    if isinstance(answer, UpstreamFailure):
+        return answer
+    if answer.status == 101 and not head.upgrade:
+        failure = UpstreamFailure(
+            Reason.UPSTREAM_BAD_RESPONSE, f"{connection.target}: 101 without an upgrade request"
+        )
+        connection.cancel(failure)
+        return failure
+    return connection, answer
+
+
+def _crossing(match: Match, upstream: Upstream, generation: Generation) -> Crossing:
+    head = match.head
+    memo = head.memo_crossing
+    if memo is not None and memo[0] is match.route and memo[1] is upstream:
+        known: Crossing = memo[2]  # the same bytes, route and upstream: the same fields cross
+        return known
+    border = generation.border
+    line = b"%b %b%b HTTP/1.1\r\nHost: %b\r\n" % (
+        head.method.encode("ascii"),
+        upstream.base_path,
+        forward_target(match),
+        upstream.host_for(head.authority),
+    )
+    crossing = Crossing(
+        line + border.request_fields(head, match.route),
+        is_loop=border.is_loop(head),
+        needs_trace=not has_trace(head),
+    )
+    head.memo_crossing = (match.route, upstream, crossing)
+    return crossing
+
+
+def _request(crossing: Crossing, exchange: Exchange, key: BoundKey | None) -> bytes:
+    """Complete the head with what is this request's own: addresses, identity, id, trace."""
+    trace_id = exchange.trace_id
+    return b"".join(
+        (
+            crossing.head,
+            exchange.forwarded,
+            b"" if key is None else key.identity,
+            b"X-Request-Id: ",
+            exchange.request_id,
+            b"\r\ntraceparent: 00-%b-%b-00\r\n\r\n" % (trace_id, trace_id[:16])
+            if crossing.needs_trace
+            else b"\r\n\r\n",
+        )
+    )
+
+
+def _begin(
+    answer: ResponseHead,
+    match: Match,
+    admission: Admission,
+    exchange: Exchange,
+    connection: Connection,
+    voice: Voice,
+    generation: Generation,
+) -> None:
+    block, is_chunked, has_date = _response_block(answer, match.head, match.route, voice)
+    now = generation.clock.now()
+    head = b"".join(
+        (
+            block,
+            voice.rate_headers.render(admission.grant, 0, now),
+            b"X-Request-Id: ",
+            exchange.request_id,
+            b"\r\n",
+            b"" if has_date else generation.dates.at(now),
+            exchange.closing_fields() if answer.status != 101 else b"",
+            b"\r\n",
+        )
+    )
+    if answer.status == 101:
+        exchange.tunnel(head, connection)
+    else:
+        exchange.begin(head, is_chunked=is_chunked, connection=connection)
+    connection.relay_to(exchange)
+
+
+def _response_block(
+    answer: ResponseHead, head: RequestHead, route: Route, voice: Voice
+) -> tuple[bytes, bool, bool]:
+    """Return status line, fields that cross and framing; whether content goes in chunks; whether it is dated."""
+    shape = (head.method == "HEAD", head.is_http_10)
+    memo = answer.memo_crossing
+    if memo is not None and memo[0] is route and memo[1] == shape:
+        known: tuple[bytes, bool, bool] = memo[2]
+        return known
+    framing, is_chunked = response_framing(answer, method=head.method, to_http_10=head.is_http_10)
+    block = b"HTTP/1.1 %d %b\r\n%b%b" % (
+        answer.status,
+        answer.reason,
+        response_fields(answer, route, voice.overwritten),
+        framing,
+    )
+    made = (block, is_chunked, bool(answer.values(b"date")))
+    answer.memo_crossing = (route, shape, made)
+    return made

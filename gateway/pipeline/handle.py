@@ -1,0 +1,94 @@
+"""The story of a request, whole and in order.
+
+    route          head -> Match             or 404 / 405
+    authenticate   Match -> Principal        or 401 / 503
+    authorize      Principal -> Permit       or 403
+    limit          Permit -> Admission       or 429
+    forward        Admission -> Reply        or 502 / 503 / 504
+    record         always, last, whatever happened
+
+A straight line: no step writes to the response but `refuse`, `introspect` and `forward`, and nothing travels beside the
+values that the steps hand on. The common case (a known key, limits in memory, an idle upstream connection) runs from
+`route` to the sent request without a single wait.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Awaitable
+
+from gateway.domain.denial import Denial, Reason
+from gateway.pipeline.authorize import authorize
+from gateway.pipeline.forward import forward
+from gateway.pipeline.generation import Generation
+from gateway.pipeline.introspect import introspect
+from gateway.pipeline.limit import limit
+from gateway.pipeline.record import Progress, record
+from gateway.pipeline.refuse import refuse
+from gateway.pipeline.route import route
+from gateway.pipeline.values import Admission, Principal, Reply
+from gateway.ports import Exchange
+
+_log = logging.getLogger(__name__)
+
+
+async def handle(exchange: Exchange, generation: Generation) -> None:
+    """Tell the whole story of one request; returns when its last byte is on its way and it is recorded."""
+    progress = Progress(generation.clock.monotonic())
+    result: Denial | Reply | int
+    try:
+        result = await _tell(exchange, generation, progress)
+    except Exception as error:  # noqa: BLE001 - the last line of defence: the client gets a 500, the log gets the cause
+        _log.critical("request %s failed", exchange.request_id.decode("ascii"), exc_info=error)
+        result = Denial(reason=Reason.INTERNAL, internal=type(error).__name__)
+    status = _conclude(exchange, generation, progress, result)
+    admission = progress.admission
+    if admission is not None and admission.grant is not None and admission.grant.held:
+        generation.limiter.release(admission.grant)
+    record(exchange, generation, progress, result, status)
+
+
+async def _tell(exchange: Exchange, generation: Generation, progress: Progress) -> Denial | Reply | int:
+    admission = await admit(exchange, generation, progress)
+    if isinstance(admission, Denial):
+        return admission
+    progress.admission = admission
+    if admission.permit.principal.match.route.handler == "introspect":
+        return introspect(admission, exchange, generation)
+    return await forward(admission, exchange, generation)
+
+
+async def admit(exchange: Exchange, generation: Generation, progress: Progress) -> Admission | Denial:
+    """Decide: the four checks in their order, each on what the one before it made."""
+    if exchange.malformed is not None:
+        return exchange.malformed
+    match = route(exchange.head, generation.table)
+    if isinstance(match, Denial):
+        return match
+    progress.route = match.route
+    found = generation.authenticator.authenticate(match, exchange.client_network)
+    principal = found if isinstance(found, Principal | Denial) else await found
+    if isinstance(principal, Denial):
+        return principal
+    progress.key = principal.key
+    permit = authorize(principal, exchange.client_address, generation.barred)
+    if isinstance(permit, Denial):
+        return permit
+    admission = limit(permit, generation.limiter)
+    return await admission if isinstance(admission, Awaitable) else admission
+
+
+def _conclude(
+    exchange: Exchange, generation: Generation, progress: Progress, result: Denial | Reply | int
+) -> int:
+    """Answer a denial, unless the client is gone or already has a response; return the status that was sent."""
+    if isinstance(result, int):
+        return result
+    if isinstance(result, Reply):
+        return result.status
+    if exchange.is_gone:
+        return 0
+    if exchange.is_begun:
+        exchange.abort("cut")
+        return 0
+    return refuse(result, exchange, progress.route, generation)

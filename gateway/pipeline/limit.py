@@ -1,0 +1,57 @@
+"""Step 4: is there room for this request?
+
+Knows that all limits of a request are drawn in one atomic act, or none. It must not know how buckets are counted.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable
+
+from gateway.domain.denial import Denial, Reason
+from gateway.domain.limits import Claim, Concurrency, Grant, Quota
+from gateway.pipeline.values import Admission, Permit
+from gateway.ports import Limiter
+
+
+def limit(permit: Permit, limiter: Limiter) -> Admission | Denial | Awaitable[Admission | Denial]:
+    """Draw on every bucket of the key, its tenant and the route; an awaitable when the limiter is remote."""
+    principal = permit.principal
+    key = principal.key
+    claims: tuple[Claim, ...] = principal.match.route.claims
+    if key is not None:
+        claims = key.claims + claims if claims else key.claims
+    if not claims:
+        return Admission(permit, None)
+    grant = limiter.acquire(claims)
+    if isinstance(grant, Grant):
+        return _judge(permit, grant)
+    return _later(permit, grant)
+
+
+async def _later(permit: Permit, pending: Awaitable[Grant]) -> Admission | Denial:
+    return _judge(permit, await pending)
+
+
+def _judge(permit: Permit, grant: Grant) -> Admission | Denial:
+    refused = grant.refused
+    if refused is None:
+        return Admission(permit, grant)
+    standing = next((s for s in grant.standings if s.claim is refused), None)
+    return Denial(
+        reason=_reason(refused),
+        retry_after_seconds=grant.retry_after_seconds,
+        violated_policies=(refused.policy,),
+        limit=refused.rule.limit,
+        remaining=standing.remaining if standing is not None else 0,
+        reset_seconds=standing.reset_seconds if standing is not None else grant.retry_after_seconds,
+        grant=grant,
+        internal=refused.bucket,
+    )
+
+
+def _reason(refused: Claim) -> Reason:
+    if isinstance(refused.rule, Quota):
+        return Reason.QUOTA_EXCEEDED
+    if isinstance(refused.rule, Concurrency):
+        return Reason.CONCURRENCY_LIMITED
+    return Reason.RATE_LIMITED

@@ -1,0 +1,75 @@
+"""Step 6, always and last: hand the outcome of the request to the recorders.
+
+Knows what is worth keeping of a request. It never awaits and never raises. It must not know metrics or log lines.
+"""
+
+from __future__ import annotations
+
+from gateway.domain.denial import Denial
+from gateway.domain.keys import BoundKey
+from gateway.domain.outcome import Outcome
+from gateway.domain.routes import Route
+from gateway.pipeline.generation import Generation
+from gateway.pipeline.values import Admission, Reply
+from gateway.ports import Exchange
+
+
+class Progress:
+    """How far a request came: what may be said of it whatever happens next."""
+
+    __slots__ = ("admission", "key", "route", "started")
+
+    def __init__(self, started: float) -> None:
+        self.started = started
+        self.route: Route | None = None
+        self.key: BoundKey | None = None
+        self.admission: Admission | None = None
+
+
+def record(
+    exchange: Exchange,
+    generation: Generation,
+    progress: Progress,
+    result: Denial | Reply | int,
+    status: int,
+) -> None:
+    """Record what became of the request: refused, relayed, or answered by the gateway with a plain status."""
+    head = exchange.head
+    route = progress.route
+    clock = generation.clock
+    duration = clock.monotonic() - progress.started
+    agents = head.values(b"user-agent")
+    outcome = Outcome(
+        request_id=exchange.request_id.decode("ascii"),
+        method=head.method,
+        target=head.target,
+        client_address=exchange.client_address,
+        peer_address=exchange.peer_address,
+        user_agent=agents[0] if agents else b"",
+        started_at=clock.now() - duration,
+    )
+    outcome.duration = duration
+    outcome.status = status
+    outcome.key = progress.key
+    outcome.request_bytes = exchange.request_bytes
+    outcome.response_bytes = exchange.response_bytes
+    if route is not None:
+        outcome.route = route.name
+    if isinstance(result, Reply):
+        outcome.source = "upstream"
+        outcome.upstream = result.upstream
+        outcome.upstream_target = result.target
+        outcome.upstream_duration = result.upstream_seconds
+        outcome.ended = result.ended
+    elif isinstance(result, Denial):
+        _refused(outcome, result)
+    if exchange.is_gone and outcome.ended == "complete" and not status:
+        outcome.ended = "client_gone"
+        outcome.reason = None
+    generation.recorder.record(outcome)
+
+
+def _refused(outcome: Outcome, denial: Denial) -> None:
+    outcome.reason = denial.reason
+    outcome.detail = denial.internal
+    outcome.policy = denial.violated_policies[0] if denial.violated_policies else ""

@@ -1,0 +1,60 @@
+"""Says no: turns a denial into the answer that the client's dialect calls for.
+
+Knows which dialect and which rate-limit headers apply. It must not know why the denial was made.
+"""
+
+from __future__ import annotations
+
+from gateway.domain.denial import Denial, Reason
+from gateway.domain.dialects.accept import choose
+from gateway.domain.dialects.render import Dialect
+from gateway.domain.request import RequestHead
+from gateway.domain.routes import Route
+from gateway.domain.status import status_line
+from gateway.pipeline.generation import Generation, Voice
+from gateway.ports import Exchange
+
+
+def refuse(denial: Denial, exchange: Exchange, route: Route | None, generation: Generation) -> int:
+    """Answer with `denial`; return the status that was sent."""
+    head = exchange.head
+    voice = generation.voice(route)
+    now = generation.clock.now()
+    dialect = _dialect(voice.dialect, head, generation)
+    answer = dialect.render(denial, exchange.request_id.decode("ascii"), now)
+    fields = b"".join([b"%b: %b\r\n" % pair for pair in answer.fields])
+    block = b"".join(
+        (
+            status_line(answer.status),
+            fields,
+            b"Content-Length: %d\r\n" % len(answer.body),
+            _rate_block(denial, voice, exchange, generation, now),
+            b"X-Request-Id: ",
+            exchange.request_id,
+            b"\r\nX-Gateway-Error-Source: gateway\r\n",
+            generation.dates.at(now),
+            exchange.closing_fields(),
+            b"\r\n",
+        )
+    )
+    exchange.answer(block, b"" if head.method == "HEAD" else answer.body)
+    return answer.status
+
+
+def _dialect(dialect: Dialect, head: RequestHead, generation: Generation) -> Dialect:
+    if generation.problem is None:
+        return dialect
+    return choose(dialect, generation.problem, b",".join(head.values(b"accept")))
+
+
+def _rate_block(
+    denial: Denial, voice: Voice, exchange: Exchange, generation: Generation, now: float
+) -> bytes:
+    """Return rate-limit headers: of the buckets that were asked, else of the throttle of this address."""
+    if denial.grant is not None:
+        return voice.rate_headers.render(denial.grant, denial.retry_after_seconds, now)
+    if not voice.overwritten:
+        return b""
+    limit, remaining, reset_seconds = generation.throttle.standing(exchange.client_network)
+    retry_after = denial.retry_after_seconds if denial.reason is Reason.AUTH_THROTTLED else 0
+    return voice.rate_headers.render_fallback(limit, remaining, reset_seconds, retry_after, now)

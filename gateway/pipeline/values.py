@@ -1,0 +1,56 @@
+"""What each step of the story hands to the next.
+
+Proof by type: `forward` takes an `Admission`; only `limit` makes one, from a `Permit`; only `authorize` makes one, from a
+`Principal`; only `authenticate` makes one, from a `Match`. A request that skipped a check cannot be forwarded without a
+type error. Plain slotted classes, since one of each is made per request.
+"""
+
+from __future__ import annotations
+
+from gateway.domain.keys import BoundKey
+from gateway.domain.limits import Grant
+from gateway.domain.routes import Match
+
+
+class Principal:
+    """Who asks: a usable key, or nobody (`key` is None) on a route that needs none."""
+
+    __slots__ = ("key", "match")
+
+    def __init__(self, match: Match, key: BoundKey | None) -> None:
+        self.match = match
+        self.key = key
+
+
+class Permit:
+    """A principal that may do what it asks for, from where it asks."""
+
+    __slots__ = ("principal",)
+
+    def __init__(self, principal: Principal) -> None:
+        self.principal = principal
+
+
+class Admission:
+    """A permitted request that its limits let through; `grant` is what it drew (None when nothing limits it)."""
+
+    __slots__ = ("grant", "permit")
+
+    def __init__(self, permit: Permit, grant: Grant | None) -> None:
+        self.permit = permit
+        self.grant = grant
+
+
+class Reply:
+    """An upstream's response that reached its end, one way or another. `ended` as in `Outcome`; times in seconds."""
+
+    __slots__ = ("ended", "status", "target", "upstream", "upstream_seconds")
+
+    def __init__(
+        self, status: int, *, ended: str, upstream: str, target: str, upstream_seconds: float
+    ) -> None:
+        self.status = status
+        self.ended = ended
+        self.upstream = upstream
+        self.target = target
+        self.upstream_seconds = upstream_seconds

@@ -1,0 +1,292 @@
+"""The seams of the gateway: small protocols, declared for their consumers.
+
+Every adapter of a port passes the contract suite of that port in `tests/contracts/`. Errors of drivers never cross a
+port; an adapter raises only what stands here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from gateway.domain.denial import Denial, Reason
+from gateway.domain.keys import KeyRecord
+from gateway.domain.limits import Claim, Grant
+from gateway.domain.outcome import Outcome
+from gateway.domain.request import RequestHead, ResponseHead
+from gateway.domain.tenants import Tenant
+from gateway.domain.timeouts import Timeouts
+from gateway.eager import Signal
+
+
+class StoreUnavailable(Exception):
+    """The key store could not answer; the text is for the log and holds no secret."""
+
+
+class Conflict(Exception):
+    """A write met a state that does not allow it (duplicate name or digest, stale revision, unknown id)."""
+
+
+class Clock(Protocol):
+    """Time. The wall clock decides expiry and quotas, the monotonic one everything that measures."""
+
+    def now(self) -> float:
+        """Return epoch seconds (UTC)."""
+        ...
+
+    def monotonic(self) -> float:
+        """Return seconds that never go back."""
+        ...
+
+
+class KeyStore(Protocol):
+    """The system of record for keys and tenants.
+
+    Every write is one transaction, increases the store's revision by one and returns the record as written, with that
+    revision. Every method raises `StoreUnavailable` within five seconds when the store does not answer.
+    """
+
+    async def find(self, digests: Sequence[bytes]) -> tuple[KeyRecord, Tenant] | None:
+        """Return the key with one of `digests` (one per active pepper) and its tenant, or None."""
+        ...
+
+    async def get_key(self, key_id: str) -> KeyRecord | None: ...
+
+    async def list_keys(
+        self, *, tenant_id: str = "", state: str = "", after: str = "", limit: int = 100
+    ) -> list[KeyRecord]:
+        """Return keys ordered by `key_id`, those after `after`, at most `limit`."""
+        ...
+
+    async def count_keys(self) -> Mapping[tuple[str, str], int]:
+        """Return how many keys there are per (stored state, environment)."""
+        ...
+
+    async def save_key(self, record: KeyRecord, *, expected_revision: int | None = None) -> KeyRecord:
+        """Insert or replace a key. `expected_revision` 0 means insert; another number must match, else `Conflict`."""
+        ...
+
+    async def get_tenant(self, tenant_id: str) -> Tenant | None: ...
+
+    async def list_tenants(self, *, after: str = "", limit: int = 100) -> list[Tenant]: ...
+
+    async def save_tenant(self, tenant: Tenant, *, expected_revision: int | None = None) -> Tenant: ...
+
+    async def revision(self) -> int:
+        """Return the number of the last committed write."""
+        ...
+
+    async def changes_since(self, revision: int) -> tuple[int, list[str]]:
+        """Return the current revision and the ids (keys and tenants) that were written after `revision`."""
+        ...
+
+    async def touch(self, last_used: Mapping[str, float]) -> None:
+        """Record when keys were last used (epoch seconds); never increases the revision, never goes back in time."""
+        ...
+
+    async def load_counts(self, now: float) -> dict[str, tuple[int, int]]:
+        """Return the quota counters whose period has not ended: bucket -> (period start, count)."""
+        ...
+
+    async def save_counts(self, counts: Mapping[str, tuple[int, int]]) -> None:
+        """Store quota counters: bucket -> (period start in epoch seconds, count). Never lowers a count of one period."""
+        ...
+
+
+class Limiter(Protocol):
+    """Counts requests against their claims.
+
+    `acquire` is one atomic act for all claims of a request: all are charged or none. An adapter in memory answers at
+    once; a remote one returns an awaitable of the same value.
+    """
+
+    def acquire(self, claims: Sequence[Claim]) -> Grant | Awaitable[Grant]:
+        """Draw one request from every claim."""
+        ...
+
+    def release(self, grant: Grant) -> None:
+        """Give back the concurrency that `grant` holds. Never awaits, never raises."""
+        ...
+
+
+class Throttle(Protocol):
+    """Slows down addresses whose authentication keeps failing."""
+
+    def retry_after(self, address: str) -> int:
+        """Return 0 if `address` may try, else the whole seconds that it has to wait (at least 1)."""
+        ...
+
+    def failed(self, address: str) -> None:
+        """Count one failed authentication."""
+        ...
+
+    def standing(self, address: str) -> tuple[int, int, int]:
+        """Return the failures allowed per window, those left, and the seconds until all are allowed again."""
+        ...
+
+
+class Recorder(Protocol):
+    """Is told about every finished request. Never awaits, never raises, never blocks."""
+
+    def record(self, outcome: Outcome) -> None: ...
+
+
+Invalidate = Callable[[Iterable[str]], None]
+"""Told the ids of keys and tenants whose bound form is no longer true."""
+
+
+class Source(Protocol):
+    """Where content comes from; a sink that is full pauses it."""
+
+    def pause(self) -> None: ...
+
+    def resume(self) -> None: ...
+
+
+class Sink(Protocol):
+    """Where content goes: the request body to an upstream, the response body to a client. Framing is the sink's own."""
+
+    def write(self, content: bytes) -> None:
+        """Pass on non-empty content."""
+        ...
+
+    def finish(self) -> None:
+        """End the message: everything was written."""
+        ...
+
+    def abort(self, ended: str) -> None:
+        """End the message so that its reader sees that it is not whole. `ended` as in `Outcome`."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class UpstreamFailure:
+    """Why there is no response.
+
+    `internal` is for the log. `is_unsent` tells that the upstream cannot have seen the request; `is_stale` that a kept
+    connection ended before the first byte of a response, so that an idempotent request may be sent again (RFC 9110
+    section 9.2.2).
+    """
+
+    reason: Reason
+    internal: str
+    is_unsent: bool = False
+    is_stale: bool = False
+
+
+class Connection(Sink, Source, Protocol):
+    """A connection to an upstream, held by one request. As a `Sink` it takes the request body."""
+
+    target: str
+    is_reused: bool
+    answered: Signal[ResponseHead | UpstreamFailure]
+
+    def send(
+        self,
+        head: bytes,
+        *,
+        method: str,
+        body: Source | None,
+        is_chunked: bool,
+        timeouts: Timeouts | None,
+    ) -> None:
+        """Send a request head; content follows through `write` and `finish`, which the caller also calls without any.
+
+        `timeouts` None takes the upstream's.
+        """
+        ...
+
+    def relay_to(self, sink: Sink) -> None:
+        """Pass the content of the response to `sink`, as it comes; called once, after `answered`."""
+        ...
+
+    def cancel(self, failure: UpstreamFailure) -> None:
+        """Give up: the connection is closed and `answered` is set to `failure` if nothing came yet."""
+        ...
+
+
+class Upstream(Protocol):
+    """A named service with its targets. `base_path` is the raw prefix of every request path, without a trailing slash."""
+
+    name: str
+    base_path: bytes
+
+    def host_for(self, authority: bytes) -> bytes:
+        """Return the `Host` value to send for a request that came with `authority`."""
+        ...
+
+    def connect(
+        self, *, fresh: bool = False
+    ) -> Connection | UpstreamFailure | Awaitable[Connection | UpstreamFailure]:
+        """Return an idle connection at once, or an awaitable of a new one; `fresh` never takes an idle one."""
+        ...
+
+
+class Exchange(Sink, Source, Protocol):
+    """The downstream side of one request. As a `Sink` it takes the content of the response.
+
+    `request_id` is what the answer, the upstream and the log carry; `trace_id` 32 lower-case hexadecimal digits;
+    `client_network` is the client address folded to what one customer owns, for throttling;
+    `forwarded` the ready lines that tell the upstream where the request came from.
+    """
+
+    head: RequestHead
+    malformed: Denial | None
+    request_id: bytes
+    trace_id: bytes
+    client_address: str
+    client_network: str
+    forwarded: bytes
+    finished: Signal[str]
+    is_gone: bool
+    request_bytes: int
+    response_bytes: int
+
+    @property
+    def peer_address(self) -> str:
+        """The address of the connection's other end, which may be a proxy."""
+        ...
+
+    @property
+    def is_begun(self) -> bool:
+        """Tell whether any of the response was sent."""
+        ...
+
+    def closing_fields(self) -> bytes:
+        """Return the `Connection` line that the response needs, or nothing; decides whether the connection is kept."""
+        ...
+
+    def answer(self, head: bytes, body: bytes) -> None:
+        """Send a whole response of our own."""
+        ...
+
+    def begin(self, head: bytes, *, is_chunked: bool, connection: Connection) -> None:
+        """Send the head of a relayed response; content of `connection` follows through `write` and `finish`."""
+        ...
+
+    def tunnel(self, head: bytes, connection: Connection) -> None:
+        """Send a 101 head and pass every later byte in both directions."""
+        ...
+
+    def stream_body_to(self, connection: Connection, *, bytes_max: int) -> None:
+        """Pass the request body to `connection`, what has come already and what comes later."""
+        ...
+
+
+class Watched(Protocol):
+    """Something with a deadline (event-loop time in seconds, `inf` for none)."""
+
+    deadline: float
+
+    def expire(self) -> None:
+        """Is called once the deadline has passed; sets a later one or unwatches itself."""
+        ...
+
+
+class Deadlines(Protocol):
+    """Looks at everything that waits for a peer, about once a second. Moving a deadline costs one assignment."""
+
+    def watch(self, watched: Watched) -> None: ...
+
+    def unwatch(self, watched: Watched) -> None: ...

@@ -1,0 +1,1 @@
+"""Adapters of `KeyStore`: memory, SQLite, and the bounded cache in front of them."""

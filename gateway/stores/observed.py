@@ -1,0 +1,86 @@
+"""Measures a key store from outside: how long each operation took, and whether the store answers at
+all.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from typing import TypeVar
+
+from gateway.domain.keys import KeyRecord
+from gateway.domain.tenants import Tenant
+from gateway.ports import Clock, KeyStore, StoreUnavailable
+
+T = TypeVar("T")
+
+
+class ObservedStore:
+    """Implements `ports.KeyStore` around another one. `observe` takes the operation's name and its
+    seconds.
+    """
+
+    def __init__(
+        self, store: KeyStore, clock: Clock, observe: Callable[[str, float], None]
+    ) -> None:
+        self._store = store
+        self._monotonic = clock.monotonic
+        self._observe = observe
+        self.is_up = True
+
+    async def _timed(self, operation: str, pending: Awaitable[T]) -> T:
+        started = self._monotonic()
+        try:
+            result = await pending
+        except StoreUnavailable:
+            self.is_up = False
+            raise
+        finally:
+            self._observe(operation, self._monotonic() - started)
+        self.is_up = True
+        return result
+
+    async def find(self, digests: Sequence[bytes]) -> tuple[KeyRecord, Tenant] | None:
+        return await self._timed("find", self._store.find(digests))
+
+    async def get_key(self, key_id: str) -> KeyRecord | None:
+        return await self._timed("get_key", self._store.get_key(key_id))
+
+    async def list_keys(
+        self, *, tenant_id: str = "", state: str = "", after: str = "", limit: int = 100
+    ) -> list[KeyRecord]:
+        listing = self._store.list_keys(tenant_id=tenant_id, state=state, after=after, limit=limit)
+        return await self._timed("list_keys", listing)
+
+    async def count_keys(self) -> Mapping[tuple[str, str], int]:
+        return await self._timed("count_keys", self._store.count_keys())
+
+    async def save_key(
+        self, record: KeyRecord, *, expected_revision: int | None = None
+    ) -> KeyRecord:
+        saving = self._store.save_key(record, expected_revision=expected_revision)
+        return await self._timed("save_key", saving)
+
+    async def get_tenant(self, tenant_id: str) -> Tenant | None:
+        return await self._timed("get_tenant", self._store.get_tenant(tenant_id))
+
+    async def list_tenants(self, *, after: str = "", limit: int = 100) -> list[Tenant]:
+        return await self._timed("list_tenants", self._store.list_tenants(after=after, limit=limit))
+
+    async def save_tenant(self, tenant: Tenant, *, expected_revision: int | None = None) -> Tenant:
+        saving = self._store.save_tenant(tenant, expected_revision=expected_revision)
+        return await self._timed("save_tenant", saving)
+
+    async def revision(self) -> int:
+        return await self._timed("revision", self._store.revision())
+
+    async def changes_since(self, revision: int) -> tuple[int, list[str]]:
+        return await self._timed("changes_since", self._store.changes_since(revision))
+
+    async def touch(self, last_used: Mapping[str, float]) -> None:
+        await self._timed("touch", self._store.touch(last_used))
+
+    async def load_counts(self, now: float) -> dict[str, tuple[int, int]]:
+        return await self._timed("load_counts", self._store.load_counts(now))
+
+    async def save_counts(self, counts: Mapping[str, tuple[int, int]]) -> None:
+        await self._timed("save_counts", self._store.save_counts(counts))

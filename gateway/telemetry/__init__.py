@@ -1,0 +1,1 @@
+"""Adapters of `Recorder`: metrics, access log, last use."""

@@ -1,0 +1,190 @@
+"""Every metric of the gateway, declared once.
+
+The recorder, the exposition and the reference in `docs/` read this table; a metric that is not here
+cannot be exported. Names follow the Prometheus practices: base units, `_total` for counters, label
+values from closed sets only.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final, Literal
+
+from gateway.domain.denial import Reason
+
+OTHER: Final = "__other__"
+"""Stands for every label set that the series budget, or a closed set of names, has no room for."""
+
+UNMATCHED: Final = "__unmatched__"
+"""The route of a request that matched none."""
+
+OTHER_METHOD: Final = "OTHER"
+
+ACCEPTED: Final = "accepted"
+"""The decision on a request that the gateway did not answer itself with a refusal."""
+
+METHODS: Final = frozenset(
+    {"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "CONNECT", "TRACE"}
+)
+"""The registered methods of RFC 9110 section 9 and RFC 5789; all others count as `OTHER`."""
+
+SOURCES: Final = frozenset({"gateway", "upstream"})
+
+DECISIONS: Final = (ACCEPTED, *(reason.value for reason in Reason))
+
+LIMIT_OUTCOMES: Final = ("allowed", "denied")
+
+UPSTREAM_OUTCOMES: Final = (
+    "ok",
+    "error",
+    "timeout",
+    "refused",
+    "breaker_open",
+    "no_target",
+    "cancelled",
+)
+"""What became of a request meant for an upstream; `cancelled` was not the upstream's doing."""
+
+UPSTREAM_OUTCOME_OF_REASON: Final = {
+    Reason.UPSTREAM_UNREACHABLE: "refused",
+    Reason.UPSTREAM_BAD_RESPONSE: "error",
+    Reason.UPSTREAM_TIMEOUT: "timeout",
+    Reason.CIRCUIT_OPEN: "breaker_open",
+    Reason.NO_HEALTHY_UPSTREAM: "no_target",
+}
+
+UPSTREAM_OUTCOME_OF_END: Final = {
+    "complete": "ok",
+    "upstream_broke": "error",
+    "timeout": "timeout",
+    "client_gone": "cancelled",
+    "cut": "cancelled",
+}
+
+Kind = Literal["counter", "gauge", "histogram", "info"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Family:
+    """One metric: `name` without the namespace, upper bounds of `buckets` in the metric's unit.
+
+    `is_watched` families are read from their owner at each scrape; the others accumulate.
+    """
+
+    name: str
+    kind: Kind
+    meaning: str
+    labels: tuple[str, ...] = ()
+    buckets: tuple[float, ...] = ()
+    is_watched: bool = False
+
+
+def _counter(name: str, meaning: str, *labels: str, is_watched: bool = False) -> Family:
+    return Family(name=name, kind="counter", meaning=meaning, labels=labels, is_watched=is_watched)
+
+
+def _gauge(name: str, meaning: str, *labels: str) -> Family:
+    return Family(name=name, kind="gauge", meaning=meaning, labels=labels, is_watched=True)
+
+
+def _histogram(name: str, meaning: str, buckets: tuple[float, ...], *labels: str) -> Family:
+    return Family(name=name, kind="histogram", meaning=meaning, labels=labels, buckets=buckets)
+
+
+REQUEST_BUCKETS: Final = (
+    0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0,
+)  # fmt: skip
+OVERHEAD_BUCKETS: Final = (
+    0.00005, 0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05,
+)  # fmt: skip
+STORE_BUCKETS: Final = (
+    0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.5, 1.0, 5.0,
+)  # fmt: skip
+LAG_BUCKETS: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0)
+
+FAMILIES: Final[tuple[Family, ...]] = (
+    _counter(
+        "requests_total",
+        "Requests answered, by who answered (`gateway` or `upstream`); code 0: nothing was sent.",
+        "route", "method", "code", "source",
+    ),
+    _histogram(
+        "request_duration_seconds",
+        "Time from the first byte of a request's head to the last byte of its answer.",
+        REQUEST_BUCKETS,
+        "route",
+    ),
+    _histogram(
+        "overhead_seconds",
+        "Time of a request that was not spent on the upstream.",
+        OVERHEAD_BUCKETS,
+    ),
+    _histogram(
+        "upstream_request_duration_seconds",
+        "Time spent on the upstream, for requests that contacted it.",
+        REQUEST_BUCKETS,
+        "upstream",
+    ),
+    _counter(
+        "upstream_requests_total",
+        "Requests meant for an upstream, by what became of them there.",
+        "upstream", "outcome",
+    ),
+    _counter(
+        "auth_decisions_total",
+        "Requests by decision: `accepted`, or the reason why the gateway refused or failed.",
+        "reason",
+    ),
+    _counter(
+        "ratelimit_decisions_total",
+        "Requests that drew on a limit, by the policy that decided.",
+        "policy", "outcome",
+    ),
+    _counter("request_bytes_total", "Bytes of request bodies received.", "route"),
+    _counter("response_bytes_total", "Bytes of response bodies sent.", "route"),
+    _gauge("in_flight_requests", "Requests that have begun and not ended."),
+    _gauge("open_streams", "Long-lived responses and tunnels that are open.", "kind"),
+    _gauge("connections", "Open downstream connections."),
+    _gauge("keys", "API keys in the store.", "state", "environment"),
+    _gauge("store_up", "Whether the last contact with the key store succeeded (1) or not (0)."),
+    _histogram(
+        "store_operation_duration_seconds",
+        "Time that operations of the key store took.",
+        STORE_BUCKETS,
+        "op",
+    ),
+    _gauge("config_generation", "Number of the configuration in force; grows with each reload."),
+    _gauge("config_last_reload_successful", "Whether the last reload succeeded (1) or not (0)."),
+    _gauge(
+        "config_last_reload_success_timestamp_seconds",
+        "When the configuration in force was loaded (epoch seconds).",
+    ),
+    _counter("config_reloads_total", "Attempts to reload the configuration.", "result"),
+    _histogram(
+        "event_loop_lag_seconds",
+        "How late a timer of the event loop fired.",
+        LAG_BUCKETS,
+    ),
+    _counter(
+        "access_log_dropped_total",
+        "Access log lines lost because the queue was full or the sink failed.",
+        is_watched=True,
+    ),
+    _counter(
+        "recorder_errors_total",
+        "Outcomes that a recorder failed to record.",
+        "recorder",
+        is_watched=True,
+    ),
+    _counter(
+        "series_dropped_total",
+        "Label sets folded into `__other__` because the series budget is spent.",
+        "metric",
+    ),
+    Family(
+        name="build_info",
+        kind="info",
+        meaning="Version, interpreter and revision of the running gateway; always 1.",
+        labels=("version", "python", "revision"),
+    ),
+)  # fmt: skip

@@ -1,0 +1,1 @@
+"""The upstream shell: connections, pools, balance, timeouts."""

@@ -1,0 +1,84 @@
+"""A named upstream service: its targets, and which of them serves the next request.
+
+Knows balancing over targets. It must not know what is sent.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Coroutine, Sequence
+from typing import Any
+
+from gateway.ports import UpstreamFailure
+from gateway.upstreams.connection import UpstreamConnection
+from gateway.upstreams.target import Target
+
+
+class Service:
+    """Implements `ports.Upstream`: round robin over its targets, the next one when a connection cannot be made."""
+
+    def __init__(self, name: str, targets: Sequence[Target], *, host: bytes, base_path: bytes) -> None:
+        """Take at least one target. `host` is the `Host` value to send; empty preserves the client's."""
+        self.name = name
+        self.base_path = base_path
+        self._host = host
+        self.targets = tuple(targets)
+        self._turn = 0
+
+    def host_for(self, authority: bytes) -> bytes:
+        """Return the `Host` value to send for a request that came with `authority`."""
+        return self._host or authority
+
+    def connect(
+        self, *, fresh: bool = False
+    ) -> UpstreamConnection | UpstreamFailure | Awaitable[UpstreamConnection | UpstreamFailure]:
+        """Return an idle connection at once, or an awaitable of a new one."""
+        target = self._next_target()
+        if not fresh:
+            idle = target.take_idle()
+            if idle is not None:
+                return idle
+        if len(self.targets) == 1:
+            return target.connect()
+        return self._connect_any(target)
+
+    def _next_target(self) -> Target:
+        self._turn = turn = (self._turn + 1) % len(self.targets)
+        return self.targets[turn]
+
+    async def _connect_any(self, first: Target) -> UpstreamConnection | UpstreamFailure:
+        """Try every target once, beginning with `first`: nothing was sent, so another may be asked."""
+        start = self.targets.index(first)
+        failure: UpstreamFailure | None = None
+        for target in self.targets[start:] + self.targets[:start]:
+            result = await target.connect()
+            if isinstance(result, UpstreamConnection):
+                return result
+            failure = result
+        assert failure is not None
+        return failure
+
+    def close(self) -> None:
+        """Close every connection."""
+        for target in self.targets:
+            target.close()
+
+
+class Dialer:
+    """Owns the tasks that make connections."""
+
+    def __init__(self) -> None:
+        self._attempts: set[asyncio.Task[Any]] = set()
+
+    def __call__(self, attempt: Coroutine[Any, Any, Any]) -> asyncio.Task[Any]:
+        """Run `attempt` and keep it until it ends."""
+        task = asyncio.get_running_loop().create_task(attempt)
+        self._attempts.add(task)
+        task.add_done_callback(self._attempts.discard)
+        return task
+
+    async def close(self) -> None:
+        """Cancel what still runs and wait for it."""
+        for task in self._attempts:
+            task.cancel()
+        await asyncio.gather(*self._attempts, return_exceptions=True)

@@ -1,0 +1,66 @@
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from gateway.domain.denial import Reason
+from gateway.domain.keys import TRANSITIONS, KeyState
+from tests.key_samples import a_key, a_tenant, bound
+
+NOW = 1_700_000_000.0
+
+
+@pytest.mark.parametrize("state", [KeyState.ACTIVE, KeyState.ROTATING])
+def test_a_live_key_is_not_refused(state: KeyState) -> None:
+    assert bound(a_key(state=state), a_tenant()).refusal(NOW) is None
+    assert bound(a_key(state=state, expires_at=NOW + 0.1), a_tenant()).refusal(NOW) is None
+
+
+@pytest.mark.parametrize(
+    ("changes", "reason"),
+    [
+        ({"state": KeyState.REVOKED}, Reason.KEY_REVOKED),
+        ({"state": KeyState.SUSPENDED}, Reason.KEY_SUSPENDED),
+        ({"state": KeyState.EXPIRED}, Reason.KEY_EXPIRED),
+        ({"expires_at": NOW}, Reason.KEY_EXPIRED),
+        ({"expires_at": NOW, "state": KeyState.ROTATING}, Reason.KEY_EXPIRED),
+        ({"expires_at": NOW, "state": KeyState.SUSPENDED}, Reason.KEY_EXPIRED),
+        ({"expires_at": NOW, "state": KeyState.REVOKED}, Reason.KEY_REVOKED),
+    ],
+)
+def test_a_key_that_may_not_be_used_says_why(changes: dict[str, object], reason: Reason) -> None:
+    assert bound(a_key(**changes), a_tenant()).refusal(NOW) is reason
+
+
+def test_a_suspended_tenant_stops_its_keys() -> None:
+    tenant = a_tenant(is_suspended=True)
+    assert bound(a_key(), tenant).refusal(NOW) is Reason.TENANT_SUSPENDED
+    revoked = a_key(state=KeyState.REVOKED)
+    assert bound(revoked, tenant).refusal(NOW) is Reason.KEY_REVOKED
+
+
+def test_expiry_follows_from_the_clock() -> None:
+    key = a_key(expires_at=NOW)
+    assert key.state_at(NOW - 1) is KeyState.ACTIVE
+    assert key.state_at(NOW) is KeyState.EXPIRED
+    assert a_key().state_at(NOW) is KeyState.ACTIVE
+    assert replace(key, state=KeyState.REVOKED).state_at(NOW) is KeyState.REVOKED
+
+
+def test_every_state_has_its_transitions_and_revoked_is_final() -> None:
+    """IV-22: a revoked key cannot be un-revoked."""
+    assert set(TRANSITIONS) == set(KeyState)
+    assert TRANSITIONS[KeyState.REVOKED] == frozenset()
+    assert all(
+        KeyState.REVOKED in following
+        for state, following in TRANSITIONS.items()
+        if state is not KeyState.REVOKED
+    )
+    assert all(state not in following for state, following in TRANSITIONS.items())
+
+
+def test_a_digest_never_appears_in_text() -> None:
+    key = a_key()
+    assert repr(key.digest) not in repr(key)
+    assert "digest" not in repr(key)

@@ -1,0 +1,57 @@
+from __future__ import annotations
+
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from gateway.stores.migrations import SchemaError, prepare, require_version, steps
+
+
+def _version(path: Path) -> int:
+    with closing(sqlite3.connect(path)) as file:
+        return int(file.execute("PRAGMA user_version").fetchone()[0])
+
+
+def test_the_steps_are_numbered_without_gap() -> None:
+    assert [version for version, _ in steps()] == list(range(1, len(steps()) + 1))
+
+
+def test_preparing_twice_changes_nothing(tmp_path: Path) -> None:
+    path = tmp_path / "t.db"
+    prepare(path)
+    with closing(sqlite3.connect(path)) as file:
+        before = list(file.execute("SELECT name, sql FROM sqlite_master ORDER BY name"))
+    prepare(path)
+    with closing(sqlite3.connect(path)) as file:
+        assert list(file.execute("SELECT name, sql FROM sqlite_master ORDER BY name")) == before
+    assert _version(path) == steps()[-1][0]
+
+
+def test_a_step_that_fails_leaves_the_file_as_it_was(tmp_path: Path) -> None:
+    path = tmp_path / "t.db"
+    prepare(path)
+    newest = steps()[-1][0]
+    broken = (newest + 1, "CREATE TABLE halfway (a TEXT) STRICT;\nCREATE TABLE broken (;\n")
+    with pytest.raises(sqlite3.Error):
+        prepare(path, [*steps(), broken])
+    assert _version(path) == newest
+    with closing(sqlite3.connect(path)) as file:
+        tables = {row[0] for row in file.execute("SELECT name FROM sqlite_master")}
+    assert "halfway" not in tables
+
+
+def test_a_file_from_the_step_before_is_brought_up_to_date(tmp_path: Path) -> None:
+    path = tmp_path / "t.db"
+    prepare(path)
+    newest = steps()[-1][0]
+    later = (newest + 1, "CREATE TABLE later (a TEXT) STRICT;\n")
+    prepare(path, [*steps(), later])
+    assert _version(path) == newest + 1
+
+
+def test_an_old_sqlite_is_refused_by_name() -> None:
+    require_version((3, 38, 0))
+    with pytest.raises(SchemaError, match=r"SQLite 3\.37\.2 is too old: install 3\.38\.0"):
+        require_version((3, 37, 2))
