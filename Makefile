@@ -3,7 +3,7 @@
 VENV   := .venv
 BIN    := $(VENV)/bin
 CONFIG ?= config.yaml
-PIP    := $(BIN)/python -m pip install --quiet --disable-pip-version-check
+PIP    := $(BIN)/python -m pip install --quiet --quiet --disable-pip-version-check
 
 .DEFAULT_GOAL := help
 .PHONY: help run test lint types bench bench-quick bench-transfer docs fmt clean distclean

@@ -56,7 +56,7 @@ class KeyChanges(TypedDict, total=False):
     expires_at: float | None
     plan: str
     tags: tuple[str, ...]
-    metadata: Mapping[str, Any]
+    metadata: Mapping[str, Any] | None
 
 
 class Keyring:
@@ -222,6 +222,10 @@ class Keyring:
         )
         wanted = [row for row in rows[:limit] if state in ("", self.state_of(row))]
         return Page(wanted, rows[limit - 1].key_id if len(rows) > limit else "")
+
+    def now(self) -> float:
+        """Return the time (epoch seconds) by which expiry is judged."""
+        return self._clock.now()
 
     def state_of(self, record: KeyRecord) -> KeyState:
         """Return the state that holds now."""

@@ -6,6 +6,7 @@ port; an adapter raises only what stands here.
 
 from __future__ import annotations
 
+from asyncio import Future
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
@@ -218,8 +219,8 @@ class Upstream(Protocol):
 
     def connect(
         self, *, fresh: bool = False
-    ) -> Connection | UpstreamFailure | Awaitable[Connection | UpstreamFailure]:
-        """Return an idle connection at once, or an awaitable of a new one; `fresh` never takes an idle one."""
+    ) -> Connection | UpstreamFailure | Future[Connection | UpstreamFailure]:
+        """Return an idle connection at once, or the future of a new one; `fresh` never takes an idle one."""
         ...
 
 

@@ -24,7 +24,7 @@ class TenantChanges(TypedDict, total=False):
     ip_allowlist: tuple[str, ...]
     ip_allowlist_enabled: bool
     plan: str
-    metadata: Mapping[str, Any]
+    metadata: Mapping[str, Any] | None
 
 
 class TenantRoll:

@@ -71,6 +71,7 @@ LIBRARIES: Final[dict[str, tuple[str, ...]]] = {
         "gateway/listeners/metrics.py",
         "gateway/demo/*",
         "gateway/cli/*",
+        "gateway/assembly/*",
     ),
     "prometheus_client": ("gateway/telemetry/*", "gateway/listeners/metrics.py"),
     "uvloop": ("gateway/control/*", "gateway/cli/*", "gateway/assembly*"),
@@ -154,7 +155,7 @@ def direction(module: Module) -> Iterator[str]:
         parts = name.split(".")
         if parts[0] == "":
             yield f"{module.path}:{line}: relative import; write the whole name"
-        elif parts[0] == "gateway" and len(parts) > 1:
+        elif parts[0] == "gateway" and parts[1:] not in ([], ["__version__"]):
             first = "assembly" if parts[1].startswith("assembly") else parts[1]
             room = ROOM_OF.get(first, first)
             if room != module.room and room not in MAY_IMPORT[module.room]:
@@ -238,14 +239,7 @@ def owned_tasks(module: Module) -> Iterator[str]:
     """A task belongs to a `TaskGroup` or is made in a file that `TASK_OWNERS` names."""
     if module.path in TASK_OWNERS:
         return
-    groups = {
-        item.optional_vars.id
-        for node in ast.walk(module.tree)
-        if isinstance(node, ast.AsyncWith)
-        for item in node.items
-        if isinstance(item.optional_vars, ast.Name)
-        and "TaskGroup" in ast.unparse(item.context_expr)
-    }
+    groups = set(_task_groups(module.tree))
     for node in ast.walk(module.tree):
         if not isinstance(node, ast.Call):
             continue
@@ -256,6 +250,21 @@ def owned_tasks(module: Module) -> Iterator[str]:
         owner = ast.unparse(function.value) if isinstance(function, ast.Attribute) else ""
         if owner not in groups:
             yield f"{module.path}:{node.lineno}: {name} without an owner that awaits the task"
+
+
+def _task_groups(tree: ast.Module) -> Iterator[str]:
+    """Yield the names that stand for a `TaskGroup`: entered, assigned or annotated as one."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.withitem) and node.optional_vars is not None:
+            name, kind = ast.unparse(node.optional_vars), ast.unparse(node.context_expr)
+        elif isinstance(node, ast.Assign):
+            name, kind = ast.unparse(node.targets[0]), ast.unparse(node.value)
+        elif isinstance(node, ast.arg) and node.annotation is not None:
+            name, kind = node.arg, ast.unparse(node.annotation)
+        else:
+            continue
+        if "TaskGroup" in kind:
+            yield name
 
 
 def no_module_state(module: Module) -> Iterator[str]:

@@ -165,10 +165,10 @@ async def plane(
         dial=dialer,
         timeouts=timeouts or Timeouts(),
         connections_max=connections_max,
-        idle_connections_max=16,
+        idle_connections_max=connections_max,
         idle_lifetime_seconds=30,
     )
-    service = Service("up", [target], host=b"", base_path=b"")
+    service = Service("up", [target], dial=dialer, host=b"", base_path=b"")
     store, keys = await _keys(clock, claims)
     recorded, limiter = Recorded(), MemoryLimiter(clock)
     throttle = AddressThrottle(clock, failures, 60)

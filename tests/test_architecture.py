@@ -122,6 +122,7 @@ PROPER = [
     (rules.direction, "gateway/upstreams/connection.py", "from gateway.http1.body import Body"),
     (rules.direction, "gateway/telemetry/metrics.py", "from gateway.config import model"),
     (rules.direction, "gateway/__main__.py", "from gateway.cli import main"),
+    (rules.direction, "gateway/telemetry/metrics.py", "from gateway import __version__"),
     (rules.direction, "gateway/assembly.py", "from gateway.blueprint import draw"),
     (rules.libraries, "gateway/stores/sqlite_keys.py", "import aiosqlite\nimport json"),
     (rules.quiet_domain, "gateway/pipeline/limit.py", "import time"),
@@ -131,6 +132,7 @@ PROPER = [
         "gateway/control/worker.py",
         "async def f():\n    async with TaskGroup() as g:\n        g.create_task(h())",
     ),
+    (rules.owned_tasks, "gateway/control/worker.py", "def f(g: TaskGroup): g.create_task(h())"),
     (rules.no_module_state, "gateway/keyring.py", "TABLE: Final = {}\n__all__ = ['x']\nN = ()"),
     (rules.no_logic_in_packages, "gateway/domain/__init__.py", '"""Card."""'),
 ]

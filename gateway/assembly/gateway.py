@@ -211,7 +211,7 @@ async def _open(gateway: Gateway, stack: AsyncExitStack) -> None:
     admin = _bound(stack, config.listeners.admin.bind, path)
     metrics = _bound(stack, config.listeners.metrics.bind, path, mode=0o666)
     recorders = gateway.recorders = Recorders(config, path, gateway.clock)
-    stack.callback(recorders.close)
+    stack.push_async_callback(recorders.close)
     raw_store = await stack.enter_async_context(sqlite.opened(anchored(path, config.store.path)))
     store = ObservedStore(raw_store, gateway.clock, recorders.store_operation)
     recorders.watch_store(store)

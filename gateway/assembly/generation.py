@@ -58,7 +58,13 @@ def _service(
     first = urlsplit(section.targets[0])
     host = {"preserve": "", "upstream": first.netloc or "localhost"}.get(section.host, section.host)
     base_path = "" if first.scheme == "http+unix" else first.path.rstrip("/")
-    return Service(name, targets, host=host.encode("ascii"), base_path=base_path.encode("ascii"))
+    return Service(
+        name,
+        targets,
+        dial=dialer,
+        host=host.encode("ascii"),
+        base_path=base_path.encode("ascii"),
+    )
 
 
 def _address(url: str) -> Address:

@@ -16,21 +16,13 @@ from gateway.domain.digest import Peppers
 from gateway.domain.key_format import KeyFormat, KeyFormats
 from gateway.domain.limits import Claim, Concurrency, Plan, Quota, Rate, Rule
 from gateway.domain.networks import Allowlist
-from gateway.domain.paths import Quirk
+from gateway.domain.paths import QUIRK_NAMES, Quirk
 from gateway.domain.routes import Route
 from gateway.domain.scopes import Bundle, ScopeCatalogue
 from gateway.domain.templates import Template, Templates
 from gateway.domain.timeouts import Timeouts
 
 _QUOTA_PERIODS: Final[tuple[Literal["hour", "day", "month"], ...]] = ("hour", "day", "month")
-_QUIRKS: Final[Mapping[str, Quirk]] = {
-    "encoded_slash": Quirk.ENCODED_SLASH,
-    "empty_segments": Quirk.EMPTY_SEGMENT,
-    "parameters": Quirk.PARAMETER,
-    "double_encoding": Quirk.DOUBLE_ENCODED,
-    "trailing_dot": Quirk.TRAILING_DOT,
-}
-
 Pairs = tuple[tuple[bytes, bytes], ...]
 
 
@@ -151,7 +143,7 @@ def _route(section: model.Route, config: model.Config, by_name: Mapping[str, Pla
         upstream=section.upstream,
         handler=section.handler,
         claims=claims(by_name.get(section.plan), "route", section.name),
-        allowed_quirks=reduce(or_, (_QUIRKS[name] for name in path.allow), Quirk(0)),
+        allowed_quirks=reduce(or_, (QUIRK_NAMES[name] for name in path.allow), Quirk(0)),
         strip_prefix=path.strip_prefix,
         rewrite=path.rewrite,
         request_headers_set=_pairs(headers.request.set),

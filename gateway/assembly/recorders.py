@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Final
 
 from gateway import __version__
 from gateway.assembly import policy
@@ -20,6 +22,11 @@ from gateway.telemetry.last_used import LastUsed
 from gateway.telemetry.loop_lag import LoopLag
 from gateway.telemetry.metrics import Metrics
 from gateway.telemetry.sink import STDOUT, Sink
+
+
+_log = logging.getLogger(__name__)
+
+_LAST_FLUSH_SECONDS: Final = 3.0
 
 
 def redactor(config: model.Config) -> Redactor:
@@ -58,7 +65,10 @@ class Recorders:
             self.metrics.watch("access_log_dropped_total", self._dropped)
         self.fanout = Fanout(recorders, clock)
         self.metrics.watch("recorder_errors_total", self.fanout.faults)
+        started_at = clock.now()
         self.metrics.watch("config_generation", lambda: 1)
+        self.metrics.watch("config_last_reload_successful", lambda: 1)
+        self.metrics.watch("config_last_reload_success_timestamp_seconds", lambda: started_at)
         self._key_counts: Mapping[tuple[str, ...], float] = {}
         self.metrics.watch("keys", lambda: self._key_counts)
         self.lag = LoopLag(
@@ -97,9 +107,13 @@ class Recorders:
         if self._sink is not None:
             self._sink.reopen()
 
-    def close(self) -> None:
-        """Write what is left and close the file."""
-        if self._access_log is not None:
-            self._access_log.flush()
-        if self._sink is not None:
-            self._sink.close()
+    async def close(self) -> None:
+        """Write what is left and close the file. A sink that is stuck is left behind after a while."""
+        try:
+            async with asyncio.timeout(_LAST_FLUSH_SECONDS):
+                await self.flush()
+        except TimeoutError:
+            _log.error("the access log is stuck: its last lines are lost")
+        else:
+            if self._sink is not None:
+                self._sink.close()

@@ -5,8 +5,11 @@ Knows how problems are printed. It must not know what a problem is.
 
 from __future__ import annotations
 
+import argparse
 import json
-from collections.abc import Mapping
+import os
+import sys
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Literal, TextIO
@@ -18,12 +21,43 @@ from gateway.config.schema import config_schema
 Output = Literal["text", "json"]
 
 
+def register(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Add the verbs."""
+    parser = verbs.add_parser(
+        "check",
+        help="name every mistake in a configuration",
+        description="Name every mistake in a configuration, each with its place, without starting"
+        " anything. Exits with 1 if there is one.",
+    )
+    parser.add_argument(
+        "--config", type=Path, default=Path("config.yaml"), help="configuration file"
+    )
+    parser.add_argument(
+        "--output", default="text", choices=("text", "json"), help="how to print the mistakes"
+    )
+    parser.set_defaults(run=_run_check)
+    parser = verbs.add_parser(
+        "schema",
+        help="print the JSON Schema of the configuration",
+        description="Print the JSON Schema (draft 2020-12) of the configuration file, for editors.",
+    )
+    parser.set_defaults(run=_run_schema)
+
+
+def _run_check(options: argparse.Namespace) -> int:
+    return check(options.config, os.environ, out=sys.stdout, err=sys.stderr, output=options.output)
+
+
+def _run_schema(_options: argparse.Namespace) -> int:
+    return schema(out=sys.stdout)
+
+
 def check(
     path: Path, environ: Mapping[str, str], *, out: TextIO, err: TextIO, output: Output = "text"
 ) -> int:
     """Print every mistake of the configuration at `path` to `out`, and a summary to `err`.
 
-    Returns the exit code: 0 when the gateway would start with it, else 1.
+    Returns the exit status: 0 when the gateway would accept it, else 1.
     """
     _, problems = check_config(path, environ)
     if output == "json":
@@ -35,15 +69,15 @@ def check(
     return 1 if problems else 0
 
 
-def _summary(path: Path, problems: list[Problem]) -> str:
+def _summary(path: Path, problems: Sequence[Problem]) -> str:
     if not problems:
         return f"{path}: ok\n"
     count = len(problems)
-    return f"{path}: {count} problem{'' if count == 1 else 's'}; nothing would be started\n"
+    return f"{path}: {count} problem{'' if count == 1 else 's'}, so nothing would start\n"
 
 
 def schema(*, out: TextIO) -> int:
-    """Print the JSON Schema of the configuration to `out`, for editors; returns the exit code 0."""
+    """Print the JSON Schema of the configuration to `out`; returns the exit status 0."""
     json.dump(config_schema(), out, indent=2, ensure_ascii=False)
     out.write("\n")
     return 0

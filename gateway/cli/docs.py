@@ -129,9 +129,10 @@ def _verbs(
                 choice.dest: choice.help or ""
                 for choice in action._choices_actions  # noqa: SLF001
             }
-            for name, verb in action.choices.items():
-                if texts.get(name) != argparse.SUPPRESS and name in texts:
-                    verbs[name] = (verb, texts[name])
+            for verb in dict.fromkeys(action.choices.values()):  # once, whatever its aliases
+                name = next(name for name, each in action.choices.items() if each is verb)
+                if texts.get(name) != argparse.SUPPRESS:
+                    verbs[name] = (verb, texts.get(name, ""))
     return verbs
 
 

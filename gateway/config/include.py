@@ -72,7 +72,7 @@ def _included(node: Node | None, main: Path, report: Report) -> list[Path]:
 
 def _adopt(root: Node, other: Node, report: Report) -> None:
     """Merge an included file into the main one; only the main one includes and has a version."""
-    assert isinstance(other.value, dict)  # noqa: S101 - narrowed by the caller
+    assert isinstance(other.value, dict)
     if include := other.value.pop("include", None):
         message = "only the main file may include others"
         report.add(include.key_place, ("include",), message)

@@ -22,6 +22,7 @@ RULES: Final[tuple[Rule, ...]] = (
     edge.proxies,
     edge.headers,
     edge.dialects,
+    edge.targets,
     keys.peppers,
     keys.key_formats,
     keys.environments,

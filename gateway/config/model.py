@@ -123,6 +123,7 @@ class Config(Section):
     """The whole configuration of a gateway."""
 
     applies: ClassVar[Applies] = "hot"
+    may_be_empty: ClassVar[bool] = False
 
     version: Literal[1] = Field(json_schema_extra={"x-applies": "restart"})
     """Shape of this file. Required, so that an old gateway refuses a newer file instead of

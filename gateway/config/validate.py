@@ -201,7 +201,7 @@ def _without(root: Node, paths: Iterable[KeyPath]) -> Node:
     if not cut:
         return root
     result = _copy(root, (), cut)
-    assert isinstance(result.value, dict)  # noqa: S101 - `check` refuses any other root
+    assert isinstance(result.value, dict)
     for name, stand_in in _STAND_INS.items():
         if (name,) in cut:
             result.value[name] = _as_node(name, stand_in, root.place)
@@ -223,5 +223,5 @@ def _copy(node: Node, path: KeyPath, cut: set[KeyPath]) -> Node:
 def _as_node(name: str, value: object, place: Place) -> Node:
     if isinstance(value, dict):
         return Node(name, place, place, {k: _as_node(k, v, place) for k, v in value.items()})
-    assert value is None or isinstance(value, str | int)  # noqa: S101 - our own constants
+    assert value is None or isinstance(value, str | int)
     return Node(name, place, place, value)

@@ -137,39 +137,39 @@ class ClientAddressResolver:
 
 
 def _forwarded_clients(value: bytes) -> Iterator[str]:
-    """Yield the `for` of each element from the right; empty for a malformed one, after which
-    nothing is certain.
+    """Yield the `for` of each element from the right, empty for a malformed element.
 
-    Reading from the right cuts at the last comma behind which a whole element stands. So nothing
-    that a client wrote further left, such as a quote that it did not close, can change how the
-    elements of our proxies are read.
+    What a client wrote further left, such as a quote that it did not close, cannot change how the
+    elements of our proxies are read: each is the shortest whole element behind a comma.
     """
     end = len(value)
-    for _ in range(HOPS_MAX):
-        cut = end
-        for _ in range(_QUOTED_COMMAS_MAX):
-            cut = value.rfind(b",", max(0, end - _ELEMENT_BYTES_MAX), cut)
-            element = value[cut + 1 : end]
-            if len(element) > _ELEMENT_BYTES_MAX:
-                yield ""
-                return
-            if _ELEMENT.fullmatch(element) is not None:
-                break
-            if cut < 0:
-                yield ""
-                return
-        else:
-            yield ""
-            return
+    hops = 0
+    while end > 0 and hops < HOPS_MAX:
+        element = _last_element(value, end)
         clients = [
             token or _ESCAPED.sub(rb"\1", quoted)
             for name, quoted, token in _PAIRS.findall(element)
             if name.lower() == b"for"
         ]
         yield clients[0].decode("latin-1") if len(clients) == 1 else ""
-        if cut < 0:
-            return
-        end = cut
+        end -= len(element) + 1
+        hops += 1
+
+
+def _last_element(value: bytes, end: int) -> bytes:
+    """Return the shortest whole element that ends at `end`, empty if there is none."""
+    first = max(0, end - _ELEMENT_BYTES_MAX)
+    comma = end
+    for _ in range(_QUOTED_COMMAS_MAX):
+        comma = value.rfind(b",", first, comma)
+        if comma < 0 < first:
+            break
+        element = value[comma + 1 : end]
+        if _ELEMENT.fullmatch(element) is not None:
+            return element
+        if comma < 0:
+            break
+    return b""
 
 
 def _parse_node(text: str) -> str | None:

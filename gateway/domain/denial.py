@@ -110,6 +110,8 @@ class Denial:
     reset_seconds: int = 0
     internal: str = ""
     grant: Grant | None = None
+    upstream: str = ""
+    upstream_seconds: float = 0.0
 
 
 def _verdict(

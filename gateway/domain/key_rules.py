@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from math import isfinite
 from typing import Any, Final
 
 from gateway.domain.networks import Allowlist
@@ -34,6 +33,7 @@ TAGS_MAX: Final = 20
 TAG_LENGTH_MAX: Final = 50
 NETWORKS_MAX: Final = 256  # every request of the key is tested against them
 SCOPES_MAX: Final = 256
+EXPIRES_AT_MAX: Final = 253_402_300_800  # 10000-01-01: RFC 3339 has four digits for the year
 
 _TENANT_ID: Final = re.compile(
     r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}"
@@ -67,8 +67,8 @@ class Rules:
                 below, text = ("", problem) if isinstance(problem, str) else problem
                 found.append((f"/{field}{below}", text))
         expires_at = values.get("expires_at")
-        if expires_at is not None and not (isfinite(expires_at) and expires_at > now):
-            found.append(("/expires_at", "must lie in the future"))
+        if expires_at is not None and not now < expires_at < EXPIRES_AT_MAX:
+            found.append(("/expires_at", "must lie in the future, before the year 10000"))
         return found
 
     def require(self, values: Mapping[str, Any], now: float) -> None:
@@ -98,7 +98,8 @@ def settled(metadata: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str
         name: tuple(value) if isinstance(value, list) else value for name, value in changes.items()
     }
     if "metadata" in values:
-        values["metadata"] = merged(metadata, values["metadata"])
+        patch = values["metadata"]
+        values["metadata"] = {} if patch is None else merged(metadata, patch)
     return values
 
 

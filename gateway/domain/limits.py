@@ -140,8 +140,12 @@ class Claim:
     owned_policy: str = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
-        owner = self.bucket.partition(":")[0]
-        object.__setattr__(self, "owned_policy", f"{owner}:{self.policy}")
+        object.__setattr__(self, "owned_policy", f"{self.owner}:{self.policy}")
+
+    @property
+    def owner(self) -> str:
+        """The owner kind: `lineage`, `tenant` or `route`."""
+        return self.bucket.partition(":")[0]
 
 
 class Standing:

@@ -28,6 +28,7 @@ from gateway.domain.limits import Claim, Grant, Quota, Rate, Rule, Standing
 _LIMIT, _REMAINING, _RESET_IN, _RESET_AT, _WAIT = range(5)
 """What a field may carry; `_RESET_IN` and `_WAIT` are seconds, `_RESET_AT` is an epoch second."""
 
+_Numbers = tuple[int, int, int, int, int]
 _Fields = tuple[tuple[str, int], ...]
 
 _JOBHIVE: Final[_Fields] = (
@@ -79,7 +80,7 @@ class _View:
             return self.wait
         return max(0, self.standings[index].reset_seconds - self._age)
 
-    def numbers(self, index: int) -> tuple[int, int, int, int, int]:
+    def numbers(self, index: int) -> _Numbers:
         """Return the numbers of one standing, in the order of `_LIMIT` to `_WAIT`."""
         standing = self.standings[index]
         rule = standing.claim.rule
@@ -105,7 +106,7 @@ class _Template:
     def __init__(self, fields: _Fields, suffix: str = "") -> None:
         self.names = tuple(name + suffix for name, _ in fields)
         self._text = "".join(f"{name}: %d\r\n" for name in self.names).encode("ascii")
-        self._pick = itemgetter(*(number for _, number in fields))
+        self._pick: Callable[[_Numbers], tuple[int, ...]] = itemgetter(*(n for _, n in fields))
 
     def render(self, view: _View, index: int = 0) -> bytes:
         return self._text % self._pick(view.numbers(index))
@@ -130,6 +131,11 @@ class _Windowed:
             if window and window not in blocks:
                 blocks[window] = self._templates[window].render(view, index)
         return b"".join(blocks.values())
+
+
+def policy_name(claim: Claim) -> str:
+    """Return what a claim is called in `RateLimit-Policy` and in `violated-policies` of an error."""
+    return claim.rule.name if claim.owner == "lineage" else f"{claim.owner}-{claim.rule.name}"
 
 
 class _Draft:
@@ -166,8 +172,7 @@ class _Draft:
 
     def _prepare(self, claim: Claim) -> tuple[Rule, str, str]:
         rule = claim.rule
-        owner = claim.owned_policy.partition(":")[0]
-        name = _quoted(rule.name if owner == "lineage" else f"{owner}-{rule.name}")
+        name = _quoted(policy_name(claim))
         policy = f"{name};q={rule.limit}"
         if isinstance(rule, Rate):
             policy += f";w={rule.window_seconds}"

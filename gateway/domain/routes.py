@@ -36,6 +36,7 @@ from gateway.domain.rewrite import Rewriter, compile_rewriter
 from gateway.domain.timeouts import Timeouts
 
 _NO_QUIRKS: Final = Quirk(0)
+_HOST: Final = re.compile(r"(\*\.)?[^\s*/:A-Z\[\]]*[^\s*/:A-Z\[\].]|\[[0-9a-f:.]+\]")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -118,12 +119,8 @@ def compile_route(route: Route) -> tuple[tuple[Shape, ...], Rewriter | None]:
     """Compile a route's pattern and rewriting. Raises ValueError that says what is wrong."""
     shapes = parse_pattern(route.pattern, route.kind, int(route.allowed_quirks))
     for host in route.hosts:
-        if not re.fullmatch(r"(\*\.)?[^\s*/:A-Z\[\]]+|(\*\.)?\[[0-9a-f:.]+\]", host) or host.endswith(
-            "."
-        ):
-            raise ValueError(
-                f"{host!r} is no lower-case host name or '*.' and a suffix, without port"
-            )
+        if _HOST.fullmatch(host) is None:
+            raise ValueError(f"{host!r} is no lower-case host name, nor '*.' and a suffix")
     rewriter = compile_rewriter(
         strip_prefix=route.strip_prefix, rewrite=route.rewrite, shapes=shapes
     )

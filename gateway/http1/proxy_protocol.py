@@ -156,10 +156,8 @@ def _read_v2(buffer: bytes) -> ProxyHeader | None:
 
 def _read_binary(header: bytes, offset: int, width: int, side: int) -> Endpoint:
     octets = header[offset : offset + width]
-    if width == 4:
-        text = ".".join(map(str, octets))
-    else:
-        text = ":".join(octets[at : at + 2].hex() for at in range(0, 16, 2))
+    groups = [octets[at : at + 2].hex() for at in range(0, width, 2)]
+    text = ".".join(map(str, octets)) if width == 4 else ":".join(groups)
     port = _HEADER_BYTES + 2 * width + 2 * side
     return Endpoint(
         address=normalise_address(text), port=int.from_bytes(header[port : port + 2], "big")

@@ -6,7 +6,7 @@ which a request may be sent twice. It must not know sockets, framing or how a ta
 
 from __future__ import annotations
 
-from collections.abc import Awaitable
+from asyncio import Future
 from typing import Final
 
 from gateway.domain.denial import Denial, Reason
@@ -50,7 +50,12 @@ async def forward(admission: Admission, exchange: Exchange, generation: Generati
     if isinstance(found, UpstreamFailure):
         if exchange.is_gone:
             return _CLIENT_GONE
-        return Denial(reason=found.reason, internal=found.internal)
+        return Denial(
+            reason=found.reason,
+            internal=found.internal,
+            upstream=upstream.name,
+            upstream_seconds=generation.clock.monotonic() - started,
+        )
     connection, answer = found
     voice = generation.voice(route)
     _begin(answer, match, admission, exchange, connection, voice, generation)
@@ -73,39 +78,40 @@ async def _ask(
     method is idempotent and there is no body that would have to be replayed (RFC 9112 section 9.3.1).
     """
     head = match.head
-    may_repeat = head.method in _IDEMPOTENT and head.body_length == 0
-    answer = await _attempt(request, match, exchange, upstream, fresh=False)
-    if isinstance(answer, UpstreamFailure) and answer.is_stale and may_repeat and not exchange.is_gone:
-        answer = await _attempt(request, match, exchange, upstream, fresh=True)
-    return answer
-
-
-async def _attempt(
-    request: bytes, match: Match, exchange: Exchange, upstream: Upstream, *, fresh: bool
-) -> tuple[Connection, ResponseHead] | UpstreamFailure:
-    found = upstream.connect(fresh=fresh)
-    connection = await found if isinstance(found, Awaitable) else found
-    if isinstance(connection, UpstreamFailure):
-        return connection
-    head = match.head
-    connection.send(
-        request,
-        method=head.method,
-        body=exchange if head.body_length or head.upgrade else None,
-        is_chunked=head.body_length == CHUNKED,
-        timeouts=match.route.timeouts,
-    )
-    exchange.stream_body_to(connection, bytes_max=match.route.body_bytes_max)
-    answer = await connection.answered
-    if isinstance(answer, UpstreamFailure):
-        return answer
-    if answer.status == 101 and not head.upgrade:
-        failure = UpstreamFailure(
-            Reason.UPSTREAM_BAD_RESPONSE, f"{connection.target}: 101 without an upgrade request"
+    is_fresh = False
+    while True:
+        found = upstream.connect(fresh=is_fresh)
+        connection = await found if isinstance(found, Future) else found
+        if isinstance(connection, UpstreamFailure):
+            return connection
+        connection.send(
+            request,
+            method=head.method,
+            body=exchange if head.body_length or head.upgrade else None,
+            is_chunked=head.body_length == CHUNKED,
+            timeouts=match.route.timeouts,
         )
-        connection.cancel(failure)
-        return failure
-    return connection, answer
+        exchange.stream_body_to(connection, bytes_max=match.route.body_bytes_max)
+        answer = await connection.answered
+        if isinstance(answer, ResponseHead):
+            return _accepted(connection, answer, head)
+        may_repeat = head.method in _IDEMPOTENT and head.body_length == 0
+        if is_fresh or not (answer.is_stale and may_repeat) or exchange.is_gone:
+            return answer
+        is_fresh = True
+
+
+def _accepted(
+    connection: Connection, answer: ResponseHead, head: RequestHead
+) -> tuple[Connection, ResponseHead] | UpstreamFailure:
+    """Refuse a switch of protocols that nobody asked for: what follows would not be HTTP."""
+    if answer.status != 101 or head.upgrade:
+        return connection, answer
+    failure = UpstreamFailure(
+        Reason.UPSTREAM_BAD_RESPONSE, f"{connection.target}: 101 without an upgrade request"
+    )
+    connection.cancel(failure)
+    return failure
 
 
 def _crossing(match: Match, upstream: Upstream, generation: Generation) -> Crossing:

@@ -15,7 +15,6 @@ values that the steps hand on. The common case (a known key, limits in memory, a
 from __future__ import annotations
 
 import logging
-from collections.abc import Awaitable
 
 from gateway.domain.denial import Denial, Reason
 from gateway.pipeline.authorize import authorize
@@ -67,7 +66,7 @@ async def admit(exchange: Exchange, generation: Generation, progress: Progress) 
         return match
     progress.route = match.route
     found = generation.authenticator.authenticate(match, exchange.client_network)
-    principal = found if isinstance(found, Principal | Denial) else await found
+    principal = found if isinstance(found, (Principal, Denial)) else await found
     if isinstance(principal, Denial):
         return principal
     progress.key = principal.key
@@ -75,7 +74,7 @@ async def admit(exchange: Exchange, generation: Generation, progress: Progress) 
     if isinstance(permit, Denial):
         return permit
     admission = limit(permit, generation.limiter)
-    return await admission if isinstance(admission, Awaitable) else admission
+    return admission if isinstance(admission, (Admission, Denial)) else await admission
 
 
 def _conclude(

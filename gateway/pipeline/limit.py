@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Awaitable
 
 from gateway.domain.denial import Denial, Reason
+from gateway.domain.rate_headers import policy_name
 from gateway.domain.limits import Claim, Concurrency, Grant, Quota
 from gateway.pipeline.values import Admission, Permit
 from gateway.ports import Limiter
@@ -40,7 +41,7 @@ def _judge(permit: Permit, grant: Grant) -> Admission | Denial:
     return Denial(
         reason=_reason(refused),
         retry_after_seconds=grant.retry_after_seconds,
-        violated_policies=(refused.policy,),
+        violated_policies=(policy_name(refused),),
         limit=refused.rule.limit,
         remaining=standing.remaining if standing is not None else 0,
         reset_seconds=standing.reset_seconds if standing is not None else grant.retry_after_seconds,

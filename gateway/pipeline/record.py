@@ -55,6 +55,9 @@ def record(
     outcome.response_bytes = exchange.response_bytes
     if route is not None:
         outcome.route = route.name
+    admission = progress.admission
+    if admission is not None and admission.grant is not None and admission.grant.standings:
+        outcome.policy = admission.grant.standings[0].claim.policy
     if isinstance(result, Reply):
         outcome.source = "upstream"
         outcome.upstream = result.upstream
@@ -72,4 +75,7 @@ def record(
 def _refused(outcome: Outcome, denial: Denial) -> None:
     outcome.reason = denial.reason
     outcome.detail = denial.internal
-    outcome.policy = denial.violated_policies[0] if denial.violated_policies else ""
+    outcome.upstream = denial.upstream
+    outcome.upstream_duration = denial.upstream_seconds
+    if denial.grant is not None and denial.grant.refused is not None:
+        outcome.policy = denial.grant.refused.policy

@@ -6,21 +6,24 @@ Knows balancing over targets. It must not know what is sent.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Coroutine, Sequence
+from collections.abc import Coroutine, Sequence
 from typing import Any
 
 from gateway.ports import UpstreamFailure
 from gateway.upstreams.connection import UpstreamConnection
-from gateway.upstreams.target import Target
+from gateway.upstreams.target import Dial, Target
 
 
 class Service:
     """Implements `ports.Upstream`: round robin over its targets, the next one when a connection cannot be made."""
 
-    def __init__(self, name: str, targets: Sequence[Target], *, host: bytes, base_path: bytes) -> None:
+    def __init__(
+        self, name: str, targets: Sequence[Target], *, dial: Dial, host: bytes, base_path: bytes
+    ) -> None:
         """Take at least one target. `host` is the `Host` value to send; empty preserves the client's."""
         self.name = name
         self.base_path = base_path
+        self._dial = dial
         self._host = host
         self.targets = tuple(targets)
         self._turn = 0
@@ -31,8 +34,8 @@ class Service:
 
     def connect(
         self, *, fresh: bool = False
-    ) -> UpstreamConnection | UpstreamFailure | Awaitable[UpstreamConnection | UpstreamFailure]:
-        """Return an idle connection at once, or an awaitable of a new one."""
+    ) -> UpstreamConnection | UpstreamFailure | asyncio.Future[UpstreamConnection | UpstreamFailure]:
+        """Return an idle connection at once, or the future of a new one."""
         target = self._next_target()
         if not fresh:
             idle = target.take_idle()
@@ -40,7 +43,7 @@ class Service:
                 return idle
         if len(self.targets) == 1:
             return target.connect()
-        return self._connect_any(target)
+        return self._dial(self._connect_any(target))
 
     def _next_target(self) -> Target:
         self._turn = turn = (self._turn + 1) % len(self.targets)

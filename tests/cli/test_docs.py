@@ -18,7 +18,9 @@ def parser() -> argparse.ArgumentParser:
     run.add_argument("--config", default="config.yaml", metavar="FILE", help="what to serve")
     run.add_argument("--secret-door", help=argparse.SUPPRESS)
     keys = verbs.add_parser("keys", help="keys").add_subparsers(metavar="VERB", required=True)
-    create = keys.add_parser("create", description="Mint a key.\nThe secret is printed once.")
+    create = keys.add_parser(
+        "create", aliases=["mint"], description="Mint a key.\nThe secret is printed once."
+    )
     create.add_argument("name", help="for people | not for machines")
     create.add_argument("tags", nargs="*", help="for searching")
     create.add_argument("-t", "--tenant", required=True, help="owner")
@@ -68,6 +70,10 @@ def test_suppressed_verbs_and_options_stay_out(parser: argparse.ArgumentParser) 
     page = render_cli_reference(parser)
     assert "secret-door" not in page
     assert "hidden" not in page
+
+
+def test_an_alias_is_no_verb_of_its_own(parser: argparse.ArgumentParser) -> None:
+    assert render_cli_reference(parser).count("mint") == 0
 
 
 def test_a_description_becomes_one_line(parser: argparse.ArgumentParser) -> None:

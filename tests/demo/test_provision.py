@@ -87,7 +87,9 @@ async def test_names_are_found_on_every_page(open_keyring: Callable[[], Keyring]
     keyring = open_keyring()
     await provision(keyring)
     for n in range(250):
-        await keyring.create_key(KeyWish(tenant_id=TENANT_ID, name=f"more-{n}", scopes=()), OPERATOR)
+        await keyring.create_key(
+            KeyWish(tenant_id=TENANT_ID, name=f"more-{n}", scopes=()), OPERATOR
+        )
     assert await provision(keyring) == DemoKeys()
 
 

@@ -105,4 +105,5 @@ def test_changes_settle_to_what_a_record_holds() -> None:
         "plan": "pro",
         "metadata": {"a": 1, "b": 2},
     }
+    assert settled({"a": 1}, {"metadata": None}) == {"metadata": {}}
     assert settled({"a": 1}, {}) == {}

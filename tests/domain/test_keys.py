@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -29,7 +30,7 @@ def test_a_live_key_is_not_refused(state: KeyState) -> None:
         ({"expires_at": NOW, "state": KeyState.REVOKED}, Reason.KEY_REVOKED),
     ],
 )
-def test_a_key_that_may_not_be_used_says_why(changes: dict[str, object], reason: Reason) -> None:
+def test_a_key_that_may_not_be_used_says_why(changes: dict[str, Any], reason: Reason) -> None:
     assert bound(a_key(**changes), a_tenant()).refusal(NOW) is reason
 
 

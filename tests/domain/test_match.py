@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import pytest
@@ -98,7 +99,9 @@ def test_precedence_does_not_depend_on_the_order_of_patterns(
 
 
 def test_choice_that_leads_nowhere_is_taken_back() -> None:
-    table = table_of(("path", "/a/b/c"), ("path", "/a/{x}/d"), ("path", "/{y}/b/e"), ("prefix", "/"))
+    table = table_of(
+        ("path", "/a/b/c"), ("path", "/a/{x}/d"), ("path", "/{y}/b/e"), ("prefix", "/")
+    )
     assert find(table, "/a/b/d") == "/a/{x}/d"
     assert find(table, "/a/b/e") == "/{y}/b/e"
     assert find(table, "/a/b/f") == "/"
@@ -166,11 +169,13 @@ def test_folding_is_certain_only_without_expressions() -> None:
     ],
 )
 def test_wrong_pattern_is_refused_with_a_reason(kind: Kind, pattern: str, message: str) -> None:
-    with pytest.raises(ValueError, match=message.replace("(", r"\(")):
+    with pytest.raises(ValueError, match=re.escape(message)):
         parse_pattern(pattern, kind)
 
 
-@pytest.mark.parametrize("expression", ["/v1/(a|b)", r"/v1/a\|b", "/v1/[a|b]", "/v1/[]|]", r"/v1/[^]\]|]"])
+@pytest.mark.parametrize(
+    "expression", ["/v1/(a|b)", r"/v1/a\|b", "/v1/[a|b]", "/v1/[]|]", r"/v1/[^]\]|]"]
+)
 def test_choice_inside_of_something_is_allowed(expression: str) -> None:
     assert parse_pattern(expression, "regex")[0].end == "regex"
 
@@ -200,7 +205,9 @@ def test_only_one_slash_at_the_end_is_dropped() -> None:
 
 @given(st.lists(st.sampled_from(["a", "b", "{x}", "{y}"]), max_size=5), st.data())
 def test_template_finds_every_path_made_from_it(parts: list[str], data: Any) -> None:
-    pattern = "/" + "/".join(f"{part[:-1]}{at}}}" if part[0] == "{" else part for at, part in enumerate(parts))
+    pattern = "/" + "/".join(
+        f"{part[:-1]}{at}}}" if part[0] == "{" else part for at, part in enumerate(parts)
+    )
     table = table_of(("path", pattern))
     value = st.text("abc%2F", min_size=1, max_size=3)
     path = "/" + "/".join(data.draw(value) if part[0] == "{" else part for part in parts)

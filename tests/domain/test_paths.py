@@ -112,7 +112,7 @@ def test_text_of_a_refused_path_is_still_readable_for_the_log() -> None:
 
 def test_unusual_but_harmless_characters_are_no_quirk() -> None:
     assert read_path(b'/v1/a|b"c<d>[e]{f}^`').quirks == 0
-    assert read_path("/v1/%E6%97%A5%E6%9C%AC".encode()).quirks == 0
+    assert read_path(b"/v1/%E6%97%A5%E6%9C%AC").quirks == 0
 
 
 def test_classes_of_quirks_do_not_overlap() -> None:
@@ -153,7 +153,7 @@ def test_fold_agrees_with_servers_that_compare_in_either_case() -> None:
     assert fold("/V1/Jobs") == "/v1/jobs"
     assert fold("adm\u0131n") == fold("ADMIN")
     assert fold("\u212a") == "k"
-    assert fold("ſ") == "s"
+    assert fold("\u017f") == "s"
     assert fold("ß") == fold("SS")
 
 

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import re
 from urllib.parse import quote, unquote, unquote_to_bytes
 
 import pytest
@@ -110,15 +111,13 @@ def test_template_is_filled_from_the_path(
 def test_rewriting_that_does_not_fit_the_pattern_is_refused(
     fields: dict[str, str], message: str
 ) -> None:
-    with pytest.raises(ValueError, match=message.replace("{", r"\{").replace("...", r"\.\.\.")):
+    with pytest.raises(ValueError, match=re.escape(message)):
         compile_route(Route(name="r", pattern="/v1/{id}", **fields))  # type: ignore[arg-type]
 
 
 def test_expression_without_the_wanted_group_is_refused() -> None:
-    with pytest.raises(ValueError, match="names {b}, which"):
-        compile_route(
-            Route(name="r", pattern="^/r/(?P<a>.*)", kind="regex", rewrite="/{b...}")
-        )
+    with pytest.raises(ValueError, match=r"names \{b\}, which"):
+        compile_route(Route(name="r", pattern="^/r/(?P<a>.*)", kind="regex", rewrite="/{b...}"))
 
 
 def test_nothing_to_do_compiles_to_nothing() -> None:
@@ -161,9 +160,7 @@ def test_parameter_fills_exactly_one_segment_with_the_same_meaning(one: str, two
 @given(st.lists(SEGMENT, min_size=1, max_size=4))
 def test_stripped_path_decodes_to_the_rest_of_what_was_matched(segments: list[str]) -> None:
     target = admitted_raw(segments)
-    _, rewriter = compile_route(
-        Route(name="r", pattern="/v1", kind="prefix", strip_prefix="/v1")
-    )
+    _, rewriter = compile_route(Route(name="r", pattern="/v1", kind="prefix", strip_prefix="/v1"))
     assert rewriter is not None
     raw = rewriter.rewrite(target, {})
     assert raw == target[3:]

@@ -132,37 +132,28 @@ def _public(route: Route, path: KeyPath) -> Iterator[Finding]:
 
 
 def denials(config: Config, _declared: Declared) -> Iterator[Finding]:
-    """Each call that an environment denies exists, else the denial would protect nothing."""
+    """What an environment denies exists, and is a whole route: half a one would need a second look."""
     known = {found[1] for route in config.routes if (found := pattern_of(route))}
     for name, environment in config.environments.items():
         for n, entry in enumerate(environment.deny):
             path: KeyPath = ("environments", name, "deny", n)
-            method, space, pattern = entry.partition(" ")
-            if not (method and space and pattern):
+            method, _, pattern = entry.partition(" ")
+            if not (method and pattern):
                 yield Finding(path, "must be a method and a path: `POST /v1/interviews`")
-            elif not denied_routes(entry, config.routes):
-                hint = did_you_mean(pattern, known)
+                continue
+            barred = [route for route in config.routes if _answers(route, method, pattern)]
+            if not barred:
                 message = f"denies nothing: no route answers {quoted(entry)}"
-                yield Finding(path, message, hint, related=(("routes",),))
+                yield Finding(path, message, did_you_mean(pattern, known), related=(("routes",),))
+            for route in barred:
+                if method != "*" and (more := sorted(set(route.match.methods) - {method, "HEAD"})):
+                    message = f"the route {quoted(route.name)} also answers {', '.join(more)}"
+                    hint = f"give {method} a route of its own"
+                    yield Finding(path, message, hint, related=(("routes",),))
 
 
-def denied_routes(entry: str, routes: tuple[Route, ...]) -> list[tuple[str, str]]:
-    """Return `(route name, method)` of all that `entry` (`POST /v1/interviews`) denies.
-
-    The path is compared with each route's pattern, whatever its parameters are called; the method
-    is `*` when the route or the entry means every method of that route.
-    """
-    method, _, pattern = entry.partition(" ")
-    denied = []
-    for route in routes:
-        if _spelled(pattern) == _spelled((pattern_of(route) or ("path", ""))[1]):
-            every = "*" in route.match.methods
-            if every or method == "*" or method in route.match.methods:
-                denied.append((route.name, method))
-    return denied
-
-
-def _spelled(pattern: str) -> tuple[str, ...]:
-    """Return the segments of a pattern with every parameter called the same."""
-    segments = pattern.rstrip("/").split("/")
-    return tuple("{}" if s[:1] == "{" and s[-1:] == "}" else s for s in segments)
+def _answers(route: Route, method: str, pattern: str) -> bool:
+    found = pattern_of(route)
+    methods = route.match.methods
+    is_meant = method == "*" or "*" in methods or method in methods
+    return is_meant and found is not None and found[1] == pattern

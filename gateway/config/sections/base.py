@@ -7,7 +7,13 @@ from __future__ import annotations
 
 from typing import Any, ClassVar, Literal
 
-from pydantic import BaseModel, ConfigDict, GetCoreSchemaHandler, GetJsonSchemaHandler
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    GetCoreSchemaHandler,
+    GetJsonSchemaHandler,
+    model_validator,
+)
 from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema, core_schema
 
@@ -26,14 +32,24 @@ class Section(BaseModel):
         extra="forbid", frozen=True, use_attribute_docstrings=True, hide_input_in_errors=True
     )
     applies: ClassVar[Applies] = "hot"
+    may_be_empty: ClassVar[bool] = True
+    """Whether a key without a value (all keys below it commented out) means the defaults."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _fill(cls, value: Any) -> Any:
+        return {} if value is None and cls.may_be_empty else value
 
     @classmethod
     def __get_pydantic_json_schema__(
         cls, schema: CoreSchema, handler: GetJsonSchemaHandler
     ) -> JsonSchemaValue:
         result = handler(schema)
-        for field in handler.resolve_ref_schema(result).get("properties", {}).values():
+        mapping = handler.resolve_ref_schema(result)
+        for field in mapping.get("properties", {}).values():
             field.setdefault("x-applies", cls.applies)
+        if cls.may_be_empty and mapping.get("type") == "object":
+            mapping["type"] = ["object", "null"]
         return result
 
 

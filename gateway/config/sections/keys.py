@@ -92,8 +92,8 @@ class Environment(Section):
     plan: OptionalName = ""
     """Plan for all keys of this environment, whatever the key or tenant says. Empty: their own."""
     deny: tuple[Annotated[str, Label("METHOD path")], ...] = ()
-    """Calls that keys of this environment may not make: a method (or `*`), a space, and the path of
-    a route (parameter names do not matter). A listed `GET` is denied together with its `HEAD`."""
+    """Routes that keys of this environment may not call: a method (or `*`), a space and the pattern
+    of the route as the route spells it. The method must be the only one of that route."""
 
 
 class Bundle(Section):
@@ -152,6 +152,8 @@ class QuotaLimits(Section):
 
 class Plan(Section):
     """A named set of limits; a request must satisfy all of them. `{}` limits nothing."""
+
+    may_be_empty: ClassVar[bool] = False  # limits that were left out would be no limits
 
     rate: Annotated[tuple[RateLimit, ...], OneOrMany()] = ()
     """Token buckets, one or a list (60 a minute and 2000 an hour)."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
 
@@ -133,14 +133,20 @@ class RouteHeaders(Section):
 class RouteTimeout(Section):
     """What differs from the upstream's `timeout`; null keeps the upstream's value."""
 
+    connect: Duration | None = None
+    """Time to connect."""
     response_headers: Duration | None = None
     """Time from the end of the request to the head of the answer."""
-    total: Duration | None = None
-    """Time for the whole exchange."""
+    idle: Duration | None = None
+    """Longest pause within an answer."""
+    total: DurationOrOff | None = None
+    """Time for the whole exchange; 0 switches it off."""
 
 
 class IpAllowlist(Section):
     """Addresses that may call; a bare list stands for `allow`."""
+
+    may_be_empty: ClassVar[bool] = False  # a list that was left out would let everybody in
 
     allow: tuple[Network, ...] = ()
     """Addresses and CIDR ranges. Empty allows every address."""

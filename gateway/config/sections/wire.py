@@ -80,10 +80,8 @@ def _network(value: str) -> str:
 def _target(value: str) -> str:
     if value.startswith(HTTP_UNIX):
         path = value.removeprefix(HTTP_UNIX)
-        if not path or path.startswith("//") or "\0" in path:
-            raise ValueError(
-                "must name one path after `http+unix:`, such as `http+unix:/run/app.sock`"
-            )
+        if not path.startswith("/") or path.startswith("//") or "\0" in path:
+            raise ValueError("must name an absolute path: `http+unix:/run/app.sock`")
         return value
     if not value.startswith("http://"):
         raise ValueError(

@@ -1,0 +1,34 @@
+"""The admin API as an aiohttp application: the rooms of this package put together.
+
+Knows the order: first the answer's shape, then who asks, then what is asked. It must not know where
+it listens.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from aiohttp import web
+
+from gateway.admin.auth import authentication
+from gateway.admin.keys import KeyRoutes
+from gateway.admin.problems import answer_problems
+from gateway.admin.tenants import TenantRoutes
+from gateway.keyring import Keyring
+
+BODY_BYTES_MAX: Final = 64 * 1024
+"""Many times the largest body that the rules allow; a longer one is a mistake or an attack."""
+
+
+def create_admin_app(keyring: Keyring, *, token: str | None) -> web.Application:
+    """Return the application over `keyring`.
+
+    With `token`, every request must bear it. Without, only unix sockets are served: the mode of the
+    socket's file says who may connect.
+    """
+    app = web.Application(
+        middlewares=(answer_problems, authentication(token)), client_max_size=BODY_BYTES_MAX
+    )
+    app.add_routes(KeyRoutes(keyring).routes())
+    app.add_routes(TenantRoutes(keyring.tenants).routes())
+    return app

@@ -1,0 +1,115 @@
+"""Every "no" of the admin API: one JSON shape, whatever went wrong (RFC 9457).
+
+Knows which error means which status. The dialects of the data plane have no say here. It must not
+tell an outsider what only the log may know: the text of an outage or a crash stays in the log, next
+to the request id that the answer names.
+"""
+
+from __future__ import annotations
+
+import logging
+import secrets
+from collections.abc import Iterable, Mapping
+from http import HTTPStatus
+from typing import Any, Final
+
+import orjson
+from aiohttp import web
+from aiohttp.typedefs import Handler
+
+from gateway.domain.key_rules import Problem, Refused
+from gateway.ledger import NotFound
+from gateway.ports import Conflict, StoreUnavailable
+
+CODES: Final[Mapping[int, str]] = {
+    400: "invalid_request",
+    401: "unauthorized",
+    403: "forbidden",
+    404: "not_found",
+    405: "method_not_allowed",
+    409: "conflict",
+    413: "body_too_large",
+    415: "unsupported_media_type",
+    422: "validation_failed",
+    500: "internal",
+    503: "store_unavailable",
+}
+"""Status -> stable machine name; clients switch on it, people read `detail`."""
+
+_log = logging.getLogger(__name__)
+
+
+class BadRequest(Exception):
+    """A request that cannot be understood; the text says how to send it."""
+
+    def __init__(self, status: int, detail: str) -> None:
+        self.status = status
+        super().__init__(detail)
+
+
+@web.middleware
+async def answer_problems(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """Give every answer its id and keep it out of caches; turn every error into a problem."""
+    request_id = f"req_{secrets.token_hex(16)}"
+    try:
+        response = await handler(request)
+    except web.HTTPException as error:
+        response = _of_http(error, request_id)
+    except (Refused, BadRequest, NotFound, Conflict, StoreUnavailable) as error:
+        response = _of_error(error, request_id)
+    except Exception:  # noqa: BLE001 - the last resort: logged with its cause
+        _log.exception("%s: the admin API failed", request_id)
+        response = problem(500, "The gateway failed; the log has the cause.", request_id)
+    response.headers["X-Request-Id"] = request_id
+    response.headers["Cache-Control"] = "no-store"
+    return response
+
+
+def problem(
+    status: int, detail: str, request_id: str, problems: Iterable[Problem] = ()
+) -> web.Response:
+    """Return the answer: `errors` lists JSON pointers into the body with what is wrong there."""
+    body: dict[str, Any] = {
+        "type": "about:blank",
+        "title": HTTPStatus(status).phrase,
+        "status": status,
+        "detail": detail,
+        "code": CODES.get(status, "error"),
+        "request_id": request_id,
+    }
+    errors = [{"pointer": pointer, "detail": text} for pointer, text in problems]
+    if errors:
+        body["errors"] = errors
+    return web.Response(
+        status=status, body=orjson.dumps(body), content_type="application/problem+json"
+    )
+
+
+def _of_http(error: web.HTTPException, request_id: str) -> web.Response:
+    response = problem(error.status, _DETAILS.get(error.status, error.reason), request_id)
+    for name in ("Allow", "WWW-Authenticate"):
+        if name in error.headers:
+            response.headers[name] = error.headers[name]
+    return response
+
+
+def _of_error(error: Exception, request_id: str) -> web.Response:
+    if isinstance(error, Refused):
+        return problem(422, "Some fields cannot be accepted.", request_id, error.problems)
+    if isinstance(error, BadRequest):
+        return problem(error.status, str(error), request_id)
+    if isinstance(error, NotFound):
+        return problem(404, f"{error}.", request_id)
+    if isinstance(error, Conflict):
+        return problem(409, f"{error}.", request_id)
+    _log.error("%s: %s", request_id, error)
+    response = problem(503, "The key store does not answer; try again.", request_id)
+    response.headers["Retry-After"] = "1"
+    return response
+
+
+_DETAILS: Final[Mapping[int, str]] = {
+    404: "There is nothing here.",
+    405: "The method is not allowed here.",
+    413: "The body is longer than 64 KiB.",
+}

@@ -1,0 +1,74 @@
+"""Tenants over the admin API: each route is one act of the keyring.
+
+Knows paths and status codes. It must not decide anything about a tenant.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from aiohttp import web
+
+from gateway.admin.auth import ACTOR
+from gateway.admin.requests import answer, answer_page, read_body, read_limit, read_query
+from gateway.admin.wire import Act, TenantCreate, TenantUpdate, TenantView
+from gateway.tenant_roll import TenantRoll
+
+_ONE: Final = "/admin/v1/tenants/{tenant_id:[A-Za-z0-9._-]{1,64}}"
+
+
+class TenantRoutes:
+    """The handlers of `/admin/v1/tenants`."""
+
+    def __init__(self, tenants: TenantRoll) -> None:
+        self._tenants = tenants
+
+    def routes(self) -> list[web.RouteDef]:
+        """Return the routes."""
+        return [
+            web.post("/admin/v1/tenants", self.create),
+            web.get("/admin/v1/tenants", self.page, allow_head=False),
+            web.get(_ONE, self.show, allow_head=False),
+            web.patch(_ONE, self.update),
+            web.post(f"{_ONE}:suspend", self.suspend),
+            web.post(f"{_ONE}:resume", self.resume),
+        ]
+
+    async def create(self, request: web.Request) -> web.Response:
+        """Create a tenant."""
+        body = await read_body(request, TenantCreate)
+        tenant = await self._tenants.create(body.tenant(), request[ACTOR])
+        location = f"/admin/v1/tenants/{tenant.tenant_id}"
+        return answer(TenantView.of(tenant), status=201, location=location)
+
+    async def page(self, request: web.Request) -> web.Response:
+        """List tenants."""
+        query = read_query(request, ("limit", "cursor"))
+        found = await self._tenants.page(after=query.get("cursor", ""), limit=read_limit(query))
+        return answer_page(map(TenantView.of, found.records), found.cursor)
+
+    async def show(self, request: web.Request) -> web.Response:
+        """Show one tenant."""
+        return answer(TenantView.of(await self._tenants.get(_tenant_id(request))))
+
+    async def update(self, request: web.Request) -> web.Response:
+        """Change some fields of a tenant."""
+        body = await read_body(request, TenantUpdate)
+        tenant = await self._tenants.update(_tenant_id(request), body.changes(), request[ACTOR])
+        return answer(TenantView.of(tenant))
+
+    async def suspend(self, request: web.Request) -> web.Response:
+        """Stop all keys of a tenant."""
+        body = await read_body(request, Act)
+        tenant = await self._tenants.suspend(_tenant_id(request), body.reason, request[ACTOR])
+        return answer(TenantView.of(tenant))
+
+    async def resume(self, request: web.Request) -> web.Response:
+        """Let the keys of a suspended tenant work again."""
+        body = await read_body(request, Act)
+        tenant = await self._tenants.resume(_tenant_id(request), request[ACTOR], body.reason)
+        return answer(TenantView.of(tenant))
+
+
+def _tenant_id(request: web.Request) -> str:
+    return request.match_info["tenant_id"]

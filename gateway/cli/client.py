@@ -1,0 +1,223 @@
+"""How a command reaches the keys: the admin socket of the running gateway, or, offline, the file itself.
+
+Knows addresses, the token and what the exit status says about each kind of failure. Offline, the same admin API is
+served to this very process on a socket that nobody else can open, so a verb cannot mean two things. A secret is never
+taken from the command line: arguments show up in `ps`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import os
+import tempfile
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final
+
+import aiohttp
+from aiohttp import web
+
+from gateway.admin.app import create_admin_app
+from gateway.assembly.keys import open_keyring
+from gateway.cli.output import Printer, add_output_option
+from gateway.config.load import anchored, load
+from gateway.config.model import split_bind
+from gateway.config.problems import ConfigErrors
+from gateway.ports import StoreUnavailable
+
+TOKEN_VARIABLE: Final = "TOLLHOUSE_ADMIN_TOKEN"  # noqa: S105 - the name of a variable
+ANSWER_SECONDS_MAX: Final = 30.0
+
+DONE: Final = 0
+REFUSED: Final = 1
+WRONG_USAGE: Final = 2
+UNREACHABLE: Final = 3
+
+
+class CannotConnect(Exception):
+    """There is nobody to ask; the text says where was asked and what to try."""
+
+
+class WrongUsage(Exception):
+    """The options do not fit together; the text says how they do."""
+
+
+class Rejected(Exception):
+    """The gateway said no. `problem` is its answer (RFC 9457)."""
+
+    def __init__(self, problem: Mapping[str, Any]) -> None:
+        self.problem = problem
+        super().__init__(str(problem.get("detail", "the request was refused")))
+
+
+class AdminClient:
+    """Calls the admin API."""
+
+    def __init__(self, session: aiohttp.ClientSession, address: str) -> None:
+        self._session = session
+        self._address = address
+
+    async def call(
+        self,
+        method: str,
+        path: str,
+        body: Mapping[str, Any] | None = None,
+        query: Mapping[str, str] | None = None,
+    ) -> dict[str, Any]:
+        """Return the answer. Raises `Rejected` or `CannotConnect`."""
+        url = f"/admin/v1{path}"
+        try:
+            async with self._session.request(method, url, json=body, params=query) as response:
+                answer: dict[str, Any] = await response.json(content_type=None)
+        except (aiohttp.ClientError, OSError, TimeoutError, ValueError) as error:
+            text = str(error) or "no answer in time"
+            raise CannotConnect(f"cannot reach the gateway at {self._address}: {text}") from error
+        if response.status >= 400:
+            raise Rejected(answer)
+        return answer
+
+    async def entries(
+        self, path: str, query: Mapping[str, str], limit: int
+    ) -> tuple[list[dict[str, Any]], bool]:
+        """Return up to `limit` entries of a list, page by page, and whether there are more."""
+        found: list[dict[str, Any]] = []
+        cursor = ""
+        while True:
+            page_query = {**query, "limit": str(min(1000, limit - len(found)))}
+            if cursor:
+                page_query["cursor"] = cursor
+            page = await self.call("GET", path, query=page_query)
+            found += page["data"]
+            cursor = page["next_cursor"] or ""
+            if not cursor or len(found) >= limit:
+                return found, bool(cursor)
+
+
+Act = Callable[[AdminClient, argparse.Namespace, Printer], Awaitable[None]]
+
+
+def add_client_options(parser: argparse.ArgumentParser) -> None:
+    """Add the options that say whom to ask."""
+    group = parser.add_argument_group("connection")
+    group.add_argument(
+        "--config",
+        type=Path,
+        default=Path("config.yaml"),
+        help="configuration that names the admin socket (default: %(default)s)",
+    )
+    group.add_argument(
+        "--admin",
+        metavar="ADDRESS",
+        help="admin socket, unix:PATH or HOST:PORT; the configuration is then not read",
+    )
+    group.add_argument(
+        "--token-file",
+        type=Path,
+        metavar="PATH",
+        help=f"file with the admin token (default: ${TOKEN_VARIABLE}, then the configuration)",
+    )
+    group.add_argument(
+        "--offline",
+        action="store_true",
+        help="open the store's file instead of asking a gateway; one that runs follows shortly",
+    )
+    add_output_option(parser)
+
+
+def run(options: argparse.Namespace, act: Act) -> int:
+    """Connect, do `act`, and return the exit status."""
+    printer = Printer(options.output)
+
+    async def connect_and_act() -> None:
+        async with _connected(options) as client:
+            await act(client, options, printer)
+
+    try:
+        asyncio.run(connect_and_act())
+    except Rejected as error:
+        printer.message(f"tollhouse: {error}")
+        for each in error.problem.get("errors", ()):
+            printer.message(f"  {each['pointer'] or '/'}: {each['detail']}")
+        return REFUSED
+    except ConfigErrors as error:
+        printer.message(str(error))
+        return REFUSED
+    except WrongUsage as error:
+        printer.message(f"tollhouse: {error}")
+        return WRONG_USAGE
+    except (CannotConnect, StoreUnavailable) as error:
+        printer.message(f"tollhouse: {error}")
+        return UNREACHABLE
+    return DONE
+
+
+@asynccontextmanager
+async def _connected(options: argparse.Namespace) -> AsyncIterator[AdminClient]:
+    async with AsyncExitStack() as stack:
+        if options.offline:
+            path = await stack.enter_async_context(_served_offline(options.config))
+            whom = Whom(address=f"unix:{path}", token="")
+        else:
+            whom = _whom_to_ask(options)
+        host, port = split_bind(whom.address)
+        connector = aiohttp.UnixConnector(host) if port < 0 else aiohttp.TCPConnector()
+        name = "tollhouse" if port < 0 else f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+        session = aiohttp.ClientSession(
+            f"http://{name}",
+            connector=connector,
+            headers={"Authorization": f"Bearer {whom.token}"} if whom.token else {},
+            timeout=aiohttp.ClientTimeout(total=ANSWER_SECONDS_MAX),
+        )
+        yield AdminClient(await stack.enter_async_context(session), whom.address)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Whom:
+    """An admin socket, `unix:PATH` or `HOST:PORT`, and the token that it asks for (empty: none)."""
+
+    address: str
+    token: str = field(repr=False)
+
+
+def _whom_to_ask(options: argparse.Namespace) -> Whom:
+    token = os.environ.get(TOKEN_VARIABLE, "")
+    if options.token_file is not None:
+        token = _read_token(options.token_file)
+    if options.admin is not None:
+        try:
+            split_bind(options.admin)
+        except ValueError as error:
+            raise WrongUsage(f"--admin {options.admin}: {error}") from error
+        return Whom(address=options.admin, token=token)
+    section = load(options.config, os.environ).listeners.admin
+    path, port = split_bind(section.bind)
+    address = f"unix:{anchored(options.config, path)}" if port < 0 else section.bind
+    return Whom(address=address, token=token or section.token.get_secret_value())
+
+
+def _read_token(path: Path) -> str:
+    try:
+        token = path.read_text("utf-8").strip()
+    except (OSError, ValueError) as error:
+        raise WrongUsage(f"--token-file {path}: {error}") from error
+    if not token:
+        raise WrongUsage(f"--token-file {path}: the file is empty")
+    return token
+
+
+@asynccontextmanager
+async def _served_offline(config_path: Path) -> AsyncIterator[Path]:
+    """Serve the admin API over the store's file, to this process only."""
+    config = load(config_path, os.environ)
+    async with AsyncExitStack() as stack:
+        keyring = await stack.enter_async_context(open_keyring(config, config_path))
+        folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="tollhouse-"))  # 0700
+        runner = web.AppRunner(create_admin_app(keyring, token=None), access_log=None)
+        await runner.setup()
+        stack.push_async_callback(runner.cleanup)
+        path = Path(folder) / "admin.sock"
+        await web.UnixSite(runner, str(path)).start()
+        yield path

@@ -1,0 +1,531 @@
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable
+from dataclasses import replace
+from hmac import digest as hmac_digest
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from gateway.domain.blueprint import KeyWish
+from gateway.domain.change import Change, ChangeType
+from gateway.domain.digest import Peppers
+from gateway.domain.key_format import BASE62, KeyFormat, KeyFormats, ReadToken
+from gateway.domain.key_rules import Refused
+from gateway.domain.keys import TRANSITIONS, KeyRecord, KeyState
+from gateway.domain.templates import Template, Templates
+from gateway.keyring import Keyring, base62
+from gateway.ledger import NotFound
+from gateway.ports import Conflict, StoreUnavailable
+from gateway.stores.memory import MemoryStore
+from tests.clock import FakeClock
+from tests.key_samples import ACTOR, HIREPANDA, a_key, a_tenant
+
+FORMATS = KeyFormats(
+    (
+        KeyFormat("sk", "sk", ("live", "test")),
+        KeyFormat("imported", "", ("live",), has_checksum=False),
+    )
+)
+PEPPERS = Peppers("p2", {"p1": b"1" * 32, "p2": b"2" * 32})
+TEMPLATES = Templates(by_name={"ci": Template(name="ci", scopes=("read",), environment="test")})
+
+
+class House:
+    """A keyring on a memory store, and everything that it told."""
+
+    def __init__(self, store: MemoryStore | None = None) -> None:
+        self.store = store or MemoryStore()
+        self.clock = FakeClock()
+        self.changes: list[Change] = []
+        self.invalidated: list[str] = []
+        self.keyring = Keyring(
+            store=self.store,
+            formats=FORMATS,
+            scopes=HIREPANDA,
+            plans=("pro",),
+            peppers=PEPPERS,
+            templates=TEMPLATES,
+            clock=self.clock,
+            invalidate=self.invalidate,
+            on_change=self.changes.append,
+            environment_aliases={"production": "live"},
+        )
+
+    def invalidate(self, ids: Iterable[str]) -> None:
+        self.invalidated += ids
+
+    def forget(self) -> None:
+        self.changes.clear()
+        self.invalidated.clear()
+
+    @property
+    def events(self) -> list[ChangeType]:
+        return [change.type for change in self.changes]
+
+
+@pytest.fixture
+async def house() -> House:
+    house = House()
+    await house.store.save_tenant(a_tenant())
+    return house
+
+
+def _wish(**values: Any) -> KeyWish:
+    defaults: dict[str, Any] = {"scopes": ("read",), "environment": "live"}
+    return KeyWish(tenant_id="ten_a", name="Key", **(defaults | values))
+
+
+async def _minted(house: House, **values: Any) -> KeyRecord:
+    record = (await house.keyring.create_key(_wish(**values), ACTOR)).record
+    house.forget()
+    return record
+
+
+# Creating
+
+
+async def test_a_minted_key_is_found_by_its_secret_and_stored_as_a_digest_only(
+    house: House,
+) -> None:
+    """IV-1, IV-2, HP-4, X-9."""
+    minted = await house.keyring.create_key(_wish(), ACTOR)
+    record = minted.record
+    assert minted.secret.startswith("sk_live_")
+    assert isinstance(FORMATS.read(minted.secret.encode()), ReadToken)
+    assert record.digest == hmac_digest(b"2" * 32, minted.secret.encode(), "sha256")
+    assert (record.pepper_id, record.state) == ("p2", KeyState.ACTIVE)
+    assert [len(record.key_id), len(record.lineage_id)] == [36, 36]
+    assert record.display == f"{minted.secret[:12]}…{minted.secret[-4:]}"
+    assert await house.keyring.find_key(minted.secret.encode()) == record
+    assert await house.keyring.get_key(record.key_id) == record
+
+
+async def test_the_secret_is_in_no_text_event_or_record(house: House) -> None:
+    """HP-4."""
+    minted = await house.keyring.create_key(_wish(), ACTOR)
+    random = minted.secret[12:-4]
+    for text in (repr(minted), repr(minted.record), repr(house.changes)):
+        assert random not in text
+        assert repr(minted.record.digest) not in text
+
+
+async def test_creation_is_told_with_who_and_what(house: House) -> None:
+    """IV-25: who, when, with what scopes."""
+    minted = await house.keyring.create_key(_wish(scopes=("write",)), ACTOR)
+    [change] = house.changes
+    assert (change.type, change.actor, change.at) == (
+        ChangeType.KEY_CREATED,
+        ACTOR,
+        house.clock.now(),
+    )
+    assert (change.key_id, change.tenant_id) == (minted.record.key_id, "ten_a")
+    assert change.before == {}
+    assert change.after["scopes"] == ("write",)
+    assert house.invalidated == [minted.record.key_id]
+
+
+async def test_everything_wrong_with_a_wish_is_told_at_once_and_nothing_is_stored(
+    house: House,
+) -> None:
+    wish = KeyWish(
+        tenant_id="ten_x",
+        name="",
+        environment="dev",
+        scopes=("raed",),
+        ip_allowlist=("10.0.0.0/99",),
+        plan="gold",
+        expires_at=house.clock.now(),
+    )
+    with pytest.raises(Refused) as caught:
+        await house.keyring.create_key(wish, ACTOR)
+    assert {pointer for pointer, _ in caught.value.problems} == {
+        *("/tenant_id", "/name", "/environment", "/scopes/0", "/ip_allowlist/0", "/plan"),
+        "/expires_at",
+    }
+    assert (await house.keyring.list_keys()).records == []
+    assert house.changes == []
+
+
+async def test_an_unknown_format_is_refused(house: House) -> None:
+    with pytest.raises(Refused, match="/format"):
+        await house.keyring.create_key(_wish(format="x"), ACTOR)
+    with pytest.raises(Refused, match="/format"):
+        await house.keyring.create_key(_wish(format="imported"), ACTOR)
+
+
+async def test_an_environment_may_be_named_by_its_alias(house: House) -> None:
+    """JH-27."""
+    assert (await _minted(house, environment="production")).environment == "live"
+
+
+async def test_a_key_that_may_do_more_than_its_template_is_created_with_a_warning(
+    house: House,
+) -> None:
+    """HP-32."""
+    minted = await house.keyring.create_key(_wish(template="ci", scopes=("write",)), ACTOR)
+    assert minted.warnings == (
+        "the key may do more than template 'ci': candidates:write, jobs:write",
+    )
+    less = await house.keyring.create_key(_wish(template="ci", scopes=("jobs:read",)), ACTOR)
+    plain = await house.keyring.create_key(_wish(template="ci", scopes=None), ACTOR)
+    assert less.warnings == plain.warnings == ()
+    assert plain.record.scopes == ("read",)
+
+
+@given(st.integers(0, 100), st.randoms(use_true_random=False))
+def test_random_characters_are_base62_of_the_wanted_length(length: int, source: Any) -> None:
+    text = base62(length, source.randbytes)
+    assert len(text) == length
+    assert set(text) <= set(BASE62)
+
+
+def test_random_characters_are_all_equally_likely() -> None:
+    """Each of the 256 bytes once: every character exactly four times, eight bytes thrown away."""
+    rounds = iter((bytes(range(256)), bytes(256)))
+    text = base62(248, lambda _: next(rounds))
+    assert sorted(text) == sorted(BASE62 * 4)
+
+
+# Life
+
+
+async def test_suspending_and_resuming_loses_nothing(house: House) -> None:
+    """IV-21."""
+    record = await _minted(house, tags=("a",), metadata={"n": 1})
+    suspended = await house.keyring.suspend_key(record.key_id, "looks odd", ACTOR)
+    assert (suspended.state, suspended.state_reason) == (KeyState.SUSPENDED, "looks odd")
+    resumed = await house.keyring.resume_key(record.key_id, ACTOR, reason="was fine")
+    assert replace(resumed, revision=record.revision, state_reason="") == record
+    assert house.events == [ChangeType.KEY_SUSPENDED, ChangeType.KEY_RESUMED]
+    assert [change.reason for change in house.changes] == ["looks odd", "was fine"]
+    assert house.changes[0].before == {"state": KeyState.ACTIVE, "state_reason": ""}
+    assert house.changes[0].after == {"state": KeyState.SUSPENDED, "state_reason": "looks odd"}
+    assert house.invalidated == [record.key_id] * 2
+
+
+async def test_a_revoked_key_is_final(house: House) -> None:
+    """IV-22."""
+    record = await _minted(house)
+    revoked = await house.keyring.revoke_key(record.key_id, "leaked", ACTOR)
+    assert (revoked.state, revoked.revoked_at) == (KeyState.REVOKED, house.clock.now())
+    for act in (
+        house.keyring.resume_key(record.key_id, ACTOR),
+        house.keyring.suspend_key(record.key_id, "again", ACTOR),
+        house.keyring.update_key(record.key_id, {"name": "New"}, ACTOR),
+    ):
+        with pytest.raises(Conflict, match="revoked"):
+            await act
+    assert await house.keyring.get_key(record.key_id) == revoked
+
+
+@pytest.mark.parametrize("verb", ["suspend_key", "revoke_key"])
+@pytest.mark.parametrize("reason", ["", "  "])
+async def test_a_reason_is_mandatory(house: House, verb: str, reason: str) -> None:
+    """IV-28."""
+    record = await _minted(house)
+    with pytest.raises(Refused, match="/reason"):
+        await getattr(house.keyring, verb)(record.key_id, reason, ACTOR)
+    assert await house.keyring.get_key(record.key_id) == record
+
+
+async def test_a_change_that_is_already_made_is_no_change_but_forgets_bound_copies(
+    house: House,
+) -> None:
+    """Whoever repeats a revocation that ended in doubt must be able to rely on its effect."""
+    record = await _minted(house)
+    first = await house.keyring.revoke_key(record.key_id, "leaked", ACTOR)
+    house.forget()
+    assert await house.keyring.revoke_key(record.key_id, "leaked again", ACTOR) == first
+    assert house.changes == []
+    assert house.invalidated == [record.key_id]
+
+
+async def test_an_expired_key_is_not_brought_back_by_resuming(house: House) -> None:
+    await house.store.save_key(a_key(state=KeyState.EXPIRED))
+    with pytest.raises(Conflict, match="is expired and cannot become active"):
+        await house.keyring.resume_key("key_a", ACTOR)
+
+
+async def test_unknown_ids_are_not_found(house: House) -> None:
+    for act in (
+        house.keyring.get_key("key_x"),
+        house.keyring.revoke_key("key_x", "gone", ACTOR),
+        house.keyring.update_key("key_x", {}, ACTOR),
+    ):
+        with pytest.raises(NotFound, match="key_x"):
+            await act
+
+
+@given(st.lists(st.sampled_from(["suspend", "resume", "revoke"]), max_size=12))
+def test_states_change_only_as_the_table_allows(verbs: list[str]) -> None:
+    async def run() -> None:
+        house = House()
+        await house.store.save_tenant(a_tenant())
+        key_id = (await _minted(house)).key_id
+        for verb in verbs:
+            before = (await house.keyring.get_key(key_id)).state
+            try:
+                if verb == "resume":
+                    await house.keyring.resume_key(key_id, ACTOR)
+                else:
+                    await getattr(house.keyring, f"{verb}_key")(key_id, "because", ACTOR)
+            except Conflict:
+                assert before is KeyState.REVOKED
+            after = (await house.keyring.get_key(key_id)).state
+            assert after is before or after in TRANSITIONS[before]
+
+    asyncio.run(run())
+
+
+# Updating
+
+
+async def test_each_kind_of_change_is_told_as_its_own_event(house: House) -> None:
+    """IV-27, IV-29."""
+    record = await _minted(house, metadata={"a": 1, "b": 2})
+    later = house.clock.now() + 60
+    updated = await house.keyring.update_key(
+        record.key_id,
+        {
+            "name": "New",
+            "scopes": ("write",),
+            "ip_allowlist": ("10.0.0.0/8",),
+            "expires_at": later,
+            "plan": "pro",
+            "tags": ("x",),
+            "metadata": {"a": None, "c": 3},
+        },
+        ACTOR,
+        reason="ticket 7",
+    )
+    assert (updated.name, updated.scopes, updated.plan) == ("New", ("write",), "pro")
+    assert updated.metadata == {"b": 2, "c": 3}
+    assert set(house.events) == {
+        ChangeType.KEY_UPDATED,
+        ChangeType.KEY_SCOPES_CHANGED,
+        ChangeType.KEY_IP_ALLOWLIST_CHANGED,
+        ChangeType.KEY_EXPIRATION_CHANGED,
+        ChangeType.KEY_LIMITS_CHANGED,
+        ChangeType.KEY_METADATA_CHANGED,
+    }
+    assert {change.reason for change in house.changes} == {"ticket 7"}
+    scopes = next(c for c in house.changes if c.type is ChangeType.KEY_SCOPES_CHANGED)
+    assert (scopes.before, scopes.after) == ({"scopes": ("read",)}, {"scopes": ("write",)})
+
+
+async def test_a_refused_update_changes_nothing(house: House) -> None:
+    record = await _minted(house)
+    with pytest.raises(Refused) as caught:
+        await house.keyring.update_key(
+            record.key_id, {"name": "Good", "scopes": ("raed",), "plan": "x"}, ACTOR
+        )
+    assert [pointer for pointer, _ in caught.value.problems] == ["/scopes/0", "/plan"]
+    assert await house.keyring.get_key(record.key_id) == record
+    assert house.changes == []
+
+
+async def test_the_metadata_that_results_is_what_is_measured(house: House) -> None:
+    record = await _minted(house, metadata={"a": "x" * 3000})
+    with pytest.raises(Refused, match="/metadata"):
+        await house.keyring.update_key(record.key_id, {"metadata": {"b": "x" * 3000}}, ACTOR)
+
+
+async def test_an_expiry_may_be_moved_or_removed_while_the_key_lives(house: House) -> None:
+    """JH-19."""
+    record = await _minted(house, expires_at=house.clock.now() + 60)
+    later = house.clock.now() + 600
+    moved = await house.keyring.update_key(record.key_id, {"expires_at": later}, ACTOR)
+    assert moved.expires_at == later
+    never = await house.keyring.update_key(record.key_id, {"expires_at": None}, ACTOR)
+    assert never.expires_at is None
+
+
+async def test_an_expired_key_is_not_brought_back_by_an_update(house: House) -> None:
+    record = await _minted(house, expires_at=house.clock.now() + 60)
+    house.clock.advance(60)
+    with pytest.raises(Refused, match="/expires_at: the key has expired"):
+        await house.keyring.update_key(record.key_id, {"expires_at": None}, ACTOR)
+    renamed = await house.keyring.update_key(record.key_id, {"name": "Old key"}, ACTOR)
+    assert renamed.name == "Old key"
+
+
+class RacingStore(MemoryStore):
+    """Lets `races` others write the key just before each save."""
+
+    races = 0
+
+    async def save_key(
+        self, record: KeyRecord, *, expected_revision: int | None = None
+    ) -> KeyRecord:
+        if self.races and expected_revision:
+            self.races -= 1
+            present = self._keys[record.key_id]
+            await super().save_key(replace(present, tags=(*present.tags, "raced")))
+        return await super().save_key(record, expected_revision=expected_revision)
+
+
+async def test_a_change_that_loses_a_race_is_made_on_top_of_the_other() -> None:
+    store = RacingStore()
+    house = House(store)
+    await store.save_tenant(a_tenant())
+    record = await _minted(house)
+    store.races = 2
+    revoked = await house.keyring.revoke_key(record.key_id, "leaked", ACTOR)
+    assert (revoked.state, revoked.tags) == (KeyState.REVOKED, ("raced", "raced"))
+    assert house.events == [ChangeType.KEY_REVOKED]
+
+
+async def test_a_change_that_always_loses_is_a_conflict() -> None:
+    store = RacingStore()
+    house = House(store)
+    await store.save_tenant(a_tenant())
+    record = await _minted(house)
+    store.races = 1_000
+    with pytest.raises(Conflict):
+        await house.keyring.update_key(record.key_id, {"name": "New"}, ACTOR)
+    assert house.changes == []
+
+
+async def test_a_write_in_doubt_is_an_error_but_forgets_bound_copies() -> None:
+    class Failing(MemoryStore):
+        async def save_key(
+            self, record: KeyRecord, *, expected_revision: int | None = None
+        ) -> KeyRecord:
+            if expected_revision:
+                raise StoreUnavailable("no answer in time")
+            return await super().save_key(record, expected_revision=expected_revision)
+
+    house = House(Failing())
+    await house.store.save_tenant(a_tenant())
+    record = await _minted(house)
+    with pytest.raises(StoreUnavailable):
+        await house.keyring.revoke_key(record.key_id, "leaked", ACTOR)
+    assert house.invalidated == [record.key_id]
+    assert house.changes == []
+
+
+# Importing and re-keying
+
+
+def _imported(**changes: Any) -> KeyRecord:
+    values = {"format": "imported", "pepper_id": "p1", "scopes": ("read",), "created_at": 0.0}
+    return a_key("acme-ci", **(values | changes))
+
+
+async def test_importing_is_safe_to_repeat(house: House) -> None:
+    first = await house.keyring.import_key(_imported(), ACTOR)
+    assert first.created_at == house.clock.now()
+    again = await house.keyring.import_key(_imported(), ACTOR)
+    assert again == first
+    assert house.events == [ChangeType.KEY_CREATED]
+
+
+async def test_importing_changed_settings_updates_the_key(house: House) -> None:
+    await house.keyring.import_key(_imported(), ACTOR)
+    house.forget()
+    changed = await house.keyring.import_key(_imported(scopes=("write",)), ACTOR)
+    assert changed.scopes == ("write",)
+    assert house.events == [ChangeType.KEY_SCOPES_CHANGED]
+
+
+@pytest.mark.parametrize("state", [KeyState.SUSPENDED, KeyState.REVOKED])
+async def test_importing_never_brings_a_key_back(house: House, state: KeyState) -> None:
+    await house.keyring.import_key(_imported(), ACTOR)
+    if state is KeyState.REVOKED:
+        await house.keyring.revoke_key("acme-ci", "leaked", ACTOR)
+    else:
+        await house.keyring.suspend_key("acme-ci", "odd", ACTOR)
+    again = await house.keyring.import_key(_imported(name="New name"), ACTOR)
+    assert again.state is state
+
+
+async def test_an_import_that_has_expired_is_no_reason_not_to_start(house: House) -> None:
+    record = await house.keyring.import_key(_imported(expires_at=1.0), ACTOR)
+    assert house.keyring.state_of(record) is KeyState.EXPIRED
+
+
+async def test_importing_another_secret_under_a_known_id_is_refused(house: House) -> None:
+    await house.keyring.import_key(_imported(), ACTOR)
+    await house.store.save_tenant(a_tenant("ten_b"))
+    with pytest.raises(Conflict, match="another tenant_id, digest: use another id"):
+        await house.keyring.import_key(_imported(tenant_id="ten_b", digest=bytes(32)), ACTOR)
+
+
+async def test_an_import_that_cannot_work_is_refused_with_every_reason(house: House) -> None:
+    record = _imported(
+        tenant_id="ten_x", environment="dev", pepper_id="p9", digest=b"short", scopes=("x",)
+    )
+    with pytest.raises(Refused) as caught:
+        await house.keyring.import_key(record, ACTOR)
+    assert [pointer for pointer, _ in caught.value.problems] == [
+        *("/scopes/0", "/environment", "/pepper_id", "/digest", "/tenant_id")
+    ]
+    with pytest.raises(Refused, match="unknown format 'x'"):
+        await house.keyring.import_key(_imported(format="x"), ACTOR)
+
+
+async def test_a_key_moves_to_the_current_pepper_without_being_reissued(house: House) -> None:
+    """HT-2."""
+    token = b"token-of-another-system"
+    (_, new), (_, old) = PEPPERS.digests(token)
+    record = await house.keyring.import_key(_imported(digest=old), ACTOR)
+    house.forget()
+    await house.keyring.rekey(record, new)
+    found = await house.keyring.find_key(token)
+    assert found is not None
+    assert (found.digest, found.pepper_id) == (new, "p2")
+    assert (house.changes, house.invalidated) == ([], ["acme-ci"])
+    again = await house.keyring.import_key(_imported(digest=old), ACTOR)  # the next start
+    assert (again.digest, again.pepper_id) == (new, "p2")
+
+
+async def test_a_key_that_changed_meanwhile_is_not_rekeyed(house: House) -> None:
+    record = await house.keyring.import_key(_imported(), ACTOR)
+    await house.keyring.revoke_key("acme-ci", "leaked", ACTOR)
+    with pytest.raises(Conflict):
+        await house.keyring.rekey(record, bytes(32))
+    revoked = await house.keyring.get_key("acme-ci")
+    await house.keyring.rekey(revoked, bytes(32))
+    assert await house.keyring.get_key("acme-ci") == revoked
+
+
+# Finding
+
+
+async def test_a_secret_that_is_nobodys_finds_nothing(house: House) -> None:
+    await _minted(house)
+    assert await house.keyring.find_key(b"no b64token") is None
+    assert await house.keyring.find_key(b"some-foreign-token") is None
+
+
+async def test_keys_are_paged_in_the_order_of_their_ids(house: House) -> None:
+    for number in range(5):
+        await house.store.save_key(a_key(f"key_{number}"))
+    seen: list[str] = []
+    cursor = ""
+    for _ in range(3):
+        page = await house.keyring.list_keys(tenant_id="ten_a", after=cursor, limit=2)
+        seen += [record.key_id for record in page.records]
+        cursor = page.cursor
+    assert seen == [f"key_{number}" for number in range(5)]
+    assert cursor == ""
+
+
+async def test_keys_are_listed_by_the_state_that_holds_now(house: House) -> None:
+    await house.store.save_key(a_key("key_1"))
+    await house.store.save_key(a_key("key_2", expires_at=house.clock.now()))
+    await house.store.save_key(a_key("key_3", state=KeyState.SUSPENDED))
+    listed = {
+        state: [record.key_id for record in (await house.keyring.list_keys(state=state)).records]
+        for state in ("active", "expired", "suspended", "revoked")
+    }
+    assert listed == {
+        "active": ["key_1"],
+        "expired": ["key_2"],
+        "suspended": ["key_3"],
+        "revoked": [],
+    }
