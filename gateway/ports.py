@@ -106,6 +106,10 @@ class Limiter(Protocol):
         """Draw one request from every claim."""
         ...
 
+    def look(self, claims: Sequence[Claim]) -> Grant | None:
+        """Tell how the buckets stand without drawing on them; None when that would mean to wait."""
+        ...
+
     def release(self, grant: Grant) -> None:
         """Give back the concurrency that `grant` holds. Never awaits, never raises."""
         ...

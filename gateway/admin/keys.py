@@ -78,8 +78,9 @@ class KeyRoutes:
     async def update(self, request: web.Request) -> web.Response:
         """Change some fields of a key."""
         body = await read_body(request, KeyUpdate)
+        changes = body.changes(self._keyring.now())
         return self._answer(
-            await self._keyring.update_key(_key_id(request), body.changes(), request[ACTOR])
+            await self._keyring.update_key(_key_id(request), changes, request[ACTOR])
         )
 
     async def suspend(self, request: web.Request) -> web.Response:

@@ -12,9 +12,10 @@ from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any, Final, Self, cast
 
-from pydantic import AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field
 
 from gateway.domain.blueprint import KeyWish
+from gateway.domain.key_rules import Refused
 from gateway.domain.keys import KeyRecord, KeyState
 from gateway.domain.tenants import Tenant
 from gateway.keyring import KeyChanges
@@ -76,19 +77,10 @@ class KeyCreate(_Shape):
     tags: Names | None = None
     metadata: dict[str, Any] = Field(default_factory=dict)
 
-    @model_validator(mode="after")
-    def _one_expiry(self) -> Self:
-        if self.expires_at is not None and self.expires_in is not None:
-            raise ValueError("give expires_at or expires_in, not both")
-        return self
-
     def wish(self, now: float) -> KeyWish:
         """Return what is asked for; `expires_in` counts from `now` (epoch seconds)."""
         values = self.model_dump(exclude={"expires_at", "expires_in"})
-        expires_at = _epoch(self.expires_at)
-        if self.expires_in is not None:
-            expires_at = now + self.expires_in.total_seconds()
-        return KeyWish(**values, expires_at=expires_at)
+        return KeyWish(**values, expires_at=_expiry(self, now))
 
 
 class KeyUpdate(_Shape):
@@ -98,15 +90,17 @@ class KeyUpdate(_Shape):
     scopes: Names | None = None
     ip_allowlist: Names | None = None
     expires_at: AwareDatetime | None = None
+    expires_in: Duration | None = None
     plan: str | None = None
     tags: Names | None = None
     metadata: dict[str, Any] | None = None
 
-    def changes(self) -> KeyChanges:
-        """Return the fields that the body names."""
+    def changes(self, now: float) -> KeyChanges:
+        """Return the fields that the body names; `expires_in` counts from `now` (epoch seconds)."""
         changes = _given(self)
-        if "expires_at" in changes:
-            changes["expires_at"] = _epoch(self.expires_at)
+        if changes.keys() & {"expires_at", "expires_in"}:
+            changes["expires_at"] = _expiry(self, now)
+            changes.pop("expires_in", None)
         return cast("KeyChanges", changes)
 
 
@@ -217,8 +211,12 @@ class TenantView(BaseModel):
         )
 
 
-def _epoch(moment: datetime | None) -> float | None:
-    return None if moment is None else moment.timestamp()
+def _expiry(shape: KeyCreate | KeyUpdate, now: float) -> float | None:
+    if shape.expires_at is not None and shape.expires_in is not None:
+        raise Refused([("/expires_in", "give expires_at or expires_in, not both")])
+    if shape.expires_in is not None:
+        return now + shape.expires_in.total_seconds()
+    return None if shape.expires_at is None else shape.expires_at.timestamp()
 
 
 def _given(shape: BaseModel) -> dict[str, Any]:

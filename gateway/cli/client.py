@@ -1,8 +1,9 @@
-"""How a command reaches the keys: the admin socket of the running gateway, or, offline, the file itself.
+"""How a command reaches the keys: the admin socket of the running gateway, or, offline, the file
+itself.
 
-Knows addresses, the token and what the exit status says about each kind of failure. Offline, the same admin API is
-served to this very process on a socket that nobody else can open, so a verb cannot mean two things. A secret is never
-taken from the command line: arguments show up in `ps`.
+Knows addresses, the token and what the exit status says about each kind of failure. Offline, the
+same admin API is served to this very process on a socket that nobody else can open, so a verb
+cannot mean two things. A secret is never taken from the command line: arguments show up in `ps`.
 """
 
 from __future__ import annotations

@@ -1,27 +1,24 @@
 """`tollhouse keys`: creates, lists, changes and ends API keys.
 
-Knows options and columns. It must not judge them: the gateway does, and its answer is printed. The secret of a new key is
-printed once; `whois` reads one from standard input.
+Knows options and columns. It must not judge them: the gateway does, and its answer is printed. The
+secret of a new key is printed once; `whois` reads one from standard input.
 """
 
 from __future__ import annotations
 
 import argparse
 import getpass
-import json
-import os
 import re
 import shlex
 import sys
-from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
-from gateway.cli.client import Act, AdminClient, WrongUsage, add_client_options, run
+from gateway.cli.client import AdminClient, WrongUsage
+from gateway.cli.options import Verbs, add_verb, json_object, path_part, positive
 from gateway.cli.output import Printer
-
-Verbs = Any  # argparse has no public name for what add_subparsers returns
+from gateway.cli.secret_file import SecretFile
 
 _COLUMNS: Final = (
     *("key_id", "name", "tenant_id", "environment", "state", "display", "scopes"),
@@ -41,16 +38,16 @@ def register(verbs: Verbs) -> None:
     _add_create(inner)
     _add_list(inner)
     _add_update(inner)
-    _verb(inner, "show", _show, "show one key").add_argument("key_id", metavar="KEY_ID")
+    add_verb(inner, "show", _show, "show one key").add_argument("key_id", metavar="KEY_ID")
     for name, is_needed, text in (
         ("suspend", True, "stop a key for a while"),
         ("resume", False, "let a suspended key work again"),
         ("revoke", True, "stop a key for ever; this cannot be undone"),
     ):
-        verb = _verb(inner, name, partial(_move, name), text)
+        verb = add_verb(inner, name, partial(_move, name), text)
         verb.add_argument("key_id", metavar="KEY_ID")
         verb.add_argument("--reason", required=is_needed, default="", help="why, for the record")
-    whois = _verb(inner, "whois", _whois, "tell which key a secret belongs to")
+    whois = add_verb(inner, "whois", _whois, "tell which key a secret belongs to")
     whois.add_argument(
         "--from",
         dest="source",
@@ -60,17 +57,8 @@ def register(verbs: Verbs) -> None:
     )
 
 
-def _verb(inner: Verbs, name: str, act: Act, text: str) -> argparse.ArgumentParser:
-    parser: argparse.ArgumentParser = inner.add_parser(
-        name, help=text, description=f"{text[0].upper()}{text[1:]}."
-    )
-    add_client_options(parser)
-    parser.set_defaults(run=partial(run, act=act))
-    return parser
-
-
 def _add_create(inner: Verbs) -> None:
-    parser = _verb(inner, "create", _create, "mint a key; its secret is shown this once")
+    parser = add_verb(inner, "create", _create, "mint a key; its secret is shown this once")
     parser.add_argument("--tenant", required=True, metavar="TENANT_ID", help="who owns the key")
     parser.add_argument("--name", required=True, help="what the key is for")
     parser.add_argument("--environment", help="such as live or test")
@@ -92,16 +80,16 @@ def _add_create(inner: Verbs) -> None:
 
 
 def _add_list(inner: Verbs) -> None:
-    parser = _verb(inner, "list", _list, "list keys")
+    parser = add_verb(inner, "list", _list, "list keys")
     parser.add_argument("--tenant", metavar="TENANT_ID", help="only the keys of this tenant")
     parser.add_argument("--state", help="active, suspended, rotating, expired or revoked")
     parser.add_argument(
-        "--limit", type=_positive, default=1000, help="most keys (default: %(default)s)"
+        "--limit", type=positive, default=1000, help="most keys (default: %(default)s)"
     )
 
 
 def _add_update(inner: Verbs) -> None:
-    parser = _verb(inner, "update", _update, "change some fields of a key; the others stay")
+    parser = add_verb(inner, "update", _update, "change some fields of a key; the others stay")
     parser.add_argument("key_id", metavar="KEY_ID")
     parser.add_argument("--name", help="what the key is for")
     parser.add_argument("--no-scopes", action="store_true", help="take all scopes away")
@@ -125,12 +113,111 @@ def _add_settings(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def json_object(text: str) -> dict[str, Any]:
-    """Return the JSON object in `text`, for argparse."""
+async def _create(client: AdminClient, options: argparse.Namespace, printer: Printer) -> None:
+    body = _settings(options)
+    if body.get("expires_at", "") is None:
+        raise WrongUsage("--expires never: leave --expires out")
+    body["tenant_id"] = options.tenant
+    named = ("name", "environment", "template", "format")
+    body |= {name: value for name in named if (value := getattr(options, name)) is not None}
+    if options.secret_file is None:
+        answer = await client.call("POST", "/keys", body)
+        _print_new(answer, options, printer)
+        return
+    # The file comes first: a secret that has nowhere to go would be lost.
+    with SecretFile(options.secret_file) as file:
+        answer = await client.call("POST", "/keys", body)
+        file.write(answer["secret"])
+    printer.entry(answer["key"])
+    printer.message(f"the secret is in {options.secret_file}; nobody can read it again elsewhere")
+    _print_warnings(answer, printer)
+
+
+def _print_new(answer: dict[str, Any], options: argparse.Namespace, printer: Printer) -> None:
+    key, secret = answer["key"], answer["secret"]
+    if printer.form == "table":
+        default = re.sub(r"[^A-Z0-9]", "_", f"{key['format']}_api_key".upper())
+        printer.entry(key)
+        printer.line("")
+        printer.line(f"export {options.export_name or default}={shlex.quote(secret)}")
+    else:
+        printer.entry({**key, "secret": secret})
+    printer.message("the secret is shown this once: put it where you keep secrets")
+    _print_warnings(answer, printer)
+
+
+def _print_warnings(answer: dict[str, Any], printer: Printer) -> None:
+    for warning in answer["warnings"]:
+        printer.message(f"warning: {warning}")
+
+
+async def _list(client: AdminClient, options: argparse.Namespace, printer: Printer) -> None:
+    asked = {"tenant_id": options.tenant, "state": options.state}
+    query = {name: value for name, value in asked.items() if value}
+    keys, has_more = await client.entries("/keys", query, options.limit)
+    printer.entries(keys, _COLUMNS)
+    if has_more:
+        printer.message(f"more keys follow: --limit {options.limit} was reached")
+
+
+async def _show(client: AdminClient, options: argparse.Namespace, printer: Printer) -> None:
+    printer.entry(await client.call("GET", f"/keys/{path_part(options.key_id)}"))
+
+
+async def _update(client: AdminClient, options: argparse.Namespace, printer: Printer) -> None:
+    body = _settings(options)
+    if options.name is not None:
+        body["name"] = options.name
+    for is_wanted, name in ((options.no_ip, "ip_allowlist"), (options.no_tags, "tags")):
+        if is_wanted:
+            body[name] = []
+    if not body:
+        raise WrongUsage("nothing to change: give at least one option such as --name")
+    printer.entry(await client.call("PATCH", f"/keys/{path_part(options.key_id)}", body))
+
+
+async def _move(
+    verb: str, client: AdminClient, options: argparse.Namespace, printer: Printer
+) -> None:
+    path = f"/keys/{path_part(options.key_id)}:{verb}"
+    printer.entry(await client.call("POST", path, {"reason": options.reason}))
+
+
+async def _whois(client: AdminClient, options: argparse.Namespace, printer: Printer) -> None:
+    secret = _read_secret(options.source).strip()
+    if not secret:
+        raise WrongUsage("give the secret on standard input or with --from")
+    printer.entry(await client.call("POST", "/keys:lookup", {"secret": secret}))
+
+
+def _read_secret(source: Path | None) -> str:
+    if source is None:
+        return getpass.getpass("secret: ") if sys.stdin.isatty() else sys.stdin.read()
     try:
-        value = json.loads(text)
-    except ValueError as error:
-        raise argparse.ArgumentTypeError(f"is not JSON: {error}") from error
-    if not isinstance(value, dict):
-        raise argparse.ArgumentTypeError("must be a JSON object")
-    return value
+        return source.read_text("utf-8")
+    except (OSError, ValueError) as error:
+        raise WrongUsage(f"--from {source}: {error}") from error
+
+
+def _settings(options: argparse.Namespace) -> dict[str, Any]:
+    """Return the fields that create and update share, as far as they were given."""
+    given = {
+        "scopes": [] if options.no_scopes else options.scope,
+        "ip_allowlist": options.ip,
+        "tags": options.tag,
+        "plan": options.plan,
+        "metadata": options.metadata,
+    }
+    body = {name: value for name, value in given.items() if value is not None}
+    if options.no_scopes and options.scope:
+        raise WrongUsage("--scope and --no-scopes exclude each other")
+    if options.expires is not None:
+        body |= _expiry(options.expires)
+    return body
+
+
+def _expiry(when: str) -> dict[str, str | None]:
+    if when == "never":
+        return {"expires_at": None}
+    is_duration = when.startswith("P") or re.fullmatch(r"[0-9]+[smhdw]", when) is not None
+    return {"expires_in" if is_duration else "expires_at": when}

@@ -1,7 +1,7 @@
 """How a command speaks: data on stdout, messages on stderr, one of three forms.
 
-Knows tables, JSON and YAML. A table is for people and only the default on a terminal; a program reads JSON. It must not
-know what the data means.
+Knows tables, JSON and YAML. A table is for people and only the default on a terminal; a program
+reads JSON. It must not know what the data means.
 """
 
 from __future__ import annotations
@@ -68,12 +68,9 @@ class Printer:
 
     def _structured(self, value: Any) -> None:
         if self.form == "yaml":
-            from ruamel.yaml import YAML  # noqa: PLC0415 - slow to load, rarely asked for
+            from ruamel.yaml import YAML
 
-            yaml = YAML(typ="safe", pure=True)
-            yaml.default_flow_style = False
-            yaml.sort_base_mapping_type_on_output = False
-            yaml.dump(value, self._out)
+            YAML(pure=True).dump(value, self._out)
         else:
             self.line(json.dumps(value, indent=2, ensure_ascii=False))
 

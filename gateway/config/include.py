@@ -24,6 +24,7 @@ _NAMESPACES: Final = frozenset({("scopes", "bundles")})
 def read_files(path: Path, environ: Mapping[str, str], report: Report) -> Node | None:
     """Return the tree of the file at `path` with all that it includes, or None if it is no YAML."""
     interpolator = Interpolator(environ, path.parent)
+    report.outside = interpolator.outside
     root = _read(path, interpolator, report)
     if root is None or not isinstance(root.value, dict):
         return root

@@ -27,9 +27,13 @@ class UnresolvedError(ValueError):
 
 
 class Interpolator:
-    """Replaces placeholders from `environ` and from files; relative paths start at `folder`."""
+    """Replaces placeholders from `environ` and from files; relative paths start at `folder`.
+
+    `outside` collects every value that was fetched: it may be a secret, so no message may show it.
+    """
 
     def __init__(self, environ: Mapping[str, str], folder: Path) -> None:
+        self.outside: set[str] = set()
         self._environ = environ
         self._folder = folder
 
@@ -57,13 +61,17 @@ class Interpolator:
 
     def _value(self, inside: str) -> str:
         if found := _FILE.fullmatch(inside):
-            return self._file(found[1], found[2])
-        if found := _VARIABLE.fullmatch(inside):
-            return self._variable(found[1], found[2])
-        raise UnresolvedError(
-            f"{quoted('${' + inside + '}')} is not a placeholder: write ${{NAME}}, "
-            "${NAME:-default} or ${file:path}"
-        )
+            value, default = self._file(found[1], found[2]), found[2]
+        elif found := _VARIABLE.fullmatch(inside):
+            value, default = self._variable(found[1], found[2]), found[2]
+        else:
+            raise UnresolvedError(
+                f"{quoted('${' + inside + '}')} is not a placeholder: write ${{NAME}}, "
+                "${NAME:-default} or ${file:path}"
+            )
+        if value != default:  # a default stands in the file itself
+            self.outside.add(value)
+        return value
 
     def _variable(self, name: str, default: str | None) -> str:
         value = self._environ.get(name)

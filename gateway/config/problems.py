@@ -8,13 +8,16 @@ from __future__ import annotations
 import difflib
 import re
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
-from typing import NamedTuple
+from dataclasses import dataclass, replace
+from typing import Final, NamedTuple
 
 KeyPath = tuple[str | int, ...]
 """Keys and list indexes from the root of the file to a value."""
 
-_PLAIN_KEY = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]*")
+SECRET_LENGTH_MIN: Final = 16
+"""A value from outside that is shorter is a port or a name; every secret of ours is longer."""
+
+_PLAIN_KEY: Final = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]*")
 
 
 class Place(NamedTuple):
@@ -70,12 +73,17 @@ class ConfigErrors(Exception):  # noqa: N818 - it holds many errors
 
 
 class Report:
-    """Collects problems, and remembers which parts are broken so that no mistake is told twice."""
+    """Collects problems, and remembers which parts are broken so that no mistake is told twice.
+
+    `is_complete` is false when a file could not be read; `outside` are values that came from the
+    environment or from files: they may be secrets, and no problem shows them.
+    """
 
     def __init__(self) -> None:
         self.problems: list[Problem] = []
         self.broken: list[KeyPath] = []
         self.is_complete = True
+        self.outside: set[str] = set()
 
     def add(self, place: Place, path: KeyPath, message: str, hint: str = "") -> None:
         """Note one problem."""
@@ -108,11 +116,28 @@ class Report:
         A mistake within an anchor is told once, however often the anchor is used.
         """
         files = {file: n for n, file in enumerate(dict.fromkeys(p.file for p in self.problems))}
-        unique: dict[tuple[str, int, int, str], Problem] = {}
-        for problem in self.problems:
-            key = (problem.file, problem.line, problem.column, problem.message)
-            unique.setdefault(key, problem)
+        unique: dict[tuple[str, int, int, str, str], Problem] = {}
+        for problem in map(self._redacted, self.problems):
+            key_name = problem.path.rpartition(".")[2]
+            place = (problem.file, problem.line, problem.column)
+            unique.setdefault((*place, key_name, problem.message), problem)
         return sorted(unique.values(), key=lambda p: (files[p.file], p.line, p.column))
+
+    def _redacted(self, problem: Problem) -> Problem:
+        message, hint = problem.message, problem.hint
+        for value in self.outside:
+            if len(value) >= SECRET_LENGTH_MIN:
+                pattern = _spellings(value)
+                message, hint = pattern.sub("${...}", message), pattern.sub("${...}", hint)
+        return replace(problem, message=message, hint=hint)
+
+
+def _spellings(value: str) -> re.Pattern[str]:
+    """Return what finds `value` in a message: as it is, escaped, cut by `quoted`, or its start."""
+    whole = {value, repr(value)[1:-1], quoted(value)[1:-1]}
+    start = re.escape(ascii(value)[1:-1][:SECRET_LENGTH_MIN]) + r"[^\s'\"]*"
+    longest_first = sorted(map(re.escape, whole), key=len, reverse=True)
+    return re.compile("|".join([*longest_first, start]), re.IGNORECASE)
 
 
 def _is_within(path: KeyPath, parent: KeyPath) -> bool:

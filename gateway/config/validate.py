@@ -14,8 +14,7 @@ from pydantic_core import ErrorDetails
 
 from gateway.config.fields import section_at
 from gateway.config.model import Config
-from gateway.config.problems import Finding, KeyPath, Place, Report, did_you_mean, one_of, quoted
-from gateway.config.sections.values import Interpolated
+from gateway.config.problems import Finding, KeyPath, Place, Report, did_you_mean, one_of
 from gateway.config.tree import Node
 
 _ROUNDS_MAX: Final = 8
@@ -103,15 +102,7 @@ def report_findings(findings: Iterable[Finding], root: Node, report: Report) -> 
         finding = finding._replace(path=located.steps, related=related)
         if not report.is_known(finding):
             place = located.place(of_key=False)
-            message = _discreet(finding.message, located.node.value)
-            report.add(place, finding.path, message, finding.hint)
-
-
-def _discreet(message: str, value: object) -> str:
-    """Return `message` without a value that is not in the file itself: it may be a secret."""
-    if isinstance(value, Interpolated):
-        return message.replace(quoted(value), "(from ${...})")
-    return message
+            report.add(place, finding.path, finding.message, finding.hint)
 
 
 def _innermost(errors: list[ErrorDetails]) -> list[ErrorDetails]:
@@ -136,7 +127,7 @@ def _tell(error: ErrorDetails, root: Node, report: Report) -> None:
 
 
 def _explain(error: ErrorDetails, located: Located) -> tuple[str, str]:
-    """Return message and hint; a value is repeated only if it stands in the file itself."""
+    """Return message and hint."""
     kind, value = error["type"], located.node.value
     if kind == "extra_forbidden":
         return "unknown key", _hint_for_key(error["loc"])
@@ -156,7 +147,7 @@ def _explain(error: ErrorDetails, located: Located) -> tuple[str, str]:
 
 def _explain_choice(expected: str, value: object) -> tuple[str, str]:
     message = f"must be {expected}"
-    if isinstance(value, str) and not isinstance(value, Interpolated):
+    if isinstance(value, str):
         return message, did_you_mean(
             value, expected.replace(" or ", ", ").replace("'", "").split(", ")
         )

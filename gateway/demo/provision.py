@@ -111,13 +111,12 @@ def _bearer(secret: str, variable: str) -> str:
 def _advice(keys: DemoKeys) -> list[str]:
     if all((keys.full, keys.reader, keys.trickle)):
         return ["These keys are shown this once; the gateway keeps only their hashes."]
-    create = f"tollhouse keys create --tenant {TENANT_ID}"
+    create = f".venv/bin/tollhouse keys create --tenant {TENANT_ID} --environment {_ENVIRONMENT}"
     return [
-        "The demo keys were minted and shown by an earlier start and cannot be shown again.",
-        "New ones, each printed once, to be put into the variables above:",
+        "The demo keys were minted and shown by an earlier start and cannot be shown again. New ones,",
+        "each printed once with the line that puts it into a variable of the commands above:",
         "",
-        f"       {create} --name full --environment {_ENVIRONMENT} --scope '*'",
-        f"       {create} --name reader --environment {_ENVIRONMENT} --scope '*:read'",
-        f"       {create} --name slow --environment {_ENVIRONMENT} --scope '*' "
-        f"--plan {TRICKLE_PLAN}",
+        f"       {create} --name full --scope '*' --export-name FULL_KEY",
+        f"       {create} --name reader --scope '*:read' --export-name READ_KEY",
+        f"       {create} --name slow --scope '*' --plan {TRICKLE_PLAN} --export-name SLOW_KEY",
     ]

@@ -10,6 +10,7 @@ import asyncio
 import hashlib
 import json
 from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import suppress
 from itertools import count
 from typing import Any, Final
 
@@ -103,12 +104,14 @@ class _Timed:
             headers={"Content-Type": "text/event-stream", "Cache-Control": "no-store"}
         )
         await response.prepare(request)
-        for n in count(1):
-            await response.write(f"id: {n}\nevent: tick\ndata: {json.dumps({'n': n})}\n\n".encode())
-            if wanted is not None and n >= wanted:
-                break
-            await self._sleep(1.0)
-        await response.write_eof()
+        with suppress(ConnectionResetError):  # who watches a feed leaves it without a word
+            for n in count(1):
+                event = f"id: {n}\nevent: tick\ndata: {json.dumps({'n': n})}\n\n"
+                await response.write(event.encode())
+                if wanted is not None and n >= wanted:
+                    break
+                await self._sleep(1.0)
+            await response.write_eof()
         return response
 
     async def slow(self, request: web.Request) -> web.Response:
@@ -155,10 +158,11 @@ async def _download(request: web.Request) -> web.StreamResponse:
     response = web.StreamResponse(headers={"Content-Type": "application/octet-stream"})
     response.content_length = size
     await response.prepare(request)
-    if request.method != "HEAD":
-        async for block in _pattern(size):
-            await response.write(block)
-    await response.write_eof()
+    with suppress(ConnectionResetError):  # a download may be cut off
+        if request.method != "HEAD":
+            async for block in _pattern(size):
+                await response.write(block)
+        await response.write_eof()
     return response
 
 

@@ -38,13 +38,11 @@ class Rate:
     burst: int
     price: int = field(init=False, repr=False, compare=False)
     capacity: int = field(init=False, repr=False, compare=False)
-    ceiling: int = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         price = self.window_seconds * NANOSECONDS
         object.__setattr__(self, "price", price)
         object.__setattr__(self, "capacity", self.burst * price)
-        object.__setattr__(self, "ceiling", min(self.limit, self.burst))
 
     def remaining(self, level: int) -> int:
         """Return the whole requests left, at most `limit`: a larger burst is not advertised."""
@@ -69,11 +67,6 @@ class Quota:
     limit: int
     period: Period
 
-    @property
-    def ceiling(self) -> int:
-        """The most that `remaining` can say."""
-        return self.limit
-
     def remaining(self, level: int) -> int:
         """Return the requests that are left in this period."""
         return self.limit - level if level < self.limit else 0
@@ -89,11 +82,6 @@ class Concurrency:
 
     name: str
     limit: int
-
-    @property
-    def ceiling(self) -> int:
-        """The most that `remaining` can say."""
-        return self.limit
 
     def remaining(self, level: int) -> int:
         """Return how many more requests may run at the same time."""
@@ -152,21 +140,19 @@ class Standing:
     """How one bucket stands after a request: what the rate-limit headers tell.
 
     `remaining` whole requests left; `reset_seconds` until it is full again (rate) or the period
-    ends (quota), rounded up; `share` the part of the limit that is left. For the bucket that
-    refused, `reset_seconds` is the grant's `retry_after_seconds`, so that a refusal speaks with one
-    number everywhere.
+    ends (quota), rounded up. For the bucket that refused, `reset_seconds` is the grant's
+    `retry_after_seconds`, so that a refusal speaks with one number everywhere.
     """
 
-    __slots__ = ("claim", "remaining", "reset_seconds", "share")
+    __slots__ = ("claim", "remaining", "reset_seconds")
 
     def __init__(self, claim: Claim, remaining: int, reset_seconds: int) -> None:
         self.claim = claim
         self.remaining = remaining
         self.reset_seconds = reset_seconds
-        self.share = remaining / claim.rule.ceiling
 
 
-_restriction = attrgetter("share")
+_restriction = attrgetter("remaining")
 
 
 def _stand(claims: Sequence[Claim], levels: Sequence[int], now: float) -> tuple[Standing, ...]:
@@ -186,7 +172,7 @@ class Grant:
     `refused` is the claim that said no (None when admitted; then every claim was charged, otherwise
     none was). `retry_after_seconds` is at least 1 when refused and large enough that a retry is
     admitted if nobody else draws meanwhile. `standings` has one entry per rate and quota claim,
-    most restrictive first (smallest share of its limit left); when refused, the first entry is the
+    most restrictive first (fewest requests left); when refused, the first entry is the
     refusing claim's, whatever its kind. `held` are the concurrency buckets to release when the
     request ends. `measured_at` is the epoch second at which the standings were true (0 when
     unknown).

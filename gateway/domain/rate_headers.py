@@ -4,7 +4,8 @@ Knows the profiles' field names and which number each field carries. It must not
 numbers came about, nor `Retry-After`: that field belongs to the dialect. Both take the seconds from
 the same denial, so they never disagree.
 
-Profiles (each is for every response, each can be combined with the others):
+Profiles (each can be combined with the others; `jobhive` and `instaview` promise their fields on
+all responses, so they have them also where no bucket of a key was asked):
 
 - `jobhive`: `X-RateLimit-*` of the most restrictive bucket; reset in epoch seconds, `-Retry-After`
   in seconds.
@@ -60,10 +61,11 @@ class _View:
     """The standings of one response, with what turns them into numbers.
 
     `wait` is the response's `Retry-After`; `at` and `now` are the epoch seconds of the measurement
-    and of the response.
+    and of the response; `resets` the seconds from the response to the reset of each standing, of
+    what refused to the retry.
     """
 
-    __slots__ = ("_age", "_at", "is_refused", "standings", "wait")
+    __slots__ = ("_at", "is_refused", "resets", "standings", "wait")
 
     def __init__(
         self, standings: Sequence[Standing], wait: int, is_refused: bool, at: float, now: float
@@ -72,21 +74,20 @@ class _View:
         self.is_refused = is_refused
         self.wait = wait
         self._at = at
-        self._age = int(now - at) if now > at else 0
-
-    def reset_in(self, index: int) -> int:
-        """Return the seconds from the response to the reset; of what refused, to the retry."""
-        if self.is_refused and index == 0:
-            return self.wait
-        return max(0, self.standings[index].reset_seconds - self._age)
+        resets = [standing.reset_seconds for standing in standings]
+        if now - at >= 1:
+            age = int(now - at)
+            resets = [max(0, reset - age) for reset in resets]
+        if is_refused:
+            resets[0] = wait
+        self.resets = resets
 
     def numbers(self, index: int) -> _Numbers:
         """Return the numbers of one standing, in the order of `_LIMIT` to `_WAIT`."""
         standing = self.standings[index]
         rule = standing.claim.rule
-        left = self.reset_in(index)
-        is_refusing = self.is_refused and index == 0
-        reset = left if is_refusing else standing.reset_seconds
+        left = self.resets[index]
+        reset = standing.reset_seconds if index or not self.is_refused else left
         # A period ends on a whole second; a bucket is full at a fraction of one: round up.
         since = int(self._at) if isinstance(rule, Quota) else ceil(self._at)
         return rule.limit, standing.remaining, left, since + reset, self.wait or left
@@ -94,6 +95,7 @@ class _View:
 
 class _Profile(Protocol):
     names: tuple[str, ...]
+    is_promised: bool
 
     def render(self, view: _View) -> bytes: ...
 
@@ -101,9 +103,10 @@ class _Profile(Protocol):
 class _Template:
     """A block of fields, compiled to one format operation."""
 
-    __slots__ = ("_pick", "_text", "names")
+    __slots__ = ("_pick", "_text", "is_promised", "names")
 
-    def __init__(self, fields: _Fields, suffix: str = "") -> None:
+    def __init__(self, fields: _Fields, suffix: str = "", *, is_promised: bool = False) -> None:
+        self.is_promised = is_promised
         self.names = tuple(name + suffix for name, _ in fields)
         self._text = "".join(f"{name}: %d\r\n" for name in self.names).encode("ascii")
         self._pick: Callable[[_Numbers], tuple[int, ...]] = itemgetter(*(n for _, n in fields))
@@ -119,6 +122,8 @@ class _Windowed:
     """
 
     __slots__ = ("_templates", "names")
+
+    is_promised = True
 
     def __init__(self, fields: _Fields) -> None:
         self._templates = {window: _Template(fields, f"-{window}") for window in _WINDOWS}
@@ -147,6 +152,8 @@ class _Draft:
 
     __slots__ = ("_members", "names")
 
+    is_promised = False
+
     def __init__(self) -> None:
         self.names: tuple[str, ...] = ("RateLimit-Policy", "RateLimit")
         # Policies come from the config, so this stays small. A reload may bring another rule under
@@ -157,6 +164,7 @@ class _Draft:
         policies: list[str] = []
         limits: list[str] = []
         latest = view.wait or _INTEGER_MAX
+        resets = view.resets
         for index, standing in enumerate(view.standings):
             claim = standing.claim
             member = self._members.get(claim.owned_policy)
@@ -164,9 +172,11 @@ class _Draft:
                 member = self._prepare(claim)
             _, policy, start = member
             policies.append(policy)
-            seconds = view.reset_in(index)
-            window = f";t={seconds}" if seconds <= latest else ""
-            limits.append(f"{start}{standing.remaining}{window}")
+            seconds = resets[index]
+            if seconds <= latest:
+                limits.append(f"{start}{standing.remaining};t={seconds}")
+            else:
+                limits.append(f"{start}{standing.remaining}")
         text = f"RateLimit-Policy: {', '.join(policies)}\r\nRateLimit: {', '.join(limits)}\r\n"
         return text.encode("ascii")
 
@@ -197,7 +207,7 @@ def _quoted(text: str) -> str:
 
 
 _PROFILES: Final[dict[str, Callable[[], _Profile]]] = {
-    "jobhive": lambda: _Template(_JOBHIVE),
+    "jobhive": lambda: _Template(_JOBHIVE, is_promised=True),
     "instaview": lambda: _Windowed(_INSTAVIEW),
     "draft": _Draft,
     "draft03": lambda: _Template(_DRAFT03),
@@ -215,7 +225,7 @@ class RateHeaders:
     another one.
     """
 
-    __slots__ = ("_fields", "_profiles", "names")
+    __slots__ = ("_fields", "_profiles", "_promised", "names")
 
     def __init__(self, profiles: Iterable[str]) -> None:
         chosen = tuple(dict.fromkeys(profiles))
@@ -225,6 +235,7 @@ class RateHeaders:
         if "off" in chosen and len(chosen) > 1:
             raise ValueError("rate header profile 'off' stands alone: remove it or the others")
         self._profiles = tuple(_PROFILES[name]() for name in chosen if name != "off")
+        self._promised = tuple(profile for profile in self._profiles if profile.is_promised)
         self._fields = tuple(name for profile in self._profiles for name in profile.names)
         self.names = frozenset(name.lower().encode("ascii") for name in self._fields)
 
@@ -246,23 +257,22 @@ class RateHeaders:
             return b""
         at = grant.measured_at or now
         wait = denial_retry_after or grant.retry_after_seconds
-        return self._block(_View(grant.standings, wait, grant.refused is not None, at, now))
+        view = _View(grant.standings, wait, grant.refused is not None, at, now)
+        return b"".join([profile.render(view) for profile in self._profiles])
 
     def render_fallback(
         self, limit: int, remaining: int, reset_seconds: int, retry_after: int, now: float
     ) -> bytes:
         """Return the fields of a response that no bucket of a key stands behind.
 
-        For profiles that promise their fields on all responses. The numbers are told as those of a
+        Empty but for profiles that promise their fields on all responses. The numbers are told as those of a
         limit per minute; `retry_after` is the response's `Retry-After`, 0 without one, else the
         numbers are those of a refusal.
         """
-        if not self._profiles:
+        if not self._promised:
             return b""
         rule = Rate(name="failures", limit=limit, window_seconds=60, burst=limit)
         claim = Claim(bucket="address", policy="failures", rule=rule)
         standings = (Standing(claim, remaining, reset_seconds),)
-        return self._block(_View(standings, retry_after, retry_after > 0, now, now))
-
-    def _block(self, view: _View) -> bytes:
-        return b"".join([profile.render(view) for profile in self._profiles])
+        view = _View(standings, retry_after, retry_after > 0, now, now)
+        return b"".join([profile.render(view) for profile in self._promised])

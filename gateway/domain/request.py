@@ -34,9 +34,9 @@ class RequestHead:
     """
 
     __slots__ = (
-        "authority", "authorization", "body_length", "connection_options", "expects_continue", "fields", "host",
+        "accept", "authority", "authorization", "body_length", "connection_options", "expects_continue", "fields", "host",
         "is_http_10", "keeps_alive", "memo_credential", "memo_crossing", "memo_match", "method", "path", "query",
-        "quirks", "target", "upgrade",
+        "quirks", "target", "upgrade", "user_agent",
     )
 
     def __init__(
@@ -73,6 +73,8 @@ class RequestHead:
         self.expects_continue = expects_continue
         self.upgrade = upgrade
         self.connection_options = connection_options
+        self.accept = b",".join(self.values(b"accept"))
+        self.user_agent = b" ".join(self.values(b"user-agent"))
         self.memo_match: Any = None
         self.memo_credential: Any = None
         self.memo_crossing: Any = None

@@ -1,13 +1,17 @@
 """What the fields of a head say about its message: framing, connection, upgrade.
 
-Knows the rules that requests and responses share (RFC 9110 section 7, RFC 9112 section 6). Where the RFC lets a
-recipient repair or refuse, these rules refuse. It must not know sockets or policy.
+Knows the rules that requests and responses share (RFC 9110 section 7, RFC 9112 sections 5 and 6). The grammar of field
+lines is llhttp's; what a field means is judged here. Where the RFC lets a recipient repair or refuse, these rules
+refuse. It must not know sockets or policy.
 """
 
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from typing import Final
+
+import httptools
 
 from gateway.domain.request import Field
 
@@ -20,40 +24,100 @@ class MessageError(Exception):
     """A message broke a rule of HTTP; the text names the rule and is for the log."""
 
 
+class Lines:
+    """What llhttp found in one head: `fields` in order, and the `reason` phrase of a response."""
+
+    __slots__ = ("_by_name", "_is_whole", "fields", "reason")
+
+    def __init__(
+        self,
+        raw: bytes,
+        parser: type[httptools.HttpRequestParser] | type[httptools.HttpResponseParser],
+    ) -> None:
+        """Read `raw`, one whole head up to its empty line; raises `MessageError`."""
+        self.fields: list[Field] = []
+        self.reason = b""
+        self._by_name: dict[bytes, list[bytes]] = {}
+        self._is_whole = False
+        try:
+            parser(self).feed_data(raw)
+        except httptools.HttpParserUpgrade:
+            pass  # told by the fields; whether it is honoured is decided later
+        except httptools.HttpParserError as error:
+            raise MessageError(f"{error} (RFC 9112 sections 4 and 5)") from None
+        if not self._is_whole:
+            raise MessageError("head is not whole (RFC 9112 section 2.1)")
+
+    def values(self, name: bytes) -> Sequence[bytes]:
+        """Return the values of every field called `name` (lower case), in order."""
+        return self._by_name.get(name, ())
+
+    def on_status(self, reason: bytes) -> None:
+        """Take the reason phrase (called by llhttp)."""
+        self.reason = reason
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """Take one field (called by llhttp, which leaves whitespace at the end of values)."""
+        if self._is_whole:
+            raise MessageError("field after the end of the head")
+        lower = name.lower()
+        value = value.rstrip(_WHITESPACE)
+        self.fields.append((lower, name, value))
+        self._by_name.setdefault(lower, []).append(value)
+
+    def on_headers_complete(self) -> None:
+        """Note the empty line (called by llhttp)."""
+        self._is_whole = True
+
+
 def is_token(text: bytes) -> bool:
     """Tell whether `text` is a token (RFC 9110 section 5.6.2)."""
     return _TOKEN.fullmatch(text) is not None
 
 
-def values_of(fields: tuple[Field, ...], name: bytes) -> list[bytes]:
-    """Return the values of every field called `name` (lower case), in order."""
-    return [value for lower, _, value in fields if lower == name]
+def list_members(values: Sequence[bytes]) -> list[bytes]:
+    """Return the lower-case members of a comma-separated list field, without empty ones.
+
+    Source: RFC 9110 section 5.6.1.
+    """
+    members = (part.strip(_WHITESPACE) for value in values for part in value.split(b","))
+    return [member.lower() for member in members if member]
 
 
-def list_members(values: list[bytes]) -> list[bytes]:
-    """Return the lower-case members of a comma-separated list field, empty ones left out (RFC 9110 section 5.6.1)."""
-    return [m for value in values for part in value.split(b",") if (m := part.strip(_WHITESPACE).lower())]
+def whole_number(values: Sequence[bytes], name: str) -> int:
+    """Read a field that holds one plain number.
 
-
-def content_length(values: list[bytes]) -> int:
-    """Read `Content-Length`. Lists and repetitions are refused even if equal: they are how smuggling begins."""
+    Lists and repetitions are refused even if equal: in `Content-Length` they are how smuggling begins (RFC 9112
+    section 6.3).
+    """
     if len(values) != 1 or _LENGTH.fullmatch(values[0]) is None:
-        raise MessageError("content-length is repeated or is not a plain number (RFC 9112 section 6.3)")
+        raise MessageError(
+            f"{name} is repeated or is not a plain number (RFC 9110 sections 7.6.2 and 8.6)"
+        )
     return int(values[0])
 
 
-def is_chunked(values: list[bytes]) -> bool:
+def is_chunked(codings: Sequence[bytes]) -> bool:
     """Tell whether the transfer coding is exactly `chunked`, the only one this gateway reads."""
-    return len(values) == 1 and values[0].lower() == b"chunked"
+    return len(codings) == 1 and codings[0].lower() == b"chunked"
 
 
-def connection_options(fields: tuple[Field, ...]) -> frozenset[bytes]:
+def connection_options(values: Sequence[bytes]) -> frozenset[bytes]:
     """Return the lower-case options of all `Connection` fields (RFC 9110 section 7.6.1)."""
-    members = list_members(values_of(fields, b"connection"))
-    for member in members:
-        if not is_token(member):
-            raise MessageError("a connection option is not a token (RFC 9110 section 7.6.1)")
-    return frozenset(members)
+    options = frozenset(list_members(values))
+    if not all(map(is_token, options)):
+        raise MessageError("a connection option is not a token (RFC 9110 section 7.6.1)")
+    return options
+
+
+def protocols(values: Sequence[bytes]) -> list[bytes]:
+    """Return the lower-case protocols of all `Upgrade` fields, such as `websocket` (RFC 9110 section 7.8)."""
+    offered = list_members(values)
+    for protocol in offered:
+        name, slash, version = protocol.partition(b"/")
+        if not is_token(name) or (slash and not is_token(version)):
+            raise MessageError("malformed upgrade (RFC 9110 section 7.8)")
+    return offered
 
 
 def keeps_alive(options: frozenset[bytes], *, is_http_10: bool) -> bool:

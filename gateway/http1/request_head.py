@@ -1,39 +1,44 @@
 """Reads one request head: from its exact bytes to a `RequestHead`, or to the reason why it is refused.
 
-Knows the request line, the request target and the field rules of requests (RFC 9112 sections 3 and 5, RFC 9110
-section 7.2). The field grammar itself is llhttp's. Reading is a pure function of the bytes, so what was read is
-remembered for heads that come again, as those of keep-alive clients do. It must not know sockets, keys or routes.
+Knows the request line, the request target and the field rules of requests (RFC 9112 sections 3 and 6, RFC 9110
+section 7). Reading is a pure function of the bytes, so what was read is remembered for heads that come again, as those
+of keep-alive clients do. It must not know sockets, keys or routes.
 """
 
 from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from ipaddress import AddressValueError, IPv6Address
 from typing import Final
 
 import httptools
 
 from gateway.domain.denial import Denial, Reason
 from gateway.domain.paths import read_path
-from gateway.domain.request import CHUNKED, Field, RequestHead
+from gateway.domain.request import CHUNKED, RequestHead
 from gateway.http1.fields import (
+    Lines,
     MessageError,
     connection_options,
-    content_length,
     is_chunked,
     is_token,
     keeps_alive,
     list_members,
-    values_of,
+    protocols,
+    whole_number,
 )
 
+_METHOD_BYTES_MAX: Final = 32  # twice the longest registered one (RFC 9110 section 16.1)
 _VERSION: Final = re.compile(rb"HTTP/[0-9]\.[0-9]")
-_TARGET: Final = re.compile(rb"[\x21-\x22\x24-\x7e\x80-\xff]+")  # no space, no control, no '#'
-_ABSOLUTE: Final = re.compile(rb"(?i:https?)://([^/?#]*)([^#]*)")
+_TARGET: Final = re.compile(rb"[\x21\x22\x24-\x7e]+")  # printable ASCII but `#`: no URI has others
+_ABSOLUTE: Final = re.compile(rb"(?i:https?)://([^/?]*)(.*)")
 _HOST: Final = re.compile(
-    rb"(?P<name>\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._\-]+)(?::(?P<port>[0-9]{0,5}))?"
+    rb"(?:\[([0-9A-Fa-f:.]+)\]|((?:[A-Za-z0-9_\-]+\.)*[A-Za-z0-9_\-]+)\.?)(?::([0-9]{0,5}))?"
 )
-_SINGLE: Final = (b"content-type", b"expect", b"upgrade", b"max-forwards", b"x-http-method-override")
+_HOST_BYTES_MAX: Final = 255  # of a domain name (RFC 1035 section 2.3.4)
+_SINGLE: Final = (b"content-type", b"expect")
+_HTTP_AGAIN: Final = frozenset({b"h2", b"h2c", b"h3", b"http", b"tls"})
 _REMEMBERED_BYTES_MAX: Final = 2048
 
 
@@ -44,18 +49,6 @@ class HeadLimits:
     target_bytes_max: int = 8192
     head_bytes_max: int = 32768
     head_fields_max: int = 100
-
-
-class _Collector:
-    """Collects what llhttp reports about one head."""
-
-    __slots__ = ("fields",)
-
-    def __init__(self) -> None:
-        self.fields: list[Field] = []
-
-    def on_header(self, name: bytes, value: bytes) -> None:
-        self.fields.append((name.lower(), name, value.rstrip(b" \t")))
 
 
 class RequestHeadReader:
@@ -89,13 +82,15 @@ def _read(raw: bytes, limits: HeadLimits) -> RequestHead | Denial:
         return Denial(reason=Reason.VERSION_NOT_SUPPORTED, internal=version.decode("ascii"))
     if len(target) > limits.target_bytes_max:
         return Denial(reason=Reason.URI_TOO_LONG)
-    fields = _fields(raw, line_end)
-    if len(fields) > limits.head_fields_max:
-        return Denial(reason=Reason.HEADERS_TOO_LARGE, internal=f"{len(fields)} fields")
-    if method in (b"CONNECT", b"TRACE"):
-        # A gateway is no tunnel to elsewhere, and TRACE would reflect credentials (RFC 9110 section 9.3.8).
+    # llhttp sees a plain request line, since it knows only some methods and they are an open set (RFC 9110 9.1).
+    lines = Lines(b"POST / HTTP/1.1" + raw[line_end:], httptools.HttpRequestParser)
+    if len(lines.fields) > limits.head_fields_max:
+        return Denial(reason=Reason.HEADERS_TOO_LARGE, internal=f"{len(lines.fields)} fields")
+    if len(method) > _METHOD_BYTES_MAX:
+        return Denial(reason=Reason.NOT_IMPLEMENTED, internal=f"method of {len(method)} bytes")
+    if _is_refused(method, lines):
         return Denial(reason=Reason.METHOD_NOT_ALLOWED)
-    return _assemble(method, target, version == b"HTTP/1.0", fields)
+    return _assemble(method, target, version == b"HTTP/1.0", lines)
 
 
 def _request_line(line: bytes) -> tuple[bytes, bytes, bytes]:
@@ -106,36 +101,32 @@ def _request_line(line: bytes) -> tuple[bytes, bytes, bytes]:
     if _VERSION.fullmatch(parts[2]) is None:
         raise MessageError("malformed HTTP version (RFC 9112 section 2.3)")
     if _TARGET.fullmatch(parts[1]) is None:
-        raise MessageError("request target has a control character or a fragment (RFC 9112 3.2)")
+        raise MessageError("request target has a fragment or is not printable ASCII (RFC 9112 3.2)")
     return parts[0], parts[1], parts[2]
 
 
-def _fields(raw: bytes, line_end: int) -> tuple[Field, ...]:
-    """Let llhttp read the field lines; it sees a plain request line, since methods are an open set (RFC 9110 9.1)."""
-    collector = _Collector()
-    parser = httptools.HttpRequestParser(collector)
-    try:
-        parser.feed_data(b"POST / HTTP/1.1" + raw[line_end:])
-    except httptools.HttpParserUpgrade:
-        pass  # told by the fields; whether it is honoured is decided later
-    except httptools.HttpParserError as error:
-        raise MessageError(f"{error} (RFC 9112 section 5)") from None
-    return tuple(collector.fields)
+def _is_refused(method: bytes, lines: Lines) -> bool:
+    """Tell whether the method ends here, whatever the routes say.
+
+    A gateway is no tunnel to elsewhere, TRACE would reflect credentials (RFC 9110 section 9.3.8), and some upstreams
+    ignore the case of methods. OPTIONS that may not be forwarded has to be answered here (section 7.6.2).
+    """
+    if method.upper() in (b"CONNECT", b"TRACE"):
+        return True
+    hops = lines.values(b"max-forwards") if method == b"OPTIONS" else ()
+    return bool(hops) and whole_number(hops, "max-forwards") == 0
 
 
-def _assemble(method: bytes, target: bytes, is_http_10: bool, fields: tuple[Field, ...]) -> RequestHead | Denial:
+def _assemble(method: bytes, target: bytes, is_http_10: bool, lines: Lines) -> RequestHead | Denial:
     for name in _SINGLE:
-        if len(values_of(fields, name)) > 1:
+        if len(lines.values(name)) > 1:
             raise MessageError(f"{name.decode()} is repeated")
-    authority, target = _authority(method, target, is_http_10, fields)
-    options = connection_options(fields)
-    length = _body_length(is_http_10, fields)
+    authority, host, target = _destination(method, target, is_http_10, lines)
+    options = connection_options(lines.values(b"connection"))
+    length = _body_length(is_http_10, lines)
     if length is None:
         return Denial(reason=Reason.NOT_IMPLEMENTED, internal="transfer coding other than chunked")
-    expects = _expects_continue(is_http_10, fields)
-    raw_path, mark, query = target.partition(b"?")
-    if mark and not query:
-        query = b""
+    raw_path, _, query = target.partition(b"?")
     reading = read_path(raw_path)
     return RequestHead(
         method=method.decode("ascii"),
@@ -143,71 +134,83 @@ def _assemble(method: bytes, target: bytes, is_http_10: bool, fields: tuple[Fiel
         path=reading.path,
         quirks=reading.quirks,
         query=query,
-        host=_host_name(authority),
+        host=host,
         authority=authority,
-        fields=fields,
+        fields=tuple(lines.fields),
         body_length=length,
-        authorization=tuple(values_of(fields, b"authorization")),
+        authorization=tuple(lines.values(b"authorization")),
         keeps_alive=keeps_alive(options, is_http_10=is_http_10),
         is_http_10=is_http_10,
-        expects_continue=expects and length != 0,
-        upgrade=_upgrade(is_http_10, length, options, fields),
+        expects_continue=_expects_continue(is_http_10, lines) and length != 0,
+        upgrade=_upgrade(is_http_10, length, options, lines),
         connection_options=options,
     )
 
 
-def _authority(
-    method: bytes, target: bytes, is_http_10: bool, fields: tuple[Field, ...]
-) -> tuple[bytes, bytes]:
-    """Return the authority and the origin-form target (RFC 9112 sections 3.2 and 3.3)."""
-    hosts = values_of(fields, b"host")
+def _destination(
+    method: bytes, target: bytes, is_http_10: bool, lines: Lines
+) -> tuple[bytes, str, bytes]:
+    """Return the authority, the host in it and the origin-form target (RFC 9112 sections 3.2 and 3.3).
+
+    The scheme of an absolute target is not believed: what the connection is, only the listener knows.
+    """
+    hosts = lines.values(b"host")
     if len(hosts) > 1 or (not hosts and not is_http_10):
         raise MessageError("exactly one Host is required (RFC 9112 section 3.2)")
     authority = hosts[0] if hosts else b""
+    host = "" if is_http_10 and not authority else _host_name(authority)
     if target.startswith(b"/"):
-        pass
-    elif (absolute := _ABSOLUTE.fullmatch(target)) is not None:
-        authority = absolute[1]  # it replaces Host (RFC 9112 section 3.2.2)
-        target = absolute[2] if absolute[2].startswith(b"/") else b"/" + absolute[2]
-    elif not (target == b"*" and method == b"OPTIONS"):
-        raise MessageError("request target is neither origin-form nor absolute-form (RFC 9112 3.2)")
-    if authority or not is_http_10:
-        _check_host(authority)
-    return authority, target
-
-
-def _check_host(authority: bytes) -> None:
-    found = _HOST.fullmatch(authority)
-    if found is None or (found["port"] and int(found["port"]) > 65535):
-        raise MessageError("malformed host: no userinfo, no spaces, a port up to 65535 (RFC 9110 section 7.2)")
+        return authority, host, target
+    absolute = _ABSOLUTE.fullmatch(target)
+    if absolute is not None:
+        # It replaces Host, which has to be well-formed all the same (section 3.2.2).
+        authority, target = absolute[1], absolute[2]
+        if not target.startswith(b"/"):
+            target = b"*" if method == b"OPTIONS" and not target else b"/" + target
+        return authority, _host_name(authority), target
+    if target == b"*" and method == b"OPTIONS":
+        return authority, host, target
+    raise MessageError("request target is neither origin-form nor absolute-form (RFC 9112 3.2)")
 
 
 def _host_name(authority: bytes) -> str:
+    """Return the lower-case host without port and trailing dot (RFC 9110 section 7.2)."""
     found = _HOST.fullmatch(authority)
-    if found is None:
-        return ""
-    return found["name"].decode("ascii").lower().rstrip(".")
+    if found is None or int(found[3] or 0) > 65535 or len(authority) > _HOST_BYTES_MAX:
+        raise MessageError("malformed host: a name or address, and a port (RFC 9110 section 7.2)")
+    if found[2] is not None:
+        return found[2].decode("ascii").lower()
+    try:
+        IPv6Address(found[1].decode("ascii"))
+    except AddressValueError:
+        raise MessageError("malformed host: not an IPv6 address (RFC 3986 section 3.2.2)") from None
+    return "[" + found[1].decode("ascii").lower() + "]"
 
 
-def _body_length(is_http_10: bool, fields: tuple[Field, ...]) -> int | None:
-    """Return the body's length, `CHUNKED`, or None for a coding that is not implemented (RFC 9112 section 6)."""
-    lengths = values_of(fields, b"content-length")
-    codings = values_of(fields, b"transfer-encoding")
-    if codings:
-        if lengths:
-            raise MessageError("both transfer-encoding and content-length (RFC 9112 section 6.1)")
-        if is_http_10:
-            raise MessageError("transfer-encoding in an HTTP/1.0 message (RFC 9112 section 6.1)")
-        if is_chunked(codings):
-            return CHUNKED
-        if len(codings) > 1 or not all(is_token(m) for m in list_members(codings)):
-            raise MessageError("malformed transfer-encoding (RFC 9112 section 6.1)")
-        return None
-    return content_length(lengths) if lengths else 0
+def _body_length(is_http_10: bool, lines: Lines) -> int | None:
+    """Return the body's length, `CHUNKED`, or None for a coding that is not implemented.
+
+    Source: RFC 9112 section 6.
+    """
+    lengths = lines.values(b"content-length")
+    codings = lines.values(b"transfer-encoding")
+    if not codings:
+        return whole_number(lengths, "content-length") if lengths else 0
+    if lengths:
+        raise MessageError("both transfer-encoding and content-length (RFC 9112 section 6.1)")
+    if is_http_10:
+        raise MessageError("transfer-encoding in an HTTP/1.0 message (RFC 9112 section 6.1)")
+    if is_chunked(codings):
+        return CHUNKED
+    members = list_members(codings)
+    *before, last = members or [b""]
+    if len(codings) > 1 or last != b"chunked" or not before or b"chunked" in before:
+        raise MessageError("chunked is not the last transfer coding, once (RFC 9112 section 6.3)")
+    return None
 
 
-def _expects_continue(is_http_10: bool, fields: tuple[Field, ...]) -> bool:
-    expectations = values_of(fields, b"expect")
+def _expects_continue(is_http_10: bool, lines: Lines) -> bool:
+    expectations = lines.values(b"expect")
     if not expectations:
         return False
     if expectations[0].lower() != b"100-continue":
@@ -215,14 +218,13 @@ def _expects_continue(is_http_10: bool, fields: tuple[Field, ...]) -> bool:
     return not is_http_10  # an HTTP/1.0 client's expectation is ignored (RFC 9110 section 10.1.1)
 
 
-def _upgrade(
-    is_http_10: bool, length: int, options: frozenset[bytes], fields: tuple[Field, ...]
-) -> bytes:
-    """Return the protocol that is asked for, or nothing where an upgrade cannot be honoured (RFC 9110 section 7.8).
+def _upgrade(is_http_10: bool, length: int, options: frozenset[bytes], lines: Lines) -> bytes:
+    """Return the protocol that is asked for, or nothing where an upgrade is ignored (RFC 9110 section 7.8).
 
-    h2c is never passed on: it would let a client speak past the policy to an upstream that accepts it.
+    HTTP in any other dress is never passed on: through the tunnel a client would speak past the policy to an upstream
+    that accepts it.
     """
-    offered = list_members(values_of(fields, b"upgrade"))
-    if is_http_10 or length != 0 or b"upgrade" not in options or len(offered) != 1 or offered[0] == b"h2c":
+    offered = protocols(lines.values(b"upgrade"))
+    if is_http_10 or length != 0 or b"upgrade" not in options or len(offered) != 1:
         return b""
-    return offered[0]
+    return b"" if offered[0].partition(b"/")[0] in _HTTP_AGAIN else offered[0]

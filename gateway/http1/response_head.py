@@ -6,39 +6,25 @@ response that two readers could split differently must not reach a client as if 
 
 from __future__ import annotations
 
+import re
 from typing import Final
 
 import httptools
 
-from gateway.domain.request import CHUNKED, UNTIL_CLOSE, Field, ResponseHead
+from gateway.domain.request import CHUNKED, UNTIL_CLOSE, ResponseHead
 from gateway.http1.fields import (
+    Lines,
     MessageError,
     connection_options,
-    content_length,
     is_chunked,
     keeps_alive,
-    list_members,
-    values_of,
+    protocols,
+    whole_number,
 )
 
+_STATUS_LINE: Final = re.compile(rb"HTTP/1\.[01] ([1-5][0-9]{2})(?: [\t\x20-\x7e\x80-\xff]*)?\r\n")
 _REMEMBERED_BYTES_MAX: Final = 2048
 _FIELDS_MAX: Final = 200
-
-
-class _Collector:
-    """Collects what llhttp reports about one head."""
-
-    __slots__ = ("fields", "reason")
-
-    def __init__(self) -> None:
-        self.fields: list[Field] = []
-        self.reason = b""
-
-    def on_status(self, reason: bytes) -> None:
-        self.reason = reason
-
-    def on_header(self, name: bytes, value: bytes) -> None:
-        self.fields.append((name.lower(), name, value.rstrip(b" \t")))
 
 
 class ResponseHeadReader:
@@ -65,48 +51,48 @@ class ResponseHeadReader:
 
 
 def _read(raw: bytes, to_head_request: bool) -> ResponseHead:
-    if raw[:9] not in (b"HTTP/1.1 ", b"HTTP/1.0 "):
-        raise MessageError("status line does not start with HTTP/1.1 or HTTP/1.0 (RFC 9112 section 4)")
+    # llhttp would let control characters of a reason phrase pass to the client.
+    status_line = _STATUS_LINE.match(raw)
+    if status_line is None:
+        raise MessageError(
+            "status line is not HTTP/1.1 or 1.0 with a status of 100 to 599 (RFC 9112 section 4)"
+        )
+    status = int(status_line[1])
     is_http_10 = raw[7:8] == b"0"
-    collector = _Collector()
-    parser = httptools.HttpResponseParser(collector)
-    try:
-        parser.feed_data(raw)
-    except httptools.HttpParserUpgrade:
-        pass
-    except httptools.HttpParserError as error:
-        raise MessageError(f"{error} (RFC 9112 section 4 or 5)") from None
-    fields = tuple(collector.fields)
-    if len(fields) > _FIELDS_MAX:
+    lines = Lines(raw, httptools.HttpResponseParser)
+    if len(lines.fields) > _FIELDS_MAX:
         raise MessageError(f"more than {_FIELDS_MAX} fields")
-    status = int(raw[9:12])
-    if not 100 <= status <= 599:
-        raise MessageError("status code outside 100 to 599 (RFC 9110 section 15)")
-    options = connection_options(fields)
-    length = _body_length(status, is_http_10, to_head_request, fields)
+    options = connection_options(lines.values(b"connection"))
+    length = _body_length(status, is_http_10, to_head_request, lines)
     return ResponseHead(
         status=status,
-        reason=collector.reason,
-        fields=fields,
+        reason=lines.reason,
+        fields=tuple(lines.fields),
         body_length=length,
         keeps_alive=length != UNTIL_CLOSE and keeps_alive(options, is_http_10=is_http_10),
         is_http_10=is_http_10,
-        upgrade=b"".join(list_members(values_of(fields, b"upgrade"))[:1]) if status == 101 else b"",
+        upgrade=_new_protocol(is_http_10, lines) if status == 101 else b"",
         connection_options=options,
     )
 
 
-def _body_length(status: int, is_http_10: bool, to_head_request: bool, fields: tuple[Field, ...]) -> int:
+def _new_protocol(is_http_10: bool, lines: Lines) -> bytes:
+    """Return what the connection speaks from now on (RFC 9110 section 7.8)."""
+    chosen = protocols(lines.values(b"upgrade"))
+    if len(chosen) != 1 or is_http_10:
+        raise MessageError("101 does not name one protocol in upgrade (RFC 9110 section 15.2.2)")
+    return chosen[0]
+
+
+def _body_length(status: int, is_http_10: bool, to_head_request: bool, lines: Lines) -> int:
     """Apply the rules of RFC 9112 section 6.3 in their order, refusing where they conflict."""
-    lengths = values_of(fields, b"content-length")
-    codings = values_of(fields, b"transfer-encoding")
+    lengths = lines.values(b"content-length")
+    codings = lines.values(b"transfer-encoding")
     if lengths and codings:
         raise MessageError("both transfer-encoding and content-length (RFC 9112 section 6.3)")
     if codings and (is_http_10 or not is_chunked(codings)):
         raise MessageError("transfer coding other than chunked (RFC 9112 section 6.1)")
-    length = content_length(lengths) if lengths else None
+    length = whole_number(lengths, "content-length") if lengths else UNTIL_CLOSE
     if to_head_request or status < 200 or status in (204, 304):
         return 0
-    if codings:
-        return CHUNKED
-    return UNTIL_CLOSE if length is None else length
+    return CHUNKED if codings else length

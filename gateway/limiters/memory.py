@@ -24,11 +24,11 @@ _INSPECTED: Final = 8
 class MemoryLimiter:
     """Implements `ports.Limiter` within one process.
 
-    At most `buckets_max` buckets are kept (about 150 bytes each); only requests in flight can
-    exceed it. A bucket that is full again equals a new one, so it is forgotten without loss. When
-    none of the oldest is, the least used of them goes and `forgotten_early` counts it: its owner
-    may get up to one burst or quota more. Set `buckets_max` above the number of active keys times
-    their rules and this never happens.
+    At most `buckets_max` buckets are kept (200 bytes for a rate, 350 for a quota, and its name);
+    only requests in flight can exceed it. A bucket that is full again equals a new one, so it is
+    forgotten without loss. When none of the oldest is, the least used of them goes and
+    `forgotten_early` counts it: its owner may get up to one burst or quota more. Set `buckets_max`
+    above the number of active keys times their rules and this never happens.
     """
 
     def __init__(self, clock: Clock, *, buckets_max: int = 500_000) -> None:
@@ -65,6 +65,14 @@ class MemoryLimiter:
             if bucket.is_held:
                 held += (claim.bucket,)
         return Grant.admit(claims, levels, held, now)
+
+    def look(self, claims: Sequence[Claim]) -> Grant:
+        """Tell how the buckets stand without drawing on them; one that was never drawn on is full."""
+        ticks = int(self._monotonic() * NANOSECONDS)
+        now = self._now()
+        buckets = [self._buckets.get(claim.bucket) for claim in claims]
+        levels = [0 if bucket is None else bucket.level(ticks, now) for bucket in buckets]
+        return Grant.admit(claims, levels, (), now)
 
     def release(self, grant: Grant) -> None:
         """Give back the concurrency that `grant` holds, the first time it is called for it."""

@@ -90,4 +90,4 @@ def _conclude(
     if exchange.is_begun:
         exchange.abort("cut")
         return 0
-    return refuse(result, exchange, progress.route, generation)
+    return refuse(result, exchange, progress.route, progress.key, generation)

@@ -38,14 +38,13 @@ def record(
     route = progress.route
     clock = generation.clock
     duration = clock.monotonic() - progress.started
-    agents = head.values(b"user-agent")
     outcome = Outcome(
         request_id=exchange.request_id.decode("ascii"),
         method=head.method,
         target=head.target,
         client_address=exchange.client_address,
         peer_address=exchange.peer_address,
-        user_agent=agents[0] if agents else b"",
+        user_agent=head.user_agent,
         started_at=clock.now() - duration,
     )
     outcome.duration = duration

@@ -8,6 +8,7 @@ from __future__ import annotations
 from gateway.domain.denial import Denial, Reason
 from gateway.domain.dialects.accept import choose
 from gateway.domain.dialects.render import Dialect
+from gateway.domain.keys import BoundKey
 from gateway.domain.request import RequestHead
 from gateway.domain.routes import Route
 from gateway.domain.status import status_line
@@ -15,20 +16,25 @@ from gateway.pipeline.generation import Generation, Voice
 from gateway.ports import Exchange
 
 
-def refuse(denial: Denial, exchange: Exchange, route: Route | None, generation: Generation) -> int:
-    """Answer with `denial`; return the status that was sent."""
+def refuse(
+    denial: Denial,
+    exchange: Exchange,
+    route: Route | None,
+    key: BoundKey | None,
+    generation: Generation,
+) -> int:
+    """Answer with `denial`; return the status that was sent. `key` is who was refused, if that is known."""
     head = exchange.head
     voice = generation.voice(route)
     now = generation.clock.now()
     dialect = _dialect(voice.dialect, head, generation)
     answer = dialect.render(denial, exchange.request_id.decode("ascii"), now)
-    fields = b"".join([b"%b: %b\r\n" % pair for pair in answer.fields])
     block = b"".join(
         (
             status_line(answer.status),
-            fields,
+            answer.block,
             b"Content-Length: %d\r\n" % len(answer.body),
-            _rate_block(denial, voice, exchange, generation, now),
+            _rate_block(denial, key, voice, exchange, generation, now),
             b"X-Request-Id: ",
             exchange.request_id,
             b"\r\nX-Gateway-Error-Source: gateway\r\n",
@@ -44,17 +50,20 @@ def refuse(denial: Denial, exchange: Exchange, route: Route | None, generation: 
 def _dialect(dialect: Dialect, head: RequestHead, generation: Generation) -> Dialect:
     if generation.problem is None:
         return dialect
-    return choose(dialect, generation.problem, b",".join(head.values(b"accept")))
+    return choose(dialect, generation.problem, head.accept)
 
 
 def _rate_block(
-    denial: Denial, voice: Voice, exchange: Exchange, generation: Generation, now: float
+    denial: Denial, key: BoundKey | None, voice: Voice, exchange: Exchange, generation: Generation, now: float
 ) -> bytes:
-    """Return rate-limit headers: of the buckets that were asked, else of the throttle of this address."""
-    if denial.grant is not None:
-        return voice.rate_headers.render(denial.grant, denial.retry_after_seconds, now)
+    """Return rate-limit headers: of the buckets that were asked, else of the key's, else of the throttle."""
     if not voice.overwritten:
         return b""
+    grant = denial.grant
+    if grant is None and key is not None and key.claims:
+        grant = generation.limiter.look(key.claims)
+    if grant is not None:
+        return voice.rate_headers.render(grant, denial.retry_after_seconds, now)
     limit, remaining, reset_seconds = generation.throttle.standing(exchange.client_network)
     retry_after = denial.retry_after_seconds if denial.reason is Reason.AUTH_THROTTLED else 0
     return voice.rate_headers.render_fallback(limit, remaining, reset_seconds, retry_after, now)

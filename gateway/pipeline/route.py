@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from gateway.domain.denial import Denial
+from gateway.domain.denial import Denial, Reason
 from gateway.domain.request import RequestHead
 from gateway.domain.routes import Match, RouteTable
 
@@ -13,6 +13,8 @@ def route(head: RequestHead, table: RouteTable) -> Match | Denial:
     if memo is not None and memo[0] is table:
         match: Match | Denial = memo[1]  # the same bytes under the same table match the same route
         return match
+    if head.target == b"*":  # asks about the server as a whole (RFC 9110 section 9.3.7), which is no route
+        return Denial(reason=Reason.NO_ROUTE)
     match = table.match(head)
     head.memo_match = (table, match)
     return match

@@ -77,9 +77,10 @@ def test_problems_come_in_the_order_of_files_lines_and_columns() -> None:
 
 def test_mistake_in_a_shared_anchor_is_told_once() -> None:
     report = Report()
-    report.add(Place("a", 1, 1), ("x",), "is bad")
-    report.add(Place("a", 1, 1), ("y",), "is bad")
-    assert [p.path for p in report.in_order()] == ["x"]
+    report.add(Place("a", 1, 1), ("x", "k"), "is bad")
+    report.add(Place("a", 1, 1), ("y", "k"), "is bad")
+    report.add(Place("a", 1, 1), ("y", "other"), "is bad")
+    assert [p.path for p in report.in_order()] == ["x.k", "y.other"]
 
 
 def test_finding_that_follows_from_a_broken_part_is_known() -> None:
@@ -91,3 +92,13 @@ def test_finding_that_follows_from_a_broken_part_is_known() -> None:
     assert report.is_known(Finding(("x",), "", related=(("routes",),)))
     assert not report.is_known(Finding(("routes", 0, "match"), "", about=("routes",)))
     assert not report.is_known(Finding(("routes", 1, "scopes"), ""))
+
+
+@given(st.text(min_size=16, max_size=200))
+def test_value_from_outside_is_shown_by_no_problem(secret: str) -> None:
+    report = Report()
+    report.outside = {secret}
+    report.add(Place("a", 1, 1), (), f"is {quoted(secret)} now", did_you_mean(secret, [secret]))
+    (problem,) = report.in_order()
+    assert ascii(secret)[1:17] not in str(problem)
+    assert problem.message[3:-4].strip("'\"") == "${...}"

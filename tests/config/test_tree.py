@@ -129,7 +129,7 @@ def test_tags_and_complex_keys_are_refused() -> None:
 
 
 def test_value_that_cannot_be_resolved_is_broken_and_the_rest_is_read() -> None:
-    root, found = read("a: ${MISSING}\nb: [${N}, 1]\n")
+    root, found = read("a: ${MISSING}\nb: ['${N}', 1]\n")
     assert root is not None
     assert [problem.path for problem in found] == ["a"]
     assert list(root.broken()) == [("a",)]

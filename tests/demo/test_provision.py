@@ -119,7 +119,8 @@ def test_keys_are_announced_as_shown_once() -> None:
 def test_later_start_tells_how_to_mint_instead_of_showing_a_secret() -> None:
     text = render_curls("http://x", DemoKeys())
     assert 'Bearer $FULL_KEY"' in text
-    assert "tollhouse keys create --tenant demo" in text
+    assert text.count("tollhouse keys create --tenant demo") == 3
+    assert all(f"--export-name {name}" in text for name in ("FULL_KEY", "READ_KEY", "SLOW_KEY"))
     assert "sk_" not in text
 
 

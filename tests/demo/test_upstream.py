@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import io
 import json
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 import pytest
+from aiohttp import web
 from aiohttp.test_utils import TestClient
 from aiohttp.web import Application, Request
 from pytest_aiohttp import AiohttpClient
@@ -118,6 +121,35 @@ async def test_events_come_one_per_second_until_the_count(client: Client, pauses
     events = (await answer.text()).split("\n\n")
     assert [json.loads(event.split("data: ")[1])["n"] for event in events[:3]] == [1, 2, 3]
     assert pauses.asked == [1.0, 1.0]
+
+
+@pytest.mark.parametrize("path", ["/v1/events", "/v1/bytes/1000000000"])
+async def test_client_that_leaves_is_no_error(path: str) -> None:
+    ends: asyncio.Queue[BaseException | None] = asyncio.Queue()
+
+    @web.middleware
+    async def watch(
+        request: web.Request, handler: Callable[[web.Request], Awaitable[web.StreamResponse]]
+    ) -> web.StreamResponse:
+        try:
+            response = await handler(request)
+        except BaseException as error:
+            ends.put_nowait(error)
+            raise
+        ends.put_nowait(None)
+        return response
+
+    app = create_demo_app(sleep=lambda _: asyncio.sleep(0))
+    app.middlewares.append(watch)
+    runner = web.AppRunner(app, access_log=None)  # does not cancel handlers, as in `make run`
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    reader, writer = await asyncio.open_connection(*runner.addresses[0])
+    writer.write(f"GET {path} HTTP/1.1\r\nHost: x\r\n\r\n".encode())
+    await reader.readuntil(b"\r\n\r\n")
+    writer.transport.abort()
+    assert await asyncio.wait_for(ends.get(), 5) is None
+    await runner.cleanup()
 
 
 async def test_slow_waits_as_long_as_asked_but_not_for_ever(client: Client, pauses: Pauses) -> None:

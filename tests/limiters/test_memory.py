@@ -207,3 +207,14 @@ def test_a_rule_of_another_kind_starts_anew(clock: FakeClock) -> None:
 def test_an_equal_rule_after_a_reload_changes_nothing(clock: FakeClock) -> None:
     limiter = MemoryLimiter(clock)
     assert sum(take(limiter, 1, claim(rate(burst=5)), claim(quota(9))) for _ in range(9)) == 5
+
+
+def test_a_look_draws_nothing() -> None:
+    limiter = MemoryLimiter(FakeClock())
+    rule = Rate(name="minute", limit=10, window_seconds=60, burst=10)
+    claims = (Claim(bucket="lineage:looked:p:minute", policy="p/minute", rule=rule),)
+    assert [standing.remaining for standing in limiter.look(claims).standings] == [10]
+    assert len(limiter) == 0
+    limiter.acquire(claims)
+    assert [standing.remaining for standing in limiter.look(claims).standings] == [9]
+    assert [standing.remaining for standing in limiter.look(claims).standings] == [9]

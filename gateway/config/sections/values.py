@@ -94,7 +94,7 @@ def read_duration(value: object) -> float:
     """
     seconds = math.nan
     if isinstance(value, int | float) and not isinstance(value, bool):
-        seconds = float(value) if abs(value) <= DURATION_MAX else math.inf
+        seconds = math.inf if abs(value) > DURATION_MAX else float(value)
     elif isinstance(value, str):
         seconds = _duration_of_text(value.strip())
     if math.isnan(seconds):

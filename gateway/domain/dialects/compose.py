@@ -33,15 +33,17 @@ LastField = Callable[[Denial, int], Field]
 class ErrorAnswer:
     """A refusal ready for the wire; immutable by convention, since constant ones are shared.
 
-    `fields` lacks what every message gets from its writer: length, date, request id.
+    `fields` lacks what every message gets from its writer: length, date, request id. `block` is the
+    same fields as lines, each ended by CR LF.
     """
 
-    __slots__ = ("body", "fields", "status")
+    __slots__ = ("block", "body", "fields", "status")
 
-    def __init__(self, status: int, body: bytes, fields: tuple[Field, ...]) -> None:
+    def __init__(self, status: int, body: bytes, fields: tuple[Field, ...], block: bytes) -> None:
         self.status = status
         self.body = body
         self.fields = fields
+        self.block = block
 
 
 class Recipe:
@@ -51,7 +53,7 @@ class Recipe:
     depends on the denial; `wait_seconds` the least that `Retry-After` says, 0 when it is not sent.
     """
 
-    __slots__ = ("_constant", "_fields", "_last_field", "_status", "_template", "_wait", "_writers")
+    __slots__ = ("_block", "_constant", "_fields", "_last_field", "_status", "_template", "_wait", "_writers")
 
     def __init__(
         self,
@@ -67,11 +69,12 @@ class Recipe:
         )
         self._writers = tuple(piece for piece in pieces if not isinstance(piece, str))
         self._fields = fields
+        self._block = _lines(fields)
         self._last_field = last_field
         self._wait = wait_seconds
         is_constant = not self._writers and last_field is None
         body = (self._template % ()).encode("ascii") if is_constant else b""
-        self._constant = ErrorAnswer(status, body, fields) if is_constant else None
+        self._constant = ErrorAnswer(status, body, fields, self._block) if is_constant else None
 
     def answer(self, denial: Denial, request_id: str, now: float) -> ErrorAnswer:
         """Return the answer; `now` is epoch seconds."""
@@ -81,8 +84,13 @@ class Recipe:
         values = [write(denial, request_id, now, wait) for write in self._writers]
         body = (self._template % tuple(values)).encode("ascii")
         if self._last_field is None:
-            return ErrorAnswer(self._status, body, self._fields)
-        return ErrorAnswer(self._status, body, (*self._fields, self._last_field(denial, wait)))
+            return ErrorAnswer(self._status, body, self._fields, self._block)
+        last = self._last_field(denial, wait)
+        return ErrorAnswer(self._status, body, (*self._fields, last), self._block + _lines((last,)))
+
+
+def _lines(fields: tuple[Field, ...]) -> bytes:
+    return b"".join([b"%b: %b\r\n" % pair for pair in fields])
 
 
 def compose(

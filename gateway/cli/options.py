@@ -1,0 +1,52 @@
+"""Kinds of option values that several verbs read."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import re
+from functools import partial
+from typing import Any
+
+from gateway.cli.client import Act, WrongUsage, add_client_options, run
+
+Verbs = Any
+"""What `add_subparsers` returns; argparse has no public name for it."""
+
+
+def add_verb(verbs: Verbs, name: str, act: Act, text: str) -> argparse.ArgumentParser:
+    """Add a verb that asks the gateway: `act` does it, `text` is its help."""
+    parser: argparse.ArgumentParser = verbs.add_parser(
+        name,
+        help=text,
+        description=f"{text[0].upper()}{text[1:]}.",
+        allow_abbrev=False,  # else `--secret X` would be read as `--secret-file X`
+    )
+    add_client_options(parser)
+    parser.set_defaults(run=partial(run, act=act))
+    return parser
+
+
+def json_object(text: str) -> dict[str, Any]:
+    """Return the JSON object in `text`, for argparse."""
+    try:
+        value = json.loads(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(f"is not JSON: {error}") from error
+    if not isinstance(value, dict):
+        raise argparse.ArgumentTypeError("must be a JSON object")
+    return value
+
+
+def positive(text: str) -> int:
+    """Return the number in `text`, which is at least 1, for argparse."""
+    if not (text.isascii() and text.isdigit() and int(text) > 0):
+        raise argparse.ArgumentTypeError("must be a number from 1 on")
+    return int(text)
+
+
+def path_part(text: str) -> str:
+    """Return the id in `text` as a segment of a URL path. Raises `WrongUsage` for what is no id."""
+    if re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}", text) is None:
+        raise WrongUsage("an id has up to 64 letters, digits, '.', '_' and '-'; a secret is no id")
+    return text

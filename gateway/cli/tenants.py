@@ -1,0 +1,108 @@
+"""`tollhouse tenants`: creates, lists, changes and suspends the owners of keys.
+
+Knows options and columns. It must not judge them: the gateway does, and its answer is printed.
+"""
+
+from __future__ import annotations
+
+import argparse
+from functools import partial
+from typing import Any, Final
+
+from gateway.cli.client import AdminClient, WrongUsage
+from gateway.cli.options import Verbs, add_verb, json_object, path_part, positive
+from gateway.cli.output import Printer
+
+_COLUMNS: Final = ("tenant_id", "name", "state", "plan", "ip_allowlist_enabled", "created_at")
+
+
+def register(verbs: Verbs) -> None:
+    """Add `tenants` and its verbs."""
+    parser = verbs.add_parser(
+        "tenants",
+        help="create, list, change and suspend the owners of keys",
+        description="Create, list, change and suspend the owners of keys.",
+    )
+    inner = parser.add_subparsers(dest="tenants_verb", metavar="VERB", required=True)
+    create = add_verb(inner, "create", _create, "create a tenant")
+    create.add_argument("--id", default="", metavar="TENANT_ID", help="default: a new random id")
+    create.add_argument("--name", required=True, help="name for people")
+    _add_settings(create)
+    listing = add_verb(inner, "list", _list, "list tenants")
+    listing.add_argument(
+        "--limit", type=positive, default=1000, help="most tenants (default: %(default)s)"
+    )
+    add_verb(inner, "show", _show, "show one tenant").add_argument("tenant_id", metavar="TENANT_ID")
+    update = add_verb(inner, "update", _update, "change some fields of a tenant; the others stay")
+    update.add_argument("tenant_id", metavar="TENANT_ID")
+    update.add_argument("--name", help="name for people")
+    update.add_argument("--no-ip", action="store_true", help="empty the allowlist")
+    _add_settings(update)
+    for name, is_needed, text in (
+        ("suspend", True, "stop all keys of a tenant for a while"),
+        ("resume", False, "let the keys of a suspended tenant work again"),
+    ):
+        verb = add_verb(inner, name, partial(_move, name), text)
+        verb.add_argument("tenant_id", metavar="TENANT_ID")
+        verb.add_argument("--reason", required=is_needed, default="", help="why, for the record")
+
+
+def _add_settings(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--ip", action="append", help="allowed address or network; repeat for several"
+    )
+    parser.add_argument(
+        "--ip-allowlist",
+        choices=("on", "off"),
+        help="whether the allowlist is enforced; off keeps the list",
+    )
+    parser.add_argument("--plan", help="plan of the tenant and of its keys without one")
+    parser.add_argument(
+        "--metadata",
+        type=json_object,
+        metavar="JSON",
+        help="JSON object; an update merges it, and null removes a member",
+    )
+
+
+async def _create(client: AdminClient, options: argparse.Namespace, printer: Printer) -> None:
+    body = {"tenant_id": options.id, "name": options.name, **_settings(options)}
+    printer.entry(await client.call("POST", "/tenants", body))
+
+
+async def _list(client: AdminClient, options: argparse.Namespace, printer: Printer) -> None:
+    tenants, has_more = await client.entries("/tenants", {}, options.limit)
+    printer.entries(tenants, _COLUMNS)
+    if has_more:
+        printer.message(f"more tenants follow: --limit {options.limit} was reached")
+
+
+async def _show(client: AdminClient, options: argparse.Namespace, printer: Printer) -> None:
+    printer.entry(await client.call("GET", f"/tenants/{path_part(options.tenant_id)}"))
+
+
+async def _update(client: AdminClient, options: argparse.Namespace, printer: Printer) -> None:
+    body = _settings(options)
+    if options.name is not None:
+        body["name"] = options.name
+    if options.no_ip:
+        body["ip_allowlist"] = []
+    if not body:
+        raise WrongUsage("nothing to change: give at least one option such as --name")
+    printer.entry(await client.call("PATCH", f"/tenants/{path_part(options.tenant_id)}", body))
+
+
+async def _move(
+    verb: str, client: AdminClient, options: argparse.Namespace, printer: Printer
+) -> None:
+    path = f"/tenants/{path_part(options.tenant_id)}:{verb}"
+    printer.entry(await client.call("POST", path, {"reason": options.reason}))
+
+
+def _settings(options: argparse.Namespace) -> dict[str, Any]:
+    """Return the fields that create and update share, as far as they were given."""
+    given = {"ip_allowlist": options.ip, "plan": options.plan, "metadata": options.metadata}
+    body = {name: value for name, value in given.items() if value is not None}
+    if options.ip_allowlist is not None:
+        body["ip_allowlist_enabled"] = options.ip_allowlist == "on"
+    return body

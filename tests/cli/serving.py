@@ -1,0 +1,63 @@
+"""An admin API for commands to talk to, in a thread of its own: a command blocks its caller."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from aiohttp import web
+
+from gateway.admin.app import create_admin_app
+from gateway.cli import keys, tenants
+from tests.key_samples import a_tenant
+from tests.test_keyring import House
+
+
+@contextmanager
+def served(path: Path | None, token: str | None = None) -> Iterator[str]:
+    """Serve a keyring with the tenant `ten_a` on a unix socket or on TCP; yield its address."""
+    is_ready = threading.Event()
+    addresses: list[str] = []
+    stops: list[Callable[[], object]] = []
+
+    async def serve() -> None:
+        house = House()
+        await house.store.save_tenant(a_tenant())
+        runner = web.AppRunner(create_admin_app(house.keyring, token=token), access_log=None)
+        await runner.setup()
+        if path is not None:
+            await web.UnixSite(runner, str(path)).start()
+            addresses.append(f"unix:{path}")
+        else:
+            await web.TCPSite(runner, "127.0.0.1", 0).start()
+            addresses.append(f"127.0.0.1:{runner.addresses[0][1]}")
+        stop = asyncio.Event()
+        loop = asyncio.get_running_loop()
+        stops.append(lambda: loop.call_soon_threadsafe(stop.set))
+        is_ready.set()
+        await stop.wait()
+        await runner.cleanup()
+
+    thread = threading.Thread(target=lambda: asyncio.run(serve()))
+    thread.start()
+    assert is_ready.wait(10)
+    try:
+        yield addresses[0]
+    finally:
+        stops[0]()
+        thread.join(10)
+
+
+def command(*arguments: str) -> int:
+    """Run `tollhouse` with the verbs under test and return its exit status."""
+    parser = argparse.ArgumentParser(prog="tollhouse")
+    verbs = parser.add_subparsers(required=True)
+    keys.register(verbs)
+    tenants.register(verbs)
+    options = parser.parse_args(arguments)
+    status: int = options.run(options)
+    return status
