@@ -19,7 +19,7 @@ TICKS_PER_SECOND: Final = os.sysconf("SC_CLK_TCK")
 PROC: Final = Path("/proc")
 
 
-class Unusable(Exception):  # noqa: N818 - a finding about the machine, not a failure
+class Unusable(Exception):
     """The machine or a subject cannot be measured; the text says why and what to do."""
 
 

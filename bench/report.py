@@ -66,7 +66,9 @@ def notes(rows: Mapping[str, Row], python: str, *, are_separate: bool, seconds: 
 
 def against(subject: Row, other: Row) -> str:
     """Return how `subject` compares with `other`, round by round."""
-    rounds = [(a.subject, b.subject) for a, b in zip(subject.pairs, other.pairs, strict=True)]
+    both = list(zip(subject.pairs, other.pairs, strict=True))
+    undisturbed = [(a, b) for a, b in both if a.is_clean and b.is_clean]
+    rounds = [(a.subject, b.subject) for a, b in undisturbed or both]
     throughput = statistics.median(a.requests_per_second / b.requests_per_second for a, b in rounds)
     cpu = statistics.median(a.cpu_per_request / b.cpu_per_request for a, b in rounds)
     return (

@@ -16,13 +16,17 @@ T = TypeVar("T")
 
 
 class Signal(Generic[T]):
-    """A value that is set once and awaited by one story; the first `set` wins, later ones do nothing."""
+    """A value that is set once and awaited by one story; the first `set` wins, later ones do nothing.
 
-    __slots__ = ("_is_set", "_value", "_wake")
+    `wake` belongs to whoever drives the story. A story that sets the signal of another runs it within its own call, so
+    long chains of stories that wake one another would nest as deep; any number of signals for one story does not.
+    """
+
+    __slots__ = ("_is_set", "_value", "wake")
 
     def __init__(self) -> None:
         self._is_set = False
-        self._wake: Callable[[], None] | None = None
+        self.wake: Callable[[], None] | None = None
 
     @property
     def is_set(self) -> bool:
@@ -35,9 +39,9 @@ class Signal(Generic[T]):
             return
         self._is_set = True
         self._value = value
-        wake = self._wake
+        wake = self.wake
         if wake is not None:
-            self._wake = None
+            self.wake = None
             wake()
 
     def __await__(self) -> Generator[Any, None, T]:
@@ -57,7 +61,9 @@ def start(story: Coroutine[Any, Any, None], crashed: Callable[[BaseException], N
 class _Strand:
     __slots__ = ("_crashed", "_story")
 
-    def __init__(self, story: Coroutine[Any, Any, None], crashed: Callable[[BaseException], None]) -> None:
+    def __init__(
+        self, story: Coroutine[Any, Any, None], crashed: Callable[[BaseException], None]
+    ) -> None:
         self._story = story
         self._crashed = crashed
 
@@ -70,8 +76,11 @@ class _Strand:
             self._crashed(error)
             return
         if type(awaited) is Signal:
-            awaited._wake = self.advance
-        else:
+            awaited.wake = self.advance
+        elif getattr(awaited, "_asyncio_future_blocking", None):
             # The protocol between `asyncio.Future.__await__` and whoever drives it (see asyncio.Task.__step).
-            awaited._asyncio_future_blocking = False
+            awaited._asyncio_future_blocking = False  # noqa: SLF001 - see above
             awaited.add_done_callback(self.advance)
+        else:
+            self._story.close()
+            self._crashed(TypeError(f"a story waits for a signal or a future, not for {awaited!r}"))

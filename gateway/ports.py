@@ -9,7 +9,7 @@ from __future__ import annotations
 from asyncio import Future
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 from gateway.domain.denial import Denial, Reason
 from gateway.domain.keys import KeyRecord
@@ -87,7 +87,10 @@ class KeyStore(Protocol):
         ...
 
     async def load_counts(self, now: float) -> dict[str, tuple[int, int]]:
-        """Return the quota counters whose period has not ended: bucket -> (period start, count)."""
+        """Return the stored quota counters: bucket -> (period start, count).
+
+        Those of ended periods may be among them: a store does not know how long a period is.
+        """
         ...
 
     async def save_counts(self, counts: Mapping[str, tuple[int, int]]) -> None:
@@ -223,8 +226,8 @@ class Upstream(Protocol):
 
     def connect(
         self, *, fresh: bool = False
-    ) -> Connection | UpstreamFailure | Future[Connection | UpstreamFailure]:
-        """Return an idle connection at once, or the future of a new one; `fresh` never takes an idle one."""
+    ) -> Connection | UpstreamFailure | Future[Any]:
+        """Return an idle connection at once, or the future of a new one (a connection or a failure); `fresh` never takes an idle one."""
         ...
 
 

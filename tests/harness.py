@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import socket
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterable
+from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from random import Random
-from typing import Any
 
 from gateway.control.clock import SystemClock
 from gateway.control.deadlines import DeadlineWheel
@@ -43,13 +44,12 @@ from gateway.stores.cached import CachedKeys
 from gateway.stores.memory import MemoryStore
 from gateway.upstreams.service import Dialer, Service
 from gateway.upstreams.target import Address, Target
+from tests.wire import Answer, Backend, Client, until
 
 FORMAT = KeyFormat("tollhouse", "sk", ("live", "test"))
 TOKEN = FORMAT.mint("live", "A" * 43)
 OTHER_TOKEN = FORMAT.mint("live", "B" * 43)
 PEPPERS = Peppers("p1", {"p1": b"p" * 32})
-
-Backend = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Coroutine[Any, Any, None]]
 
 
 class Recorded:
@@ -57,9 +57,31 @@ class Recorded:
 
     def __init__(self) -> None:
         self.outcomes: list[Outcome] = []
+        self._more = asyncio.Event()
 
     def record(self, outcome: Outcome) -> None:
         self.outcomes.append(outcome)
+        self._more.set()
+
+    async def first(self, count: int) -> list[Outcome]:
+        """Return the outcomes once there are `count` of them; more are a failure."""
+        async with asyncio.timeout(3):
+            while len(self.outcomes) < count:
+                self._more.clear()
+                await self._more.wait()
+        assert len(self.outcomes) == count
+        return self.outcomes
+
+
+class Complaints(logging.Handler):
+    """Keeps what the gateway or the event loop logs as an error: a test expects none."""
+
+    def __init__(self) -> None:
+        super().__init__(logging.ERROR)
+        self.texts: list[str] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.texts.append(logging.Formatter().format(record))
 
 
 @dataclass
@@ -74,31 +96,48 @@ class Plane:
     keys: CachedKeys
     recorded: Recorded
     limiter: MemoryLimiter
-    clients: list[asyncio.StreamWriter] = field(default_factory=list)
+    dialer: Dialer
+    complaints: Complaints
+    seen: list[asyncio.StreamWriter]
+    clients: list[Client] = field(default_factory=list)
 
-    async def connect(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
-        reader, writer = await asyncio.open_connection("127.0.0.1", self.port, limit=2**20)
-        self.clients.append(writer)
-        return reader, writer
+    @property
+    def target(self) -> Target:
+        return self.service.targets[0]
+
+    async def client(self) -> Client:
+        """Open a connection."""
+        client = Client(*await asyncio.open_connection("127.0.0.1", self.port, limit=2**20))
+        self.clients.append(client)
+        return client
+
+    async def send(self, raw: bytes) -> Client:
+        """Open a connection and send raw bytes."""
+        client = await self.client()
+        client.send(raw)
+        return client
 
     async def ask(self, raw: bytes) -> bytes:
-        """Send raw bytes on a new connection and return all that comes until it is closed or quiet."""
-        reader, writer = await self.connect()
-        writer.write(raw)
-        received = b""
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(1):
-                while data := await reader.read(65536):
-                    received += data
-        writer.close()
+        """Send raw bytes on a new connection and return all that comes until it is closed."""
+        client = await self.send(raw)
+        received = await client.until_closed()
+        client.close()
         return received
 
-    async def outcome(self, index: int = -1) -> Outcome:
-        """Return a recorded outcome as soon as there is one."""
-        async with asyncio.timeout(3):
-            while len(self.recorded.outcomes) <= (index if index >= 0 else 0):
-                await asyncio.sleep(0.001)
-        return self.recorded.outcomes[index]
+    async def answer(self, raw: bytes, method: str = "GET") -> Answer:
+        """Send raw bytes on a new connection and return the first response."""
+        client = await self.send(raw)
+        return await client.answer(method)
+
+    async def outcome(self) -> Outcome:
+        """Return the outcome of the only request."""
+        (outcome,) = await self.recorded.first(1)
+        return outcome
+
+    async def settled(self) -> None:
+        """Return once no downstream connection is left and no upstream connection but idle ones."""
+        await until(lambda: not self.listener.connections)
+        await until(lambda: all(t.connections == t.idle_connections for t in self.service.targets))
 
 
 def request(
@@ -139,8 +178,7 @@ def routes() -> list[Route]:
 
 @asynccontextmanager
 async def plane(
-    backend: Backend,
-    *,
+    *backends: Backend,
     settings: ListenerSettings | None = None,
     timeouts: Timeouts | None = None,
     table: list[Route] | None = None,
@@ -148,36 +186,135 @@ async def plane(
     errors: str = "problem",
     rate_headers: tuple[str, ...] = ("draft",),
     connections_max: int = 64,
+    idle_lifetime_seconds: float = 30.0,
     trusted: Iterable[str] = (),
     failures: int = 1000,
+    unix_path: Path | None = None,
+    addresses: Sequence[Address] = (),
 ) -> AsyncIterator[Plane]:
-    """Run a data plane in front of `backend`."""
+    """Run a data plane in front of `backends`, each a target, and of what listens at further `addresses`.
+
+    A test fails if the gateway logs an error, or if anything is left open at the end.
+    """
     loop = asyncio.get_running_loop()
     clock = SystemClock()
-    deadlines = DeadlineWheel(loop, period_seconds=0.05)
-    deadlines.start()
-    server = await asyncio.start_server(_guarded(backend), "127.0.0.1", 0, limit=2**20)
-    dialer = Dialer()
-    target = Target(
-        Address(host="127.0.0.1", port=server.sockets[0].getsockname()[1]),
+    async with contextlib.AsyncExitStack() as stack:
+        complaints = stack.enter_context(_complaints(loop))
+        seen: list[asyncio.StreamWriter] = []
+        found = [*addresses]
+        for backend in backends:
+            found.append(await _listen(_guarded(backend, seen), unix_path, stack))
+        deadlines = DeadlineWheel(loop, period_seconds=0.05)
+        deadlines.start()
+        stack.callback(deadlines.stop)
+        dialer = Dialer()
+        targets = [
+            Target(
+                address,
+                loop=loop,
+                deadlines=deadlines,
+                dial=dialer,
+                timeouts=timeouts or Timeouts(),
+                connections_max=connections_max,
+                idle_connections_max=connections_max,
+                idle_lifetime_seconds=idle_lifetime_seconds,
+            )
+            for address in found
+        ]
+        service = Service("up", targets, dial=dialer, host=b"", base_path=b"")
+        store, keys = await _keys(clock, claims)
+        recorded, limiter = Recorded(), MemoryLimiter(clock)
+        generation = _generation(
+            clock, keys, limiter, recorded, service, table, errors, rate_headers, failures
+        )
+        listener = _listener(settings, loop, deadlines, trusted, generation)
+        sock = socket.create_server(("127.0.0.1", 0))
+        sock.setblocking(False)
+        await listener.serve(sock, 128)
+        held = Plane(
+            sock.getsockname()[1], listener, generation, service, store, keys, recorded, limiter,
+            dialer, complaints, seen,
+        )  # fmt: skip
+        try:
+            yield held
+        finally:
+            await _stop(held)
+
+
+def _listener(
+    settings: ListenerSettings | None,
+    loop: asyncio.AbstractEventLoop,
+    deadlines: DeadlineWheel,
+    trusted: Iterable[str],
+    generation: Generation,
+) -> PublicListener:
+    resolver = ClientAddressResolver(Allowlist(trusted) if trusted else None)
+    return PublicListener(
+        settings or ListenerSettings(),
         loop=loop,
         deadlines=deadlines,
-        dial=dialer,
-        timeouts=timeouts or Timeouts(),
-        connections_max=connections_max,
-        idle_connections_max=connections_max,
-        idle_lifetime_seconds=30,
+        addresses=AddressRules(resolver=resolver),
+        tell=lambda exchange: handle(exchange, generation),
+        random=Random(1),
     )
-    service = Service("up", [target], dial=dialer, host=b"", base_path=b"")
-    store, keys = await _keys(clock, claims)
-    recorded, limiter = Recorded(), MemoryLimiter(clock)
-    throttle = AddressThrottle(clock, failures, 60)
+
+
+async def _stop(held: Plane) -> None:
+    for client in held.clients:
+        client.close()
+    await held.listener.drain(0.5)
+    held.service.close()
+    await held.dialer.close()
+    await held.keys.close()
+    assert held.listener.connections == held.listener.in_flight == 0
+    assert all(target.connections == target.waiting == 0 for target in held.service.targets)
+
+
+@contextlib.contextmanager
+def _complaints(loop: asyncio.AbstractEventLoop) -> Iterator[Complaints]:
+    complaints = Complaints()
+    loop.set_exception_handler(lambda _, context: complaints.texts.append(repr(context)))
+    logging.getLogger().addHandler(complaints)
+    try:
+        yield complaints
+    finally:
+        logging.getLogger().removeHandler(complaints)
+    assert not complaints.texts, "\n".join(complaints.texts)
+
+
+async def _listen(
+    serve: Backend, unix_path: Path | None, stack: contextlib.AsyncExitStack
+) -> Address:
+    if unix_path is not None:
+        server = await asyncio.start_unix_server(serve, unix_path, limit=2**20)
+        address = Address(unix_path=str(unix_path))
+    else:
+        server = await asyncio.start_server(serve, "127.0.0.1", 0, limit=2**20)
+        address = Address(host="127.0.0.1", port=server.sockets[0].getsockname()[1])
+    stack.push_async_callback(server.wait_closed)
+    stack.callback(server.close)
+    return address
+
+
+def _generation(
+    clock: SystemClock,
+    keys: CachedKeys,
+    limiter: MemoryLimiter,
+    recorded: Recorded,
+    service: Service,
+    table: list[Route] | None,
+    errors: str,
+    rate_headers: tuple[str, ...],
+    failures: int,
+) -> Generation:
     upstreams: dict[tuple[str, str], Upstream] = {("up", ""): service, ("up", "live"): service}
+    throttle = AddressThrottle(clock, failures, 60)
     headers = RateHeaders(rate_headers)
-    dialect = Dialect(DIALECTS[errors])
-    voice = Voice(dialect=dialect, rate_headers=headers, overwritten=headers.names)
+    voice = Voice(
+        dialect=Dialect(DIALECTS[errors]), rate_headers=headers, overwritten=headers.names
+    )
     table = routes() if table is None else table
-    generation = Generation(
+    return Generation(
         number=1,
         table=RouteTable(table),
         authenticator=Authenticator(
@@ -198,37 +335,11 @@ async def plane(
         recorder=recorded,
         clock=clock,
     )
-    resolver = ClientAddressResolver(Allowlist(trusted) if trusted else None)
-    listener = PublicListener(
-        settings or ListenerSettings(),
-        loop=loop,
-        deadlines=deadlines,
-        addresses=AddressRules(resolver=resolver),
-        tell=lambda exchange: handle(exchange, generation),
-        random=Random(1),
-    )
-    sock = socket.create_server(("127.0.0.1", 0))
-    sock.setblocking(False)
-    await listener.serve(sock, 128)
-    held = Plane(
-        sock.getsockname()[1], listener, generation, service, store, keys, recorded, limiter
-    )
-    try:
-        yield held
-    finally:
-        for client in held.clients:
-            client.close()
-        await listener.drain(0.2)
-        service.close()
-        await dialer.close()
-        await keys.close()
-        deadlines.stop()
-        server.close()
-        await server.wait_closed()
 
 
-def _guarded(backend: Backend) -> Backend:
+def _guarded(backend: Backend, seen: list[asyncio.StreamWriter]) -> Backend:
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        seen.append(writer)
         try:
             await backend(reader, writer)
         except (ConnectionError, asyncio.IncompleteReadError, asyncio.CancelledError):
@@ -255,9 +366,7 @@ async def _keys(clock: SystemClock, claims: tuple[Claim, ...]) -> tuple[MemorySt
         scopes=("things:read",),
     )
     await store.save_key(record, expected_revision=0)
-    other = replace(
-        record, key_id="key_b", digest=PEPPERS.digest(OTHER_TOKEN.encode()), scopes=()
-    )
+    other = replace(record, key_id="key_b", digest=PEPPERS.digest(OTHER_TOKEN.encode()), scopes=())
     await store.save_key(other, expected_revision=0)
 
     def bind(record: KeyRecord, tenant: Tenant) -> BoundKey:
@@ -272,25 +381,3 @@ async def _keys(clock: SystemClock, claims: tuple[Claim, ...]) -> tuple[MemorySt
 
     keys = CachedKeys(store, PEPPERS, bind, clock, size_max=100, negative_ttl_seconds=5)
     return store, keys
-
-
-async def read_head(reader: asyncio.StreamReader) -> bytes:
-    """Read one message head, as a backend does."""
-    return await reader.readuntil(b"\r\n\r\n")
-
-
-def answering(response: bytes, *, seen: list[bytes] | None = None) -> Backend:
-    """Return a backend that reads a head and answers with fixed bytes, on every request of a connection."""
-
-    async def backend(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        while True:
-            head = await read_head(reader)
-            if seen is not None:
-                seen.append(head)
-            writer.write(response)
-            await writer.drain()
-
-    return backend
-
-
-OK = b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\nContent-Type: text/plain\r\n\r\nhello"

@@ -31,7 +31,6 @@ from gateway.control.deadlines import DeadlineWheel
 from gateway.control.follower import Follower
 from gateway.control.periodic import Periodic
 from gateway.domain.digest import Peppers
-from gateway.domain.keys import KeyRecord
 from gateway.http1.request_head import HeadLimits
 from gateway.keyring import Keyring
 from gateway.limiters.memory import MemoryLimiter
@@ -43,10 +42,11 @@ from gateway.pipeline.authenticate import Authenticator
 from gateway.pipeline.generation import Generation
 from gateway.pipeline.handle import handle
 from gateway.domain.routes import RouteTable
-from gateway.ports import Clock, Conflict, KeyStore, StoreUnavailable
+from gateway.ports import Clock, KeyStore, StoreUnavailable
 from gateway.stores import sqlite
 from gateway.stores.cached import CachedKeys
 from gateway.stores.observed import ObservedStore
+from gateway.stores.rekeying import Rekeying
 from gateway.upstreams.service import Dialer
 
 _log = logging.getLogger(__name__)
@@ -72,12 +72,13 @@ class Gateway:
         self.metrics_address = ""
         self.admin_address = ""
         self.keyring: Keyring
+        self.rekeying: Rekeying
         self.listener: PublicListener
         self.recorders: Recorders
 
     # ---- keys
 
-    def _open_keys(self, store: ObservedStore, tasks: asyncio.TaskGroup) -> CachedKeys:
+    def _open_keys(self, store: ObservedStore) -> CachedKeys:
         config = self.config
         plans = policy.plans(config)
         keys = CachedKeys(
@@ -87,21 +88,11 @@ class Gateway:
             self.clock,
             size_max=config.store.cache_keys_max,
             negative_ttl_seconds=config.store.negative_ttl,
-            rekey=lambda record, digest: self._rekey(record, digest, tasks),
+            rekey=lambda record, digest: self.rekeying.offer(record, digest),
         )
         self.keyring = make_keyring(config, store, self.clock, keys.invalidate)
+        self.rekeying = Rekeying(self.keyring.rekey)
         return keys
-
-    def _rekey(self, record: KeyRecord, digest: bytes, tasks: asyncio.TaskGroup) -> None:
-        """Move a key to the current pepper in the background; the next use tries again if this fails."""
-
-        async def rekey() -> None:
-            try:
-                await self.keyring.rekey(record, digest)
-            except (Conflict, StoreUnavailable) as error:
-                _log.warning("key %s stays on pepper %s: %s", record.key_id, record.pepper_id, error)
-
-        tasks.create_task(rekey(), name="rekey")
 
     # ---- requests
 
@@ -215,10 +206,11 @@ async def _open(gateway: Gateway, stack: AsyncExitStack) -> None:
     raw_store = await stack.enter_async_context(sqlite.opened(anchored(path, config.store.path)))
     store = ObservedStore(raw_store, gateway.clock, recorders.store_operation)
     recorders.watch_store(store)
+    await recorders.count_keys(store)
 
-    tasks = await stack.enter_async_context(asyncio.TaskGroup())
-    keys = gateway._open_keys(store, tasks)
+    keys = gateway._open_keys(store)
     stack.push_async_callback(keys.close)
+    stack.push_async_callback(gateway.rekeying.close)
     await bootstrap(config, gateway.keyring)
     gateway.limiter.import_counts(await store.load_counts(gateway.clock.now()))
 
@@ -230,6 +222,7 @@ async def _open(gateway: Gateway, stack: AsyncExitStack) -> None:
     for service in gateway.services.values():
         stack.callback(service.close)
 
+    tasks = await stack.enter_async_context(asyncio.TaskGroup())
     follower = Follower(store, keys.invalidate, await store.revision())
     for work in (
         Periodic("following the key store", config.store.poll, follower.follow),
@@ -258,7 +251,7 @@ async def _open(gateway: Gateway, stack: AsyncExitStack) -> None:
 
 def _bound(stack: AsyncExitStack, setting: str, path: Path, mode: int = 0o600) -> socket.socket:
     sock = bind(setting, path, mode=mode)
-    stack.callback(unbind, sock)
+    stack.callback(unbind, sock, sock.getsockname())
     return sock
 
 

@@ -65,11 +65,13 @@ def templates(config: model.Config) -> Templates:
                 format=section.key_format,
                 environment=section.environment,
                 plan=section.plan,
+                ip_allowlist=section.ip_allowlist,
                 tags=section.tags,
                 expires_after_seconds=section.expires_in,
             )
             for name, section in config.templates.items()
-        }
+        },
+        default="default" if "default" in config.templates else "",
     )
 
 

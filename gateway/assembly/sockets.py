@@ -70,9 +70,8 @@ def _is_served(path: Path) -> bool:
     return False
 
 
-def unbind(sock: socket.socket) -> None:
-    """Close a socket that `bind` made, and remove its file."""
-    name = "" if sock.fileno() < 0 else sock.getsockname()
+def unbind(sock: socket.socket, name: object) -> None:
+    """Close a socket that `bind` made, and remove its file; `name` is what `getsockname` said when it was bound."""
     sock.close()
     if isinstance(name, str) and name:
         Path(name).unlink(missing_ok=True)

@@ -51,7 +51,7 @@ def register(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> None
 
 
 def _run(options: argparse.Namespace) -> int:
-    from gateway.cli import build_parser  # that module imports this one
+    from gateway.cli.main import build_parser  # that module imports this one
 
     root: Path = options.root
     if options.check:

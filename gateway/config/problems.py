@@ -64,7 +64,7 @@ class Problem:
         return f"{where}: {path}{self.message}{hint}"
 
 
-class ConfigErrors(Exception):  # noqa: N818 - it holds many errors
+class ConfigErrors(Exception):
     """The configuration is wrong; `problems` holds every mistake in the order of the files."""
 
     def __init__(self, problems: Sequence[Problem]) -> None:

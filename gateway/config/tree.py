@@ -6,7 +6,6 @@ the keys mean.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final
@@ -69,18 +68,25 @@ class Node:
             yield from child.broken((*path, child.name))
 
 
-def read_tree(text: str, file: str, interpolator: Interpolator, report: Report) -> Node | None:
+def read_tree(
+    text: str,
+    file: str,
+    interpolator: Interpolator,
+    report: Report,
+    *,
+    nodes_max: int = NODES_MAX,
+) -> Node | None:
     """Return the tree of `text`, or None when it is not YAML; every problem goes to `report`."""
     try:
         root = YAML(typ="safe", pure=True).compose(text)
         place = Place(file, 1, 1)
         if root is None:
             return Node("", place, place, {})
-        return _Reader(file, interpolator, report).node(root, (), "", place)
+        return _Reader(file, interpolator, report, nodes_max).node(root, (), "", place)
     except RecursionError:
         report.add(Place(file), (), "is nested too deep")
     except _TooLargeError:
-        report.add(Place(file), (), f"holds more than {NODES_MAX} values, aliases included")
+        report.add(Place(file), (), f"holds more than {nodes_max} values, aliases included")
     except YAMLError as error:
         report.add(_place_of(error, text, file), (), f"is not YAML: {_what(error)}")
     report.is_complete = False
@@ -94,7 +100,10 @@ class _TooLargeError(Exception):
 class _Reader:
     """Turns one composed document into nodes."""
 
-    def __init__(self, file: str, interpolator: Interpolator, report: Report) -> None:
+    def __init__(
+        self, file: str, interpolator: Interpolator, report: Report, nodes_max: int
+    ) -> None:
+        self._nodes_max = nodes_max
         self._file = file
         self._interpolator = interpolator
         self._report = report
@@ -106,7 +115,7 @@ class _Reader:
 
     def node(self, source: YamlNode, path: KeyPath, name: str | int, key_place: Place) -> Node:
         self._count += 1
-        if self._count > NODES_MAX:
+        if self._count > self._nodes_max:
             raise _TooLargeError
         place = self._place(source)
         if id(source) in self._open:
@@ -189,7 +198,7 @@ def _typed(kind: str, text: str) -> Scalar:
         base = {"0x": 16, "0o": 8, "0b": 2}.get(unsigned[:2], 10)
         return int(digits, base)
     if kind == "float":
-        return float(digits.replace(".inf", "inf").replace(".nan", "nan")) if digits else math.nan
+        return float(digits.replace(".inf", "inf").replace(".nan", "nan"))
     raise ValueError(kind)
 
 

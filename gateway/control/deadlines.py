@@ -16,9 +16,9 @@ _SLOTS: Final = 8
 class DeadlineWheel:
     """Implements `ports.Deadlines`.
 
-    Every watched thing sits in one of eight slots for as long as it lives; one slot is looked at per tick, so each thing
-    is looked at once in `period_seconds` and expires at most that much late. Setting a deadline is one assignment and
-    no timer: a timer per request would cost two heap operations and the memory of a handle.
+    Every watched thing sits in one of eight slots for as long as it lives; one slot is looked at per tick, so each
+    thing is looked at once in `period_seconds` and expires at most that much late. Setting a deadline is one
+    assignment and no timer: a timer per request would cost two heap operations and the memory of a handle.
     """
 
     def __init__(self, loop: asyncio.AbstractEventLoop, period_seconds: float = 1.0) -> None:
@@ -41,7 +41,9 @@ class DeadlineWheel:
             self._handle = None
 
     def watch(self, watched: Watched) -> None:
-        """Look at `watched` from now on."""
+        """Look at `watched` from now on; harmless when it is watched already."""
+        if watched in self._slot_of:
+            return
         self._next_slot = (self._next_slot + 1) % _SLOTS
         self._slot_of[watched] = self._next_slot
         self._slots[self._next_slot].add(watched)
@@ -55,6 +57,17 @@ class DeadlineWheel:
     def _tick(self) -> None:
         self._handle = self._loop.call_later(self._tick_seconds, self._tick)
         self._turn = (self._turn + 1) % _SLOTS
+        slot = self._slots[self._turn]
         now = self._loop.time()
-        for watched in [w for w in self._slots[self._turn] if w.deadline <= now]:
+        for watched in [w for w in slot if w.deadline <= now]:
+            # What expired before it may have ended it, or given it more time.
+            if watched in slot and watched.deadline <= now:
+                self._expire(watched)
+
+    def _expire(self, watched: Watched) -> None:
+        try:
             watched.expire()
+        except Exception as error:  # noqa: BLE001 - reported: it must not keep the others from expiring
+            self._loop.call_exception_handler(
+                {"message": "a deadline could not be enforced", "exception": error}
+            )

@@ -21,13 +21,18 @@ class Periodic:
 
     async def run(self) -> None:
         """Run until `stop`."""
-        while not self._stopping.is_set():
-            try:
-                async with asyncio.timeout(self._seconds):
-                    await self._stopping.wait()
-            except TimeoutError:
-                pass
+        is_last = False
+        while not is_last:
+            is_last = await self._pause()
             await self._act()
+
+    async def _pause(self) -> bool:
+        """Wait for the next round; tell whether it is the last."""
+        try:
+            async with asyncio.timeout(self._seconds):
+                return await self._stopping.wait()
+        except TimeoutError:
+            return False
 
     def stop(self) -> None:
         """Let `run` act once more and return."""
@@ -38,7 +43,7 @@ class Periodic:
             await self._action()
         except Exception as error:  # noqa: BLE001 - logged: the next round may succeed
             if not self._is_failing:
-                _log.error("%s failed: %s", self.name, error)
+                _log.error("%s failed: %r", self.name, error)
             self._is_failing = True
         else:
             if self._is_failing:

@@ -104,7 +104,7 @@ class _Timed:
             headers={"Content-Type": "text/event-stream", "Cache-Control": "no-store"}
         )
         await response.prepare(request)
-        with suppress(ConnectionResetError):  # who watches a feed leaves it without a word
+        with suppress(ConnectionError):  # who watches a feed leaves it without a word
             for n in count(1):
                 event = f"id: {n}\nevent: tick\ndata: {json.dumps({'n': n})}\n\n"
                 await response.write(event.encode())
@@ -158,7 +158,7 @@ async def _download(request: web.Request) -> web.StreamResponse:
     response = web.StreamResponse(headers={"Content-Type": "application/octet-stream"})
     response.content_length = size
     await response.prepare(request)
-    with suppress(ConnectionResetError):  # a download may be cut off
+    with suppress(ConnectionError):  # a download may be cut off
         if request.method != "HEAD":
             async for block in _pattern(size):
                 await response.write(block)

@@ -178,7 +178,10 @@ class Grant:
     unknown).
     """
 
-    __slots__ = ("_levels", "_standings", "held", "measured_at", "refused", "retry_after_seconds")
+    __slots__ = (
+        "_levels", "_standings", "_tightest", "held", "measured_at", "refused",
+        "retry_after_seconds",
+    )  # fmt: skip
 
     def __init__(
         self,
@@ -191,6 +194,7 @@ class Grant:
     ) -> None:
         self._standings = standings
         self._levels = levels
+        self._tightest = standings[0] if standings else None
         self.refused = refused
         self.retry_after_seconds = retry_after_seconds
         self.held = held
@@ -227,6 +231,40 @@ class Grant:
             retry_after_seconds=retry_after,
             measured_at=now,
         )
+
+    @property
+    def claims(self) -> tuple[Claim, ...]:
+        """What the request drew on, or would have: those of `standings`, and concurrency."""
+        if self._levels is not None:
+            return tuple(self._levels[0])
+        return tuple(standing.claim for standing in self._standings)
+
+    @property
+    def tightest(self) -> Standing | None:
+        """How the most restrictive rate or quota stands, without working out the others."""
+        if self._tightest is None and self._levels is not None:
+            self._tightest = self._find_tightest(*self._levels)
+        return self._tightest
+
+    def _find_tightest(self, claims: Sequence[Claim], levels: Sequence[int]) -> Standing | None:
+        found: Claim | None = None
+        least = at_level = 0
+        for claim, level in zip(claims, levels, strict=True):
+            rule = claim.rule
+            if isinstance(rule, Concurrency):
+                continue
+            remaining = rule.remaining(level)
+            if found is None or remaining < least:
+                found, least, at_level = claim, remaining, level
+        if found is None or isinstance(found.rule, Concurrency):
+            return None
+        return Standing(found, least, found.rule.reset_seconds(at_level, self.measured_at))
+
+    @property
+    def decided_by(self) -> str:
+        """The policy that decided: the one that refused, else the most restrictive; may be empty."""
+        tightest = self.tightest
+        return "" if tightest is None else tightest.claim.policy
 
     @property
     def standings(self) -> tuple[Standing, ...]:

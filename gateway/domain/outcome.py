@@ -9,18 +9,36 @@ from gateway.domain.keys import BoundKey
 class Outcome:
     """One finished request.
 
-    `route` is a route's name or `__unmatched__`; `status` what the client saw (0 when nothing was sent); `reason` is set
-    when the gateway refused, and `detail` then says more, for the log alone; `source` is who wrote the answer, `gateway`
-    or `upstream`. Times are seconds: `started_at` epoch,
-    `duration` from the first byte of the head to the last byte of the answer, `upstream_duration` the part spent on the
-    upstream (0 when it was not contacted). `target` is the raw request target (to be redacted before it is written).
-    `ended` is `complete`, `client_gone`, `upstream_broke`, `timeout` or `cut`.
+    `route` is a route's name or `__unmatched__`; `status` what the client saw (0 when nothing was sent); `reason` is
+    set when the gateway refused, and `detail` then says more, for the log alone; `source` is who wrote the answer,
+    `gateway` or `upstream`. Times are seconds: `started_at` epoch, `duration` from the first byte of the head to the
+    last byte of the answer, `upstream_duration` the part spent on the upstream (0 when it was not contacted). `target`
+    is the raw request target (to be redacted before it is written). `ended` is `complete`, `client_gone`,
+    `upstream_broke`, `timeout` or `cut`.
     """
 
     __slots__ = (
-        "client_address", "detail", "duration", "ended", "key", "method", "peer_address", "policy", "reason", "request_bytes",
-        "request_id", "response_bytes", "route", "source", "started_at", "status", "target", "upstream",
-        "upstream_duration", "upstream_target", "user_agent",
+        "client_address",
+        "detail",
+        "duration",
+        "ended",
+        "key",
+        "method",
+        "peer_address",
+        "policy",
+        "reason",
+        "request_bytes",
+        "request_id",
+        "response_bytes",
+        "route",
+        "source",
+        "started_at",
+        "status",
+        "target",
+        "upstream",
+        "upstream_duration",
+        "upstream_target",
+        "user_agent",
     )
 
     def __init__(

@@ -3,8 +3,8 @@
 Knows hop-by-hop fields (RFC 9110 section 7.6.1), `Via` (7.6.3), the identity fields that an upstream may trust, and
 trace context (W3C Trace Context, section 2). It must not know where a head came from or who may see it.
 
-The order matters: what the client's `Connection` nominates goes first, then every copy of a field that is ours, and only
-then ours are set. So a client can neither forge `X-Gateway-Tenant` nor have it removed by nominating it.
+The order matters: what the client's `Connection` nominates goes first, then every copy of a field that is ours, and
+only then ours are set. So a client can neither forge `X-Gateway-Tenant` nor have it removed by nominating it.
 """
 
 from __future__ import annotations
@@ -18,30 +18,55 @@ from gateway.domain.routes import Route
 
 HOP_BY_HOP: Final = frozenset(
     {
-        b"connection", b"keep-alive", b"proxy-authenticate", b"proxy-authorization", b"proxy-connection", b"te",
-        b"trailer", b"transfer-encoding", b"upgrade",
+        b"connection", b"http2-settings", b"keep-alive", b"proxy-authenticate", b"proxy-authorization",
+        b"proxy-connection", b"te", b"trailer", b"transfer-encoding", b"upgrade",
     }
 )  # fmt: skip
 
 _SET_BY_US: Final = frozenset(
     {
-        b"host", b"content-length", b"expect", b"via", b"x-request-id", b"x-forwarded-for", b"x-forwarded-host",
-        b"x-forwarded-proto", b"x-forwarded-port", b"x-forwarded-server", b"x-forwarded-prefix", b"x-real-ip", b"forwarded",
-        b"traceparent", b"tracestate",
+        b"host", b"content-length", b"expect", b"max-forwards", b"via", b"x-request-id", b"forwarded", b"x-forwarded",
+        b"x-real-ip", b"traceparent", b"tracestate",
     }
 )  # fmt: skip
 
-_RESPONSE_SET_BY_US: Final = frozenset({b"content-length", b"x-request-id", b"x-gateway-error-source"})
+_FORWARDED: Final = b"x-forwarded-"
 
-_TRACEPARENT: Final = re.compile(rb"(?!ff)[0-9a-f]{2}-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}")
-_TRACESTATE_BYTES_MAX: Final = 512
+_SAYS_OTHERWISE: Final = frozenset(
+    {
+        b"x-http-method", b"x-http-method-override", b"x-method-override", b"x-original-url", b"x-rewrite-url",
+        b"proxy",
+    }
+)  # fmt: skip
+"""Fields that make some upstreams act on another method or path than the one that the scopes were decided on, or send
+their own requests through a proxy of the client's choice (`HTTP_PROXY` of CGI)."""
+
+_RESPONSE_SET_BY_US: Final = frozenset(
+    {b"content-length", b"x-request-id", b"x-gateway-error-source"}
+)
+
+_TRACEPARENT: Final = re.compile(
+    rb"(?!ff)[0-9a-f]{2}-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}"
+)
+_TRACEPARENT_BYTES: Final = 55
+
+_ALIKE: Final = bytes.maketrans(b"!#$%&'*+.^_`|~", b"-" * 14)
+
+
+def _spelled(lower: bytes) -> bytes:
+    """Return the name under which a CGI-like upstream files a field.
+
+    It turns whatever is neither letter nor digit into `_`, so that `x_gateway.tenant` and `x-gateway-tenant` become
+    one variable.
+    """
+    return lower.translate(_ALIKE)
 
 
 class Border:
     """Decides which fields cross, for one configuration.
 
-    `identity_names` are the lower-case names of the identity fields; `identity_prefix` (`x-gateway-`) protects the whole
-    family, also from spellings that differ in underscore and hyphen. `pseudonym` names this gateway in `Via`.
+    `identity_names` are the names of the identity fields; `identity_prefix` (`x-gateway-`) protects a whole family,
+    empty none. `pseudonym` names this gateway in `Via`.
     """
 
     def __init__(
@@ -52,13 +77,16 @@ class Border:
         pseudonym: bytes,
         forwards_authorization: bool = False,
     ) -> None:
-        stripped = set(HOP_BY_HOP) | set(_SET_BY_US) | {name.lower() for name in identity_names}
+        names = {*HOP_BY_HOP, *_SET_BY_US, *_SAYS_OTHERWISE, *identity_names}
         if not forwards_authorization:
-            stripped.add(b"authorization")
-        self._stripped = frozenset(stripped)
-        self._prefix = identity_prefix.lower()
+            names.add(b"authorization")
+        self._stripped = frozenset(_spelled(name.lower()) for name in names)
+        prefix = _spelled(identity_prefix.lower())
+        self._families = (_FORWARDED, prefix) if prefix else (_FORWARDED,)
         self._pseudonym = pseudonym
-        self._via_member = re.compile(rb"(?i:(?:http/)?[0-9.]+[ \t]+" + re.escape(pseudonym) + rb")(?:[ \t]|$)")
+        self._via_member = re.compile(
+            rb"(?i:(?:http/)?[0-9.]+[ \t]+" + re.escape(pseudonym) + rb")(?:[ \t]|$)"
+        )
 
     def is_loop(self, head: RequestHead) -> bool:
         """Tell whether this gateway forwarded the request before (RFC 9110 section 7.6.3)."""
@@ -70,31 +98,47 @@ class Border:
 
     def request_fields(self, head: RequestHead, route: Route) -> bytes:
         """Return the client's fields that cross, then the route's, `Via` and the framing, as lines ending in CRLF."""
-        removed = route.request_headers_remove
+        replaced = {name.lower() for name, _ in route.request_headers_set}
+        removed = {_spelled(name) for name in route.request_headers_remove | replaced}
         lines = [
             b"%b: %b\r\n" % (name, value)
             for lower, name, value in head.fields
-            if self._crosses(lower, head) and lower not in removed
+            if self._crosses(lower, head.connection_options, removed)
         ]
         lines += [b"%b: %b\r\n" % pair for pair in route.request_headers_set]
-        via = [*head.values(b"via"), b"1.1 " + self._pseudonym]
-        lines.append(b"Via: %b\r\n" % b", ".join(via))
-        if _trace_of(head):
-            lines += _trace_lines(head)
-        if head.upgrade:
-            lines.append(b"Connection: upgrade\r\nUpgrade: %b\r\n" % head.upgrade)
-        if head.body_length == CHUNKED:
-            lines.append(b"Transfer-Encoding: chunked\r\n")
-        elif head.body_length or head.values(b"content-length"):
-            lines.append(b"Content-Length: %d\r\n" % head.body_length)
+        lines.append(self._via_line(head))
+        lines += _trace_lines(head)
+        if head.method == "OPTIONS":
+            lines += [
+                b"Max-Forwards: %d\r\n" % (int(hops) - 1) for hops in head.values(b"max-forwards")
+            ]
+        lines.append(_request_framing(head))
         return b"".join(lines)
 
-    def _crosses(self, lower: bytes, head: RequestHead) -> bool:
-        if lower in self._stripped or lower in head.connection_options:
-            return False
-        spelled = lower.replace(b"_", b"-") if b"_" in lower else lower
-        # A CGI-like upstream reads `x_gateway_tenant` and `x-gateway-tenant` as one variable.
-        return not (spelled.startswith(self._prefix) or (spelled is not lower and spelled in self._stripped))
+    def _crosses(self, lower: bytes, nominated: frozenset[bytes], removed: set[bytes]) -> bool:
+        spelled = lower.translate(_ALIKE)
+        return not (
+            spelled in self._stripped
+            or spelled.startswith(self._families)
+            or lower in nominated
+            or spelled in removed
+        )
+
+    def _via_line(self, head: RequestHead) -> bytes:
+        """Return `Via` with this gateway at its end: the protocol is the one that the request came with."""
+        own = (b"1.0 " if head.is_http_10 else b"1.1 ") + self._pseudonym
+        return b"Via: %b\r\n" % b", ".join(
+            [value for value in (*head.values(b"via"), own) if value]
+        )
+
+
+def _request_framing(head: RequestHead) -> bytes:
+    lines = b"Connection: upgrade\r\nUpgrade: %b\r\n" % head.upgrade if head.upgrade else b""
+    if head.body_length == CHUNKED:
+        return lines + b"Transfer-Encoding: chunked\r\n"
+    if head.body_length or head.values(b"content-length"):
+        return lines + b"Content-Length: %d\r\n" % head.body_length
+    return lines
 
 
 def has_trace(head: RequestHead) -> bool:
@@ -104,25 +148,29 @@ def has_trace(head: RequestHead) -> bool:
 
 def _trace_of(head: RequestHead) -> bytes:
     values = head.values(b"traceparent")
-    if len(values) != 1:
+    if len(values) != 1 or b"traceparent" in head.connection_options:
         return b""
-    value = values[0]
-    # A later version may append members after the four of version 00 (W3C Trace Context, section 3.2.2).
-    known = value[:55] if len(value) > 55 and value[55:56] == b"-" and value[:2] != b"00" else value
+    value = known = values[0]
+    if value[:2] != b"00" and value[_TRACEPARENT_BYTES : _TRACEPARENT_BYTES + 1] == b"-":
+        # A later version may append members after the four of version 00 (W3C Trace Context, section 3.2.4).
+        known = value[:_TRACEPARENT_BYTES]
     return value if _TRACEPARENT.fullmatch(known) else b""
 
 
 def _trace_lines(head: RequestHead) -> list[bytes]:
-    lines = [b"traceparent: %b\r\n" % _trace_of(head)]
-    state = b",".join(head.values(b"tracestate"))
-    members = [m.strip(b" \t") for m in state.split(b",") if m.strip(b" \t")]
-    while members and len(b",".join(members)) > _TRACESTATE_BYTES_MAX:
-        # Whole members go: those over 128 bytes first, then from the right (section 3.3.1.5).
-        longest = max(range(len(members)), key=lambda i: len(members[i]))
-        members.pop(longest if len(members[longest]) > 128 else -1)
-    if members:
-        lines.append(b"tracestate: %b\r\n" % b",".join(members))
-    return lines
+    """Return the trace context as it came.
+
+    Who does not change `traceparent` must not change `tracestate` (W3C Trace Context, sections 3.4 and 3.5), so it is
+    not cut to any length here; without the former it means nothing and is dropped.
+    """
+    parent = _trace_of(head)
+    if not parent:
+        return []
+    states = head.values(b"tracestate") if b"tracestate" not in head.connection_options else []
+    return [
+        b"traceparent: %b\r\n" % parent,
+        *(b"tracestate: %b\r\n" % state for state in states if state),
+    ]
 
 
 def response_fields(head: ResponseHead, route: Route, overwritten: frozenset[bytes]) -> bytes:

@@ -22,21 +22,39 @@ UNTIL_CLOSE: Final = -2
 class RequestHead:
     """One request's head.
 
-    `method` as received; `target` the raw origin-form target that may be forwarded; `path` the percent-decoded path that
-    routes are matched on; `query` the raw query without its `?`; `quirks` what `paths.read_path` found suspicious about
-    the path (0 for nearly every request); `host` the lower-case host without port and trailing dot; `authority` the raw
-    `Host` value; `body_length` in bytes, 0 without a body, or `CHUNKED`; `authorization` the values of all
-    `Authorization` fields; `upgrade` the lower-case protocol of a proper upgrade request, else empty;
-    `connection_options` the lower-case names that `Connection` nominated.
+    `method` as received; `target` the raw origin-form target (or `*`) that may be forwarded; `path` the
+    percent-decoded path that routes are matched on; `query` the raw query without its `?`; `quirks` what
+    `paths.read_path` found suspicious about the path (0 for nearly every request); `host` the lower-case host without
+    port and trailing dot; `authority` the raw `Host` value; `body_length` in bytes, 0 without a body, or `CHUNKED`;
+    `authorization` the values of all `Authorization` fields; `upgrade` the lower-case protocol of a proper upgrade
+    request, else empty; `connection_options` the lower-case names that `Connection` nominated; `accept` and
+    `user_agent` the values of these fields, joined.
 
     The three memos hold what a later step derived from this head alone and from one immutable value of the running
     generation; each step compares that value by identity before it believes its memo.
     """
 
     __slots__ = (
-        "accept", "authority", "authorization", "body_length", "connection_options", "expects_continue", "fields", "host",
-        "is_http_10", "keeps_alive", "memo_credential", "memo_crossing", "memo_match", "method", "path", "query",
-        "quirks", "target", "upgrade", "user_agent",
+        "accept",
+        "authority",
+        "authorization",
+        "body_length",
+        "connection_options",
+        "expects_continue",
+        "fields",
+        "host",
+        "is_http_10",
+        "keeps_alive",
+        "memo_credential",
+        "memo_crossing",
+        "memo_match",
+        "method",
+        "path",
+        "query",
+        "quirks",
+        "target",
+        "upgrade",
+        "user_agent",
     )
 
     def __init__(
@@ -92,8 +110,15 @@ class ResponseHead:
     """
 
     __slots__ = (
-        "body_length", "connection_options", "fields", "is_http_10", "keeps_alive", "memo_crossing",
-        "reason", "status", "upgrade",
+        "body_length",
+        "connection_options",
+        "fields",
+        "is_http_10",
+        "keeps_alive",
+        "memo_crossing",
+        "reason",
+        "status",
+        "upgrade",
     )
 
     def __init__(

@@ -13,10 +13,18 @@ from typing import Final, Protocol
 from gateway.domain.request import CHUNKED, UNTIL_CLOSE
 from gateway.http1.fields import MessageError
 
-_SIZE_LINE: Final = re.compile(rb"([0-9A-Fa-f]{1,15})[ \t]*(;[\t\x20-\x7e\x80-\xff]*)?")
-_TRAILER: Final = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+:[\t\x20-\x7e\x80-\xff]*")
-_SIZE_LINE_MAX: Final = 256
-_TRAILERS_MAX: Final = 8192
+_TOKEN: Final = rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+"
+_QUOTED: Final = rb'"(?:[\t\x20\x21\x23-\x5b\x5d-\x7e\x80-\xff]|\\[\t\x20-\x7e\x80-\xff])*"'
+_EXTENSION: Final = (
+    rb"[ \t]*;[ \t]*" + _TOKEN + rb"(?:[ \t]*=[ \t]*(?:" + _TOKEN + rb"|" + _QUOTED + rb"))?"
+)
+_SIZE_LINE: Final = re.compile(rb"([0-9A-Fa-f]{1,15})(?:" + _EXTENSION + rb")*")
+_TRAILER: Final = re.compile(_TOKEN + rb":[\t\x20-\x7e\x80-\xff]*")
+_SIZE_LINE_BYTES_MAX: Final = 256
+_TRAILERS_BYTES_MAX: Final = 8192
+
+_AT_SIZE: Final = -1
+_AT_TRAILERS: Final = -2
 
 LAST_CHUNK: Final = b"0\r\n\r\n"
 
@@ -84,14 +92,15 @@ class ChunkedBody:
     """A body in the chunked transfer coding (RFC 9112 section 7.1).
 
     Sizes are plain hexadecimal of at most 15 digits; lines end in CRLF and nothing else. Extensions are read past and
-    never forwarded; trailers are checked, bounded and dropped (RFC 9110 section 6.5.1 lets an intermediary do so).
+    never forwarded; trailers are checked, bounded and dropped (RFC 9110 section 6.5.1 lets an intermediary do so). At
+    most one unfinished line is kept between calls.
     """
 
     __slots__ = ("_buffer", "_remaining", "_trailer_bytes", "is_complete")
 
     def __init__(self) -> None:
         self._buffer = b""
-        self._remaining = -1  # -1: a size line is next; -2: trailers are next; otherwise content bytes plus CRLF
+        self._remaining = _AT_SIZE  # or `_AT_TRAILERS`, or the bytes of this chunk before its CRLF
         self._trailer_bytes = 0
         self.is_complete = False
 
@@ -135,21 +144,23 @@ class ChunkedBody:
             return -1
         if data[position : position + 2] != b"\r\n":
             raise MessageError("chunk does not end in CRLF (RFC 9112 section 7.1)")
-        self._remaining = -1
+        self._remaining = _AT_SIZE
         return position + 2
 
     def _take_line(self, data: bytes, position: int) -> int:
         """Take a size line or a trailer line; return the new position, or -1 when more bytes are needed."""
+        is_trailer = self._remaining == _AT_TRAILERS
+        room = _TRAILERS_BYTES_MAX - self._trailer_bytes if is_trailer else _SIZE_LINE_BYTES_MAX
         end = data.find(b"\n", position)
+        if (end if end >= 0 else len(data)) - position > room:
+            raise MessageError("chunk size line or trailers are too long (RFC 9112 section 7.1)")
         if end < 0:
-            if len(data) - position > max(_SIZE_LINE_MAX, _TRAILERS_MAX if self._remaining == -2 else 0):
-                raise MessageError("chunk size line or trailer is too long")
             self._buffer = data[position:]
             return -1
-        line = data[position : end - 1]
         if end == position or data[end - 1] != 0x0D:
-            raise MessageError("line in a chunked body does not end in CRLF (RFC 9112 section 7.1)")
-        if self._remaining == -2:
+            raise MessageError("line of a chunked body does not end in CRLF (RFC 9112 section 7.1)")
+        line = data[position : end - 1]
+        if is_trailer:
             self._take_trailer(line)
         else:
             self._take_size(line)
@@ -157,17 +168,16 @@ class ChunkedBody:
 
     def _take_size(self, line: bytes) -> None:
         found = _SIZE_LINE.fullmatch(line)
-        if found is None or len(line) > _SIZE_LINE_MAX:
-            raise MessageError("malformed chunk size (RFC 9112 section 7.1)")
-        size = int(found[1], 16)
-        self._remaining = size if size else -2
+        if found is None:
+            raise MessageError("malformed chunk size or extension (RFC 9112 section 7.1)")
+        self._remaining = int(found[1], 16) or _AT_TRAILERS
 
     def _take_trailer(self, line: bytes) -> None:
-        self._trailer_bytes += len(line)
+        self._trailer_bytes += len(line) + 2
         if not line:
             self.is_complete = True
-        elif self._trailer_bytes > _TRAILERS_MAX or _TRAILER.fullmatch(line) is None:
-            raise MessageError("malformed or oversized trailer (RFC 9112 section 7.1.2)")
+        elif _TRAILER.fullmatch(line) is None:
+            raise MessageError("malformed trailer (RFC 9112 section 7.1.2)")
 
 
 def body_reader(body_length: int) -> Body:

@@ -13,6 +13,7 @@ from gateway.domain.denial import Denial, Reason
 from gateway.domain.request import RequestHead
 from gateway.http1.proxy_protocol import ProxyHeaderReader, ProxyProtocolError
 from gateway.listeners.exchange import Exchange
+from gateway.listeners.head_cut import cut_head
 from gateway.listeners.peer import Peer
 from gateway.ports import Source
 
@@ -22,9 +23,15 @@ if TYPE_CHECKING:
 _HELD_BYTES_MAX: Final = 65536
 """Bytes of later requests that are kept while one is answered; past it, reading pauses."""
 
+_TURN: Final = range(64)
+"""Pipelined requests that are answered at once; then other connections have their turn."""
+
 _LINGER_SECONDS: Final = 2.0
 """How long a closed connection reads past what the client still sends, so that the answer is not reset away
 (RFC 9112 section 9.6)."""
+
+_FIRST_REQUEST_SECONDS: Final = 1.0
+"""How long a drain waits for the first request of a connection: it was opened to send one, which may be on its way."""
 
 _INFINITY: Final = float("inf")
 _UNREAD: Final = RequestHead(method="", target=b"", path="", keeps_alive=False)
@@ -39,14 +46,16 @@ class DownstreamConnection(asyncio.Protocol):
         "_is_closing",
         "_is_processing",
         "_is_reading",
-        "_is_write_blocked",
         "_listener",
         "_proxy_reader",
         "_requests",
         "_transport",
+        "_unread_bytes",
         "accepted_from",
+        "counted_as",
         "deadline",
         "is_secure",
+        "is_write_blocked",
         "peer",
         "peer_address",
         "source",
@@ -59,15 +68,17 @@ class DownstreamConnection(asyncio.Protocol):
         self._is_closing = False
         self._is_processing = False
         self._is_reading = True
-        self._is_write_blocked = False
         self._requests = 0
+        self._unread_bytes = 0  # what waited for the client when its deadline was last set
         self._proxy_reader = ProxyHeaderReader() if listener.settings.proxy_protocol else None
-        self.peer_address = ""
-        self.is_secure = False
         self.accepted_from = ""
-        self.peer: Peer | None = None  # who `peer_address` is, once the first request asks
-        self.source: Source | None = None
+        self.counted_as = ""  # the address under which the listener counts this connection
         self.deadline = _INFINITY
+        self.is_secure = False
+        self.is_write_blocked = False
+        self.peer: Peer | None = None  # who `peer_address` is, once the first request asks
+        self.peer_address = ""
+        self.source: Source | None = None  # what fills this connection, and pauses when it is full
 
     @property
     def is_busy(self) -> bool:
@@ -82,62 +93,86 @@ class DownstreamConnection(asyncio.Protocol):
     # ---- asyncio.Protocol
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self._transport = cast(asyncio.Transport, transport)
+        self._transport = cast("asyncio.Transport", transport)
         peer = transport.get_extra_info("peername")
         self.peer_address = self.accepted_from = peer[0] if isinstance(peer, tuple) else ""
         self._allow(self._listener.settings.head_timeout_seconds)
         if not self._listener.opened(self):
-            self._is_closing = True
-            self._transport.abort()
+            self.break_off()
 
     def data_received(self, data: bytes) -> None:
         if self._is_closing:
             return  # lingering: read past
-        if self._proxy_reader is not None:
-            self._read_proxy_header(data)
-            return
         exchange = self._exchange
         if exchange is None:
+            if self._proxy_reader is not None:
+                self._read_proxy_header(data)
+                return
             if self._buffer:
                 self._buffer += data
             else:
                 self._buffer = data
-                self._allow(self._listener.settings.head_timeout_seconds)
+                if not self.is_write_blocked:
+                    self._allow(self._listener.settings.head_timeout_seconds)
             self._process()
+            if self.is_write_blocked:
+                self._hold()
         elif exchange.wants_body:
-            rest = exchange.receive(data)
-            if rest:
-                self._buffer += rest
-            self._rearm()
-            if exchange.finished.is_set and not exchange.wants_body:
-                self._next(exchange)
+            self._receive(exchange, data)
         else:
-            self._hold(data)
+            self._buffer += data
+            self._hold()
+
+    def _receive(self, exchange: Exchange, data: bytes) -> None:
+        rest = exchange.receive(data)
+        if self._exchange is not exchange:
+            return  # it was refused meanwhile, and with it what follows
+        if rest:
+            self._buffer += rest
+        if exchange.finished.is_set and not exchange.wants_body:
+            self._next(exchange)
+        else:
+            self._rearm()
 
     def eof_received(self) -> bool:
-        """Treat a half-closed client as gone, as nginx does: nobody can tell it from one that left."""
+        """End one direction of a tunnel; else treat a half-closed client as gone, as nginx does: nobody can tell it
+        from one that left.
+        """
+        exchange = self._exchange
+        if exchange is not None and exchange.is_tunnel:
+            return exchange.client_ended()
+        self._gone()
         return False
 
-    def connection_lost(self, error: Exception | None) -> None:
+    def connection_lost(self, _error: Exception | None) -> None:
+        self._gone()
+        self._listener.closed(self)
+
+    def _gone(self) -> None:
         self._is_closing = True
         self._buffer = b""
-        self._listener.closed(self)
         exchange, self._exchange = self._exchange, None
         if exchange is not None:
             exchange.client_gone()
 
     def pause_writing(self) -> None:
-        self._is_write_blocked = True
-        self._rearm()
+        self.is_write_blocked = True
+        self._unread_bytes = self._transport.get_write_buffer_size()
+        self._allow(self._listener.settings.write_timeout_seconds)
         if self.source is not None:
             self.source.pause()
 
     def resume_writing(self) -> None:
-        self._is_write_blocked = False
+        self.is_write_blocked = False
+        if self._is_closing:
+            self._allow(_LINGER_SECONDS)
+            return
         self._rearm()
         if self.source is not None:
             self.source.resume()
-        self._process()
+        if self._exchange is None:
+            self.resume_reading()
+            self._process()
 
     # ---- deadlines
 
@@ -145,19 +180,48 @@ class DownstreamConnection(asyncio.Protocol):
         self.deadline = self._listener.time() + seconds
 
     def _rearm(self) -> None:
-        """Set the deadline that the present state calls for; none while others have to act."""
+        """Set the deadline that the present state calls for; none while others have to act.
+
+        What a blocked client sends gains it no time: only reading does.
+        """
+        if self._is_closing or self.is_write_blocked:
+            return
         settings = self._listener.settings
         exchange = self._exchange
-        if self._is_closing:
-            return
-        if self._is_write_blocked:
-            self._allow(settings.write_timeout_seconds)
-        elif exchange is None:
-            self._allow(settings.head_timeout_seconds if self._buffer else settings.idle_timeout_seconds)
-        elif exchange.wants_body and self._is_reading:
+        if exchange is None:
+            self._allow(
+                settings.head_timeout_seconds if self._buffer else settings.idle_timeout_seconds
+            )
+        elif exchange.wants_body and self._is_reading and not exchange.is_tunnel:
             self._allow(settings.body_timeout_seconds)
         else:
             self.deadline = _INFINITY
+
+    def expire(self) -> None:
+        """The peer took too long."""
+        if (self.is_write_blocked or self._is_closing) and self._has_read():
+            self._allow(self._listener.settings.write_timeout_seconds)
+            return
+        self.deadline = _INFINITY
+        exchange = self._exchange
+        if self._is_closing:
+            self._transport.abort()
+        elif exchange is not None:
+            if exchange.finished.is_set:
+                self.break_off()
+            else:
+                exchange.timed_out()
+        elif self.is_write_blocked:
+            self.break_off()
+        elif self._buffer.strip():
+            self._begin(Denial(reason=Reason.REQUEST_TIMEOUT, internal="request head incomplete"))
+        else:
+            self.close()
+
+    def _has_read(self) -> bool:
+        """Tell whether the client read anything since the last look, however slowly."""
+        before, self._unread_bytes = self._unread_bytes, self._transport.get_write_buffer_size()
+        return 0 < self._unread_bytes < before
 
     # ---- requests, in order
 
@@ -165,39 +229,30 @@ class DownstreamConnection(asyncio.Protocol):
         if self._is_processing:
             return  # a request that ended at once: the loop below goes on
         self._is_processing = True
-        while self._exchange is None and self._buffer and not (self._is_closing or self._is_write_blocked):
-            raw = self._take_head()
+        for _ in _TURN:
+            if (
+                self._exchange is not None
+                or not self._buffer
+                or self._is_closing
+                or self.is_write_blocked
+            ):
+                break
+            raw, self._buffer = cut_head(self._buffer, self._listener.head_limits)
             if raw is None:
                 break
             self._begin(raw)
+        else:
+            if self._exchange is None and self._buffer:
+                self.pause_reading()
+                self._listener.call_soon(self._go_on)
+                return
         self._is_processing = False
 
-    def _take_head(self) -> bytes | Denial | None:
-        """Cut one head from the buffer; None when it is not whole yet."""
-        buffer = self._buffer
-        end = buffer.find(b"\r\n\r\n")
-        limits = self._listener.settings.head_limits
-        if buffer[0] == 0x0D and buffer.startswith(b"\r\n"):
-            self._buffer = buffer[2:]  # one empty line before a request is to be ignored (RFC 9112 2.2)
-            if self._requests == 0 or self._buffer.startswith(b"\r\n"):
-                return Denial(reason=Reason.INVALID_REQUEST, internal="empty line instead of a request")
-            return self._take_head() if self._buffer else None
-        if end < 0 or end > limits.head_bytes_max:
-            return self._incomplete_head(buffer)
-        self._buffer = buffer[end + 4 :]
-        return buffer[: end + 4]
-
-    def _incomplete_head(self, buffer: bytes) -> Denial | None:
-        """Refuse as early as possible what can no longer become a good head."""
-        limits = self._listener.settings.head_limits
-        line_end = buffer.find(b"\r\n")
-        if len(buffer) > limits.target_bytes_max + 64 and not 0 <= line_end <= limits.target_bytes_max + 64:
-            return Denial(reason=Reason.URI_TOO_LONG)
-        if len(buffer) > limits.head_bytes_max:
-            return Denial(reason=Reason.HEADERS_TOO_LARGE, internal=f"{len(buffer)} bytes")
-        if buffer.count(b"\n") != buffer.count(b"\r\n") or not 0x20 < buffer[0] < 0x7F:
-            return Denial(reason=Reason.INVALID_REQUEST, internal="line does not end in CRLF, or not HTTP")
-        return None
+    def _go_on(self) -> None:
+        self._is_processing = False
+        self._process()
+        if self._exchange is None and not self._is_processing:
+            self.resume_reading()
 
     def _begin(self, raw: bytes | Denial) -> None:
         read = self._listener.reader.read(raw) if isinstance(raw, bytes) else raw
@@ -220,13 +275,15 @@ class DownstreamConnection(asyncio.Protocol):
         if self._exchange is not exchange:
             return
         if exchange.wants_body and not exchange.closes:
-            return  # the rest of a refused body is read past first, see `data_received`
-        self._next(exchange)
+            self.resume_reading()  # the rest of a refused body is read past first, see `_receive`
+            self._rearm()
+        else:
+            self._next(exchange)
 
     def _next(self, exchange: Exchange) -> None:
         self._exchange = None
         self.source = None
-        if exchange.closes:
+        if exchange.closes or self._listener.is_draining:
             self.close()
             return
         self._rearm()
@@ -234,9 +291,8 @@ class DownstreamConnection(asyncio.Protocol):
         if self._buffer:
             self._process()
 
-    def _hold(self, data: bytes) -> None:
-        """Keep bytes of later requests until this one is answered."""
-        self._buffer += data
+    def _hold(self) -> None:
+        """Keep bytes of later requests until their turn comes, but not without end."""
         if len(self._buffer) > _HELD_BYTES_MAX:
             self.pause_reading()
 
@@ -253,18 +309,20 @@ class DownstreamConnection(asyncio.Protocol):
         """Nothing that the client sends from now on is read as a request."""
         self._buffer = b""
 
-    def tunnelled(self) -> None:
+    def tunnelled(self, exchange: Exchange) -> None:
         """The connection is a tunnel now: what was held belongs to it, and only the tunnel's ends time it out."""
-        self.deadline = _INFINITY
+        self._rearm()
+        self.resume_reading()
         held, self._buffer = self._buffer, b""
-        if held and self._exchange is not None:
-            self._exchange.receive(held)
+        if held:
+            exchange.receive(held)
 
     # ---- the transport
 
     def write(self, data: bytes) -> None:
-        """Send bytes; the transport buffers them and tells when it is full."""
-        self._transport.write(data)
+        """Send bytes; the transport buffers them and tells when it is full. Nothing reaches a client that left."""
+        if not self._is_closing:
+            self._transport.write(data)
 
     def pause_reading(self) -> None:
         """Stop reading from the client."""
@@ -280,6 +338,11 @@ class DownstreamConnection(asyncio.Protocol):
             self._transport.resume_reading()
             self._rearm()
 
+    def half_close(self) -> None:
+        """Tell the client that nothing more comes, and go on reading."""
+        if not self._is_closing and self._transport.can_write_eof():
+            self._transport.write_eof()
+
     def close(self) -> None:
         """Close after what was written is sent; read past what still comes, for a while."""
         if self._is_closing:
@@ -287,7 +350,10 @@ class DownstreamConnection(asyncio.Protocol):
         self.resume_reading()
         self._is_closing = True
         self._buffer = b""
-        self._allow(_LINGER_SECONDS)
+        self._unread_bytes = self._transport.get_write_buffer_size()
+        self._allow(
+            self._listener.settings.write_timeout_seconds if self._unread_bytes else _LINGER_SECONDS
+        )
         if self._transport.can_write_eof():
             self._transport.write_eof()
         else:
@@ -299,25 +365,21 @@ class DownstreamConnection(asyncio.Protocol):
         self._transport.abort()
 
     def drain(self) -> None:
-        """Close when idle; a request in flight closes the connection with its response."""
-        if self._exchange is None:
-            self.close()
-
-    def expire(self) -> None:
-        """The peer took too long."""
-        self.deadline = _INFINITY
-        exchange = self._exchange
-        if self._is_closing:
-            self._transport.abort()
-        elif exchange is not None:
-            if exchange.finished.is_set:
-                self.break_off()
-            else:
-                exchange.timed_out()
-        elif self._buffer:
-            self._begin(Denial(reason=Reason.REQUEST_TIMEOUT, internal="request head incomplete"))
+        """Close when idle; a request that has begun closes the connection with its response."""
+        if self._exchange is not None or self._buffer:
+            return
+        if self._requests == 0:
+            self.deadline = min(self.deadline, self._listener.time() + _FIRST_REQUEST_SECONDS)
         else:
             self.close()
+
+    def cut(self) -> None:
+        """The gateway stops: refuse what has no answer yet, break off the rest."""
+        exchange = self._exchange
+        if exchange is not None and not exchange.finished.is_set:
+            exchange.cut()
+        elif not self._is_closing:
+            self.break_off()
 
     def _read_proxy_header(self, data: bytes) -> None:
         assert self._proxy_reader is not None
@@ -327,9 +389,12 @@ class DownstreamConnection(asyncio.Protocol):
             self._listener.rejected(self, str(error))
             self.break_off()
             return
-        if header is not None:
-            self._proxy_reader = None
-            if header.source is not None:
-                self.peer_address = header.source.address
-            if header.rest:
-                self.data_received(header.rest)
+        if header is None:
+            return
+        self._proxy_reader = None
+        if header.source is not None:
+            self.peer_address = header.source.address
+        if not self._listener.identified(self):
+            self.break_off()
+        elif header.rest:
+            self.data_received(header.rest)

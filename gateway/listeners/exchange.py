@@ -6,6 +6,7 @@ ways, and what an interruption means. It must not know why a request is admitted
 
 from __future__ import annotations
 
+import logging
 from typing import TYPE_CHECKING, Final
 
 from gateway.domain.denial import Denial, Reason
@@ -18,6 +19,8 @@ from gateway.ports import Connection, UpstreamFailure
 
 if TYPE_CHECKING:
     from gateway.listeners.connection import DownstreamConnection
+
+_log = logging.getLogger(__name__)
 
 EARLY_BYTES_MAX: Final = 65536
 """Content that is kept while the upstream connection is being made; past it, reading pauses."""
@@ -38,9 +41,8 @@ class Exchange:
         "_connection",
         "_corked",
         "_early",
-        "_early_bytes",
+        "_is_answered",
         "_is_begun",
-        "is_tunnel",
         "_upstream",
         "client_address",
         "client_network",
@@ -50,6 +52,7 @@ class Exchange:
         "forwarded",
         "head",
         "is_gone",
+        "is_tunnel",
         "malformed",
         "request_bytes",
         "request_id",
@@ -83,8 +86,7 @@ class Exchange:
         self.response_bytes = 0
         self._body: Body | None = body_reader(head.body_length) if head.body_length else None
         self._bytes_max = 0
-        self._early: list[bytes] = []
-        self._early_bytes = 0
+        self._early = b""
         self._upstream: Connection | None = None
         self._corked = b""
         self._chunked = False
@@ -110,56 +112,54 @@ class Exchange:
 
     def receive(self, data: bytes) -> bytes:
         """Take bytes of the request body; return those that follow it."""
-        assert self._body is not None
+        body = self._body
+        assert body is not None
         try:
-            content, rest = self._body.feed(data)
+            content, rest = body.feed(data)
         except MessageError as error:
             self._fail(Reason.INVALID_REQUEST, str(error))
             return b""
         if content:
             self.request_bytes += len(content)
             self._pass_on(content)
-        body = self._body  # None again if what was passed on was refused
-        if body is not None and body.is_complete and self._upstream is not None:
+        if body.is_complete and self._upstream is not None:
             self._upstream.finish()
         return rest
 
     def _pass_on(self, content: bytes) -> None:
-        if self._is_begun and self._upstream is None:
-            return  # refused: what the client still sends is read past
-        if self._upstream is None:
-            self._early.append(content)
-            self._early_bytes += len(content)
-            if self._early_bytes > EARLY_BYTES_MAX:
+        if self._upstream is not None:
+            if self._bytes_max and self.request_bytes > self._bytes_max and not self.is_tunnel:
+                self._fail(Reason.BODY_TOO_LARGE, f"more than {self._bytes_max} bytes")
+            else:
+                self._upstream.write(content)
+        elif not self._is_begun:  # else it was refused: what the client still sends is read past
+            self._early += content
+            if len(self._early) > EARLY_BYTES_MAX:
                 self._connection.pause_reading()
-        elif self._bytes_max and self.request_bytes > self._bytes_max and not self.is_tunnel:
-            self._fail(Reason.BODY_TOO_LARGE, f"more than {self._bytes_max} bytes")
-        else:
-            self._upstream.write(content)
 
     def stream_body_to(self, connection: Connection, *, bytes_max: int) -> None:
         """Pass the request body to `connection`, what has come already and what comes later."""
         self._upstream = connection
         self._bytes_max = bytes_max
         if self.failure is not None:
-            connection.cancel(self.failure)
-            return
-        if self._body is None:
-            connection.finish()
-            return
-        if self.head.expects_continue and not self.request_bytes and not self._body.is_complete:
-            self._connection.write(_CONTINUE)
-        early, self._early = self._early, []
-        self._early_bytes = 0
-        if bytes_max and self.request_bytes > bytes_max:
-            self._fail(Reason.BODY_TOO_LARGE, f"more than {bytes_max} bytes")
-            return
-        for content in early:
-            connection.write(content)
-        if self._body.is_complete:
+            self._give_up(self.failure)
+        elif self._body is None:
             connection.finish()
         else:
-            self._connection.resume_reading()
+            self._stream(self._body, connection)
+
+    def _stream(self, body: Body, connection: Connection) -> None:
+        early, self._early = self._early, b""
+        if self._bytes_max and self.request_bytes > self._bytes_max:
+            self._fail(Reason.BODY_TOO_LARGE, f"more than {self._bytes_max} bytes")
+            return
+        if not body.is_complete:
+            self._connection.resume_reading()  # first: the upstream may be full at once, and then the pause must last
+            if self.head.expects_continue and not self.request_bytes:
+                self._connection.write(_CONTINUE)
+        connection.write(early)
+        if body.is_complete:
+            connection.finish()
 
     def _fail(self, reason: Reason, internal: str) -> None:
         """The request itself is at fault: nothing after it on this connection can be trusted."""
@@ -169,6 +169,9 @@ class Exchange:
         if self._is_begun:
             self.abort("client_gone")
         else:
+            self.malformed = Denial(
+                reason=reason, internal=internal
+            )  # for a story that was not told yet
             self._give_up(UpstreamFailure(reason, internal))
 
     def _give_up(self, failure: UpstreamFailure) -> None:
@@ -205,53 +208,63 @@ class Exchange:
 
     def answer(self, head: bytes, body: bytes) -> None:
         """Send a whole response of our own."""
+        if self.is_gone:
+            return
         self._is_begun = True
-        self._upstream = None
+        if self._upstream is not None:
+            self._give_up(UpstreamFailure(Reason.INTERNAL, "answered by the gateway"))
         self.response_bytes = len(body)
         self._connection.write(head + body if body else head)
         self._end("complete")
 
     def begin(self, head: bytes, *, is_chunked: bool, connection: Connection) -> None:
-        """Send the head of a relayed response; its content follows through `write` and `finish`."""
+        """Send the head of a relayed response; its content follows through `write` and `finish`.
+
+        The head waits for the content that came with it: one write costs half of two.
+        """
         self._is_begun = True
         self._upstream = connection
         self._corked = head
         self._chunked = is_chunked
         self._connection.source = connection
+        if self._connection.is_write_blocked:
+            connection.pause()
 
     def tunnel(self, head: bytes, connection: Connection) -> None:
         """Send a 101 head and pass every later byte in both directions."""
         self.is_tunnel = True
+        self._is_answered = False  # until the upstream has ended its direction
         self.closes = True
         self._body = UntilCloseBody()
         self.begin(head, is_chunked=False, connection=connection)
-        self._flush()
-        self._connection.tunnelled()
+        self.write(b"")
+        self._connection.tunnelled(self)
 
     def write(self, content: bytes) -> None:
-        """Pass on content of the response."""
-        self.response_bytes += len(content)
-        framed = chunk(content) if self._chunked else content
+        """Pass on content of the response; empty content sends a head that waits."""
+        if content:
+            self.response_bytes += len(content)
+            if self._chunked:
+                content = chunk(content)
         if self._corked:
-            framed = self._corked + framed
+            content = self._corked + content
             self._corked = b""
-        self._connection.write(framed)
+        self._connection.write(content)
 
     def finish(self) -> None:
-        """End the response: everything was written."""
+        """End the response: everything was written. The client may still use its direction of a tunnel."""
         tail = self._corked + LAST_CHUNK if self._chunked else self._corked
         if tail:
             self._connection.write(tail)
-        self._end("complete")
+        if self.is_tunnel and self.wants_body:
+            self._is_answered = True
+            self._connection.half_close()
+        else:
+            self._end("complete")
 
     def abort(self, ended: str) -> None:
         """End the response so that the client sees that it is not whole."""
         self._end(ended, broken=True)
-
-    def _flush(self) -> None:
-        if self._corked:
-            self._connection.write(self._corked)
-            self._corked = b""
 
     def _end(self, ended: str, *, broken: bool = False) -> None:
         if broken:
@@ -273,8 +286,33 @@ class Exchange:
         """Read the request body again."""
         self._connection.resume_reading()
 
+    def client_ended(self) -> bool:
+        """The client ended its direction of a tunnel; tell whether the other one is still open."""
+        if self._body is not None:
+            self._body = None
+            if self._upstream is not None:
+                self._upstream.finish()
+            if self._is_answered:
+                self._end("complete")
+        return not self._is_answered
+
     def client_gone(self) -> None:
         """The connection is lost: the upstream's work is for nobody."""
         self.is_gone = True
         self._give_up(UpstreamFailure(Reason.INTERNAL, "client gone"))
         self.finished.set("complete" if self.is_tunnel else "client_gone")
+
+    def cut(self) -> None:
+        """The gateway stops: refuse if nothing was sent yet, else break the connection."""
+        self.closes = True
+        if self._is_begun:
+            self._end("cut", broken=True)
+        else:
+            self._give_up(UpstreamFailure(Reason.SHUTTING_DOWN, "drain deadline passed"))
+
+    def crashed(self, error: BaseException) -> None:
+        """The story of this request broke, so nobody will answer: that is a bug, or we are being stopped."""
+        _log.critical(
+            "the story of request %s crashed", self.request_id.decode("ascii"), exc_info=error
+        )
+        self._end("cut", broken=True)

@@ -1,6 +1,7 @@
 """The public listener: accepts connections, makes requests out of them and tells each one's story.
 
-Knows how many connections there may be, what every connection shares, and how to drain. It must not know keys or stores.
+Knows how many connections there may be, what every connection shares, and how to drain. It must not know keys or
+stores.
 """
 
 from __future__ import annotations
@@ -26,6 +27,9 @@ from gateway.ports import Deadlines
 _log = logging.getLogger(__name__)
 
 _REQUEST_ID_MAX: Final = 128
+
+_CUT_SECONDS: Final = 1.0
+"""How long a drain that was cut waits for the last answers to leave."""
 
 Tell = Callable[[Exchange], Coroutine[Any, Any, None]]
 """Tells the story of one request, to its end."""
@@ -60,9 +64,12 @@ class PublicListener:
         random: Random,
     ) -> None:
         self.settings = settings
+        self.head_limits = settings.head_limits
         self.reader = RequestHeadReader(settings.head_limits)
         self.time = loop.time
+        self.call_soon = loop.call_soon
         self.is_draining = False
+        self.refused = 0  # connections that were closed at once because there were too many
         self._loop = loop
         self._deadlines = deadlines
         self._addresses = addresses
@@ -70,6 +77,7 @@ class PublicListener:
         self._random_bits = random.getrandbits
         self._connections: set[DownstreamConnection] = set()
         self._per_address: Counter[str] = Counter()
+        self._is_unix = False
         self._server: asyncio.Server | None = None
         self._is_empty = asyncio.Event()
         self._is_empty.set()
@@ -91,8 +99,11 @@ class PublicListener:
 
     async def serve(self, sock: socket.socket, backlog: int) -> None:
         """Accept connections on `sock`, a bound socket."""
-        if sock.family == socket.AF_UNIX:
-            self._server = await self._loop.create_unix_server(self._accept, sock=sock, backlog=backlog)
+        self._is_unix = sock.family == socket.AF_UNIX
+        if self._is_unix:
+            self._server = await self._loop.create_unix_server(
+                self._accept, sock=sock, backlog=backlog
+            )
         else:
             self._server = await self._loop.create_server(self._accept, sock=sock, backlog=backlog)
 
@@ -106,38 +117,71 @@ class PublicListener:
             self._server.close()
         for connection in list(self._connections):
             connection.drain()
+        if await self._is_empty_within(seconds):
+            return
+        _log.warning("drain deadline passed: %d connections cut", len(self._connections))
+        for connection in list(self._connections):
+            connection.cut()
+        if await self._is_empty_within(_CUT_SECONDS):
+            return
+        for connection in list(self._connections):
+            connection.break_off()
+        await self._is_empty_within(_CUT_SECONDS)
+
+    async def _is_empty_within(self, seconds: float) -> bool:
         try:
             async with asyncio.timeout(seconds):
                 await self._is_empty.wait()
         except TimeoutError:
-            _log.warning("drain deadline passed: %d connections cut", len(self._connections))
-            for connection in list(self._connections):
-                connection.break_off()
-            async with asyncio.timeout(1):
-                await self._is_empty.wait()
+            return False
+        return True
 
     # ---- what connections ask and tell
 
     def opened(self, connection: DownstreamConnection) -> bool:
-        """Take note of a connection; False when there are too many."""
-        address = connection.peer_address
-        per_address = self.settings.connections_per_address_max
+        """Take note of a connection; False when it must be closed at once."""
         self._connections.add(connection)
-        self._per_address[address] += 1
         self._is_empty.clear()
         self._deadlines.watch(connection)
-        return len(self._connections) <= self.settings.connections_max and not (
-            per_address and self._per_address[address] > per_address
-        )
+        if len(self._connections) > self.settings.connections_max:
+            self.refused += 1
+            return False
+        if not (connection.accepted_from or self._is_unix):
+            return False  # reset before it was accepted: nobody can tell any more whom it is from
+        if not self.settings.proxy_protocol:
+            return self.identified(connection)
+        if not (
+            self._is_unix
+            or self._addresses.resolver.resolve_peer(connection.accepted_from).is_trusted_peer
+        ):
+            self.rejected(
+                connection, "PROXY protocol is spoken here, and this peer is no declared proxy"
+            )
+            return False
+        return True
+
+    def identified(self, connection: DownstreamConnection) -> bool:
+        """Count a connection for its client's address, now that it is known; False when there are too many of it."""
+        maximum = self.settings.connections_per_address_max
+        address = connection.peer_address
+        if not maximum or not address:
+            return True
+        connection.counted_as = address
+        self._per_address[address] += 1
+        if self._per_address[address] <= maximum:
+            return True
+        self.refused += 1
+        return False
 
     def closed(self, connection: DownstreamConnection) -> None:
         """Forget a connection."""
         self._connections.discard(connection)
         self._deadlines.unwatch(connection)
-        address = connection.accepted_from
-        self._per_address[address] -= 1
-        if self._per_address[address] <= 0:
-            del self._per_address[address]
+        address = connection.counted_as
+        if address:
+            self._per_address[address] -= 1
+            if not self._per_address[address]:
+                del self._per_address[address]
         if not self._connections:
             self._is_empty.set()
 
@@ -168,10 +212,7 @@ class PublicListener:
 
     def tell(self, exchange: Exchange) -> None:
         """Begin the story of a request; it runs as far as it can at once."""
-        eager.start(self._tell(exchange), self._crashed)
-
-    def _crashed(self, error: BaseException) -> None:
-        _log.critical("the story of a request crashed", exc_info=error)
+        eager.start(self._tell(exchange), exchange.crashed)
 
 
 def _given_id(head: RequestHead) -> bytes:

@@ -81,7 +81,9 @@ async def _ask(
     is_fresh = False
     while True:
         found = upstream.connect(fresh=is_fresh)
-        connection = await found if isinstance(found, Future) else found
+        connection: Connection | UpstreamFailure = (
+            await found if isinstance(found, Future) else found
+        )
         if isinstance(connection, UpstreamFailure):
             return connection
         connection.send(

@@ -55,8 +55,8 @@ def record(
     if route is not None:
         outcome.route = route.name
     admission = progress.admission
-    if admission is not None and admission.grant is not None and admission.grant.standings:
-        outcome.policy = admission.grant.standings[0].claim.policy
+    if admission is not None and admission.grant is not None:
+        outcome.policy = admission.grant.decided_by
     if isinstance(result, Reply):
         outcome.source = "upstream"
         outcome.upstream = result.upstream
@@ -76,5 +76,5 @@ def _refused(outcome: Outcome, denial: Denial) -> None:
     outcome.detail = denial.internal
     outcome.upstream = denial.upstream
     outcome.upstream_duration = denial.upstream_seconds
-    if denial.grant is not None and denial.grant.refused is not None:
-        outcome.policy = denial.grant.refused.policy
+    if denial.grant is not None:
+        outcome.policy = denial.grant.decided_by

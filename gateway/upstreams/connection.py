@@ -1,7 +1,7 @@
 """One connection to one target of an upstream.
 
-Knows how a response is read while it comes, what the end of a connection means at each moment, and when a connection may
-be used again: only if there is no doubt at all about where the last message ended. It must not know policy.
+Knows how a response is read while it comes, what the end of a connection means at each moment, and when a connection
+may be used again: only if there is no doubt at all about where the last message ended. It must not know policy.
 """
 
 from __future__ import annotations
@@ -10,32 +10,41 @@ import asyncio
 from typing import TYPE_CHECKING, Final, cast
 
 from gateway.domain.denial import Reason
-from gateway.domain.timeouts import Timeouts
 from gateway.domain.request import UNTIL_CLOSE, ResponseHead
+from gateway.domain.timeouts import Timeouts
 from gateway.eager import Signal
 from gateway.http1.body import LAST_CHUNK, Body, body_reader, chunk
 from gateway.http1.fields import MessageError
 from gateway.ports import Sink, Source, UpstreamFailure
+from gateway.upstreams.beginning import HEAD_BYTES_MAX, fault_of
 
 if TYPE_CHECKING:
     from gateway.upstreams.target import Target
 
 _INFINITY: Final = float("inf")
-_HEAD_BYTES_MAX: Final = 65536
 
 
 class UpstreamConnection(asyncio.Protocol):
-    """Implements `ports.Connection` and `ports.Watched`; serves one request at a time."""
+    """Implements `ports.Connection` and `ports.Watched`; serves one request at a time.
+
+    The head of a request is held until the first content or the end of the request is known: mostly that is one write
+    instead of two, and a request that was cancelled before leaves no trace, so the connection stays as good as new.
+    """
 
     __slots__ = (
         "_body",
         "_buffer",
+        "_held",
         "_is_chunked",
         "_is_closed",
+        "_is_ended",
         "_is_head_request",
+        "_is_heard",
         "_is_idle",
         "_is_paused",
         "_is_sent",
+        "_is_tunnel",
+        "_is_write_blocked",
         "_keeps",
         "_owner",
         "_relaying",
@@ -44,6 +53,7 @@ class UpstreamConnection(asyncio.Protocol):
         "_timeouts",
         "_total_deadline",
         "_transport",
+        "_unread_bytes",
         "answered",
         "deadline",
         "is_reused",
@@ -56,17 +66,23 @@ class UpstreamConnection(asyncio.Protocol):
         self.is_reused = False
         self.deadline = _INFINITY
         self._is_closed = False
-        self._is_idle = False
+        self._is_ended = False  # the upstream has ended its direction of a tunnel
+        self._is_idle = True  # what comes before a request was sent answers nothing
         self._is_paused = False
+        self._is_tunnel = False
+        self._is_write_blocked = False
+        self._unread_bytes = 0  # what waited for the upstream when its deadline was last set
         self._reset()
 
     def _reset(self) -> None:
         self._buffer = b""
+        self._held = b""
         self._body: Body | None = None
         self._sink: Sink | None = None
         self._source: Source | None = None
         self._relaying = False
         self._is_chunked = False
+        self._is_heard = False  # an interim response came
         self._is_sent = False
         self._is_head_request = False
         self._keeps = False
@@ -90,13 +106,17 @@ class UpstreamConnection(asyncio.Protocol):
         is_chunked: bool,
         timeouts: Timeouts | None,
     ) -> None:
-        """Send a request head; content follows through `write` and `finish`. `timeouts` None takes the target's."""
+        """Begin a request; its head leaves with the first `write`, which may be empty, or with `finish`.
+
+        `timeouts` None takes the target's.
+        """
         if self.is_reused:
             self._reset()
-        self._is_idle = False
         if self._is_closed:
-            self.answered.set(self._lost("closed", is_stale=True))
+            self.answered.set(self._lost("closed", is_stale=True, is_unsent=True))
             return
+        self._is_idle = False
+        self._held = head
         self._is_head_request = method == "HEAD"
         self._is_chunked = is_chunked
         self._source = body
@@ -104,58 +124,78 @@ class UpstreamConnection(asyncio.Protocol):
             self._timeouts = timeouts
         if self._timeouts.total_seconds:
             self._total_deadline = self._owner.time() + self._timeouts.total_seconds
-        self._allow(self._timeouts.response_seconds)
-        self._transport.write(head)
+        self.deadline = (
+            self._total_deadline
+        )  # while the client sends, only its own deadline watches it
 
     def write(self, content: bytes) -> None:
         """Pass on content of the request."""
         if self._is_closed:
             return
-        timeouts = self._timeouts
-        self._allow(timeouts.idle_seconds if self._relaying else timeouts.response_seconds)
-        self._transport.write(chunk(content) if self._is_chunked else content)
+        if self._relaying:
+            self._allow(self._timeouts.idle_seconds)
+        if self._is_chunked and content:
+            content = chunk(content)
+        if self._held:
+            content = self._held + content
+            self._held = b""
+        self._transport.write(content)
 
     def finish(self) -> None:
         """End the request: everything was written."""
         self._is_sent = True
-        if self._is_chunked and not self._is_closed:
-            self._transport.write(LAST_CHUNK)
+        if self._is_closed:
+            return
+        if self._body is None and not self._is_write_blocked:
+            self._allow(self._timeouts.response_seconds)
+        tail = self._held + LAST_CHUNK if self._is_chunked else self._held
+        self._held = b""
+        if tail:
+            self._transport.write(tail)
+        elif self._is_ended:
+            self._is_closed = True  # both directions have ended: close once everything was sent
+            self._allow(self._timeouts.idle_seconds)
+            self._transport.close()
+        elif self._is_tunnel:
+            self._transport.write_eof()
 
     def abort(self, ended: str) -> None:
         """Break the request off."""
         self.cancel(UpstreamFailure(Reason.INTERNAL, ended))
 
     def cancel(self, failure: UpstreamFailure) -> None:
-        """Give up: close, and tell `failure` to whoever still waits for the response."""
+        """Give up: close, unless nothing was sent, and tell `failure` to whoever still waits for the response."""
         self._sink = None
-        self._close()
+        if self._held and not self._is_closed:
+            self._rest()
+        else:
+            self.close()
         self.answered.set(failure)
 
     # ---- reading the response
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self._transport = cast(asyncio.Transport, transport)
+        self._transport = cast("asyncio.Transport", transport)
 
     def data_received(self, data: bytes) -> None:
         if self._is_closed:
             return
-        if self._is_idle:
-            self._close()  # bytes that nobody asked for: they must not become the next request's answer
-        elif self._relaying:
+        if self._relaying:
             self._relay(data)
-        elif self._body is not None:
-            self._buffer += data  # content before anybody takes it
+        elif self._is_idle:
+            self.close()  # bytes that nobody asked for: they must not become the next request's answer
         else:
             self._buffer = self._buffer + data if self._buffer else data
-            self._read_heads()
+            if self._body is None:
+                self._read_heads()
 
     def _read_heads(self) -> None:
         """Read the head of the response, past interim ones (RFC 9110 section 15.2)."""
         while True:
             end = self._buffer.find(b"\r\n\r\n")
-            if end < 0 or end > _HEAD_BYTES_MAX:
-                if len(self._buffer) > _HEAD_BYTES_MAX:
-                    self._refuse(f"response head exceeds {_HEAD_BYTES_MAX} bytes")
+            if end < 0 or end > HEAD_BYTES_MAX:
+                if fault := fault_of(self._buffer):
+                    self._refuse(fault)
                 return
             raw, self._buffer = self._buffer[: end + 4], self._buffer[end + 4 :]
             try:
@@ -165,8 +205,14 @@ class UpstreamConnection(asyncio.Protocol):
                 return
             if head.status >= 200 or head.status == 101:
                 break
-        self._body = body_reader(UNTIL_CLOSE if head.status == 101 else head.body_length)
-        self._keeps = head.keeps_alive and head.status != 101
+            self._is_heard = True
+        if head.status == 101:
+            self._is_tunnel = True
+            self._is_sent = False  # the client has a direction of its own now
+            self._body = body_reader(UNTIL_CLOSE)
+        else:
+            self._keeps = head.keeps_alive
+            self._body = body_reader(head.body_length)
         self._allow(self._timeouts.idle_seconds)
         self.answered.set(head)
 
@@ -179,12 +225,12 @@ class UpstreamConnection(asyncio.Protocol):
         self._relaying = True
         assert self._body is not None
         pending, self._buffer = self._buffer, b""
-        if self._is_closed:
-            self._ended_while_relaying(pending, is_reset=False)
-        elif pending:
+        if pending:
             self._relay(pending)
         elif self._body.is_complete:
             self._complete(b"")
+        else:
+            sink.write(b"")  # the content may be long in coming: the client gets the head now
 
     def _relay(self, data: bytes) -> None:
         body, sink = self._body, self._sink
@@ -193,7 +239,8 @@ class UpstreamConnection(asyncio.Protocol):
         try:
             content, rest = body.feed(data)
         except MessageError:
-            self._close()
+            self._sink = None
+            self.close()
             sink.abort("upstream_broke")
             return
         if content:
@@ -205,51 +252,67 @@ class UpstreamConnection(asyncio.Protocol):
 
     def _complete(self, rest: bytes) -> None:
         sink, self._sink = self._sink, None
-        if self._keeps and self._is_sent and not rest and not self._is_closed:
+        if (
+            self._keeps
+            and self._is_sent
+            and not (rest or self._is_closed or self._is_write_blocked)
+        ):
             self._relaying = False
             self._body = None
-            self._is_idle = True
-            self.is_reused = True
             self.resume()
-            self.deadline = self._owner.time() + self._owner.idle_lifetime_seconds
-            self._owner.give_back(self)
+            self._rest()
         else:
-            self._close()
+            self.close()
         if sink is not None:
             sink.finish()
+
+    def _rest(self) -> None:
+        """Wait for the next request."""
+        self._held = b""
+        self._source = None
+        self._is_idle = True
+        self.is_reused = True
+        self.deadline = self._owner.time() + self._owner.idle_lifetime_seconds
+        self._owner.give_back(self)
 
     # ---- the end of the connection
 
     def eof_received(self) -> bool:
+        if self._is_tunnel and not self._is_sent and self._sink is not None:
+            self._is_ended = True
+            self._sink.finish()
+            return not self._is_closed
+        self._end(is_reset=False)
         return False
 
     def connection_lost(self, error: Exception | None) -> None:
+        self._end(is_reset=error is not None)
+
+    def _end(self, *, is_reset: bool) -> None:
         was_closed, self._is_closed = self._is_closed, True
+        self.deadline = _INFINITY
         self._owner.forget(self)
         if was_closed:
             return
         if self._relaying:
-            self._ended_while_relaying(b"", is_reset=error is not None)
-        elif self._body is None and not self._is_idle:
-            how = "reset" if error is not None else "closed"
-            self.answered.set(self._lost(how, is_stale=self.is_reused and not self._buffer))
+            self._ended_while_relaying(is_reset=is_reset)
+        elif not self._is_idle:
+            is_stale = self.is_reused and not (self._buffer or self._is_heard)
+            self.answered.set(self._lost("reset" if is_reset else "closed", is_stale=is_stale))
 
-    def _lost(self, how: str, *, is_stale: bool) -> UpstreamFailure:
+    def _lost(self, how: str, *, is_stale: bool, is_unsent: bool = False) -> UpstreamFailure:
         return UpstreamFailure(
             Reason.UPSTREAM_BAD_RESPONSE if self._buffer else Reason.UPSTREAM_UNREACHABLE,
             f"{self.target}: connection {how} before a response",
             is_stale=is_stale,
+            is_unsent=is_unsent,
         )
 
-    def _ended_while_relaying(self, pending: bytes, *, is_reset: bool) -> None:
+    def _ended_while_relaying(self, *, is_reset: bool) -> None:
         body, sink = self._body, self._sink
+        self._sink = None
         if body is None or sink is None:
             return
-        if pending:
-            self._relay(pending)
-            if self._sink is None:
-                return
-        self._sink = None
         if not is_reset and body.end():
             sink.finish()
         else:
@@ -260,10 +323,7 @@ class UpstreamConnection(asyncio.Protocol):
         self.deadline = _INFINITY
 
     def close(self) -> None:
-        """Close an idle connection."""
-        self._close()
-
-    def _close(self) -> None:
+        """Close at once."""
         if not self._is_closed:
             self._is_closed = True
             self.deadline = _INFINITY
@@ -287,12 +347,29 @@ class UpstreamConnection(asyncio.Protocol):
             self._transport.resume_reading()
 
     def pause_writing(self) -> None:
+        self._is_write_blocked = True
+        if not self._is_closed:
+            self._await_reading()
         if self._source is not None:
             self._source.pause()
 
     def resume_writing(self) -> None:
+        self._is_write_blocked = False
+        if not (self._is_closed or self._is_paused):
+            self._allow(self._patience())
         if self._source is not None:
             self._source.resume()
+
+    def _patience(self) -> float:
+        """Return the seconds that the upstream has for its next step; 0 while the client has to act."""
+        if self._body is not None:
+            return self._timeouts.idle_seconds
+        return self._timeouts.response_seconds if self._is_sent else 0.0
+
+    def _await_reading(self) -> None:
+        """The upstream has to read what was sent before it can answer; it has as long as for an answer."""
+        self._unread_bytes = self._transport.get_write_buffer_size()
+        self._allow(self._timeouts.response_seconds)
 
     def _allow(self, seconds: float) -> None:
         deadline = self._owner.time() + seconds if seconds else _INFINITY
@@ -300,13 +377,23 @@ class UpstreamConnection(asyncio.Protocol):
 
     def expire(self) -> None:
         """The upstream took too long, or an idle connection grew old."""
+        if self._is_closed:
+            self._transport.abort()
+            return
+        if self._is_write_blocked and self._owner.time() < self._total_deadline:
+            before = self._unread_bytes
+            self._await_reading()
+            if 0 < self._unread_bytes < before:
+                return  # it reads, however slowly
         self.deadline = _INFINITY
         sink = self._sink
-        if self._is_idle:
-            self._close()
-        elif sink is not None:
+        if sink is not None:
             self._sink = None
-            self._close()
+            self.close()
             sink.abort("timeout")
+        elif self._is_idle:
+            self.close()
         else:
-            self.cancel(UpstreamFailure(Reason.UPSTREAM_TIMEOUT, f"{self.target}: no response in time"))
+            self.cancel(
+                UpstreamFailure(Reason.UPSTREAM_TIMEOUT, f"{self.target}: no response in time")
+            )

@@ -19,6 +19,9 @@ from gateway.http1.response_head import ResponseHeadReader
 from gateway.ports import Deadlines, UpstreamFailure
 from gateway.upstreams.connection import UpstreamConnection
 
+Turn = asyncio.Future[UpstreamConnection | UpstreamFailure]
+"""What somebody who needs a connection waits for. It is never cancelled: there is always an answer."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Address:
@@ -39,18 +42,18 @@ class Address:
 
 
 class Dial(Protocol):
-    """Runs connection attempts; one owner awaits them all when it stops."""
+    """Runs connection attempts; one owner awaits them all when it stops, and then those that were cut short fail."""
 
     def __call__(
         self, attempt: Coroutine[Any, Any, UpstreamConnection | UpstreamFailure]
-    ) -> asyncio.Future[UpstreamConnection | UpstreamFailure]: ...
+    ) -> Turn: ...
 
 
 class Target:
     """Keeps the connections to one address.
 
-    Idle connections are taken last in, first out: the fresher one is less likely to be closed by its peer meanwhile, and
-    a pool that has grown shrinks by age.
+    Idle connections are taken last in, first out: the fresher one is less likely to be closed by its peer meanwhile,
+    and a pool that has grown shrinks by age.
     """
 
     def __init__(
@@ -79,7 +82,23 @@ class Target:
         self._idle: list[UpstreamConnection] = []
         self._open: set[UpstreamConnection] = set()
         self._connecting = 0
-        self._waiting: deque[asyncio.Future[UpstreamConnection | UpstreamFailure]] = deque()
+        self._waiting: deque[Turn] = deque()
+        self._is_closed = False
+
+    @property
+    def connections(self) -> int:
+        """The number of open connections and of those that are being made."""
+        return len(self._open) + self._connecting
+
+    @property
+    def idle_connections(self) -> int:
+        """The number of connections that are ready for a request."""
+        return len(self._idle)
+
+    @property
+    def waiting(self) -> int:
+        """The number of requests that wait for a connection because there are enough."""
+        return len(self._waiting)
 
     def take_idle(self) -> UpstreamConnection | None:
         """Return a connection that is ready for a request, if there is one."""
@@ -89,91 +108,104 @@ class Target:
                 return connection
         return None
 
-    def connect(self) -> asyncio.Future[UpstreamConnection | UpstreamFailure]:
-        """Begin to make a connection, or wait for one when there are enough. The result is never an exception."""
-        if len(self._open) + self._connecting < self._connections_max:
+    def connect(self) -> Turn:
+        """Begin to make a connection, or wait for one when there are enough, as long as connecting may take."""
+        if self.connections < self._connections_max and not self._is_closed:
             self._connecting += 1
             return self._dial(self._connect())
-        return self._dial(self._wait())
-
-    async def _wait(self) -> UpstreamConnection | UpstreamFailure:
-        """Take the connection that is given back next, as long as connecting may take."""
-        turn: asyncio.Future[UpstreamConnection | UpstreamFailure] = self._loop.create_future()
+        turn: Turn = self._loop.create_future()
+        if self._is_closed:
+            turn.set_result(self._failure(Reason.SHUTTING_DOWN, "closed"))
+            return turn
         self._waiting.append(turn)
-        try:
-            async with asyncio.timeout(self.timeouts.connect_seconds or None):
-                return await turn
-        except TimeoutError:
-            if turn.done() and not turn.cancelled():
-                return turn.result()
-            return self._unreachable(
-                Reason.NO_HEALTHY_UPSTREAM, f"all {self._connections_max} connections are busy"
-            )
+        if self.timeouts.connect_seconds:
+            timer = self._loop.call_later(self.timeouts.connect_seconds, self._wait_no_longer, turn)
+            turn.add_done_callback(lambda _: timer.cancel())
+        return turn
+
+    def _wait_no_longer(self, turn: Turn) -> None:
+        if not turn.done():
+            self._waiting.remove(turn)
+            busy = f"all {self._connections_max} connections are busy"
+            turn.set_result(self._failure(Reason.NO_HEALTHY_UPSTREAM, busy))
 
     async def _connect(self) -> UpstreamConnection | UpstreamFailure:
+        try:
+            made = await self._attempt()
+        finally:
+            self._connecting -= 1
+        if isinstance(made, UpstreamFailure):
+            self._serve_waiting()
+        else:
+            self._open.add(made)
+            self._deadlines.watch(made)
+        return made
+
+    async def _attempt(self) -> UpstreamConnection | UpstreamFailure:
         try:
             async with asyncio.timeout(self.timeouts.connect_seconds or None):
                 connection = await self._open_transport()
         except TimeoutError:
-            return self._unreachable(Reason.UPSTREAM_TIMEOUT, "connect timed out")
-        except (OSError, ssl.SSLError) as error:
-            return self._unreachable(Reason.UPSTREAM_UNREACHABLE, str(error))
-        finally:
-            self._connecting -= 1
-        self._open.add(connection)
-        self._deadlines.watch(connection)
+            return self._failure(Reason.UPSTREAM_TIMEOUT, "connect timed out")
+        except OSError as error:
+            return self._failure(Reason.UPSTREAM_UNREACHABLE, str(error))
+        if not connection.is_usable:
+            return self._failure(Reason.UPSTREAM_UNREACHABLE, "the connection was closed at once")
         return connection
 
     async def _open_transport(self) -> UpstreamConnection:
         address = self.address
         connection = UpstreamConnection(self)
         if address.unix_path:
-            await self._loop.create_unix_connection(lambda: connection, address.unix_path, ssl=address.tls)
+            await self._loop.create_unix_connection(
+                lambda: connection, address.unix_path, ssl=address.tls
+            )
         else:
             await self._loop.create_connection(
                 lambda: connection, address.host, address.port, ssl=address.tls
             )
         return connection
 
-    def _unreachable(self, reason: Reason, how: str) -> UpstreamFailure:
+    def _failure(self, reason: Reason, how: str) -> UpstreamFailure:
         return UpstreamFailure(reason, f"{self.label}: {how}", is_unsent=True)
 
     def give_back(self, connection: UpstreamConnection) -> None:
         """Keep a connection for a later request, or close it when enough are kept."""
-        while self._waiting:
-            turn = self._waiting.popleft()
-            if not turn.done():
-                connection.hand_over()
-                turn.set_result(connection)
-                return
-        if len(self._idle) >= self._idle_connections_max:
+        if self._waiting and not self._is_closed:
+            connection.hand_over()
+            self._waiting.popleft().set_result(connection)
+        elif len(self._idle) >= self._idle_connections_max or self._is_closed:
             connection.close()
         else:
             self._idle.append(connection)
 
     def forget(self, connection: UpstreamConnection) -> None:
-        """A connection is closed."""
+        """A connection is closed; harmless for one that was forgotten before."""
         self._open.discard(connection)
         self._deadlines.unwatch(connection)
         if connection in self._idle:
             self._idle.remove(connection)
-        while self._waiting and len(self._open) + self._connecting < self._connections_max:
+        self._serve_waiting()
+
+    def _serve_waiting(self) -> None:
+        """Make connections for those who wait, as far as there is room for them again."""
+        while self._waiting and self.connections < self._connections_max and not self._is_closed:
+            self._connecting += 1
             turn = self._waiting.popleft()
-            if not turn.done():
-                self._connecting += 1
-                self._dial(self._connect()).add_done_callback(partial(_hand_over, turn))
+            self._dial(self._connect()).add_done_callback(partial(_pass_on, turn))
 
     def close(self) -> None:
         """Close every connection; nobody waits for one any more."""
-        self._waiting.clear()
+        self._is_closed = True
+        while self._waiting:
+            self._waiting.popleft().set_result(self._failure(Reason.SHUTTING_DOWN, "closed"))
         for connection in list(self._open):
             connection.close()
 
 
-def _hand_over(
-    turn: asyncio.Future[UpstreamConnection | UpstreamFailure],
-    made: asyncio.Future[UpstreamConnection | UpstreamFailure],
-) -> None:
-    if made.cancelled() or turn.done():
-        return
-    turn.set_result(made.result())
+def _pass_on(turn: Turn, made: Turn) -> None:
+    error = made.exception()
+    if error is not None:
+        turn.set_exception(error)
+    else:
+        turn.set_result(made.result())

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from gateway.config.include import FILE_BYTES_MAX
 from gateway.config.load import load
 from tests.config.sample import HEAD, NOTHING, loaded, problems, said, write
 
@@ -103,3 +104,9 @@ def test_unreadable_files_are_told_without_a_line(tmp_path: Path) -> None:
 
 def test_byte_order_mark_is_no_part_of_the_text(tmp_path: Path) -> None:
     assert load(write(tmp_path, "\ufeff" + HEAD), NOTHING).version == 1
+
+
+def test_file_larger_than_any_configuration_is_refused(tmp_path: Path) -> None:
+    with (tmp_path / "b.yaml").open("wb") as file:
+        file.truncate(FILE_BYTES_MAX + 1)
+    assert said(tmp_path, "include: [b.yaml]\n") == ["is larger than 32 MiB"]

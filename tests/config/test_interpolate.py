@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from pathlib import Path
 
 import pytest
@@ -93,10 +94,8 @@ def test_file_that_cannot_be_a_secret_is_refused_without_its_content(tmp_path: P
 
 @given(st.text(alphabet="$ {}:-aNAMEfile/", max_size=30))
 def test_any_text_is_resolved_or_refused(text: str) -> None:
-    try:
-        resolve(text, Path("/nonexistent"))
-    except UnresolvedError as error:
-        assert str(error)
+    with contextlib.suppress(UnresolvedError):
+        assert "${" not in resolve(text, Path("/nonexistent")) or "$$" in text
 
 
 @given(st.text())

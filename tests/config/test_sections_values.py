@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -28,7 +30,7 @@ from gateway.config.sections.values import (
 )
 
 
-def accepts(kind: object, value: object) -> bool:
+def accepts(kind: Any, value: object) -> bool:
     try:
         TypeAdapter(kind).validate_python(value)
     except ValidationError:
@@ -66,7 +68,7 @@ def test_duration_is_read_as_seconds(text: object, seconds: float) -> None:
     ["", "s", "P", "PT", "P1M", "P1Y", "1x", "-5s", "1e3", "٣s", True, None, [], math.nan, -1],
 )
 def test_what_is_no_duration_is_refused(text: object) -> None:
-    with pytest.raises(ValueError, match="duration|negative"):
+    with pytest.raises(ValueError, match=r"duration|negative"):
         read_duration(text)
 
 
@@ -83,10 +85,8 @@ def test_number_of_seconds_is_taken_as_it_is(seconds: float) -> None:
 
 @given(st.text(max_size=20))
 def test_any_text_is_a_duration_or_a_value_error(text: str) -> None:
-    try:
+    with contextlib.suppress(ValueError):
         assert 0 <= read_duration(text) <= DURATION_MAX
-    except ValueError as error:
-        assert str(error)
 
 
 @pytest.mark.parametrize(
@@ -100,7 +100,7 @@ def test_size_is_read_as_bytes(text: object, size: int) -> None:
 
 @pytest.mark.parametrize("text", ["", "KiB", "1.5MiB", "1 mib", 1.5, True, None, "1PiB", 2**51])
 def test_what_is_no_size_is_refused(text: object) -> None:
-    with pytest.raises(ValueError, match="size|1024 TiB"):
+    with pytest.raises(ValueError, match=r"size|1024 TiB"):
         read_size(text)
 
 

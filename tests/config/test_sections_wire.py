@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -23,7 +25,7 @@ from gateway.config.sections.wire import (
 )
 
 
-def complaint(kind: object, value: str) -> str:
+def complaint(kind: Any, value: str) -> str:
     try:
         TypeAdapter(kind).validate_python(value)
     except ValidationError as error:

@@ -143,13 +143,15 @@ async def test_client_that_leaves_is_no_error(path: str) -> None:
     app.middlewares.append(watch)
     runner = web.AppRunner(app, access_log=None)  # does not cancel handlers, as in `make run`
     await runner.setup()
-    await web.TCPSite(runner, "127.0.0.1", 0).start()
-    reader, writer = await asyncio.open_connection(*runner.addresses[0])
-    writer.write(f"GET {path} HTTP/1.1\r\nHost: x\r\n\r\n".encode())
-    await reader.readuntil(b"\r\n\r\n")
-    writer.transport.abort()
-    assert await asyncio.wait_for(ends.get(), 5) is None
-    await runner.cleanup()
+    try:
+        await web.TCPSite(runner, "127.0.0.1", 0).start()
+        reader, writer = await asyncio.open_connection(*runner.addresses[0])
+        writer.write(f"GET {path} HTTP/1.1\r\nHost: x\r\n\r\n".encode())
+        await reader.readuntil(b"\r\n\r\n")
+        writer.transport.abort()
+        assert await asyncio.wait_for(ends.get(), 5) is None
+    finally:
+        await runner.cleanup()
 
 
 async def test_slow_waits_as_long_as_asked_but_not_for_ever(client: Client, pauses: Pauses) -> None:

@@ -114,3 +114,20 @@ def test_a_grant_can_be_made_of_standings() -> None:
     grant = Grant((standing,), refused=standing.claim, retry_after_seconds=7)
     assert grant.standings == (standing,)
     assert grant.measured_at == 0.0
+
+
+def test_the_tightest_bucket_is_found_without_the_others() -> None:
+    claims = (claim(AT_ONCE), claim(MINUTE), claim(MONTH), claim(MINUTE, "tenant"))
+    grant = Grant.admit(claims, [1, MINUTE.price, 90_000, MINUTE.price * 350], (), NOW)
+    tightest = grant.tightest
+    assert tightest is not None
+    assert (tightest.claim, tightest.remaining) == (claims[3], 150)
+    assert tightest.reset_seconds == grant.standings[0].reset_seconds
+    assert grant.claims == tuple(each.claim for each in grant.standings)
+    assert grant.decided_by == "pro/minute"
+
+
+def test_nothing_is_tightest_where_only_concurrency_limits() -> None:
+    grant = Grant.admit((claim(AT_ONCE),), [1], (), NOW)
+    assert (grant.tightest, grant.decided_by) == (None, "")
+    assert grant.claims == (claim(AT_ONCE),)

@@ -1,4 +1,4 @@
-"""Tenants and keys that the file declares: they are written to the store at start when missing."""
+"""Tenants and keys that the file declares: at start they are written to the store, or brought up to date."""
 
 from __future__ import annotations
 
@@ -122,6 +122,6 @@ class Bootstrap(Section):
     applies: ClassVar[Applies] = "restart"
 
     tenants: tuple[BootstrapTenant, ...] = ()
-    """Tenants to create when they are missing."""
+    """Tenants to create, or to bring up to date; a suspended one stays suspended."""
     keys: tuple[BootstrapKey, ...] = ()
-    """Keys to create when they are missing."""
+    """Keys to create, or to bring up to date; a revoked one stays revoked."""

@@ -1,0 +1,136 @@
+"""Listeners, proxies, headers, dialects, targets."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.config.sample import UPSTREAM, said
+
+TOKEN = "t" * 32
+
+
+def test_two_listeners_never_share_an_address(tmp_path: Path) -> None:
+    text = "listeners: {public: {bind: '127.0.0.1:80'}, metrics: {bind: '127.0.0.1:80'}}"
+    assert said(tmp_path, text) == ["listeners.metrics.bind: is taken by the public listener"]
+    text = "listeners: {public: {bind: '0.0.0.0:80'}, metrics: {bind: '127.0.0.1:80'}}"
+    assert said(tmp_path, text) == ["listeners.metrics.bind: is taken by the public listener"]
+    text = "listeners: {public: {bind: 'unix:a'}, admin: {bind: 'unix:a'}}"
+    assert said(tmp_path, text) == ["listeners.admin.bind: is taken by the public listener"]
+
+
+@pytest.mark.parametrize(
+    ("public", "metrics"),
+    [
+        ("127.0.0.1:0", "127.0.0.1:0"),
+        ("0.0.0.0:80", "[::1]:80"),
+        ("127.0.0.1:80", "127.0.0.1:81"),
+        ("unix:a", "unix:b"),
+    ],
+)
+def test_different_addresses_are_fine(tmp_path: Path, public: str, metrics: str) -> None:
+    text = f"listeners: {{public: {{bind: '{public}'}}, metrics: {{bind: '{metrics}'}}}}"
+    assert said(tmp_path, text) == []
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "[::1]", "localhost"])
+def test_admin_listens_on_loopback_with_a_token(tmp_path: Path, host: str) -> None:
+    assert said(tmp_path, f"listeners: {{admin: {{bind: '{host}:1', token: {TOKEN}}}}}") == []
+
+
+@pytest.mark.parametrize("host", ["0.0.0.0", "10.0.0.1", "[::]", "admin.example.com"])
+def test_admin_out_of_loopback_is_refused(tmp_path: Path, host: str) -> None:
+    assert said(tmp_path, f"listeners: {{admin: {{bind: '{host}:1', token: {TOKEN}}}}}") == [
+        "listeners.admin.bind: must be loopback or a unix socket (`unix:data/admin.sock`)"
+    ]
+
+
+def test_admin_on_tcp_needs_a_token_that_cannot_be_guessed(tmp_path: Path) -> None:
+    assert (
+        "token: required key is missing"
+        in said(tmp_path, "listeners: {admin: {bind: '127.0.0.1:1'}}")[0]
+    )
+    assert said(tmp_path, "listeners: {admin: {token: short}}") == [
+        "listeners.admin.token: has 5 characters and needs at least 32 "
+        "(make one with `openssl rand -hex 32`)"
+    ]
+
+
+def test_proxy_protocol_is_believed_from_named_proxies_only(tmp_path: Path) -> None:
+    text = "listeners: {public: {proxy_protocol: true}}\n"
+    assert "choose their own address" in said(tmp_path, text)[0]
+    assert said(tmp_path, text + "client_address: {trusted_proxies: [10.0.0.0/8]}") == []
+    text = "listeners: {public: {proxy_protocol: true, bind: 'unix:a'}}\n"
+    assert said(tmp_path, text) == []
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "X-Gateway-Tenant",
+        "x-gateway-anything",
+        "Via",
+        "X-Forwarded-For",
+        "X-Request-Id",
+        "traceparent",
+    ],
+)
+def test_header_that_the_gateway_vouches_for_cannot_be_set(tmp_path: Path, name: str) -> None:
+    text = UPSTREAM + (
+        f"environments: {{live: {{forward: {{{name}: x}}}}, test: {{}}}}\n"
+        "routes:\n  - {name: a, match: {path: /a}, upstream: u, "
+        f"headers: {{request: {{set: {{{name}: x}}}}}}}}\n"
+    )
+    assert said(tmp_path, text) == [
+        f"environments.live.forward.{name}: is set by the gateway itself: an upstream could not "
+        "trust it",
+        f"routes[0].headers.request.set.{name}: is set by the gateway itself: an upstream could "
+        "not trust it",
+    ]
+
+
+def test_request_id_of_an_answer_cannot_be_set(tmp_path: Path) -> None:
+    text = UPSTREAM + (
+        "routes:\n  - {name: a, match: {path: /a}, upstream: u, "
+        "headers: {response: {set: {X-Request-ID: x, Server: y}}}}\n"
+    )
+    assert said(tmp_path, text) == [
+        "routes[0].headers.response.set.X-Request-ID: is set by the gateway itself"
+    ]
+
+
+def test_identity_headers_are_distinct_and_mean_nothing_else(tmp_path: Path) -> None:
+    text = "identity_headers: {key_id: X-Key, lineage: x-key, tenant: Authorization, scopes: Via, environment: ''}"
+    assert said(tmp_path, text) == [
+        "identity_headers.lineage: the header 'x-key' is used twice",
+        "identity_headers.tenant: 'authorization' is a header with another meaning",
+        "identity_headers.scopes: 'via' is a header with another meaning",
+    ]
+
+
+def test_profiles_are_named_once_and_off_stands_alone(tmp_path: Path) -> None:
+    assert said(tmp_path, "dialect: {rate_headers: [draft, draft]}") == [
+        "dialect.rate_headers[1]: the profile 'draft' is used twice"
+    ]
+    assert said(tmp_path, "dialect: {rate_headers: [off, draft]}") == [
+        "dialect.rate_headers: `off` cannot be combined with a profile"
+    ]
+    assert said(tmp_path, "dialect: {rate_headers: [off]}") == []
+    text = UPSTREAM + (
+        "routes: [{name: a, match: {path: /a}, upstream: u, "
+        "dialect: {rate_headers: [jobhive, off]}}]\n"
+    )
+    assert said(tmp_path, text) == [
+        "routes[0].dialect.rate_headers: `off` cannot be combined with a profile"
+    ]
+
+
+def test_targets_of_an_upstream_are_the_same_service(tmp_path: Path) -> None:
+    text = "upstreams: {u: {targets: ['http://a/x', 'http://a/x', 'http://b/x/', 'http://c']}}"
+    assert said(tmp_path, text) == [
+        "upstreams.u.targets[1]: the target 'http://a/x' is used twice",
+        "upstreams.u.targets[3]: has another base path than the first target ('/x') "
+        "(a request may go to any of them)",
+    ]
+    assert said(tmp_path, "upstreams: {u: {targets: ['http+unix:/a', 'http://b']}}") == []

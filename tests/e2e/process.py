@@ -1,0 +1,121 @@
+"""Runs the real command as a real process, in front of the demo backend, on ports of its own."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+ROOT = Path(__file__).parent.parent.parent
+TOLLHOUSE = (sys.executable, "-m", "gateway")
+
+
+@dataclass
+class Running:
+    """A gateway process and where it listens."""
+
+    process: subprocess.Popen[str]
+    folder: Path
+    public: str
+    metrics: str
+    log: Path
+    access_log: Path
+
+    @property
+    def url(self) -> str:
+        return f"http://{self.public}"
+
+    def cli(self, *arguments: str, status: int = 0, stdin: str = "") -> str:
+        """Run a verb against this gateway; return what it printed."""
+        done = tollhouse(*arguments, "--config", str(self.folder / "config.yaml"), stdin=stdin)
+        assert done.returncode == status, done.stderr + done.stdout
+        return done.stdout
+
+    def create_key(self, *arguments: str) -> tuple[str, str]:
+        """Mint a key; return its id and its secret."""
+        answer = json.loads(self.cli("keys", "create", *arguments, "--output", "json"))
+        return answer["key"]["key_id"] if "key" in answer else answer["key_id"], answer["secret"]
+
+    def stop(self, how: signal.Signals = signal.SIGTERM) -> int:
+        """Ask the process to stop; return its exit status."""
+        if self.process.poll() is None:
+            self.process.send_signal(how)
+        return self.process.wait(15)
+
+
+def tollhouse(*arguments: str, stdin: str = "") -> subprocess.CompletedProcess[str]:
+    """Run the command to its end."""
+    return subprocess.run(
+        [*TOLLHOUSE, *arguments],
+        input=stdin,
+        capture_output=True,
+        text=True,
+        timeout=30,
+        cwd=ROOT,
+        check=False,
+    )
+
+
+def write_config(folder: Path, upstream: str, **replaced: str) -> Path:
+    """Write the shipped configuration with free ports, the given upstream and its own folder."""
+    text = (ROOT / "config.yaml").read_text()
+    text = text.replace("127.0.0.1:8080", "127.0.0.1:0").replace("127.0.0.1:9100", "127.0.0.1:0")
+    text = text.replace("http://127.0.0.1:8081", upstream)
+    text = re.sub(r"\n    #path: \"?-\"?\n", "\n    path: access.log\n", text)
+    for old, new in replaced.items():
+        assert old in text
+        text = text.replace(old, new)
+    path = folder / "config.yaml"
+    path.write_text(text)
+    (folder / "data").mkdir(mode=0o700, exist_ok=True)
+    pepper = folder / "data" / "pepper"
+    if not pepper.exists():
+        pepper.write_text("0123456789abcdef" * 4)
+    return path
+
+
+@contextmanager
+def running(folder: Path, upstream: str) -> Iterator[Running]:
+    """Run a gateway in `folder`; its log and access log are files there."""
+    config = write_config(folder, upstream)
+    log = folder / "gateway.log"
+    with log.open("a") as file:
+        process = subprocess.Popen(
+            [*TOLLHOUSE, "run", "--config", str(config), "--log-format", "json"],
+            stdout=(folder / "stdout.log").open("a"),
+            stderr=file,
+            text=True,
+            cwd=ROOT,
+            env=os.environ | {"PYTHONUNBUFFERED": "1"},
+        )
+    try:
+        public, metrics = _addresses(process, log)
+        yield Running(process, folder, public, metrics, log, folder / "stdout.log")
+    finally:
+        if process.poll() is None:
+            process.terminate()
+            process.wait(15)
+
+
+def _addresses(process: subprocess.Popen[str], log: Path) -> tuple[str, str]:
+    """Wait for the line that says where the gateway serves."""
+    pattern = re.compile(r"serves on (\S+), admin on \S+, metrics on (\S+?)[\"\s]")
+    seen = log.stat().st_size if log.exists() else 0
+    for _ in range(300):
+        found = pattern.findall(log.read_text())
+        if found:
+            public, metrics = found[-1]
+            return str(public), str(metrics)
+        try:
+            process.wait(0.05)
+        except subprocess.TimeoutExpired:
+            continue
+        break
+    raise AssertionError(f"the gateway did not start: {log.read_text()[seen:]}")

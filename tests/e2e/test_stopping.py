@@ -1,0 +1,91 @@
+"""How a gateway starts and ends."""
+
+from __future__ import annotations
+
+import signal
+import threading
+from pathlib import Path
+
+import pytest
+import requests
+
+from tests.e2e.process import running, tollhouse, write_config
+
+
+@pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGINT])
+def test_a_request_in_flight_ends_before_the_process_does(
+    how: signal.Signals, demo_upstream: str, tmp_path: Path
+) -> None:
+    with running(tmp_path, demo_upstream) as gateway:
+        gateway.cli("tenants", "create", "--id", "acme", "--name", "Acme")
+        _, secret = gateway.create_key(
+            "--tenant", "acme", "--name", "k", "--environment", "live", "--scope", "*"
+        )
+        fields = {"Authorization": f"Bearer {secret}"}
+        answers: list[requests.Response] = []
+        first = requests.get(gateway.url + "/v1/events?count=1", headers=fields, timeout=10)
+        assert first.status_code == 200
+
+        def ask() -> None:
+            url = gateway.url + "/v1/events?count=2"
+            answers.append(requests.get(url, headers=fields, timeout=10))
+
+        thread = threading.Thread(target=ask)
+        thread.start()
+        thread.join(0.5)
+        assert gateway.stop(how) == 0
+        thread.join(10)
+        assert answers[0].status_code == 200
+        assert answers[0].text.count("event: tick") == 2
+        with pytest.raises(requests.ConnectionError):
+            requests.get(gateway.url + "/v1/status", timeout=2)
+        assert not (tmp_path / "data" / "admin.sock").exists()
+
+
+def test_a_second_gateway_on_the_same_files_does_not_start(
+    demo_upstream: str, tmp_path: Path
+) -> None:
+    with running(tmp_path, demo_upstream) as gateway:
+        second = tollhouse("run", "--config", str(tmp_path / "config.yaml"))
+        assert second.returncode == 1
+        assert "admin.sock" in second.stderr
+        assert requests.get(gateway.url + "/v1/status", timeout=10).status_code == 200
+
+
+def test_a_bad_configuration_starts_nothing_and_names_every_mistake(tmp_path: Path) -> None:
+    path = write_config(tmp_path, "http://127.0.0.1:1")
+    text = path.read_text().replace("version: 1\n", "version: 1\nrutes: []\n")
+    path.write_text(text.replace("bind: 127.0.0.1:0", "bind: nowhere", 1))
+    done = tollhouse("run", "--config", str(path))
+    assert done.returncode == 1
+    assert "rutes" in done.stderr
+    assert "routes" in done.stderr
+    assert "bind" in done.stderr
+    assert not (tmp_path / "data" / "tollhouse.db").exists()
+
+
+def test_quotas_and_last_use_survive_a_restart(demo_upstream: str, tmp_path: Path) -> None:
+    fields: dict[str, str] = {}
+    key_id = ""
+    remaining: list[int] = []
+    for _ in range(2):
+        with running(tmp_path, demo_upstream) as gateway:
+            if not fields:
+                gateway.cli("tenants", "create", "--id", "acme", "--name", "Acme")
+                key_id, secret = gateway.create_key(
+                    *("--tenant", "acme", "--name", "k", "--environment", "live"),
+                    *("--scope", "*", "--plan", "professional"),
+                )
+                fields = {"Authorization": f"Bearer {secret}"}
+            for _ in range(5):
+                answer = requests.get(gateway.url + "/api/v1/jobs", headers=fields, timeout=10)
+                assert answer.status_code == 200
+            told = requests.get(
+                gateway.url + "/v1/account/profile", headers=fields, timeout=10
+            ).json()
+            monthly = next(line for line in told["limits"] if "month" in line["policy"])
+            remaining.append(monthly["limit"] - monthly["remaining"])
+            assert gateway.stop() == 0
+            shown = gateway.cli("keys", "show", key_id, "--offline", "--output", "json")
+            assert '"last_used_at":null' not in shown.replace(" ", "")
+    assert remaining == [6, 12]
