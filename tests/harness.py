@@ -127,7 +127,9 @@ class Plane:
     async def answer(self, raw: bytes, method: str = "GET") -> Answer:
         """Send raw bytes on a new connection and return the first response."""
         client = await self.send(raw)
-        return await client.answer(method)
+        answer = await client.answer(method)
+        client.close()
+        return answer
 
     async def outcome(self) -> Outcome:
         """Return the outcome of the only request."""
@@ -158,6 +160,11 @@ def request(
     if close:
         lines.append("Connection: close")
     return "\r\n".join(lines).encode() + b"\r\n\r\n" + body
+
+
+def post(*fields: str, body: bytes = b"", token: str | None = TOKEN, target: str = "/v1") -> bytes:
+    """Return a request that announces its body by `fields`, and the beginning of that body."""
+    return request(target, method="POST", token=token, fields=fields, close=False) + body
 
 
 def routes() -> list[Route]:
@@ -201,9 +208,7 @@ async def plane(
     async with contextlib.AsyncExitStack() as stack:
         complaints = stack.enter_context(_complaints(loop))
         seen: list[asyncio.StreamWriter] = []
-        found = [*addresses]
-        for backend in backends:
-            found.append(await _listen(_guarded(backend, seen), unix_path, stack))
+        made = [await _listen(_guarded(backend, seen), unix_path, stack) for backend in backends]
         deadlines = DeadlineWheel(loop, period_seconds=0.05)
         deadlines.start()
         stack.callback(deadlines.stop)
@@ -219,7 +224,7 @@ async def plane(
                 idle_connections_max=connections_max,
                 idle_lifetime_seconds=idle_lifetime_seconds,
             )
-            for address in found
+            for address in (*addresses, *made)
         ]
         service = Service("up", targets, dial=dialer, host=b"", base_path=b"")
         store, keys = await _keys(clock, claims)

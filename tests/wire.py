@@ -150,3 +150,15 @@ async def silent(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> 
     """Read everything and answer nothing, until the gateway leaves."""
     while await reader.read(65536):
         pass
+
+
+def keeping(asked: list[Asked], received: list[bytes]) -> Backend:
+    """Return a backend that keeps what it reads and never answers."""
+
+    async def backend(reader: asyncio.StreamReader, _: asyncio.StreamWriter) -> None:
+        asked.append(await read_request(reader))
+        while data := await reader.read(65536):
+            received.append(data)
+        received.append(b"EOF")
+
+    return backend

@@ -5,8 +5,8 @@ Knows how scopes, plans, allowlists and identity headers follow from a record, i
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Iterable, Mapping
+from itertools import chain
 
 from gateway.assembly import policy
 from gateway.config import model
@@ -16,8 +16,6 @@ from gateway.domain.networks import Allowlist
 from gateway.domain.scopes import ScopeCatalogue
 from gateway.domain.tenants import Tenant
 
-_log = logging.getLogger(__name__)
-
 
 class Binder:
     """Implements the `bind` that `CachedKeys` calls; one per configuration."""
@@ -25,13 +23,16 @@ class Binder:
     def __init__(
         self, config: model.Config, plans: Mapping[str, Plan], scopes: ScopeCatalogue
     ) -> None:
+        self._config = config
         self._plans = plans
         self._scopes = scopes
-        self._identity = config.identity_headers
-        self._environments = config.environments
 
     def __call__(self, record: KeyRecord, tenant: Tenant) -> BoundKey:
-        """Return `record` of `tenant`, ready for requests."""
+        """Return `record` of `tenant`, ready for requests.
+
+        Raises `LookupError` when the config no longer declares what the key is bound to, `ValueError` when the store
+        holds what no door lets in: such a key is refused, never used with less than its limits.
+        """
         granted = self._scopes.granted(record.scopes)
         return BoundKey(
             record=record,
@@ -39,7 +40,7 @@ class Binder:
             scopes=granted,
             allowlists=tuple(self._allowlists(record, tenant)),
             claims=self._claims(record, tenant),
-            identity=self._identity_block(record, granted),
+            identity=self._identity(record, granted),
         )
 
     def _allowlists(self, record: KeyRecord, tenant: Tenant) -> Iterable[Allowlist]:
@@ -49,37 +50,40 @@ class Binder:
             yield Allowlist(tenant.ip_allowlist)
 
     def _claims(self, record: KeyRecord, tenant: Tenant) -> tuple[Claim, ...]:
-        """Return the claims of the key's plan (environment before key before tenant) and of the tenant's own."""
-        environment = self._environments.get(record.environment)
-        name = (environment.plan if environment is not None else "") or record.plan or tenant.plan
-        of_tenant = self._plan(tenant.plan, tenant.tenant_id)
-        return policy.claims(
-            self._plan(name, record.key_id), "lineage", record.lineage_id
-        ) + policy.claims(of_tenant, "tenant", tenant.tenant_id)
+        """Return what each request draws on: the key's plan for its lineage, and every plan for its tenant."""
+        names = policy.plan_names(self._config, record, tenant)
+        plans = [self._plan(name, record.key_id) for name in names]
+        claims = [policy.claims(plan, "lineage", record.lineage_id) for plan in plans[:1]]
+        claims += [policy.claims(plan, "tenant", tenant.tenant_id) for plan in plans]
+        return tuple(chain.from_iterable(claims))
 
-    def _plan(self, name: str, owner: str) -> Plan | None:
-        if not name:
-            return None
+    def _plan(self, name: str, owner: str) -> Plan:
         plan = self._plans.get(name)
-        if plan is None:
+        if plan is None or set(plan.owners) == {"route"}:
             # A plan that left the config must not turn a limited key into an unlimited one.
-            raise LookupError(f"{owner} is on plan {name!r}, which the config does not declare")
+            raise LookupError(
+                f"{owner} is on plan {name!r}, which the config does not declare for keys"
+            )
         return plan
 
-    def _identity_block(self, record: KeyRecord, granted: frozenset[str]) -> bytes:
-        names = self._identity
+    def _identity(self, record: KeyRecord, granted: frozenset[str]) -> bytes:
+        """Return the lines that tell the upstream who the caller is."""
+        names = self._config.identity_headers
         lines = {
             names.key_id: record.key_id,
             names.lineage: record.lineage_id,
             names.tenant: record.tenant_id,
             names.scopes: " ".join(sorted(granted)),
             names.environment: record.environment,
+            **self._config.environments[record.environment].forward,
         }
-        environment = self._environments.get(record.environment)
-        if environment is not None:
-            lines.update(environment.forward)
-        return b"".join(
-            b"%b: %b\r\n" % (name.encode("ascii"), value.encode("utf-8"))
-            for name, value in lines.items()
-            if name
+        return b"".join(_line(name, value) for name, value in lines.items() if name)
+
+
+def _line(name: str, value: str) -> bytes:
+    if not (value.isascii() and value.isprintable()):
+        # Only a store that was written past the keyring can hold this: it would be a line of its own.
+        raise ValueError(
+            f"{name}: a value for the upstream holds characters that no header may have"
         )
+    return b"%b: %b\r\n" % (name.encode("ascii"), value.encode("ascii"))

@@ -31,6 +31,8 @@ from gateway.control.deadlines import DeadlineWheel
 from gateway.control.follower import Follower
 from gateway.control.periodic import Periodic
 from gateway.domain.digest import Peppers
+from gateway.domain.keys import KeyRecord
+from gateway.domain.routes import RouteTable
 from gateway.http1.request_head import HeadLimits
 from gateway.keyring import Keyring
 from gateway.limiters.memory import MemoryLimiter
@@ -41,7 +43,6 @@ from gateway.listeners.public import ListenerSettings, PublicListener
 from gateway.pipeline.authenticate import Authenticator
 from gateway.pipeline.generation import Generation
 from gateway.pipeline.handle import handle
-from gateway.domain.routes import RouteTable
 from gateway.ports import Clock, KeyStore, StoreUnavailable
 from gateway.stores import sqlite
 from gateway.stores.cached import CachedKeys
@@ -78,7 +79,8 @@ class Gateway:
 
     # ---- keys
 
-    def _open_keys(self, store: ObservedStore) -> CachedKeys:
+    def open_keys(self, store: ObservedStore) -> CachedKeys:
+        """Return the keys that requests use, and set the keyring that changes them."""
         config = self.config
         plans = policy.plans(config)
         keys = CachedKeys(
@@ -88,15 +90,19 @@ class Gateway:
             self.clock,
             size_max=config.store.cache_keys_max,
             negative_ttl_seconds=config.store.negative_ttl,
-            rekey=lambda record, digest: self.rekeying.offer(record, digest),
+            rekey=self._offer,
         )
         self.keyring = make_keyring(config, store, self.clock, keys.invalidate)
         self.rekeying = Rekeying(self.keyring.rekey)
         return keys
 
+    def _offer(self, record: KeyRecord, digest: bytes) -> None:
+        self.rekeying.offer(record, digest)  # which needs the keyring, which needs the keys
+
     # ---- requests
 
-    def _generation(self, keys: CachedKeys, dialer: Dialer) -> Generation:
+    def build_generation(self, keys: CachedKeys, dialer: Dialer) -> Generation:
+        """Return everything that the configuration means for a request."""
         config = self.config
         throttle = config.authentication.throttle
         services = build.services(config, self.loop, self.deadlines, dialer)
@@ -121,12 +127,13 @@ class Gateway:
             upstreams=build.upstream_choice(config, services),
             voices=build.voices(config),
             problem=build.dialect(config, "problem") if config.dialect.problem_on_accept else None,
-            introspect=build.introspection(self.clock),
+            introspect=build.introspection(config, self.clock),
             recorder=self.recorders.fanout,
             clock=self.clock,
         )
 
-    def _listener(self, generation: Generation) -> PublicListener:
+    def build_listener(self, generation: Generation) -> PublicListener:
+        """Return the listener whose requests `generation` answers."""
         section = self.config.listeners.public
 
         def tell(exchange: Exchange) -> Any:
@@ -152,12 +159,12 @@ class Gateway:
             deadlines=self.deadlines,
             addresses=build.address_rules(self.config),
             tell=tell,
-            random=Random(SystemRandom().getrandbits(256)),
+            random=Random(SystemRandom().getrandbits(256)),  # noqa: S311 - ids must differ, not be secret
         )
 
     # ---- upkeep
 
-    async def _save(self, store: KeyStore) -> None:
+    async def save(self, store: KeyStore) -> None:
         """Write what is counted in memory: quota counters and last uses. Nothing is dropped when the store fails."""
         counts = self._unsaved_counts | self.limiter.export_counts()
         self._unsaved_counts = counts
@@ -187,7 +194,7 @@ class Gateway:
 async def opened(config: model.Config, config_path: Path) -> AsyncIterator[Gateway]:
     """Open a gateway; requests are served while the context lasts, and drained when it ends.
 
-    Raises `StoreUnavailable`, `BindError` or `OSError` with a text for the operator; then nothing is left open.
+    Raises `StoreUnavailable`, `CannotStart` or `OSError` with a text for the operator; then nothing is left open.
     """
     gateway = Gateway(config, config_path)
     async with AsyncExitStack() as stack:
@@ -208,9 +215,9 @@ async def _open(gateway: Gateway, stack: AsyncExitStack) -> None:
     recorders.watch_store(store)
     await recorders.count_keys(store)
 
-    keys = gateway._open_keys(store)
-    stack.push_async_callback(keys.close)
+    keys = gateway.open_keys(store)
     stack.push_async_callback(gateway.rekeying.close)
+    stack.push_async_callback(keys.close)
     await bootstrap(config, gateway.keyring)
     gateway.limiter.import_counts(await store.load_counts(gateway.clock.now()))
 
@@ -218,15 +225,15 @@ async def _open(gateway: Gateway, stack: AsyncExitStack) -> None:
     stack.callback(gateway.deadlines.stop)
     dialer = Dialer()
     stack.push_async_callback(dialer.close)
-    generation = gateway._generation(keys, dialer)
+    generation = gateway.build_generation(keys, dialer)
     for service in gateway.services.values():
         stack.callback(service.close)
 
-    tasks = await stack.enter_async_context(asyncio.TaskGroup())
+    tasks = await stack.enter_async_context(_background())
     follower = Follower(store, keys.invalidate, await store.revision())
     for work in (
         Periodic("following the key store", config.store.poll, follower.follow),
-        Periodic("saving counters", _SAVE_SECONDS, lambda: gateway._save(store)),
+        Periodic("saving counters", _SAVE_SECONDS, lambda: gateway.save(store)),
         Periodic("writing the access log", recorders.flush_seconds, recorders.flush),
         Periodic("counting keys", 15.0, lambda: recorders.count_keys(store)),
     ):
@@ -242,11 +249,24 @@ async def _open(gateway: Gateway, stack: AsyncExitStack) -> None:
     gateway.admin_address = await _serve(
         stack, create_admin_app(gateway.keyring, token=token), admin
     )
-    gateway.listener = gateway._listener(generation)
+    gateway.listener = gateway.build_listener(generation)
     recorders.watch_listener(gateway.listener)
     await gateway.listener.serve(public, config.listeners.public.backlog)
     gateway.public_address = describe(public)
     stack.push_async_callback(gateway.drain)
+
+
+@asynccontextmanager
+async def _background() -> AsyncIterator[asyncio.TaskGroup]:
+    """Own the work that goes on beside requests. What fails elsewhere passes as it is: a group would wrap it."""
+    failure: Exception | None = None
+    async with asyncio.TaskGroup() as tasks:
+        try:
+            yield tasks
+        except Exception as error:  # noqa: BLE001 - raised again below, when the work has ended
+            failure = error
+    if failure is not None:
+        raise failure
 
 
 def _bound(stack: AsyncExitStack, setting: str, path: Path, mode: int = 0o600) -> socket.socket:

@@ -8,6 +8,7 @@ from urllib.parse import urlsplit
 
 from gateway.assembly import policy
 from gateway.config import model
+from gateway.config.sections.wire import HTTP_UNIX
 from gateway.domain.client_address import ClientAddressResolver
 from gateway.domain.dialects.catalog import DIALECTS
 from gateway.domain.dialects.definition import Site
@@ -55,9 +56,9 @@ def _service(
         )
         for url in section.targets
     ]
-    first = urlsplit(section.targets[0])
+    first = urlsplit("" if section.targets[0].startswith(HTTP_UNIX) else section.targets[0])
     host = {"preserve": "", "upstream": first.netloc or "localhost"}.get(section.host, section.host)
-    base_path = "" if first.scheme == "http+unix" else first.path.rstrip("/")
+    base_path = first.path.rstrip("/")
     return Service(
         name,
         targets,
@@ -68,9 +69,9 @@ def _service(
 
 
 def _address(url: str) -> Address:
+    if url.startswith(HTTP_UNIX):
+        return Address(unix_path=url.removeprefix(HTTP_UNIX))
     parts = urlsplit(url)
-    if parts.scheme == "http+unix":
-        return Address(unix_path=parts.path)
     return Address(host=parts.hostname or "", port=parts.port or 80)
 
 
@@ -141,17 +142,17 @@ def address_rules(config: model.Config) -> AddressRules:
     )
 
 
-def introspection(clock: Clock) -> Introspect:
+def introspection(config: model.Config, clock: Clock) -> Introspect:
     """Return what makes the body of an introspection answer."""
 
     def render(key: BoundKey, grant: Grant | None, dialect_name: str) -> bytes:
         lines = tuple(_limit_lines(grant))
-        first = next((line for line in lines), None)
+        first = next(iter(lines), None)
         record = key.record
         view = IntrospectionView(
             tenant_id=key.tenant.tenant_id,
             company_name=key.tenant.name,
-            plan=record.plan or key.tenant.plan,
+            plan=next(iter(policy.plan_names(config, record, key.tenant)), ""),
             permissions=tuple(sorted(key.scopes)),
             key_id=record.key_id,
             key_name=record.name,
@@ -171,7 +172,9 @@ def _limit_lines(grant: Grant | None) -> Iterator[LimitLine]:
     for standing in grant.standings if grant is not None else ():
         rule = standing.claim.rule
         if isinstance(rule, Rate):
-            yield LimitLine(standing.claim.policy, rule.limit, standing.remaining, rule.window_seconds)
+            yield LimitLine(
+                standing.claim.policy, rule.limit, standing.remaining, rule.window_seconds
+            )
         elif isinstance(rule, Quota):
             yield LimitLine(
                 standing.claim.policy, rule.limit, standing.remaining, periods[rule.period]

@@ -7,14 +7,16 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 from gateway.assembly import policy
+from gateway.assembly.errors import CannotStart
 from gateway.config import model
 from gateway.config.load import anchored
 from gateway.control.clock import SystemClock
 from gateway.domain.change import Actor
+from gateway.domain.key_rules import Refused
 from gateway.domain.keys import KeyRecord
 from gateway.domain.tenants import Tenant
 from gateway.keyring import Keyring
-from gateway.ports import Clock, Invalidate, KeyStore
+from gateway.ports import Clock, Conflict, Invalidate, KeyStore
 from gateway.stores import sqlite
 
 _BOOTSTRAP = Actor(kind="bootstrap", name="config")
@@ -28,7 +30,7 @@ def make_keyring(
         store=store,
         formats=policy.key_formats(config),
         scopes=policy.scopes(config),
-        plans=frozenset(config.plans),
+        plans=policy.caller_plans(config),
         peppers=policy.peppers(config),
         templates=policy.templates(config),
         clock=clock,
@@ -49,7 +51,18 @@ async def open_keyring(config: model.Config, config_path: Path) -> AsyncIterator
 
 
 async def bootstrap(config: model.Config, keyring: Keyring) -> None:
-    """Bring the store up to what the config declares; safe to repeat."""
+    """Bring the store up to what the config declares; safe to repeat.
+
+    Raises `CannotStart` when the store holds another key or tenant under a declared id or hash.
+    """
+    try:
+        await _bootstrap_tenants(config, keyring)
+        await _bootstrap_keys(config, keyring)
+    except (Conflict, Refused) as error:
+        raise CannotStart(f"bootstrap: {error}") from error
+
+
+async def _bootstrap_tenants(config: model.Config, keyring: Keyring) -> None:
     for tenant in config.bootstrap.tenants:
         await keyring.tenants.import_(
             Tenant(
@@ -57,11 +70,15 @@ async def bootstrap(config: model.Config, keyring: Keyring) -> None:
                 name=tenant.name,
                 plan=tenant.plan,
                 ip_allowlist=tenant.ip_allowlist.allow,
-                ip_allowlist_enabled=tenant.ip_allowlist.enabled and bool(tenant.ip_allowlist.allow),
+                ip_allowlist_enabled=tenant.ip_allowlist.enabled
+                and bool(tenant.ip_allowlist.allow),
                 metadata=tenant.metadata,
             ),
             _BOOTSTRAP,
         )
+
+
+async def _bootstrap_keys(config: model.Config, keyring: Keyring) -> None:
     for key in config.bootstrap.keys:
         await keyring.import_key(
             KeyRecord(

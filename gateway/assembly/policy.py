@@ -14,12 +14,14 @@ from typing import Final, Literal
 from gateway.config import model
 from gateway.domain.digest import Peppers
 from gateway.domain.key_format import KeyFormat, KeyFormats
+from gateway.domain.keys import KeyRecord
 from gateway.domain.limits import Claim, Concurrency, Plan, Quota, Rate, Rule
 from gateway.domain.networks import Allowlist
 from gateway.domain.paths import QUIRK_NAMES, Quirk
 from gateway.domain.routes import Route
 from gateway.domain.scopes import Bundle, ScopeCatalogue
 from gateway.domain.templates import Template, Templates
+from gateway.domain.tenants import Tenant
 from gateway.domain.timeouts import Timeouts
 
 _QUOTA_PERIODS: Final[tuple[Literal["hour", "day", "month"], ...]] = ("hour", "day", "month")
@@ -28,7 +30,9 @@ Pairs = tuple[tuple[bytes, bytes], ...]
 
 def peppers(config: model.Config) -> Peppers:
     """Return the active peppers."""
-    secrets = {name: secret.get_secret_value().encode() for name, secret in config.peppers.keys.items()}
+    secrets = {
+        name: secret.get_secret_value().encode() for name, secret in config.peppers.keys.items()
+    }
     return Peppers(config.peppers.current, secrets)
 
 
@@ -90,6 +94,13 @@ def plans(config: model.Config) -> dict[str, Plan]:
     }
 
 
+def caller_plans(config: model.Config) -> frozenset[str]:
+    """Return the plans that a key or tenant may be on: one for routes only would not limit it at all."""
+    return frozenset(
+        name for name, section in config.plans.items() if set(section.owners) != {"route"}
+    )
+
+
 def _rules(section: model.Plan) -> Iterator[Rule]:
     for rate in section.rate:
         for period, limit in rate.limits.items():
@@ -107,7 +118,24 @@ def _rules(section: model.Plan) -> Iterator[Rule]:
         yield Concurrency(name="concurrency", limit=section.concurrency)
 
 
-def claims(plan: Plan | None, kind: Literal["lineage", "tenant", "route"], owner: str) -> tuple[Claim, ...]:
+def plan_names(config: model.Config, record: KeyRecord, tenant: Tenant) -> tuple[str, ...]:
+    """Return the plans that limit a key: its own before that of its tenant, which it takes if it has none.
+
+    The plan of its environment stands in for both. Raises `LookupError` for an environment that left the config: its
+    plan and its denials went with it.
+    """
+    environment = config.environments.get(record.environment)
+    if environment is None:
+        raise LookupError(
+            f"{record.key_id} belongs to environment {record.environment!r}, which the config does not declare"
+        )
+    names = (environment.plan,) if environment.plan else (record.plan, tenant.plan)
+    return tuple(dict.fromkeys(name for name in names if name))
+
+
+def claims(
+    plan: Plan | None, kind: Literal["lineage", "tenant", "route"], owner: str
+) -> tuple[Claim, ...]:
     """Return what `owner` draws on under `plan`, if the plan counts for owners of this kind."""
     if plan is None or kind not in plan.owners:
         return ()
@@ -163,11 +191,13 @@ def _timeouts(section: model.Route, config: model.Config) -> Timeouts | None:
     if own == model.RouteTimeout() or not section.upstream:
         return None
     base = upstream_timeouts(config.upstreams[section.upstream])
-    return replace(
-        base,
-        response_seconds=base.response_seconds if own.response_headers is None else own.response_headers,
-        total_seconds=base.total_seconds if own.total is None else own.total,
-    )
+    given = {
+        "connect_seconds": own.connect,
+        "response_seconds": own.response_headers,
+        "idle_seconds": own.idle,
+        "total_seconds": own.total,
+    }
+    return replace(base, **{name: value for name, value in given.items() if value is not None})
 
 
 def upstream_timeouts(section: model.Upstream) -> Timeouts:
@@ -189,7 +219,9 @@ def barred(config: model.Config) -> frozenset[tuple[str, str]]:
             method, _, path = denied.partition(" ")
             for route in config.routes:
                 match = route.match
-                if path == (match.path or match.prefix or match.regex) and _meets(method, match.methods):
+                if path == (match.path or match.prefix or match.regex) and _meets(
+                    method, match.methods
+                ):
                     pairs.add((environment, route.name))
     return frozenset(pairs)
 

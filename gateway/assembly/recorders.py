@@ -23,7 +23,6 @@ from gateway.telemetry.loop_lag import LoopLag
 from gateway.telemetry.metrics import Metrics
 from gateway.telemetry.sink import STDOUT, Sink
 
-
 _log = logging.getLogger(__name__)
 
 _LAST_FLUSH_SECONDS: Final = 3.0
@@ -31,7 +30,9 @@ _LAST_FLUSH_SECONDS: Final = 3.0
 
 def redactor(config: model.Config) -> Redactor:
     """Return what removes anything that looks like one of our keys from a text."""
-    return Redactor((section.prefix, section.environments) for section in config.key_formats.values())
+    return Redactor(
+        (section.prefix, section.environments) for section in config.key_formats.values()
+    )
 
 
 class Recorders:
@@ -46,7 +47,9 @@ class Recorders:
             routes=[route.name for route in config.routes],
             upstreams=list(config.upstreams),
             policies=[
-                f"{plan.name}/{rule.name}" for plan in policy.plans(config).values() for rule in plan.rules
+                f"{plan.name}/{rule.name}"
+                for plan in policy.plans(config).values()
+                for rule in plan.rules
             ],
             series_budget=section.series_budget,
         )
@@ -95,7 +98,9 @@ class Recorders:
 
     async def count_keys(self, store: KeyStore) -> None:
         """Refresh the gauge of keys by state and environment."""
-        self._key_counts = {pair: float(count) for pair, count in (await store.count_keys()).items()}
+        self._key_counts = {
+            pair: float(count) for pair, count in (await store.count_keys()).items()
+        }
 
     async def flush(self) -> None:
         """Write the waiting access log lines."""

@@ -7,11 +7,12 @@ import os
 import socket
 from pathlib import Path
 
+from gateway.assembly.errors import CannotStart
 from gateway.config.load import anchored
 from gateway.config.model import split_bind
 
 
-class BindError(Exception):
+class BindError(CannotStart):
     """A socket could not be bound; the text says which and why."""
 
 

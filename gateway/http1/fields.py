@@ -19,42 +19,35 @@ _LENGTH: Final = re.compile(rb"[0-9]{1,18}")
 _TOKEN: Final = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
 _WHITESPACE: Final = b" \t"
 
+_START_LINE: Final = b"HTTP/1.1 204 "
+"""What llhttp sees instead of the start line. Of requests it knows only some methods, which are an open set (RFC 9110
+section 9.1), and it judges framing by rules that change with method, status and `Upgrade`: that is done here."""
+
 
 class MessageError(Exception):
     """A message broke a rule of HTTP; the text names the rule and is for the log."""
 
 
 class Lines:
-    """What llhttp found in one head: `fields` in order, and the `reason` phrase of a response."""
+    """The field lines of one head, read by llhttp: `fields` in order."""
 
-    __slots__ = ("_by_name", "_is_whole", "fields", "reason")
+    __slots__ = ("_by_name", "_is_whole", "fields")
 
-    def __init__(
-        self,
-        raw: bytes,
-        parser: type[httptools.HttpRequestParser] | type[httptools.HttpResponseParser],
-    ) -> None:
-        """Read `raw`, one whole head up to its empty line; raises `MessageError`."""
+    def __init__(self, block: bytes) -> None:
+        """Read `block`, from the CRLF of the start line to the empty line; raises `MessageError`."""
         self.fields: list[Field] = []
-        self.reason = b""
         self._by_name: dict[bytes, list[bytes]] = {}
         self._is_whole = False
         try:
-            parser(self).feed_data(raw)
-        except httptools.HttpParserUpgrade:
-            pass  # told by the fields; whether it is honoured is decided later
+            httptools.HttpResponseParser(self).feed_data(_START_LINE + block)
         except httptools.HttpParserError as error:
-            raise MessageError(f"{error} (RFC 9112 sections 4 and 5)") from None
+            raise MessageError(f"{error} (RFC 9112 section 5)") from None
         if not self._is_whole:
             raise MessageError("head is not whole (RFC 9112 section 2.1)")
 
     def values(self, name: bytes) -> Sequence[bytes]:
         """Return the values of every field called `name` (lower case), in order."""
         return self._by_name.get(name, ())
-
-    def on_status(self, reason: bytes) -> None:
-        """Take the reason phrase (called by llhttp)."""
-        self.reason = reason
 
     def on_header(self, name: bytes, value: bytes) -> None:
         """Take one field (called by llhttp, which leaves whitespace at the end of values)."""

@@ -12,8 +12,6 @@ from dataclasses import dataclass
 from ipaddress import AddressValueError, IPv6Address
 from typing import Final
 
-import httptools
-
 from gateway.domain.denial import Denial, Reason
 from gateway.domain.paths import read_path
 from gateway.domain.request import CHUNKED, RequestHead
@@ -29,7 +27,8 @@ from gateway.http1.fields import (
     whole_number,
 )
 
-_METHOD_BYTES_MAX: Final = 32  # twice the longest registered one (RFC 9110 section 16.1)
+_METHOD_BYTES_MAX: Final = 32  # twice the longest registered one (RFC 9110 section 16.1)from gateway.http1.memory import Memory
+
 _VERSION: Final = re.compile(rb"HTTP/[0-9]\.[0-9]")
 _TARGET: Final = re.compile(rb"[\x21\x22\x24-\x7e]+")  # printable ASCII but `#`: no URI has others
 _ABSOLUTE: Final = re.compile(rb"(?i:https?)://([^/?]*)(.*)")
@@ -52,16 +51,15 @@ class HeadLimits:
 
 
 class RequestHeadReader:
-    """Reads heads under one set of limits and remembers the last few hundred of them."""
+    """Reads heads under one set of limits and remembers the latest few thousand of them (about 3 KiB each)."""
 
-    def __init__(self, limits: HeadLimits, remembered_max: int = 512) -> None:
+    def __init__(self, limits: HeadLimits, remembered_max: int = 4096) -> None:
         self._limits = limits
-        self._remembered: dict[bytes, RequestHead] = {}
-        self._remembered_max = remembered_max
+        self._remembered: Memory[bytes, RequestHead] = Memory(remembered_max)
 
     def read(self, raw: bytes) -> RequestHead | Denial:
         """Read `raw`, one whole head up to and including its empty line."""
-        known = self._remembered.get(raw)
+        known = self._remembered.recent.get(raw) or self._remembered.recall(raw)
         if known is not None:
             return known
         try:
@@ -69,9 +67,7 @@ class RequestHeadReader:
         except MessageError as error:
             return Denial(reason=Reason.INVALID_REQUEST, internal=str(error))
         if isinstance(head, RequestHead) and len(raw) <= _REMEMBERED_BYTES_MAX:
-            if len(self._remembered) >= self._remembered_max:
-                self._remembered.clear()  # cheaper than an order of use, and as good for heads that repeat
-            self._remembered[raw] = head
+            self._remembered.keep(raw, head)
         return head
 
 
@@ -82,8 +78,7 @@ def _read(raw: bytes, limits: HeadLimits) -> RequestHead | Denial:
         return Denial(reason=Reason.VERSION_NOT_SUPPORTED, internal=version.decode("ascii"))
     if len(target) > limits.target_bytes_max:
         return Denial(reason=Reason.URI_TOO_LONG)
-    # llhttp sees a plain request line, since it knows only some methods and they are an open set (RFC 9110 9.1).
-    lines = Lines(b"POST / HTTP/1.1" + raw[line_end:], httptools.HttpRequestParser)
+    lines = Lines(raw[line_end:])
     if len(lines.fields) > limits.head_fields_max:
         return Denial(reason=Reason.HEADERS_TOO_LARGE, internal=f"{len(lines.fields)} fields")
     if len(method) > _METHOD_BYTES_MAX:
@@ -196,10 +191,10 @@ def _body_length(is_http_10: bool, lines: Lines) -> int | None:
     codings = lines.values(b"transfer-encoding")
     if not codings:
         return whole_number(lengths, "content-length") if lengths else 0
-    if lengths:
-        raise MessageError("both transfer-encoding and content-length (RFC 9112 section 6.1)")
-    if is_http_10:
-        raise MessageError("transfer-encoding in an HTTP/1.0 message (RFC 9112 section 6.1)")
+    if lengths or is_http_10:
+        raise MessageError(
+            "transfer-encoding beside content-length, or in HTTP/1.0 (RFC 9112 section 6.1)"
+        )
     if is_chunked(codings):
         return CHUNKED
     members = list_members(codings)

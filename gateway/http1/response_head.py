@@ -9,8 +9,6 @@ from __future__ import annotations
 import re
 from typing import Final
 
-import httptools
-
 from gateway.domain.request import CHUNKED, UNTIL_CLOSE, ResponseHead
 from gateway.http1.fields import (
     Lines,
@@ -22,64 +20,63 @@ from gateway.http1.fields import (
     whole_number,
 )
 
-_STATUS_LINE: Final = re.compile(rb"HTTP/1\.[01] ([1-5][0-9]{2})(?: [\t\x20-\x7e\x80-\xff]*)?\r\n")
+_STATUS_LINE: Final = re.compile(
+    rb"HTTP/1\.([01]) ([1-5][0-9]{2})(?: ([\t\x20-\x7e\x80-\xff]*))?(?=\r\n)"
+)from gateway.http1.memory import Memory
+
 _REMEMBERED_BYTES_MAX: Final = 2048
 _FIELDS_MAX: Final = 200
 
 
 class ResponseHeadReader:
-    """Reads heads and remembers the last few: within one second an upstream says the same again and again."""
+    """Reads heads and remembers the latest: within one second an upstream says the same again and again."""
 
     def __init__(self, remembered_max: int = 256) -> None:
-        self._remembered: dict[tuple[bytes, bool], ResponseHead] = {}
-        self._remembered_max = remembered_max
+        self._remembered: Memory[tuple[bytes, bool], ResponseHead] = Memory(remembered_max)
 
     def read(self, raw: bytes, *, to_head_request: bool) -> ResponseHead:
         """Read `raw`, one whole head with its empty line; raises `MessageError`.
 
         A response to a HEAD request has no body whatever its fields say (RFC 9112 section 6.3, rule 1).
         """
-        known = self._remembered.get((raw, to_head_request))
+        key = (raw, to_head_request)
+        known = self._remembered.recent.get(key) or self._remembered.recall(key)
         if known is not None:
             return known
         head = _read(raw, to_head_request)
         if len(raw) <= _REMEMBERED_BYTES_MAX:
-            if len(self._remembered) >= self._remembered_max:
-                self._remembered.clear()
-            self._remembered[raw, to_head_request] = head
+            self._remembered.keep(key, head)
         return head
 
 
 def _read(raw: bytes, to_head_request: bool) -> ResponseHead:
-    # llhttp would let control characters of a reason phrase pass to the client.
-    status_line = _STATUS_LINE.match(raw)
-    if status_line is None:
+    start = _STATUS_LINE.match(raw)
+    if start is None:
         raise MessageError(
             "status line is not HTTP/1.1 or 1.0 with a status of 100 to 599 (RFC 9112 section 4)"
         )
-    status = int(status_line[1])
-    is_http_10 = raw[7:8] == b"0"
-    lines = Lines(raw, httptools.HttpResponseParser)
+    is_http_10, status = start[1] == b"0", int(start[2])
+    lines = Lines(raw[start.end() :])
     if len(lines.fields) > _FIELDS_MAX:
         raise MessageError(f"more than {_FIELDS_MAX} fields")
     options = connection_options(lines.values(b"connection"))
     length = _body_length(status, is_http_10, to_head_request, lines)
     return ResponseHead(
         status=status,
-        reason=lines.reason,
+        reason=start[3] or b"",
         fields=tuple(lines.fields),
         body_length=length,
         keeps_alive=length != UNTIL_CLOSE and keeps_alive(options, is_http_10=is_http_10),
         is_http_10=is_http_10,
-        upgrade=_new_protocol(is_http_10, lines) if status == 101 else b"",
+        upgrade=_new_protocol(is_http_10, options, lines) if status == 101 else b"",
         connection_options=options,
     )
 
 
-def _new_protocol(is_http_10: bool, lines: Lines) -> bytes:
+def _new_protocol(is_http_10: bool, options: frozenset[bytes], lines: Lines) -> bytes:
     """Return what the connection speaks from now on (RFC 9110 section 7.8)."""
     chosen = protocols(lines.values(b"upgrade"))
-    if len(chosen) != 1 or is_http_10:
+    if len(chosen) != 1 or b"upgrade" not in options or is_http_10:
         raise MessageError("101 does not name one protocol in upgrade (RFC 9110 section 15.2.2)")
     return chosen[0]
 
@@ -88,10 +85,10 @@ def _body_length(status: int, is_http_10: bool, to_head_request: bool, lines: Li
     """Apply the rules of RFC 9112 section 6.3 in their order, refusing where they conflict."""
     lengths = lines.values(b"content-length")
     codings = lines.values(b"transfer-encoding")
-    if lengths and codings:
-        raise MessageError("both transfer-encoding and content-length (RFC 9112 section 6.3)")
-    if codings and (is_http_10 or not is_chunked(codings)):
-        raise MessageError("transfer coding other than chunked (RFC 9112 section 6.1)")
+    if codings and (lengths or is_http_10 or not is_chunked(codings)):
+        raise MessageError(
+            "transfer-encoding is not chunked, beside content-length, or in HTTP/1.0 (RFC 9112 6.1)"
+        )
     length = whole_number(lengths, "content-length") if lengths else UNTIL_CLOSE
     if to_head_request or status < 200 or status in (204, 304):
         return 0

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Final, cast
 
 from gateway.domain.denial import Denial, Reason
 from gateway.domain.request import RequestHead
-from gateway.http1.proxy_protocol import ProxyHeaderReader, ProxyProtocolError
 from gateway.listeners.exchange import Exchange
 from gateway.listeners.head_cut import cut_head
 from gateway.listeners.peer import Peer
@@ -44,10 +43,10 @@ class DownstreamConnection(asyncio.Protocol):
         "_buffer",
         "_exchange",
         "_is_closing",
+        "_is_ended",
         "_is_processing",
         "_is_reading",
         "_listener",
-        "_proxy_reader",
         "_requests",
         "_transport",
         "_unread_bytes",
@@ -66,11 +65,11 @@ class DownstreamConnection(asyncio.Protocol):
         self._buffer = b""
         self._exchange: Exchange | None = None
         self._is_closing = False
+        self._is_ended = False  # nothing more comes from the client
         self._is_processing = False
         self._is_reading = True
         self._requests = 0
         self._unread_bytes = 0  # what waited for the client when its deadline was last set
-        self._proxy_reader = ProxyHeaderReader() if listener.settings.proxy_protocol else None
         self.accepted_from = ""
         self.counted_as = ""  # the address under which the listener counts this connection
         self.deadline = _INFINITY
@@ -105,9 +104,6 @@ class DownstreamConnection(asyncio.Protocol):
             return  # lingering: read past
         exchange = self._exchange
         if exchange is None:
-            if self._proxy_reader is not None:
-                self._read_proxy_header(data)
-                return
             if self._buffer:
                 self._buffer += data
             else:
@@ -140,6 +136,7 @@ class DownstreamConnection(asyncio.Protocol):
         """
         exchange = self._exchange
         if exchange is not None and exchange.is_tunnel:
+            self._is_ended = True
             return exchange.client_ended()
         self._gone()
         return False
@@ -248,6 +245,12 @@ class DownstreamConnection(asyncio.Protocol):
                 return
         self._is_processing = False
 
+    def _process_soon(self) -> None:
+        """Go on once the story of the last request was told to its end, and has given back what it held."""
+        if not self._is_processing:
+            self._is_processing = True
+            self._listener.call_soon(self._go_on)
+
     def _go_on(self) -> None:
         self._is_processing = False
         self._process()
@@ -289,7 +292,7 @@ class DownstreamConnection(asyncio.Protocol):
         self._rearm()
         self.resume_reading()
         if self._buffer:
-            self._process()
+            self._process_soon()
 
     def _hold(self) -> None:
         """Keep bytes of later requests until their turn comes, but not without end."""
@@ -354,10 +357,10 @@ class DownstreamConnection(asyncio.Protocol):
         self._allow(
             self._listener.settings.write_timeout_seconds if self._unread_bytes else _LINGER_SECONDS
         )
-        if self._transport.can_write_eof():
-            self._transport.write_eof()
-        else:
+        if self._is_ended or not self._transport.can_write_eof():
             self._transport.close()
+        else:
+            self._transport.write_eof()
 
     def break_off(self) -> None:
         """Close at once, so that the client sees that the message is not whole."""
@@ -380,21 +383,3 @@ class DownstreamConnection(asyncio.Protocol):
             exchange.cut()
         elif not self._is_closing:
             self.break_off()
-
-    def _read_proxy_header(self, data: bytes) -> None:
-        assert self._proxy_reader is not None
-        try:
-            header = self._proxy_reader.feed(data)
-        except ProxyProtocolError as error:
-            self._listener.rejected(self, str(error))
-            self.break_off()
-            return
-        if header is None:
-            return
-        self._proxy_reader = None
-        if header.source is not None:
-            self.peer_address = header.source.address
-        if not self._listener.identified(self):
-            self.break_off()
-        elif header.rest:
-            self.data_received(header.rest)

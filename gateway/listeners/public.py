@@ -22,6 +22,7 @@ from gateway.http1.request_head import HeadLimits, RequestHeadReader
 from gateway.listeners.connection import DownstreamConnection
 from gateway.listeners.exchange import Exchange
 from gateway.listeners.peer import AddressRules, Peer
+from gateway.listeners.preamble import ProxyPreamble
 from gateway.ports import Deadlines
 
 _log = logging.getLogger(__name__)
@@ -107,8 +108,8 @@ class PublicListener:
         else:
             self._server = await self._loop.create_server(self._accept, sock=sock, backlog=backlog)
 
-    def _accept(self) -> DownstreamConnection:
-        return DownstreamConnection(self)
+    def _accept(self) -> asyncio.Protocol:
+        return ProxyPreamble(self) if self.settings.proxy_protocol else DownstreamConnection(self)
 
     async def drain(self, seconds: float) -> None:
         """Stop accepting, let requests in flight end for at most `seconds`, then cut what is left."""

@@ -108,11 +108,11 @@ class Authenticator:
 
     def _credential(self, head: RequestHead) -> Credential | Reason:
         memo = head.memo_credential
-        if memo is not None and memo[0] is self._peppers:
-            known: Credential | Reason = memo[1]  # a digest depends on the token and the peppers alone
+        if memo is not None and memo[0] is self:
+            known: Credential | Reason = memo[1]  # it depends on the bytes, the formats and the peppers alone
             return known
         credential = self._read(head)
-        head.memo_credential = (self._peppers, credential)
+        head.memo_credential = (self, credential)
         return credential
 
     def _read(self, head: RequestHead) -> Credential | Reason:

@@ -24,12 +24,16 @@ _CLIENT_GONE: Final = Denial(reason=Reason.INTERNAL, internal="client gone")
 
 
 class Crossing:
-    """What of a request's head crosses to one upstream: all but the parts that differ from request to request."""
+    """Where a request goes and what of its head crosses: all but the parts that differ from request to request."""
 
-    __slots__ = ("head", "is_loop", "needs_trace")
+    __slots__ = ("head", "is_loop", "needs_trace", "upstream", "voice")
 
-    def __init__(self, head: bytes, *, is_loop: bool, needs_trace: bool) -> None:
+    def __init__(
+        self, head: bytes, upstream: Upstream, voice: Voice, *, is_loop: bool, needs_trace: bool
+    ) -> None:
         self.head = head
+        self.upstream = upstream
+        self.voice = voice
         self.is_loop = is_loop
         self.needs_trace = needs_trace
 
@@ -41,8 +45,8 @@ async def forward(admission: Admission, exchange: Exchange, generation: Generati
     head, route = match.head, match.route
     if route.body_bytes_max and head.body_length > route.body_bytes_max:
         return Denial(reason=Reason.BODY_TOO_LARGE, internal=f"{head.body_length} bytes announced")
-    upstream = generation.upstream(route.upstream, key.record.environment if key is not None else "")
-    crossing = _crossing(match, upstream, generation)
+    crossing = _crossing(match, "" if key is None else key.record.environment, generation)
+    upstream = crossing.upstream
     if crossing.is_loop:
         return Denial(reason=Reason.LOOP_DETECTED)
     started = generation.clock.monotonic()
@@ -57,8 +61,11 @@ async def forward(admission: Admission, exchange: Exchange, generation: Generati
             upstream_seconds=generation.clock.monotonic() - started,
         )
     connection, answer = found
-    voice = generation.voice(route)
-    _begin(answer, match, admission, exchange, connection, voice, generation)
+    try:
+        _begin(answer, match, admission, exchange, connection, crossing.voice, generation)
+    except Exception:
+        connection.cancel(UpstreamFailure(Reason.INTERNAL, "the response could not be begun"))
+        raise
     ended = await exchange.finished
     return Reply(
         answer.status,
@@ -116,13 +123,14 @@ def _accepted(
     return failure
 
 
-def _crossing(match: Match, upstream: Upstream, generation: Generation) -> Crossing:
+def _crossing(match: Match, environment: str, generation: Generation) -> Crossing:
     head = match.head
     memo = head.memo_crossing
-    if memo is not None and memo[0] is match.route and memo[1] is upstream:
-        known: Crossing = memo[2]  # the same bytes, route and upstream: the same fields cross
+    route, border = match.route, generation.border
+    if memo is not None and memo[0] is route and memo[1] is generation and memo[2] == environment:
+        known: Crossing = memo[3]  # the same bytes, route and generation: the same fields cross
         return known
-    border = generation.border
+    upstream = generation.upstream(route.upstream, environment)
     line = b"%b %b%b HTTP/1.1\r\nHost: %b\r\n" % (
         head.method.encode("ascii"),
         upstream.base_path,
@@ -130,11 +138,13 @@ def _crossing(match: Match, upstream: Upstream, generation: Generation) -> Cross
         upstream.host_for(head.authority),
     )
     crossing = Crossing(
-        line + border.request_fields(head, match.route),
+        line + border.request_fields(head, route),
+        upstream,
+        generation.voice(route),
         is_loop=border.is_loop(head),
         needs_trace=not has_trace(head),
     )
-    head.memo_crossing = (match.route, upstream, crossing)
+    head.memo_crossing = (route, generation, environment, crossing)
     return crossing
 
 

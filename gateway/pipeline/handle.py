@@ -15,6 +15,7 @@ values that the steps hand on. The common case (a known key, limits in memory, a
 from __future__ import annotations
 
 import logging
+from asyncio import CancelledError
 
 from gateway.domain.denial import Denial, Reason
 from gateway.pipeline.authorize import authorize
@@ -34,20 +35,25 @@ _log = logging.getLogger(__name__)
 async def handle(exchange: Exchange, generation: Generation) -> None:
     """Tell the whole story of one request; returns when its last byte is on its way and it is recorded."""
     progress = Progress(generation.clock.monotonic())
-    result: Denial | Reply | int
+    status = 0
     try:
         result = await _tell(exchange, generation, progress)
-    except Exception as error:  # noqa: BLE001 - the last line of defence: the client gets a 500, the log gets the cause
-        _log.critical("request %s failed", exchange.request_id.decode("ascii"), exc_info=error)
-        result = Denial(reason=Reason.INTERNAL, internal=type(error).__name__)
-    status = _conclude(exchange, generation, progress, result)
-    admission = progress.admission
-    if admission is not None and admission.grant is not None and admission.grant.held:
-        generation.limiter.release(admission.grant)
+        status = _conclude(exchange, generation, progress, result)
+    except CancelledError:
+        # Whoever was waited for has stopped: the process is going down.
+        result = Denial(reason=Reason.SHUTTING_DOWN, internal="cancelled")
+        status = _conclude(exchange, generation, progress, result)
+    except Exception as error:  # noqa: BLE001 - the last line of defence: a 500, and the cause in the log
+        result = _crashed(exchange, error)
+        status = _conclude_crash(exchange, generation, progress, result)
+    finally:
+        _release(progress, generation)
     record(exchange, generation, progress, result, status)
 
 
-async def _tell(exchange: Exchange, generation: Generation, progress: Progress) -> Denial | Reply | int:
+async def _tell(
+    exchange: Exchange, generation: Generation, progress: Progress
+) -> Denial | Reply | int:
     admission = await admit(exchange, generation, progress)
     if isinstance(admission, Denial):
         return admission
@@ -80,14 +86,35 @@ async def admit(exchange: Exchange, generation: Generation, progress: Progress) 
 def _conclude(
     exchange: Exchange, generation: Generation, progress: Progress, result: Denial | Reply | int
 ) -> int:
-    """Answer a denial, unless the client is gone or already has a response; return the status that was sent."""
+    """Answer a denial, unless the client is gone; return the status that was sent, 0 for none."""
     if isinstance(result, int):
         return result
     if isinstance(result, Reply):
         return result.status
     if exchange.is_gone:
         return 0
-    if exchange.is_begun:
-        exchange.abort("cut")
-        return 0
     return refuse(result, exchange, progress.route, progress.key, generation)
+
+
+def _crashed(exchange: Exchange, error: Exception) -> Denial:
+    _log.critical("request %s failed", exchange.request_id.decode("ascii"), exc_info=error)
+    return Denial(reason=Reason.INTERNAL, internal=type(error).__name__)
+
+
+def _conclude_crash(
+    exchange: Exchange, generation: Generation, progress: Progress, denial: Denial
+) -> int:
+    """Answer 500 if that is still possible, else break the connection: never leave the client waiting."""
+    if not exchange.is_begun:
+        try:
+            return _conclude(exchange, generation, progress, denial)
+        except Exception as error:  # noqa: BLE001 - what failed may well be the refusing itself
+            _crashed(exchange, error)
+    exchange.abort("cut")
+    return 0
+
+
+def _release(progress: Progress, generation: Generation) -> None:
+    admission = progress.admission
+    if admission is not None and admission.grant is not None and admission.grant.held:
+        generation.limiter.release(admission.grant)

@@ -65,9 +65,10 @@ def record(
         outcome.ended = result.ended
     elif isinstance(result, Denial):
         _refused(outcome, result)
-    if exchange.is_gone and outcome.ended == "complete" and not status:
-        outcome.ended = "client_gone"
-        outcome.reason = None
+    if not status and outcome.ended == "complete":
+        outcome.ended = "client_gone" if exchange.is_gone else "cut"
+        if exchange.is_gone:
+            outcome.reason = None  # it was not us who ended it
     generation.recorder.record(outcome)
 
 

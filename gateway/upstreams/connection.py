@@ -322,6 +322,15 @@ class UpstreamConnection(asyncio.Protocol):
         """Somebody waits for this connection and will send in a moment; it must not grow old meanwhile."""
         self.deadline = _INFINITY
 
+    def cut(self, ended: str, failure: UpstreamFailure) -> None:
+        """Close; who takes the response hears `ended`, as in `Outcome`, and who waits for one hears `failure`."""
+        sink, self._sink = self._sink, None
+        self.close()
+        if sink is not None:
+            sink.abort(ended)
+        else:
+            self.answered.set(failure)
+
     def close(self) -> None:
         """Close at once."""
         if not self._is_closed:
@@ -385,15 +394,5 @@ class UpstreamConnection(asyncio.Protocol):
             self._await_reading()
             if 0 < self._unread_bytes < before:
                 return  # it reads, however slowly
-        self.deadline = _INFINITY
-        sink = self._sink
-        if sink is not None:
-            self._sink = None
-            self.close()
-            sink.abort("timeout")
-        elif self._is_idle:
-            self.close()
-        else:
-            self.cancel(
-                UpstreamFailure(Reason.UPSTREAM_TIMEOUT, f"{self.target}: no response in time")
-            )
+        late = f"{self.target}: no response in time"
+        self.cut("timeout", UpstreamFailure(Reason.UPSTREAM_TIMEOUT, late))

@@ -195,12 +195,13 @@ class Target:
             self._dial(self._connect()).add_done_callback(partial(_pass_on, turn))
 
     def close(self) -> None:
-        """Close every connection; nobody waits for one any more."""
+        """Close every connection, whatever it is in; nobody waits for one any more."""
         self._is_closed = True
+        failure = self._failure(Reason.SHUTTING_DOWN, "closed")
         while self._waiting:
-            self._waiting.popleft().set_result(self._failure(Reason.SHUTTING_DOWN, "closed"))
+            self._waiting.popleft().set_result(failure)
         for connection in list(self._open):
-            connection.close()
+            connection.cut("cut", failure)
 
 
 def _pass_on(turn: Turn, made: Turn) -> None:

@@ -49,6 +49,7 @@ USUAL = [
 VALUES = [
     b"0", b"5", b"+5", b"-1", b"0x5", b"5, 5", b"5 5", b" 5\t", b"007", b"9" * 18, b"9" * 19, b"", b"a", b"a, b",
     b"chunked", b"Chunked", b"chunked, identity", b"gzip, chunked", b"chunked, chunked", b"xchunked", b"chunked;x",
+    b"chunked\t",
     b"\x0bchunked", b",chunked", b"identity", b"close", b"keep-alive", b"Upgrade", b"upgrade, close", b"websocket",
     b"h2c", b"H2C", b"HTTP/2.0", b"websocket/13", b"web socket", b"websocket, h2c", b"a/", b"/", b"100-continue",
     b"100-Continue", b"200-ok", b"a.test", b"A.Test.:80", b"a..b", b".", b"a:", b"a:x", b"[::1]", b"[::g]", b"[1]:1",

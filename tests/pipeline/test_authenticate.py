@@ -442,11 +442,6 @@ async def test_a_head_that_was_read_under_other_peppers_is_read_again() -> None:
     assert denial.reason is Reason.UNKNOWN_KEY
 
 
-@pytest.mark.xfail(
-    strict=True,
-    reason="the memo is compared by peppers alone: after a reload with other key_formats and the same peppers a kept "
-    "head is still read by the old ones; compare with the authenticator itself",
-)
 async def test_a_head_that_was_read_under_other_formats_is_read_again() -> None:
     world = World()
     await world.add_key()

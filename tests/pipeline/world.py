@@ -10,6 +10,7 @@ import asyncio
 from asyncio import Future
 from collections.abc import Awaitable, Sequence
 from dataclasses import replace
+from functools import cache
 from typing import Any
 
 from gateway import eager
@@ -129,6 +130,11 @@ class Recorded:
         self.outcomes.append(outcome)
 
 
+@cache
+def _dialect(name: str) -> Dialect:
+    return Dialect(DIALECTS[name])
+
+
 async def turn(times: int = 20) -> None:
     """Let the loop run what is ready."""
     for _ in range(times):
@@ -172,9 +178,7 @@ class World:
             clock=self.clock,
         )
         headers = RateHeaders(rate_headers)
-        voice = Voice(
-            dialect=Dialect(DIALECTS[errors]), rate_headers=headers, overwritten=headers.names
-        )
+        voice = Voice(dialect=_dialect(errors), rate_headers=headers, overwritten=headers.names)
         self.generation = Generation(
             number=1,
             table=RouteTable(table),
@@ -193,7 +197,7 @@ class World:
                 ("up", "test"): self.sandbox,
             },
             voices={"": voice} | {route.name: voice for route in table},
-            problem=Dialect(DIALECTS["problem"]) if problem else None,
+            problem=_dialect("problem") if problem else None,
             introspect=lambda key, _, name: f'{{"{name}":"{key.record.key_id}"}}'.encode(),
             recorder=self.recorded,
             clock=self.clock,

@@ -1,0 +1,139 @@
+from __future__ import annotations
+
+from gateway.domain.denial import Denial, Reason
+from gateway.domain.limits import Grant
+from gateway.domain.outcome import Outcome
+from gateway.limiters.memory import MemoryLimiter
+from gateway.pipeline.record import Progress, record
+from gateway.pipeline.values import Reply
+from tests.clock import FakeClock
+from tests.pipeline.fakes import ADDRESS, FakeExchange
+from tests.pipeline.samples import THINGS, admitted, bound, concurrency, head, rate
+from tests.pipeline.world import World
+
+REPLY = Reply(
+    200, ended="complete", upstream="up", target="http://10.0.0.9:9000", upstream_seconds=0.25
+)
+
+
+def recorded(
+    result: Denial | Reply | int,
+    status: int,
+    *,
+    exchange: FakeExchange | None = None,
+    grant: Grant | None = None,
+    is_matched: bool = True,
+) -> Outcome:
+    """Return the outcome of a request that took half a second."""
+    world = World()
+    progress = Progress(world.clock.monotonic())
+    if is_matched:
+        progress.route = THINGS
+        progress.key = bound()
+        progress.admission = admitted(head(), key=progress.key, grant=grant)
+    world.clock.advance(0.5)
+    record(exchange or FakeExchange(head()), world.generation, progress, result, status)
+    (outcome,) = world.recorded.outcomes
+    return outcome
+
+
+def granted() -> Grant:
+    return MemoryLimiter(FakeClock()).acquire([rate()])
+
+
+def test_a_relayed_response_is_recorded_with_everything_about_it() -> None:
+    asked = FakeExchange(head("/v1/things?q=1", ("User-Agent", "curl/8")))
+    asked.request_bytes, asked.response_bytes = 3, 700
+    outcome = recorded(REPLY, 200, exchange=asked, grant=granted())
+    assert outcome.request_id == "req_0123"
+    assert outcome.method == "GET"
+    assert outcome.target == b"/v1/things?q=1"
+    assert outcome.client_address == ADDRESS
+    assert outcome.peer_address == "10.0.0.1"
+    assert outcome.user_agent == b"curl/8"
+    assert outcome.started_at == 1_700_000_000.0
+    assert outcome.duration == 0.5
+    assert outcome.route == "things"
+    assert outcome.status == 200
+    assert outcome.source == "upstream"
+    assert outcome.upstream == "up"
+    assert outcome.upstream_target == "http://10.0.0.9:9000"
+    assert outcome.upstream_duration == 0.25
+    assert (outcome.request_bytes, outcome.response_bytes) == (3, 700)
+    assert outcome.policy == "pro/minute"
+    assert outcome.key is not None
+    assert outcome.key.record.key_id == "key_a"
+    assert outcome.reason is None
+    assert outcome.ended == "complete"
+
+
+def test_a_refusal_is_recorded_with_its_reason_and_what_only_the_log_may_know() -> None:
+    denial = Denial(
+        reason=Reason.UPSTREAM_TIMEOUT,
+        internal="10.0.0.9: silent",
+        upstream="up",
+        upstream_seconds=2.0,
+    )
+    outcome = recorded(denial, 504)
+    assert outcome.reason is Reason.UPSTREAM_TIMEOUT
+    assert outcome.detail == "10.0.0.9: silent"
+    assert outcome.status == 504
+    assert outcome.source == "gateway"
+    assert outcome.upstream == "up"
+    assert outcome.upstream_duration == 2.0
+
+
+def test_a_request_that_matched_nothing_has_a_bounded_route() -> None:
+    outcome = recorded(Denial(reason=Reason.NO_ROUTE), 404, is_matched=False)
+    assert outcome.route == "__unmatched__"
+    assert outcome.key is None
+    assert outcome.policy == ""
+
+
+def test_an_answer_of_the_gateway_itself_is_its_own() -> None:
+    outcome = recorded(200, 200, grant=granted())
+    assert outcome.source == "gateway"
+    assert outcome.reason is None
+    assert outcome.policy == "pro/minute"
+
+
+def test_a_refused_limit_is_recorded_under_the_policy_that_refused() -> None:
+    limiter = MemoryLimiter(FakeClock())
+    limiter.acquire([concurrency()])
+    grant = limiter.acquire([rate(), concurrency()])
+    denial = Denial(reason=Reason.CONCURRENCY_LIMITED, grant=grant)
+    assert recorded(denial, 429, is_matched=False).policy == "pro/concurrency"
+
+
+def test_limits_without_a_rate_or_quota_name_no_policy() -> None:
+    grant = MemoryLimiter(FakeClock()).acquire([concurrency()])
+    assert recorded(REPLY, 200, grant=grant).policy == ""
+
+
+def test_a_client_that_left_before_any_answer_was_not_refused() -> None:
+    asked = FakeExchange(head())
+    asked.leave()
+    outcome = recorded(Denial(reason=Reason.INTERNAL, internal="client gone"), 0, exchange=asked)
+    assert outcome.ended == "client_gone"
+    assert outcome.reason is None
+    assert outcome.status == 0
+
+
+def test_a_client_that_left_during_the_response_saw_its_status() -> None:
+    asked = FakeExchange(head())
+    asked.leave()
+    reply = Reply(200, ended="client_gone", upstream="up", target="t", upstream_seconds=1)
+    outcome = recorded(reply, 200, exchange=asked)
+    assert outcome.ended == "client_gone"
+    assert outcome.status == 200
+
+
+def test_a_client_that_left_after_the_last_byte_had_a_complete_answer() -> None:
+    asked = FakeExchange(head())
+    asked.leave()
+    assert recorded(REPLY, 200, exchange=asked).ended == "complete"
+
+
+def test_how_a_response_ended_is_recorded_as_the_exchange_told_it() -> None:
+    reply = Reply(200, ended="upstream_broke", upstream="up", target="t", upstream_seconds=1)
+    assert recorded(reply, 200).ended == "upstream_broke"
