@@ -261,8 +261,11 @@ class Exchange(Sink, Source, Protocol):
         """Tell whether any of the response was sent."""
         ...
 
-    def closing_fields(self) -> bytes:
-        """Return the `Connection` line that the response needs, or nothing; decides whether the connection is kept."""
+    def closing_fields(self, *, must_close: bool = False) -> bytes:
+        """Return the `Connection` line that the response needs, or nothing; decides whether the connection is kept.
+
+        `must_close`: only the end of the connection tells the end of the content.
+        """
         ...
 
     def answer(self, head: bytes, body: bytes) -> None:

@@ -36,6 +36,7 @@ from gateway.limiters.memory import MemoryLimiter
 from gateway.limiters.throttle import AddressThrottle
 from gateway.listeners.peer import AddressRules
 from gateway.listeners.public import ListenerSettings, PublicListener
+from gateway.outbox import Outbox
 from gateway.pipeline.authenticate import Authenticator
 from gateway.pipeline.generation import Generation, Voice
 from gateway.pipeline.handle import handle
@@ -218,6 +219,7 @@ async def plane(
                 address,
                 loop=loop,
                 deadlines=deadlines,
+                outbox=Outbox(loop),
                 dial=dialer,
                 timeouts=timeouts or Timeouts(),
                 connections_max=connections_max,
@@ -258,6 +260,7 @@ def _listener(
         settings or ListenerSettings(),
         loop=loop,
         deadlines=deadlines,
+        outbox=Outbox(loop),
         addresses=AddressRules(resolver=resolver),
         tell=lambda exchange: handle(exchange, generation),
         random=Random(1),

@@ -162,3 +162,21 @@ def keeping(asked: list[Asked], received: list[bytes]) -> Backend:
         received.append(b"EOF")
 
     return backend
+
+
+def once(response: bytes, *, then: str = "close") -> Backend:
+    """Return a backend that answers one request with fixed bytes and then closes, resets or waits."""
+
+    async def backend(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await read_request(reader)
+        writer.write(response)
+        await writer.drain()
+        if then == "reset":
+            await asyncio.sleep(
+                0.05
+            )  # so that what was written arrives before the reset discards it
+            reset(writer)
+        elif then == "wait":
+            await reader.read()
+
+    return backend

@@ -23,7 +23,7 @@ from gateway.assembly import policy
 from gateway.assembly.binder import Binder
 from gateway.assembly.keys import bootstrap, make_keyring
 from gateway.assembly.recorders import Recorders
-from gateway.assembly.sockets import bind, describe, unbind
+from gateway.assembly.sockets import bound, describe
 from gateway.config import model
 from gateway.config.load import anchored
 from gateway.control.clock import SystemClock
@@ -40,6 +40,7 @@ from gateway.limiters.throttle import AddressThrottle
 from gateway.listeners.exchange import Exchange
 from gateway.listeners.metrics import create_metrics_app
 from gateway.listeners.public import ListenerSettings, PublicListener
+from gateway.outbox import Outbox
 from gateway.pipeline.authenticate import Authenticator
 from gateway.pipeline.generation import Generation
 from gateway.pipeline.handle import handle
@@ -65,6 +66,7 @@ class Gateway:
         self.clock: Clock = SystemClock()
         self.loop = asyncio.get_running_loop()
         self.deadlines = DeadlineWheel(self.loop)
+        self.outbox = Outbox(self.loop)
         self.peppers: Peppers = policy.peppers(config)
         self.limiter = MemoryLimiter(self.clock)
         self._unsaved_counts: dict[str, tuple[int, int]] = {}
@@ -105,7 +107,7 @@ class Gateway:
         """Return everything that the configuration means for a request."""
         config = self.config
         throttle = config.authentication.throttle
-        services = build.services(config, self.loop, self.deadlines, dialer)
+        services = build.services(config, self.loop, self.deadlines, self.outbox, dialer)
         self.services = services
         address_throttle = AddressThrottle(
             self.clock, throttle.failures, max(1, round(throttle.per)), throttle.addresses_max
@@ -157,6 +159,7 @@ class Gateway:
             ),
             loop=self.loop,
             deadlines=self.deadlines,
+            outbox=self.outbox,
             addresses=build.address_rules(self.config),
             tell=tell,
             random=Random(SystemRandom().getrandbits(256)),  # noqa: S311 - ids must differ, not be secret
@@ -205,9 +208,9 @@ async def opened(config: model.Config, config_path: Path) -> AsyncIterator[Gatew
 async def _open(gateway: Gateway, stack: AsyncExitStack) -> None:
     config, path = gateway.config, gateway.config_path
     # Sockets first: a port that is taken must not be noticed after the store was migrated.
-    public = _bound(stack, config.listeners.public.bind, path, mode=0o666)
-    admin = _bound(stack, config.listeners.admin.bind, path)
-    metrics = _bound(stack, config.listeners.metrics.bind, path, mode=0o666)
+    public = stack.enter_context(bound(config.listeners.public.bind, path, mode=0o666))
+    admin = stack.enter_context(bound(config.listeners.admin.bind, path))
+    metrics = stack.enter_context(bound(config.listeners.metrics.bind, path, mode=0o666))
     recorders = gateway.recorders = Recorders(config, path, gateway.clock)
     stack.push_async_callback(recorders.close)
     raw_store = await stack.enter_async_context(sqlite.opened(anchored(path, config.store.path)))
@@ -230,7 +233,7 @@ async def _open(gateway: Gateway, stack: AsyncExitStack) -> None:
         stack.callback(service.close)
 
     tasks = await stack.enter_async_context(_background())
-    follower = Follower(store, keys.invalidate, await store.revision())
+    follower = Follower(store, keys.invalidate, keys.invalidate_all, await store.revision())
     for work in (
         Periodic("following the key store", config.store.poll, follower.follow),
         Periodic("saving counters", _SAVE_SECONDS, lambda: gateway.save(store)),
@@ -267,12 +270,6 @@ async def _background() -> AsyncIterator[asyncio.TaskGroup]:
             failure = error
     if failure is not None:
         raise failure
-
-
-def _bound(stack: AsyncExitStack, setting: str, path: Path, mode: int = 0o600) -> socket.socket:
-    sock = bind(setting, path, mode=mode)
-    stack.callback(unbind, sock, sock.getsockname())
-    return sock
 
 
 async def _serve(stack: AsyncExitStack, app: web.Application, sock: socket.socket) -> str:

@@ -20,6 +20,7 @@ from gateway.domain.networks import Allowlist
 from gateway.domain.passage import Border
 from gateway.domain.rate_headers import RateHeaders
 from gateway.listeners.peer import AddressRules
+from gateway.outbox import Outbox
 from gateway.pipeline.generation import Introspect, Voice
 from gateway.ports import Clock, Deadlines, Upstream
 from gateway.upstreams.service import Dialer, Service
@@ -27,11 +28,15 @@ from gateway.upstreams.target import Address, Target
 
 
 def services(
-    config: model.Config, loop: asyncio.AbstractEventLoop, deadlines: Deadlines, dialer: Dialer
+    config: model.Config,
+    loop: asyncio.AbstractEventLoop,
+    deadlines: Deadlines,
+    outbox: Outbox,
+    dialer: Dialer,
 ) -> dict[str, Service]:
     """Return the running upstreams by name."""
     return {
-        name: _service(name, section, loop, deadlines, dialer)
+        name: _service(name, section, loop, deadlines, outbox, dialer)
         for name, section in config.upstreams.items()
     }
 
@@ -41,6 +46,7 @@ def _service(
     section: model.Upstream,
     loop: asyncio.AbstractEventLoop,
     deadlines: Deadlines,
+    outbox: Outbox,
     dialer: Dialer,
 ) -> Service:
     targets = [
@@ -48,6 +54,7 @@ def _service(
             _address(url),
             loop=loop,
             deadlines=deadlines,
+            outbox=outbox,
             dial=dialer,
             timeouts=policy.upstream_timeouts(section),
             connections_max=section.connections_max,

@@ -6,10 +6,9 @@ import asyncio
 import logging
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Final
-
 from gateway import __version__
 from gateway.assembly import policy
+from gateway.assembly.writer import Writer
 from gateway.config import model
 from gateway.config.load import anchored
 from gateway.domain.redaction import Redactor
@@ -24,8 +23,6 @@ from gateway.telemetry.metrics import Metrics
 from gateway.telemetry.sink import STDOUT, Sink
 
 _log = logging.getLogger(__name__)
-
-_LAST_FLUSH_SECONDS: Final = 3.0
 
 
 def redactor(config: model.Config) -> Redactor:
@@ -57,6 +54,7 @@ class Recorders:
         self.flush_seconds = log.flush
         self._sink: Sink | None = None
         self._access_log: AccessLog | None = None
+        self._writer: Writer | None = None
         recorders: dict[str, Recorder] = {"metrics": self.metrics, "last_used": self.last_used}
         if log.path != "off":
             path = STDOUT if log.path == "-" else str(anchored(config_path, log.path))
@@ -64,6 +62,7 @@ class Recorders:
             self._access_log = AccessLog(
                 self._sink.write, redactor=redactor(config), clock=clock, queue_max=log.lines_max
             )
+            self._writer = Writer(self._access_log)
             recorders["access_log"] = self._access_log
             self.metrics.watch("access_log_dropped_total", self._dropped)
         self.fanout = Fanout(recorders, clock)
@@ -103,9 +102,9 @@ class Recorders:
         }
 
     async def flush(self) -> None:
-        """Write the waiting access log lines."""
-        if self._access_log is not None and len(self._access_log):
-            await asyncio.to_thread(self._access_log.flush)
+        """Write the waiting access log lines. Raises `TimeoutError` while the sink is stuck."""
+        if self._writer is not None:
+            await self._writer.flush()
 
     def reopen(self) -> None:
         """Go on in a new file after log rotation."""
@@ -113,10 +112,9 @@ class Recorders:
             self._sink.reopen()
 
     async def close(self) -> None:
-        """Write what is left and close the file. A sink that is stuck is left behind after a while."""
+        """Write what is left and close the file. A sink that is stuck is left behind."""
         try:
-            async with asyncio.timeout(_LAST_FLUSH_SECONDS):
-                await self.flush()
+            await self.flush()
         except TimeoutError:
             _log.error("the access log is stuck: its last lines are lost")
         else:

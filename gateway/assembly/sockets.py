@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import socket
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from gateway.assembly.errors import CannotStart
@@ -16,10 +17,12 @@ class BindError(CannotStart):
     """A socket could not be bound; the text says which and why."""
 
 
-def bind(setting: str, config_path: Path, *, mode: int = 0o600) -> socket.socket:
-    """Return a bound, non-blocking socket for `host:port` or `unix:path`; raises `BindError`.
+@contextmanager
+def bound(setting: str, config_path: Path, *, mode: int = 0o600) -> Iterator[socket.socket]:
+    """Hold a bound, non-blocking socket for `host:port` or `unix:path`; raises `BindError`.
 
-    A unix socket gets `mode` before anybody can connect, and replaces one that a dead process left.
+    A unix socket gets `mode` before anybody can connect, replaces one that a dead process left, and its file is removed
+    at the end.
     """
     host, port = split_bind(setting)
     try:
@@ -27,7 +30,13 @@ def bind(setting: str, config_path: Path, *, mode: int = 0o600) -> socket.socket
     except OSError as error:
         raise BindError(f"cannot listen on {setting}: {error.strerror or error}") from error
     sock.setblocking(False)
-    return sock
+    file = _file_of(sock)
+    try:
+        yield sock
+    finally:
+        sock.close()
+        if file is not None:
+            _remove(*file)
 
 
 def _bind_tcp(host: str, port: int) -> socket.socket:
@@ -50,7 +59,7 @@ def _bind_unix(path: Path, mode: int) -> socket.socket:
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     try:
-        if path.is_socket() and not _is_served(path):
+        if path.is_socket() and _is_dead(path):
             path.unlink()
         before = os.umask(0o777 & ~mode)
         try:
@@ -63,19 +72,30 @@ def _bind_unix(path: Path, mode: int) -> socket.socket:
     return sock
 
 
-def _is_served(path: Path) -> bool:
-    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe, contextlib.suppress(OSError):
+def _is_dead(path: Path) -> bool:
+    """Tell whether nobody listens any more. Only a refusal says so: a busy server, or another user's, is alive."""
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
         probe.settimeout(1)
-        probe.connect(str(path))
-        return True
+        try:
+            probe.connect(str(path))
+        except ConnectionRefusedError:
+            return True
+        except OSError:
+            return False
     return False
 
 
-def unbind(sock: socket.socket, name: object) -> None:
-    """Close a socket that `bind` made, and remove its file; `name` is what `getsockname` said when it was bound."""
-    sock.close()
-    if isinstance(name, str) and name:
-        Path(name).unlink(missing_ok=True)
+def _file_of(sock: socket.socket) -> tuple[Path, int] | None:
+    """Return the file of a unix socket and its inode, None for TCP. A closed socket could not tell any more."""
+    name = sock.getsockname()
+    return (Path(name), Path(name).stat().st_ino) if isinstance(name, str) else None
+
+
+def _remove(path: Path, inode: int) -> None:
+    """Remove the file, unless another process has meanwhile put its own socket there."""
+    with suppress(FileNotFoundError):
+        if path.stat().st_ino == inode:
+            path.unlink()
 
 
 def describe(sock: socket.socket) -> str:

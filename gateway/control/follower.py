@@ -2,20 +2,31 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from gateway.ports import Invalidate, KeyStore
 
 
 class Follower:
     """Asks the store what changed since the last time. Changes made in this process are already known."""
 
-    def __init__(self, store: KeyStore, invalidate: Invalidate, revision: int) -> None:
+    def __init__(
+        self,
+        store: KeyStore,
+        invalidate: Invalidate,
+        invalidate_all: Callable[[], None],
+        revision: int,
+    ) -> None:
         self._store = store
         self._invalidate = invalidate
+        self._invalidate_all = invalidate_all
         self._revision = revision
 
     async def follow(self) -> None:
         """Forget every bound key that is no longer true; raises `StoreUnavailable`."""
         revision, ids = await self._store.changes_since(self._revision)
-        if ids:
+        if revision < self._revision:
+            self._invalidate_all()  # another database: nothing that is remembered is known to be true
+        elif ids:
             self._invalidate(ids)
         self._revision = revision

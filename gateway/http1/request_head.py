@@ -26,9 +26,9 @@ from gateway.http1.fields import (
     protocols,
     whole_number,
 )
+from gateway.http1.memory import Memory
 
 _METHOD_BYTES_MAX: Final = 32  # twice the longest registered one (RFC 9110 section 16.1)
-from gateway.http1.memory import Memory
 
 _VERSION: Final = re.compile(rb"HTTP/[0-9]\.[0-9]")
 _TARGET: Final = re.compile(rb"[\x21\x22\x24-\x7e]+")  # printable ASCII but `#`: no URI has others

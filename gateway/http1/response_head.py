@@ -19,11 +19,11 @@ from gateway.http1.fields import (
     protocols,
     whole_number,
 )
+from gateway.http1.memory import Memory
 
 _STATUS_LINE: Final = re.compile(
     rb"HTTP/1\.([01]) ([1-5][0-9]{2})(?: ([\t\x20-\x7e\x80-\xff]*))?(?=\r\n)"
 )
-from gateway.http1.memory import Memory
 
 _REMEMBERED_BYTES_MAX: Final = 2048
 _FIELDS_MAX: Final = 200

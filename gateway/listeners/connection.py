@@ -7,6 +7,8 @@ answered in order). What becomes of a request is told elsewhere. It must not kno
 from __future__ import annotations
 
 import asyncio
+import socket
+import struct
 from typing import TYPE_CHECKING, Final, cast
 
 from gateway.domain.denial import Denial, Reason
@@ -31,6 +33,9 @@ _LINGER_SECONDS: Final = 2.0
 
 _FIRST_REQUEST_SECONDS: Final = 1.0
 """How long a drain waits for the first request of a connection: it was opened to send one, which may be on its way."""
+
+_RESET: Final = struct.pack("ii", 1, 0)
+"""`SO_LINGER` with no time: closing a socket resets its connection (socket(7))."""
 
 _INFINITY: Final = float("inf")
 _UNREAD: Final = RequestHead(method="", target=b"", path="", keeps_alive=False)
@@ -92,7 +97,7 @@ class DownstreamConnection(asyncio.Protocol):
     # ---- asyncio.Protocol
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self._transport = cast("asyncio.Transport", transport)
+        self._transport = self._listener.outbox.cork(cast("asyncio.Transport", transport))
         peer = transport.get_extra_info("peername")
         self.peer_address = self.accepted_from = peer[0] if isinstance(peer, tuple) else ""
         self._allow(self._listener.settings.head_timeout_seconds)
@@ -138,6 +143,7 @@ class DownstreamConnection(asyncio.Protocol):
         if exchange is not None and exchange.is_tunnel:
             self._is_ended = True
             return exchange.client_ended()
+        self._transport.flush()  # what was answered before it ended is still for the client
         self._gone()
         return False
 
@@ -353,18 +359,24 @@ class DownstreamConnection(asyncio.Protocol):
         self.resume_reading()
         self._is_closing = True
         self._buffer = b""
-        self._unread_bytes = self._transport.get_write_buffer_size()
-        self._allow(
-            self._listener.settings.write_timeout_seconds if self._unread_bytes else _LINGER_SECONDS
-        )
         if self._is_ended or not self._transport.can_write_eof():
             self._transport.close()
         else:
             self._transport.write_eof()
+        self._unread_bytes = self._transport.get_write_buffer_size()
+        write_seconds = self._listener.settings.write_timeout_seconds
+        self._allow(write_seconds if self._unread_bytes else _LINGER_SECONDS)
 
-    def break_off(self) -> None:
-        """Close at once, so that the client sees that the message is not whole."""
+    def break_off(self, *, resets: bool = False) -> None:
+        """Close at once, so that the client sees that the message is not whole.
+
+        `resets` where an ordinary end would look like the end of the message.
+        """
         self._is_closing = True
+        self._transport.flush()
+        sock = self._transport.get_extra_info("socket") if resets else None
+        if sock is not None:
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
         self._transport.abort()
 
     def drain(self) -> None:

@@ -189,9 +189,9 @@ class Exchange:
 
     # ---- the response, upstream or gateway to client
 
-    def closing_fields(self) -> bytes:
+    def closing_fields(self, *, must_close: bool = False) -> bytes:
         """Return the `Connection` line that the response needs, or nothing; decides whether the connection is kept."""
-        if not self.closes and not self._connection.may_keep(self):
+        if must_close or (not self.closes and not self._connection.may_keep(self)):
             self.closes = True
         if self.closes:
             return b"Connection: close\r\n"
@@ -268,7 +268,10 @@ class Exchange:
 
     def _end(self, ended: str, *, broken: bool = False) -> None:
         if broken:
-            self._connection.break_off()
+            if self._corked:
+                self._connection.write(self._corked)
+            # Tunnels end with their connection, and so do messages to HTTP/1.0 clients if their length is unknown.
+            self._connection.break_off(resets=self.is_tunnel or self.head.is_http_10)
         if self.wants_body or broken:
             # The upstream answered before it had the whole request, or nobody is left to hear it.
             self._give_up(UpstreamFailure(Reason.INTERNAL, f"exchange ended: {ended}"))

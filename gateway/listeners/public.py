@@ -23,6 +23,7 @@ from gateway.listeners.connection import DownstreamConnection
 from gateway.listeners.exchange import Exchange
 from gateway.listeners.peer import AddressRules, Peer
 from gateway.listeners.preamble import ProxyPreamble
+from gateway.outbox import Outbox
 from gateway.ports import Deadlines
 
 _log = logging.getLogger(__name__)
@@ -60,6 +61,7 @@ class PublicListener:
         *,
         loop: asyncio.AbstractEventLoop,
         deadlines: Deadlines,
+        outbox: Outbox,
         addresses: AddressRules,
         tell: Tell,
         random: Random,
@@ -68,6 +70,7 @@ class PublicListener:
         self.head_limits = settings.head_limits
         self.reader = RequestHeadReader(settings.head_limits)
         self.time = loop.time
+        self.outbox = outbox
         self.call_soon = loop.call_soon
         self.is_draining = False
         self.refused = 0  # connections that were closed at once because there were too many

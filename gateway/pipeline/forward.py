@@ -114,10 +114,10 @@ def _accepted(
     connection: Connection, answer: ResponseHead, head: RequestHead
 ) -> tuple[Connection, ResponseHead] | UpstreamFailure:
     """Refuse a switch of protocols that nobody asked for: what follows would not be HTTP."""
-    if answer.status != 101 or head.upgrade:
+    if answer.status != 101 or (head.upgrade and answer.upgrade == head.upgrade):
         return connection, answer
     failure = UpstreamFailure(
-        Reason.UPSTREAM_BAD_RESPONSE, f"{connection.target}: 101 without an upgrade request"
+        Reason.UPSTREAM_BAD_RESPONSE, f"{connection.target}: 101 to a protocol that was not asked for"
     )
     connection.cancel(failure)
     return failure
@@ -174,7 +174,9 @@ def _begin(
     voice: Voice,
     generation: Generation,
 ) -> None:
-    block, is_chunked, has_date = _response_block(answer, match.head, match.route, voice)
+    block, is_chunked, is_dated, needs_close = _response_block(
+        answer, match.head, match.route, voice
+    )
     now = generation.clock.now()
     head = b"".join(
         (
@@ -183,8 +185,8 @@ def _begin(
             b"X-Request-Id: ",
             exchange.request_id,
             b"\r\n",
-            b"" if has_date else generation.dates.at(now),
-            exchange.closing_fields() if answer.status != 101 else b"",
+            b"" if is_dated else generation.dates.at(now),
+            exchange.closing_fields(must_close=needs_close) if answer.status != 101 else b"",
             b"\r\n",
         )
     )
@@ -197,12 +199,12 @@ def _begin(
 
 def _response_block(
     answer: ResponseHead, head: RequestHead, route: Route, voice: Voice
-) -> tuple[bytes, bool, bool]:
-    """Return status line, fields that cross and framing; whether content goes in chunks; whether it is dated."""
+) -> tuple[bytes, bool, bool, bool]:
+    """Return status line, fields that cross and framing; is content chunked, is it dated, does its end close."""
     shape = (head.method == "HEAD", head.is_http_10)
     memo = answer.memo_crossing
     if memo is not None and memo[0] is route and memo[1] == shape:
-        known: tuple[bytes, bool, bool] = memo[2]
+        known: tuple[bytes, bool, bool, bool] = memo[2]
         return known
     framing, is_chunked = response_framing(answer, method=head.method, to_http_10=head.is_http_10)
     block = b"HTTP/1.1 %d %b\r\n%b%b" % (
@@ -211,6 +213,8 @@ def _response_block(
         response_fields(answer, route, voice.overwritten),
         framing,
     )
-    made = (block, is_chunked, bool(answer.values(b"date")))
+    is_dated = b"\r\ndate:" in block.lower()
+    needs_close = answer.body_length < 0 and not is_chunked and head.method != "HEAD"
+    made = (block, is_chunked, is_dated, needs_close)
     answer.memo_crossing = (route, shape, made)
     return made

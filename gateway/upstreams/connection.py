@@ -175,7 +175,7 @@ class UpstreamConnection(asyncio.Protocol):
     # ---- reading the response
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self._transport = cast("asyncio.Transport", transport)
+        self._transport = self._owner.outbox.cork(cast("asyncio.Transport", transport))
 
     def data_received(self, data: bytes) -> None:
         if self._is_closed:

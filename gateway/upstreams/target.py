@@ -16,6 +16,7 @@ from typing import Any, Protocol
 from gateway.domain.denial import Reason
 from gateway.domain.timeouts import Timeouts
 from gateway.http1.response_head import ResponseHeadReader
+from gateway.outbox import Outbox
 from gateway.ports import Deadlines, UpstreamFailure
 from gateway.upstreams.connection import UpstreamConnection
 
@@ -62,6 +63,7 @@ class Target:
         *,
         loop: asyncio.AbstractEventLoop,
         deadlines: Deadlines,
+        outbox: Outbox,
         dial: Dial,
         timeouts: Timeouts,
         connections_max: int,
@@ -74,6 +76,7 @@ class Target:
         self.idle_lifetime_seconds = idle_lifetime_seconds
         self.reader = ResponseHeadReader()
         self.time = loop.time
+        self.outbox = outbox
         self._loop = loop
         self._deadlines = deadlines
         self._dial = dial

@@ -25,6 +25,9 @@ class Forgotten:
     def __init__(self) -> None:
         self.calls: list[list[str]] = []
 
+    def everything(self) -> None:
+        self.calls.append(["*"])
+
     def __call__(self, ids: Iterable[str]) -> None:
         self.calls.append(list(ids))
 
@@ -36,7 +39,7 @@ async def save(store: MemoryStore, name: str) -> None:
 async def test_what_changed_elsewhere_is_forgotten_once() -> None:
     store, forgotten = BrokenStore(), Forgotten()
     await save(store, "old")
-    follower = Follower(store, forgotten, await store.revision())
+    follower = Follower(store, forgotten, forgotten.everything, await store.revision())
     await follower.follow()
     assert forgotten.calls == []
     await save(store, "a")
@@ -48,7 +51,7 @@ async def test_what_changed_elsewhere_is_forgotten_once() -> None:
 
 async def test_changes_during_an_outage_are_forgotten_after_it() -> None:
     store, forgotten = BrokenStore(), Forgotten()
-    follower = Follower(store, forgotten, 0)
+    follower = Follower(store, forgotten, forgotten.everything, 0)
     await save(store, "a")
     store.is_away = True
     with pytest.raises(StoreUnavailable):
@@ -67,9 +70,18 @@ async def test_changes_that_could_not_be_forgotten_are_tried_again() -> None:
         if calls == 1:
             raise ValueError("broken")
 
-    follower = Follower(store, invalidate, 0)
+    follower = Follower(store, invalidate, lambda: None, 0)
     await save(store, "a")
     with pytest.raises(ValueError, match="broken"):
         await follower.follow()
     await follower.follow()
     assert calls == 2
+
+
+async def test_a_store_that_went_back_makes_everything_forgotten() -> None:
+    store, forgotten = MemoryStore(), Forgotten()
+    await save(store, "restored")
+    follower = Follower(store, forgotten, forgotten.everything, 100)
+    await follower.follow()
+    await follower.follow()
+    assert forgotten.calls == [["*"]]

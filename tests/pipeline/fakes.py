@@ -229,7 +229,7 @@ class FakeExchange:
         (answer,) = self.answers
         return answer
 
-    def closing_fields(self) -> bytes:
+    def closing_fields(self, *, must_close: bool = False) -> bytes:
         return b"" if self.head.keeps_alive else b"Connection: close\r\n"
 
     def answer(self, head: bytes, body: bytes) -> None:

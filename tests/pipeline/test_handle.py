@@ -635,7 +635,7 @@ async def test_a_recorder_that_breaks_its_promise_cannot_take_the_answer_back() 
     ],
 )
 @pytest.mark.parametrize(
-    "ending", [lambda _: None, refuses_to_connect, breaks_off, crashes], ids=str
+    "ending", [lambda _: None, refuses_to_connect, breaks_off, crashes], ids=["answers", "refuses", "breaks", "crashes"]
 )
 async def test_every_request_is_recorded_exactly_once(ending: Ending, asked: RequestHead) -> None:
     world = World(claims=(rate(9), concurrency(1)))

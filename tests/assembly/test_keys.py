@@ -1,0 +1,218 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from gateway.assembly.errors import CannotStart
+from gateway.assembly.keys import bootstrap, make_keyring, open_keyring
+from gateway.config.load import load
+from gateway.config.model import Config
+from gateway.domain.blueprint import KeyWish
+from gateway.domain.digest import Peppers
+from gateway.domain.key_rules import Refused
+from gateway.domain.keys import KeyState
+from gateway.keyring import Keyring
+from gateway.ports import StoreUnavailable
+from gateway.stores.memory import MemoryStore
+from tests.clock import FakeClock
+from tests.config.sample import HEAD, PEPPER, loaded, write
+from tests.key_samples import ACTOR, a_tenant
+
+TOKEN = "sk_live_" + "A" * 49
+HASH = Peppers("p1", {"p1": PEPPER.encode()}).digest(TOKEN.encode()).hex()
+SCOPES = "scopes: {atoms: ['jobs:read', 'jobs:write']}\n"
+
+
+class House:
+    """A keyring over a store in memory, under one configuration at a time."""
+
+    def __init__(self) -> None:
+        self.store = MemoryStore()
+        self.clock = FakeClock()
+        self.forgotten: list[str] = []
+
+    def keyring(self, config: Config) -> Keyring:
+        return make_keyring(config, self.store, self.clock, self.forgotten.extend)
+
+    async def boot(self, config: Config) -> None:
+        await bootstrap(config, self.keyring(config))
+
+
+def declared(
+    folder: Path, key: str = "scopes: ['jobs:read']", tenant: str = "", digest: str = HASH
+) -> Config:
+    return loaded(
+        folder,
+        SCOPES + "plans: {small: {}}\n"
+        "bootstrap:\n"
+        f"  tenants: [{{id: acme, name: Acme, {tenant}}}]\n"
+        f"  keys: [{{id: key_ci, tenant: acme, name: CI, format: tollhouse, environment: live,\n"
+        f"          hash: '{digest}', pepper: p1, {key}}}]\n",
+    )
+
+
+# ---- bootstrap
+
+
+async def test_declared_tenants_and_keys_are_stored_with_everything_they_say(
+    tmp_path: Path,
+) -> None:
+    house = House()
+    config = declared(
+        tmp_path,
+        "scopes: ['jobs:read'], display: sk_live_AAAA, ip_allowlist: [192.0.2.0/24], plan: small, "
+        "tags: [ci], metadata: {team: a}, expires_at: '2030-01-01T00:00:00Z'",
+        "plan: small, ip_allowlist: [198.51.100.0/24], metadata: {crm: 7}",
+    )
+    await house.boot(config)
+    tenant = await house.store.get_tenant("acme")
+    assert tenant is not None
+    assert (tenant.name, tenant.plan, dict(tenant.metadata)) == ("Acme", "small", {"crm": 7})
+    assert tenant.enforced_allowlist == ("198.51.100.0/24",)
+    key = await house.store.get_key("key_ci")
+    assert key is not None
+    assert key.digest.hex() == HASH
+    assert (key.lineage_id, key.tenant_id, key.name) == ("key_ci", "acme", "CI")
+    assert (key.format, key.environment, key.pepper_id) == ("tollhouse", "live", "p1")
+    assert (key.display, key.scopes, key.plan) == ("sk_live_AAAA", ("jobs:read",), "small")
+    assert (key.ip_allowlist, key.tags) == (("192.0.2.0/24",), ("ci",))
+    assert (dict(key.metadata), key.expires_at) == ({"team": "a"}, 1_893_456_000.0)
+    assert key.created_at == house.clock.now()
+
+
+async def test_a_declared_allowlist_can_be_switched_off(tmp_path: Path) -> None:
+    house = House()
+    await house.boot(
+        declared(tmp_path, tenant="ip_allowlist: {allow: [192.0.2.1], enabled: false}")
+    )
+    tenant = await house.store.get_tenant("acme")
+    assert tenant is not None
+    assert tenant.ip_allowlist == ("192.0.2.1",)
+    assert tenant.enforced_allowlist == ()
+
+
+async def test_bootstrap_is_idempotent(tmp_path: Path) -> None:
+    house = House()
+    config = declared(tmp_path)
+    await house.boot(config)
+    revision = await house.store.revision()
+    await house.boot(config)
+    await house.boot(config)
+    assert await house.store.revision() == revision
+
+
+async def test_what_is_declared_anew_is_brought_up_to_date(tmp_path: Path) -> None:
+    house = House()
+    await house.boot(declared(tmp_path))
+    await house.boot(declared(tmp_path, "scopes: ['jobs:write']", "plan: small"))
+    key, tenant = await house.store.get_key("key_ci"), await house.store.get_tenant("acme")
+    assert key is not None
+    assert tenant is not None
+    assert key.scopes == ("jobs:write",)
+    assert tenant.plan == "small"
+
+
+async def test_bootstrap_never_brings_a_key_or_tenant_back(tmp_path: Path) -> None:
+    house = House()
+    config = declared(tmp_path)
+    await house.boot(config)
+    keyring = house.keyring(config)
+    await keyring.revoke_key("key_ci", "leaked", ACTOR)
+    await keyring.tenants.suspend("acme", "unpaid", ACTOR)
+    await house.boot(config)
+    key, tenant = await house.store.get_key("key_ci"), await house.store.get_tenant("acme")
+    assert key is not None
+    assert tenant is not None
+    assert key.state is KeyState.REVOKED
+    assert tenant.is_suspended
+
+
+async def test_another_secret_under_a_declared_id_is_no_start(tmp_path: Path) -> None:
+    house = House()
+    await house.boot(declared(tmp_path))
+    with pytest.raises(CannotStart, match=r"^bootstrap: key 'key_ci' exists with another digest"):
+        await house.boot(declared(tmp_path, digest="0" * 64))
+
+
+async def test_what_breaks_a_rule_of_the_keyring_is_no_start(tmp_path: Path) -> None:
+    config = loaded(tmp_path, 'bootstrap: {tenants: [{id: acme, name: "bell\\a"}]}\n')
+    with pytest.raises(CannotStart, match="bootstrap: /name"):
+        await House().boot(config)
+
+
+# ---- the keyring under a configuration
+
+
+async def test_a_key_is_minted_under_the_rules_of_the_configuration(tmp_path: Path) -> None:
+    house = House()
+    await house.store.save_tenant(a_tenant())
+    keyring = house.keyring(
+        loaded(
+            tmp_path,
+            SCOPES + "templates: {default: {scopes: ['jobs:read'], environment: live, "
+            "ip_allowlist: [192.0.2.0/24], expires_in: 1h}}\n"
+            "environments: {live: {aliases: [production]}, test: {}}\n",
+        )
+    )
+    minted = await keyring.create_key(KeyWish(tenant_id="ten_a", name="k"), ACTOR)
+    assert minted.secret.startswith("sk_live_")
+    assert minted.record.scopes == ("jobs:read",)
+    assert minted.record.ip_allowlist == ("192.0.2.0/24",)
+    assert minted.record.expires_at == house.clock.now() + 3600
+    wish = KeyWish(tenant_id="ten_a", name="k", environment="production", scopes=())
+    assert (await keyring.create_key(wish, ACTOR)).record.environment == "live"
+    assert minted.record.key_id in house.forgotten
+
+
+async def test_nobody_is_put_on_a_plan_that_would_not_limit_them(tmp_path: Path) -> None:
+    house = House()
+    await house.store.save_tenant(a_tenant())
+    keyring = house.keyring(
+        loaded(tmp_path, SCOPES + "plans: {gate: {concurrency: 9, owners: [route]}, small: {}}\n")
+    )
+
+    def wish(plan: str) -> KeyWish:
+        return KeyWish(tenant_id="ten_a", name="k", environment="live", scopes=(), plan=plan)
+
+    assert (await keyring.create_key(wish("small"), ACTOR)).record.plan == "small"
+    for plan in ("gate", "gone"):
+        with pytest.raises(Refused, match="/plan"):
+            await keyring.create_key(wish(plan), ACTOR)
+
+
+# ---- without a running gateway
+
+
+async def test_the_store_can_be_opened_by_itself_beside_the_config(tmp_path: Path) -> None:
+    config = loaded(tmp_path, SCOPES + "store: {path: deep/keys.db}\n")
+    path = tmp_path / "config.yaml"
+    async with open_keyring(config, path) as keyring:
+        await keyring.tenants.create(a_tenant("ten_b"), ACTOR)
+    assert (tmp_path / "deep" / "keys.db").exists()
+    async with open_keyring(config, path) as keyring:
+        assert (await keyring.tenants.get("ten_b")).name == "Tenant ten_b"
+
+
+async def test_a_store_that_cannot_be_opened_is_named(tmp_path: Path) -> None:
+    (tmp_path / "keys.db").mkdir()
+    config = loaded(tmp_path, "store: {path: keys.db}\n")
+    with pytest.raises(StoreUnavailable, match=r"keys\.db"):
+        async with open_keyring(config, tmp_path / "config.yaml"):
+            pass
+
+
+async def test_every_declared_pepper_finds_a_key(tmp_path: Path) -> None:
+    house = House()
+    old = loaded(tmp_path, SCOPES)
+    await house.boot(declared(tmp_path))
+    both = HEAD.replace("current: p1", f"current: p2, p2: {'n' * 32}") + SCOPES
+    config = load(write(tmp_path, both), {})
+    token = TOKEN
+    assert await house.keyring(old).find_key(token.encode()) is None  # its checksum is made up
+    minted = await house.keyring(old).create_key(
+        KeyWish(tenant_id="acme", name="k", environment="live", scopes=()), ACTOR
+    )
+    found = await house.keyring(config).find_key(minted.secret.encode())
+    assert found is not None
+    assert found.key_id == minted.record.key_id

@@ -1,0 +1,247 @@
+"""One target: how many connections there are, who gets them, and what happens when there are none."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+
+import pytest
+
+from gateway.control.deadlines import DeadlineWheel
+from gateway.domain.denial import Reason
+from gateway.domain.timeouts import Timeouts
+from gateway.outbox import Outbox
+from gateway.ports import UpstreamFailure
+from gateway.upstreams.connection import UpstreamConnection
+from gateway.upstreams.service import Dialer
+from gateway.upstreams.target import Address, Target, Turn
+from tests.harness import plane, post, request
+from tests.wire import OK, Asked, answering, echo, keeping, read_request, silent, until
+
+
+async def settled(turn: Turn) -> UpstreamConnection | UpstreamFailure:
+    async with asyncio.timeout(3):
+        return await turn
+
+
+@pytest.mark.parametrize(
+    ("address", "label"),
+    [
+        (Address(host="db", port=80), "db:80"),
+        (Address(host="::1", port=80), "[::1]:80"),
+        (Address(unix_path="/run/a.sock"), "unix:/run/a.sock"),
+    ],
+)
+def test_label_is_how_logs_show_an_address(address: Address, label: str) -> None:
+    assert address.label == label
+
+
+async def test_unix_socket_is_a_target_like_any_other(tmp_path: Path) -> None:
+    async with plane(echo, unix_path=tmp_path / "up.sock") as held:
+        for body in (b"a", b"bb"):
+            answer = await held.answer(request(method="POST", body=body))
+            assert answer.body == body
+        outcomes = await held.recorded.first(2)
+        assert outcomes[0].upstream_target == f"unix:{tmp_path}/up.sock"
+        assert len(held.seen) == 1
+
+
+async def test_missing_unix_socket_is_a_502(tmp_path: Path) -> None:
+    async with plane(addresses=[Address(unix_path=str(tmp_path / "none"))]) as held:
+        assert (await held.answer(request())).status == 502
+        assert (await held.outcome()).reason is Reason.UPSTREAM_UNREACHABLE
+
+
+async def test_refusing_target_is_a_502_and_is_asked_anew_every_time() -> None:
+    async with plane(addresses=[Address(host="127.0.0.1", port=1)]) as held:
+        client = await held.send(request(close=False))
+        assert (await client.answer()).status == 502
+        client.send(request())
+        assert (await client.answer()).status == 502
+        for outcome in await held.recorded.first(2):
+            assert outcome.reason is Reason.UPSTREAM_UNREACHABLE
+            assert "127.0.0.1:1" in outcome.detail
+        assert held.target.connections == 0
+
+
+async def test_target_that_does_not_answer_the_connect_is_a_504() -> None:
+    # 192.0.2.0/24 is for documentation: nothing routes there (RFC 5737), or the route refuses at once.
+    timeouts = Timeouts(connect_seconds=0.1)
+    async with plane(addresses=[Address(host="192.0.2.1", port=9)], timeouts=timeouts) as held:
+        assert (await held.answer(request())).status in {502, 504}
+        assert held.target.connections == 0
+
+
+async def test_target_that_closes_at_once_leaves_nothing_behind() -> None:
+    async def closing(_reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.transport.abort()
+
+    async with plane(closing, connections_max=2) as held:
+        for _ in range(6):
+            assert (await held.answer(request())).status == 502
+        await until(lambda: held.target.connections == 0)
+        await held.recorded.first(6)
+
+
+async def test_last_connection_that_was_given_back_is_taken_first() -> None:
+    async with plane(echo) as held:
+        clients = [await held.send(post("Content-Length: 1")) for _ in range(3)]
+        await until(lambda: len(held.seen) == 3)
+        for client in clients:
+            client.send(b"x")
+            await client.answer()
+        assert held.target.idle_connections == 3
+        first = held.target.take_idle()
+        assert first is not None
+        held.target.give_back(first)
+        assert held.target.take_idle() is first
+        held.target.give_back(first)
+
+
+async def test_requests_wait_for_a_connection_when_there_are_enough() -> None:
+    async with plane(echo, connections_max=2) as held:
+        clients = [await held.send(post("Content-Length: 1")) for _ in range(10)]
+        await until(lambda: held.target.waiting == 8)
+        for client in clients:
+            client.send(b"x")
+        assert [(await client.answer()).body for client in clients] == [b"x"] * 10
+        assert len(held.seen) == 2
+        await held.recorded.first(10)
+
+
+async def test_waiting_ends_with_503_and_is_forgotten() -> None:
+    timeouts = Timeouts(connect_seconds=0.1)
+    async with plane(silent, connections_max=1, timeouts=timeouts) as held:
+        await held.send(request())
+        await until(lambda: held.target.connections == 1)
+        clients = [await held.send(request()) for _ in range(5)]
+        assert [(await client.answer()).status for client in clients] == [503] * 5
+        assert held.target.waiting == 0
+        for outcome in held.recorded.outcomes:
+            assert (outcome.status, outcome.reason) == (503, Reason.NO_HEALTHY_UPSTREAM)
+
+
+@pytest.mark.parametrize("answers", [True, False])
+async def test_closed_connection_makes_room_for_those_who_wait(answers: bool) -> None:
+    async def closing(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await read_request(reader)
+        await asyncio.sleep(0.02)
+        if answers:
+            writer.write(b"HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 0\r\n\r\n")
+
+    async with plane(closing, connections_max=1) as held:
+        clients = [await held.send(request()) for _ in range(5)]
+        expected = 200 if answers else 502
+        assert [(await client.answer()).status for client in clients] == [expected] * 5
+        assert len(held.seen) == 5
+
+
+async def test_failed_attempt_makes_room_for_those_who_wait() -> None:
+    timeouts = Timeouts(connect_seconds=5)
+    dead = [Address(host="127.0.0.1", port=1)]
+    async with plane(addresses=dead, connections_max=1, timeouts=timeouts) as held:
+        clients = [await held.send(request()) for _ in range(5)]
+        async with asyncio.timeout(2):
+            assert [(await client.answer()).status for client in clients] == [502] * 5
+
+
+async def test_only_so_many_idle_connections_are_kept() -> None:
+    async with plane(echo, connections_max=8) as held:
+        held.target._idle_connections_max = 2
+        clients = [await held.send(post("Content-Length: 1")) for _ in range(5)]
+        await until(lambda: len(held.seen) == 5)
+        for client in clients:
+            client.send(b"x")
+            await client.answer()
+        await until(lambda: held.target.connections == held.target.idle_connections == 2)
+
+
+# ---- the target alone
+
+
+def target(
+    dialer: Dialer, port: int, *, connect: float = 0.5, kind: type[Target] = Target
+) -> Target:
+    loop = asyncio.get_running_loop()
+    return kind(
+        Address(host="127.0.0.1", port=port),
+        loop=loop,
+        deadlines=DeadlineWheel(loop),
+        outbox=Outbox(loop),
+        dial=dialer,
+        timeouts=Timeouts(connect_seconds=connect),
+        connections_max=1,
+        idle_connections_max=1,
+        idle_lifetime_seconds=10,
+    )
+
+
+async def test_connection_and_deadline_at_the_same_moment_lose_nothing() -> None:
+    """Whichever comes first, the connection is either somebody's or it is idle."""
+    async with plane(answering(OK)) as held:
+        port, dialer = held.target.address.port, Dialer()
+        for _ in range(20):
+            one = target(dialer, port, connect=0.01)
+            connection = await settled(one.connect())
+            assert isinstance(connection, UpstreamConnection)
+            turn = one.connect()
+            await asyncio.sleep(0.009)
+            one.give_back(connection)
+            result = await settled(turn)
+            if isinstance(result, UpstreamFailure):
+                assert one.idle_connections == 1
+            else:
+                assert result is connection
+            assert (one.connections, one.waiting) == (1, 0)
+            one.close()
+            assert one.connections == 0
+        await dialer.close()
+
+
+async def test_closed_target_answers_those_who_wait_and_those_who_come() -> None:
+    asked: list[Asked] = []
+    async with plane(keeping(asked, [])) as held:
+        dialer = Dialer()
+        one = target(dialer, held.target.address.port, connect=0)
+        connection = await settled(one.connect())
+        assert isinstance(connection, UpstreamConnection)
+        waiting = one.connect()
+        one.close()
+        for turn in (waiting, one.connect()):
+            failure = await settled(turn)
+            assert isinstance(failure, UpstreamFailure)
+            assert failure.reason is Reason.SHUTTING_DOWN
+            assert failure.is_unsent
+        one.give_back(connection)
+        assert (one.connections, one.idle_connections) == (0, 0)
+        await dialer.close()
+
+
+async def test_attempt_that_is_stopped_is_a_failure_and_no_cancellation() -> None:
+    dialer = Dialer()
+    one = target(dialer, 1)
+    one.address = Address(host="192.0.2.1", port=9)
+    first, waiting = one.connect(), one.connect()
+    one.close()
+    await dialer.close()
+    for turn in (first, waiting):
+        failure = await settled(turn)
+        assert isinstance(failure, UpstreamFailure)
+        assert failure.reason in {Reason.SHUTTING_DOWN, Reason.UPSTREAM_UNREACHABLE}
+
+
+class BrokenTarget(Target):
+    async def _open_transport(self) -> UpstreamConnection:
+        raise RuntimeError("a bug")
+
+
+async def test_error_that_nobody_expected_reaches_those_who_wait() -> None:
+    dialer = Dialer()
+    one = target(dialer, 1, kind=BrokenTarget)
+    first, waiting = one.connect(), one.connect()
+    with pytest.raises(RuntimeError, match="a bug"):
+        await settled(first)
+    failure = await settled(waiting)
+    assert isinstance(failure, UpstreamFailure)
+    assert (one.connections, one.waiting) == (0, 0)
+    await dialer.close()
