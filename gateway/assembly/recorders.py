@@ -6,9 +6,10 @@ import asyncio
 import logging
 from collections.abc import Mapping
 from pathlib import Path
+
 from gateway import __version__
 from gateway.assembly import policy
-from gateway.assembly.writer import Writer
+from gateway.assembly.writer import PATIENCE_SECONDS, Writer
 from gateway.config import model
 from gateway.config.load import anchored
 from gateway.domain.redaction import Redactor
@@ -35,7 +36,14 @@ def redactor(config: model.Config) -> Redactor:
 class Recorders:
     """Metrics, access log and last use, under one `Recorder`."""
 
-    def __init__(self, config: model.Config, config_path: Path, clock: Clock) -> None:
+    def __init__(
+        self,
+        config: model.Config,
+        config_path: Path,
+        clock: Clock,
+        *,
+        patience_seconds: float = PATIENCE_SECONDS,
+    ) -> None:
         section = config.telemetry
         log = section.access_log
         self.metrics = Metrics(
@@ -62,7 +70,7 @@ class Recorders:
             self._access_log = AccessLog(
                 self._sink.write, redactor=redactor(config), clock=clock, queue_max=log.lines_max
             )
-            self._writer = Writer(self._access_log)
+            self._writer = Writer(self._access_log, patience_seconds)
             recorders["access_log"] = self._access_log
             self.metrics.watch("access_log_dropped_total", self._dropped)
         self.fanout = Fanout(recorders, clock)

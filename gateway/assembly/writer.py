@@ -8,12 +8,11 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Callable
 from contextlib import suppress
 from typing import Final, Protocol
 
-_PATIENCE_SECONDS: Final = 3.0
-"""How long a flush is waited for: shorter than what an orchestrator gives a process to end."""
+PATIENCE_SECONDS: Final = 2.0
+"""How long a flush is waited for; three times at the end, which is less than what orchestrators give a process."""
 
 
 class Lines(Protocol):
@@ -27,7 +26,7 @@ class Lines(Protocol):
 class Writer:
     """Flushes lines, one flush at a time; a flush that is stuck is not followed by another."""
 
-    def __init__(self, lines: Lines, patience_seconds: float = _PATIENCE_SECONDS) -> None:
+    def __init__(self, lines: Lines, patience_seconds: float) -> None:
         self._lines = lines
         self._patience_seconds = patience_seconds
         self._loop = asyncio.get_running_loop()
@@ -36,7 +35,7 @@ class Writer:
     async def flush(self) -> None:
         """Write the lines that wait. Raises `TimeoutError` when that takes too long; then it goes on by itself."""
         async with asyncio.timeout(self._patience_seconds):
-            if self._running is not None:
+            if self._running is not None and not self._running.done():
                 await asyncio.shield(self._running)
             if len(self._lines):
                 self._running = self._start()
@@ -49,11 +48,17 @@ class Writer:
 
     def _write(self, done: asyncio.Future[None]) -> None:
         """Run in the thread."""
-        settle: Callable[[], None] = lambda: done.set_result(None)  # noqa: E731
+        failure: Exception | None = None
         try:
             self._lines.flush()
         except Exception as error:  # noqa: BLE001 - handed to whoever waits
             failure = error
-            settle = lambda: done.set_exception(failure)  # noqa: E731
         with suppress(RuntimeError):  # the loop has ended: nobody waits any more
-            self._loop.call_soon_threadsafe(settle)
+            self._loop.call_soon_threadsafe(_settle, done, failure)
+
+
+def _settle(done: asyncio.Future[None], failure: Exception | None) -> None:
+    if failure is None:
+        done.set_result(None)
+    else:
+        done.set_exception(failure)

@@ -3,6 +3,8 @@ from __future__ import annotations
 import json
 import os
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
@@ -24,12 +26,16 @@ LOG = "telemetry: {access_log: {path: access.log}}\n"
 SILENT = "telemetry: {access_log: {path: 'off'}}\n"
 
 
-def made(config: Config, folder: Path) -> Recorders:
-    return Recorders(config, folder / "config.yaml", FakeClock())
+def made(config: Config, folder: Path, patience_seconds: float = 5) -> Recorders:
+    return Recorders(config, folder / "config.yaml", FakeClock(), patience_seconds=patience_seconds)
 
 
 def lines(path: Path) -> list[dict[str, object]]:
     return [json.loads(line) for line in path.read_text().splitlines()]
+
+
+def names(folder: Path) -> list[str]:
+    return [path.name for path in folder.iterdir()]
 
 
 def scraped(recorders: Recorders) -> str:
@@ -66,7 +72,7 @@ def test_what_looks_like_a_key_of_any_declared_format_is_redacted(tmp_path: Path
     redacted = redactor(config)
     secret = "A" * 49
     for token in (f"jh_live_{secret}", f"sk_test_{secret}"):
-        assert secret not in redacted.text(f"before {token} after")
+        assert secret not in redacted.redact(f"before {token} after")
 
 
 async def test_a_log_that_is_off_writes_nothing(tmp_path: Path) -> None:
@@ -75,7 +81,7 @@ async def test_a_log_that_is_off_writes_nothing(tmp_path: Path) -> None:
     await recorders.flush()
     recorders.reopen()
     await recorders.close()
-    assert [path.name for path in tmp_path.iterdir()] == ["config.yaml"]
+    assert names(tmp_path) == ["config.yaml"]
     assert "tollhouse_requests_total" in scraped(recorders)
 
 
@@ -110,7 +116,7 @@ async def test_a_log_that_is_full_drops_lines_and_counts_them(tmp_path: Path) ->
 
 async def test_a_folder_that_is_missing_is_named(tmp_path: Path) -> None:
     text = CONFIG + "telemetry: {access_log: {path: missing/access.log}}\n"
-    with pytest.raises(OSError, match="missing/access.log"):
+    with pytest.raises(OSError, match=r"missing/access\.log"):
         made(loaded(tmp_path, text), tmp_path)
 
 
@@ -118,8 +124,7 @@ async def test_a_log_that_is_stuck_does_not_keep_the_gateway_from_ending(tmp_pat
     os.mkfifo(tmp_path / "pipe")
     reader = os.open(tmp_path / "pipe", os.O_RDONLY | os.O_NONBLOCK)
     text = CONFIG + "telemetry: {access_log: {path: pipe, lines_max: 10000}}\n"
-    recorders = made(loaded(tmp_path, text), tmp_path)
-    recorders._last_flush_seconds = 0.05
+    recorders = made(loaded(tmp_path, text), tmp_path, patience_seconds=0.05)
     for _ in range(2000):
         recorders.fanout.record(make_outcome(target=b"/" + b"x" * 500))
     await recorders.close()
@@ -170,6 +175,16 @@ async def test_the_store_is_watched(tmp_path: Path) -> None:
     assert 'op="revision"' in scraped(recorders)
     store.is_up = False
     assert "tollhouse_store_up 0.0" in scraped(recorders)
+
+
+async def test_the_listener_is_watched(tmp_path: Path) -> None:
+    recorders = made(loaded(tmp_path, CONFIG + SILENT), tmp_path)
+    listener: Any = SimpleNamespace(connections=5, in_flight=3, tunnels=2)
+    recorders.watch_listener(listener)
+    text = scraped(recorders)
+    assert "tollhouse_connections 5.0" in text
+    assert "tollhouse_in_flight_requests 3.0" in text
+    assert 'tollhouse_open_streams{kind="tunnel"} 2.0' in text
 
 
 async def test_the_lag_of_the_loop_is_observed_while_started(tmp_path: Path) -> None:

@@ -41,7 +41,7 @@ class Running:
     def create_key(self, *arguments: str) -> tuple[str, str]:
         """Mint a key; return its id and its secret."""
         answer = json.loads(self.cli("keys", "create", *arguments, "--output", "json"))
-        return answer["key"]["key_id"] if "key" in answer else answer["key_id"], answer["secret"]
+        return answer["key_id"], answer["secret"]
 
     def stop(self, how: signal.Signals = signal.SIGTERM) -> int:
         """Ask the process to stop; return its exit status."""
@@ -68,7 +68,6 @@ def write_config(folder: Path, upstream: str, **replaced: str) -> Path:
     text = (ROOT / "config.yaml").read_text()
     text = text.replace("127.0.0.1:8080", "127.0.0.1:0").replace("127.0.0.1:9100", "127.0.0.1:0")
     text = text.replace("http://127.0.0.1:8081", upstream)
-    text = re.sub(r"\n    #path: \"?-\"?\n", "\n    path: access.log\n", text)
     for old, new in replaced.items():
         assert old in text
         text = text.replace(old, new)
@@ -85,31 +84,31 @@ def write_config(folder: Path, upstream: str, **replaced: str) -> Path:
 def running(folder: Path, upstream: str) -> Iterator[Running]:
     """Run a gateway in `folder`; its log and access log are files there."""
     config = write_config(folder, upstream)
-    log = folder / "gateway.log"
-    with log.open("a") as file:
+    log, access_log = folder / "gateway.log", folder / "access.log"
+    seen = log.stat().st_size if log.exists() else 0
+    with log.open("a") as stderr, access_log.open("a") as stdout:
         process = subprocess.Popen(
             [*TOLLHOUSE, "run", "--config", str(config), "--log-format", "json"],
-            stdout=(folder / "stdout.log").open("a"),
-            stderr=file,
+            stdout=stdout,
+            stderr=stderr,
             text=True,
             cwd=ROOT,
             env=os.environ | {"PYTHONUNBUFFERED": "1"},
         )
     try:
-        public, metrics = _addresses(process, log)
-        yield Running(process, folder, public, metrics, log, folder / "stdout.log")
+        public, metrics = _addresses(process, log, seen)
+        yield Running(process, folder, public, metrics, log, access_log)
     finally:
         if process.poll() is None:
             process.terminate()
             process.wait(15)
 
 
-def _addresses(process: subprocess.Popen[str], log: Path) -> tuple[str, str]:
+def _addresses(process: subprocess.Popen[str], log: Path, seen: int) -> tuple[str, str]:
     """Wait for the line that says where the gateway serves."""
     pattern = re.compile(r"serves on (\S+), admin on \S+, metrics on (\S+?)[\"\s]")
-    seen = log.stat().st_size if log.exists() else 0
     for _ in range(300):
-        found = pattern.findall(log.read_text())
+        found = pattern.findall(log.read_text()[seen:])
         if found:
             public, metrics = found[-1]
             return str(public), str(metrics)
