@@ -54,6 +54,9 @@ _WINDOWS: Final = ("Second", "Minute", "Hour", "Day", "Month")
 _PERIOD_SECONDS: Final = {"hour": 3600, "day": 86400, "month": 2592000}
 
 
+_REMEMBERED_MAX: Final = 10_000
+
+
 class _View:
     """The standings of one response, with what turns them into numbers.
 
@@ -149,7 +152,7 @@ class _Draft:
     acts on.
     """
 
-    __slots__ = ("_members", "names")
+    __slots__ = ("_fields_of", "_members", "names")
 
     is_promised = False
 
@@ -158,16 +161,30 @@ class _Draft:
         # Policies come from the config, so this stays small. A reload may bring another rule under
         # the same name: the rule that a member was made of is kept with it.
         self._members: dict[str, tuple[Rule, bytes, bytes]] = {}
+        # By identity, since hashing claims costs more than writing them; the claims are kept with
+        # the field, so that an identity cannot be given to others meanwhile.
+        self._fields_of: dict[int, tuple[tuple[Claim, ...], bytes]] = {}
 
     def render(self, view: _View) -> bytes:
         first = view.first
-        policies = [self._member(claim)[1] for claim in view.grant.claims]
-        return b"RateLimit-Policy: %b\r\nRateLimit: %b%d;t=%d\r\n" % (
-            b", ".join(policies),
+        return b"%b%b%d;t=%d\r\n" % (
+            self._policies(view.grant.claims),
             self._member(first.claim)[2],
             first.remaining,
             view.reset_in(first),
         )
+
+    def _policies(self, claims: tuple[Claim, ...]) -> bytes:
+        """Return the field with all policies and the begin of the next one, remembered for a key's claims."""
+        memo = self._fields_of.get(id(claims))
+        if memo is not None and memo[0] is claims:
+            return memo[1]
+        policies = b", ".join([self._member(claim)[1] for claim in claims])
+        field = b"RateLimit-Policy: %b\r\nRateLimit: " % policies
+        if len(self._fields_of) >= _REMEMBERED_MAX:
+            self._fields_of.clear()
+        self._fields_of[id(claims)] = (claims, field)
+        return field
 
     def _member(self, claim: Claim) -> tuple[Rule, bytes, bytes]:
         member = self._members.get(claim.owned_policy)

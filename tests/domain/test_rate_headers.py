@@ -330,3 +330,24 @@ def test_every_field_that_is_rendered_is_announced(
     assert set(told) <= set(headers.expose_names())
     if is_refused and "jobhive" in profiles:
         assert int(told["X-RateLimit-Retry-After"]) >= 1
+
+
+def test_policies_are_remembered_for_the_claims_of_a_key_and_only_for_them() -> None:
+    headers = RateHeaders(["draft"])
+    for _ in range(2):
+        for rule in (MINUTE, HOUR):
+            claims = (claim(rule),)
+            for _ in range(2):
+                made = Grant.admit(claims, [0], (), NOW)
+                told = fields(headers.render(made, 0, NOW))
+                assert told["RateLimit-Policy"].startswith(f'"{rule.name}";q={rule.limit}')
+                assert told["RateLimit"].startswith(f'"{rule.name}";r={rule.limit}')
+
+
+def test_what_is_remembered_of_policies_is_bounded() -> None:
+    headers = RateHeaders(["draft"])
+    kept = [(claim(MINUTE),) for _ in range(10_001)]
+    for claims in kept:
+        headers.render(Grant.admit(claims, [0], (), NOW), 0, NOW)
+    told = fields(headers.render(Grant.admit(kept[0], [0], (), NOW), 0, NOW))
+    assert told["RateLimit-Policy"] == '"minute";q=300;w=60'

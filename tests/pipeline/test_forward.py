@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import replace
+from typing import NoReturn
 
 import pytest
 
@@ -494,3 +495,16 @@ def test_the_same_heads_meet_again_in_the_same_bytes() -> None:
         sent.add(world.upstream.last.head)
         received.add(tuple(story.exchange.response.fields))
     assert len(sent) == len(received) == 1
+
+
+def test_an_answer_that_cannot_be_relayed_gives_its_connection_back() -> None:
+    story = Story()
+
+    def begin(*arguments: object, **options: object) -> NoReturn:
+        raise RuntimeError("begin broke")
+
+    story.exchange.begin = begin  # type: ignore[method-assign]
+    with pytest.raises(AssertionError, match="begin broke"):
+        story.begin()
+    assert story.upstream.last.cancelled is not None
+    assert not story.exchange.is_begun

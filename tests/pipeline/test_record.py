@@ -119,6 +119,12 @@ def test_a_client_that_left_before_any_answer_was_not_refused() -> None:
     assert outcome.status == 0
 
 
+def test_a_response_that_broke_off_here_was_cut_and_keeps_its_reason() -> None:
+    outcome = recorded(Denial(reason=Reason.INTERNAL, internal="RuntimeError"), 0)
+    assert outcome.ended == "cut"
+    assert outcome.reason is Reason.INTERNAL
+
+
 def test_a_client_that_left_during_the_response_saw_its_status() -> None:
     asked = FakeExchange(head())
     asked.leave()
