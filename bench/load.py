@@ -111,7 +111,7 @@ class Load:
         command += ["--threads", "1", "--connections", str(CONNECTIONS), "--timeout", "10s"]
         command += ["--duration", f"{seconds}s", "--script", str(SCRIPT)]
         command += [f"http://127.0.0.1:{port}/", "--", str(self._requests)]
-        done = subprocess.run(  # noqa: S603 - our own command line
+        done = subprocess.run(
             command, capture_output=True, text=True, timeout=seconds + 30, check=False
         )
         for line in done.stdout.splitlines():

@@ -132,7 +132,7 @@ class Process:
 def running(command: Sequence[str], core: int, log: Path, cwd: Path) -> Iterator[Process]:
     """Run `command` pinned to `core`, its output in `log`."""
     with log.open("wb") as output:
-        popen = subprocess.Popen(  # noqa: S603 - our own command line
+        popen = subprocess.Popen(
             [program("taskset", "util-linux"), "--cpu-list", str(core), *command],
             stdin=subprocess.DEVNULL,
             stdout=output,

@@ -93,7 +93,7 @@ def _single_answers(caller: Caller, policy: Policy) -> list[str]:
 
 def _random_pairs(caller: Caller, policy: Policy) -> list[str]:
     """Try random keys on random routes: the scopes decide, nothing else."""
-    choose = random.Random(20)  # noqa: S311 - a fixed seed, so that every run asks the same
+    choose = random.Random(20)
     wrong = []
     for _ in range(PAIRS):
         key, route = choose.choice(policy.keys[:-1]), choose.choice(policy.routes)

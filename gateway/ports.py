@@ -64,7 +64,9 @@ class KeyStore(Protocol):
         """Return how many keys there are per (stored state, environment)."""
         ...
 
-    async def save_key(self, record: KeyRecord, *, expected_revision: int | None = None) -> KeyRecord:
+    async def save_key(
+        self, record: KeyRecord, *, expected_revision: int | None = None
+    ) -> KeyRecord:
         """Insert or replace a key. `expected_revision` 0 means insert; another number must match, else `Conflict`."""
         ...
 
@@ -72,7 +74,9 @@ class KeyStore(Protocol):
 
     async def list_tenants(self, *, after: str = "", limit: int = 100) -> list[Tenant]: ...
 
-    async def save_tenant(self, tenant: Tenant, *, expected_revision: int | None = None) -> Tenant: ...
+    async def save_tenant(
+        self, tenant: Tenant, *, expected_revision: int | None = None
+    ) -> Tenant: ...
 
     async def revision(self) -> int:
         """Return the number of the last committed write."""
@@ -94,7 +98,8 @@ class KeyStore(Protocol):
         ...
 
     async def save_counts(self, counts: Mapping[str, tuple[int, int]]) -> None:
-        """Store quota counters: bucket -> (period start in epoch seconds, count). Never lowers a count of one period."""
+        """Store quota counters: bucket -> (period start in epoch seconds, count). Never lowers a count of one
+        period."""
         ...
 
 
@@ -215,7 +220,8 @@ class Connection(Sink, Source, Protocol):
 
 
 class Upstream(Protocol):
-    """A named service with its targets. `base_path` is the raw prefix of every request path, without a trailing slash."""
+    """A named service with its targets. `base_path` is the raw prefix of every request path, without a trailing
+    slash."""
 
     name: str
     base_path: bytes
@@ -224,10 +230,9 @@ class Upstream(Protocol):
         """Return the `Host` value to send for a request that came with `authority`."""
         ...
 
-    def connect(
-        self, *, fresh: bool = False
-    ) -> Connection | UpstreamFailure | Future[Any]:
-        """Return an idle connection at once, or the future of a new one (a connection or a failure); `fresh` never takes an idle one."""
+    def connect(self, *, fresh: bool = False) -> Connection | UpstreamFailure | Future[Any]:
+        """Return an idle connection at once, or the future of a new one (a connection or a failure); `fresh` never
+        takes an idle one."""
         ...
 
 

@@ -25,7 +25,10 @@ def _run(options: argparse.Namespace) -> int:
     try:
         create_pepper(path)
     except FileExistsError:
-        print(f"tollhouse: {path} exists and was left alone: without its pepper no key works", file=sys.stderr)
+        print(
+            f"tollhouse: {path} exists and was left alone: without its pepper no key works",
+            file=sys.stderr,
+        )
         return 1
     except OSError as error:
         print(f"tollhouse: cannot create {path}: {error.strerror}", file=sys.stderr)

@@ -45,14 +45,21 @@ def register(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> None
         help="serve requests",
         description="Serve requests until SIGTERM or SIGINT (Ctrl-C), which drain; SIGUSR1 reopens the access log.",
     )
-    parser.add_argument("--config", type=Path, default=Path("config.yaml"), help="configuration file")
+    parser.add_argument(
+        "--config", type=Path, default=Path("config.yaml"), help="configuration file"
+    )
     parser.add_argument(
         "--demo",
         action="store_true",
-        help="also start a demo backend, create a pepper if there is none, mint demo keys and print a curl for each answer",
+        help="also start a demo backend, create a pepper if there is none, mint demo keys and print "
+        "a curl for each answer",
     )
-    parser.add_argument("--log-level", default="info", choices=("debug", "info", "warning", "error"))
-    parser.add_argument("--log-format", default="", choices=("json", "text"), help="default: text on a terminal")
+    parser.add_argument(
+        "--log-level", default="info", choices=("debug", "info", "warning", "error")
+    )
+    parser.add_argument(
+        "--log-format", default="", choices=("json", "text"), help="default: text on a terminal"
+    )
     parser.set_defaults(run=_run)
 
 
@@ -97,8 +104,8 @@ async def _serve(config: model.Config, path: Path, *, is_demo: bool) -> int:
 def _settle_memory() -> None:
     """Keep what was built at start out of every later garbage collection: it lives as long as the process.
 
-    A request makes no cycles, so collecting rarely costs nothing; a full collection over the configuration would hold up
-    all requests for tens of milliseconds.
+    A request makes no cycles, so collecting rarely costs nothing; a full collection over the configuration would hold
+    up all requests for tens of milliseconds.
     """
     gc.collect()
     gc.freeze()

@@ -1,7 +1,8 @@
 """Remembers what was read from bytes that come again.
 
-Reading a head is a pure function of its bytes, so its result may be remembered. Bounded: of `size_max` entries at least the
-latest half is kept. Dropping the older half whole costs nothing per hit, and never forgets what is in steady use.
+Reading a head is a pure function of its bytes, so its result may be remembered. Bounded: of `size_max` entries at
+least the latest half is kept. Dropping the older half whole costs nothing per hit, and never forgets what is in
+steady use.
 """
 
 from __future__ import annotations
@@ -13,7 +14,8 @@ V = TypeVar("V")
 
 
 class Memory(Generic[K, V]):
-    """A bounded map. `recent` may be asked directly on the hot path; then `recall` must be asked before reading anew."""
+    """A bounded map. `recent` may be asked directly on the hot path; then `recall` must be asked before reading
+    anew."""
 
     __slots__ = ("_half", "_older", "recent")
 

@@ -1,8 +1,8 @@
 """Step 2: whose key is this?
 
 Knows how a credential is carried (RFC 6750 section 2.1: one `Authorization: Bearer` field, nothing else) and in which
-order it is judged: shape, checksum, cache, throttle, store, state. What can be refused without a look-up is. It must not
-know scopes, limits or how keys are stored.
+order it is judged: shape, checksum, cache, throttle, store, state. What can be refused without a look-up is. It must
+not know scopes, limits or how keys are stored.
 """
 
 from __future__ import annotations
@@ -77,11 +77,15 @@ class Authenticator:
             return self._refuse(Reason.UNKNOWN_KEY, address)
         return self._look_up(match, credential, address)
 
-    async def _look_up(self, match: Match, credential: Credential, address: str) -> Principal | Denial:
+    async def _look_up(
+        self, match: Match, credential: Credential, address: str
+    ) -> Principal | Denial:
         try:
             key = await self._keys.find(credential.digests)
         except StoreUnavailable as error:
-            return Denial(reason=Reason.STORE_UNAVAILABLE, retry_after_seconds=1, internal=str(error))
+            return Denial(
+                reason=Reason.STORE_UNAVAILABLE, retry_after_seconds=1, internal=str(error)
+            )
         if key is None:
             return self._refuse(Reason.UNKNOWN_KEY, address)
         return self._judge(match, credential, key, address)
@@ -93,7 +97,10 @@ class Authenticator:
         if refusal is not None:
             return self._refuse(refusal, address, key)
         if credential.environment and credential.environment != key.record.environment:
-            return Denial(reason=Reason.ENV_MISMATCH, internal=f"{key.record.key_id}: token and record disagree")
+            return Denial(
+                reason=Reason.ENV_MISMATCH,
+                internal=f"{key.record.key_id}: token and record disagree",
+            )
         return Principal(match, key)
 
     def _refuse(self, reason: Reason, address: str, key: BoundKey | None = None) -> Denial:
@@ -102,14 +109,17 @@ class Authenticator:
         if reason is not Reason.MISSING_CREDENTIALS and reason is not Reason.TENANT_SUSPENDED:
             wait = self._throttle.retry_after(address)
             if wait:
-                return Denial(reason=Reason.AUTH_THROTTLED, retry_after_seconds=wait, internal=reason.value)
+                return Denial(
+                    reason=Reason.AUTH_THROTTLED, retry_after_seconds=wait, internal=reason.value
+                )
             self._throttle.failed(address)
         return Denial(reason=reason, internal=internal)
 
     def _credential(self, head: RequestHead) -> Credential | Reason:
         memo = head.memo_credential
         if memo is not None and memo[0] is self:
-            known: Credential | Reason = memo[1]  # it depends on the bytes, the formats and the peppers alone
+            # It depends on the bytes, the formats and the peppers alone.
+            known: Credential | Reason = memo[1]
             return known
         credential = self._read(head)
         head.memo_credential = (self, credential)

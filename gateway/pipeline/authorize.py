@@ -1,7 +1,7 @@
 """Step 3: may this principal do this, from there?
 
-Knows the order of the three questions: environment, address, scope. Every list that is not empty must allow the address;
-every scope of the route must be held. It must not know how an address was found or what a scope means.
+Knows the order of the three questions: environment, address, scope. Every list that is not empty must allow the
+address; every scope of the route must be held. It must not know how an address was found or what a scope means.
 """
 
 from __future__ import annotations
@@ -39,10 +39,14 @@ def _against(
     if route.environments and environment not in route.environments:
         return Denial(reason=Reason.ENV_MISMATCH, internal=f"key is {environment}")
     if barred and (environment, route.name) in barred:
-        return Denial(reason=Reason.ENV_MISMATCH, internal=f"{environment} keys may not use {route.name}")
+        return Denial(
+            reason=Reason.ENV_MISMATCH, internal=f"{environment} keys may not use {route.name}"
+        )
     for allowlist in key.allowlists:
         if not allowlist.allows(address):
-            return Denial(reason=Reason.IP_NOT_ALLOWED, client_address=address, internal="key or tenant")
+            return Denial(
+                reason=Reason.IP_NOT_ALLOWED, client_address=address, internal="key or tenant"
+            )
     scopes = key.scopes
     for scope in route.scopes:
         if scope not in scopes:

@@ -19,7 +19,8 @@ from gateway.pipeline.generation import Generation, Voice
 from gateway.pipeline.values import Admission, Reply
 from gateway.ports import Connection, Exchange, Upstream, UpstreamFailure
 
-_IDEMPOTENT: Final = frozenset({"GET", "HEAD", "OPTIONS", "PUT", "DELETE"})  # RFC 9110 section 9.2.2
+# RFC 9110 section 9.2.2
+_IDEMPOTENT: Final = frozenset({"GET", "HEAD", "OPTIONS", "PUT", "DELETE"})
 _CLIENT_GONE: Final = Denial(reason=Reason.INTERNAL, internal="client gone")
 
 
@@ -38,7 +39,9 @@ class Crossing:
         self.needs_trace = needs_trace
 
 
-async def forward(admission: Admission, exchange: Exchange, generation: Generation) -> Reply | Denial:
+async def forward(
+    admission: Admission, exchange: Exchange, generation: Generation
+) -> Reply | Denial:
     """Forward the request and relay the response to its end; a denial when no response could be begun."""
     principal = admission.permit.principal
     match, key = principal.match, principal.key
@@ -117,7 +120,8 @@ def _accepted(
     if answer.status != 101 or (head.upgrade and answer.upgrade == head.upgrade):
         return connection, answer
     failure = UpstreamFailure(
-        Reason.UPSTREAM_BAD_RESPONSE, f"{connection.target}: 101 to a protocol that was not asked for"
+        Reason.UPSTREAM_BAD_RESPONSE,
+        f"{connection.target}: 101 to a protocol that was not asked for",
     )
     connection.cancel(failure)
     return failure

@@ -39,9 +39,9 @@ class Voice:
 class Generation:
     """One configuration, running.
 
-    `voices` are keyed by route name, `""` being the default; `upstreams` by upstream name and environment, `""` standing
-    for callers without a key. `barred` pairs an environment with a route's name. `problem` answers clients that ask for
-    problem+json, None when that is switched off.
+    `voices` are keyed by route name, `""` being the default; `upstreams` by upstream name and environment, `""`
+    standing for callers without a key. `barred` pairs an environment with a route's name. `problem` answers clients
+    that ask for problem+json, None when that is switched off.
     """
 
     number: int

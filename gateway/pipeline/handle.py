@@ -63,7 +63,9 @@ async def _tell(
     return await forward(admission, exchange, generation)
 
 
-async def admit(exchange: Exchange, generation: Generation, progress: Progress) -> Admission | Denial:
+async def admit(
+    exchange: Exchange, generation: Generation, progress: Progress
+) -> Admission | Denial:
     """Decide: the four checks in their order, each on what the one before it made."""
     if exchange.malformed is not None:
         return exchange.malformed

@@ -12,13 +12,15 @@ def introspect(admission: Admission, exchange: Exchange, generation: Generation)
     """Answer with what the caller's key is and may do; return the status that was sent."""
     principal = admission.permit.principal
     voice = generation.voice(principal.match.route)
-    assert principal.key is not None  # a route with this handler always needs a key: the config's rules say so
+    # A route with this handler always needs a key: the config's rules say so.
+    assert principal.key is not None
     body = generation.introspect(principal.key, admission.grant, voice.dialect.name)
     now = generation.clock.now()
     head = b"".join(
         (
             status_line(200),
-            b"Content-Type: application/json\r\nCache-Control: no-store\r\nContent-Length: %d\r\n" % len(body),
+            b"Content-Type: application/json\r\nCache-Control: no-store\r\nContent-Length: %d\r\n"
+            % len(body),
             voice.rate_headers.render(admission.grant, 0, now),
             b"X-Request-Id: ",
             exchange.request_id,

@@ -8,8 +8,8 @@ from __future__ import annotations
 from collections.abc import Awaitable
 
 from gateway.domain.denial import Denial, Reason
-from gateway.domain.rate_headers import policy_name
 from gateway.domain.limits import Claim, Concurrency, Grant, Quota
+from gateway.domain.rate_headers import policy_name
 from gateway.pipeline.values import Admission, Permit
 from gateway.ports import Limiter
 

@@ -54,7 +54,12 @@ def _dialect(dialect: Dialect, head: RequestHead, generation: Generation) -> Dia
 
 
 def _rate_block(
-    denial: Denial, key: BoundKey | None, voice: Voice, exchange: Exchange, generation: Generation, now: float
+    denial: Denial,
+    key: BoundKey | None,
+    voice: Voice,
+    exchange: Exchange,
+    generation: Generation,
+    now: float,
 ) -> bytes:
     """Return rate-limit headers: of the buckets that were asked, else of the key's, else of the throttle."""
     if not voice.overwritten:

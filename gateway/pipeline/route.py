@@ -13,7 +13,8 @@ def route(head: RequestHead, table: RouteTable) -> Match | Denial:
     if memo is not None and memo[0] is table:
         match: Match | Denial = memo[1]  # the same bytes under the same table match the same route
         return match
-    if head.target == b"*":  # asks about the server as a whole (RFC 9110 section 9.3.7), which is no route
+    if head.target == b"*":
+        # It asks about the server as a whole (RFC 9110 section 9.3.7), which is no route.
         return Denial(reason=Reason.NO_ROUTE)
     match = table.match(head)
     head.memo_match = (table, match)

@@ -1,8 +1,8 @@
 """What each step of the story hands to the next.
 
-Proof by type: `forward` takes an `Admission`; only `limit` makes one, from a `Permit`; only `authorize` makes one, from a
-`Principal`; only `authenticate` makes one, from a `Match`. A request that skipped a check cannot be forwarded without a
-type error. Plain slotted classes, since one of each is made per request.
+Proof by type: `forward` takes an `Admission`; only `limit` makes one, from a `Permit`; only `authorize` makes one,
+from a `Principal`; only `authenticate` makes one, from a `Match`. A request that skipped a check cannot be forwarded
+without a type error. Plain slotted classes, since one of each is made per request.
 """
 
 from __future__ import annotations

@@ -36,6 +36,7 @@ def test_a_burst_above_the_limit_is_not_advertised() -> None:
 
 def test_a_burst_below_the_limit_is_all_that_remains() -> None:
     rate = Rate(name="hour", limit=2000, window_seconds=3600, burst=50)
+    assert rate.remaining(0) == 50
 
 
 @given(st.integers(0, MINUTE.capacity))

@@ -155,7 +155,8 @@ def test_a_format_without_environments_and_no_format_at_all_redact_everything_el
 
 
 @pytest.mark.parametrize(
-    "name", [*sorted(redaction.SECRET_NAMES), *redaction.SECRET_ENDINGS, "X-Api-Key", "id_token", "APIKEY"]
+    "name",
+    [*sorted(redaction.SECRET_NAMES), *redaction.SECRET_ENDINGS, "X-Api-Key", "id_token", "APIKEY"],
 )
 def test_every_secret_name_is_masked(redactor: Redactor, name: str) -> None:
     assert is_secret_name(name)

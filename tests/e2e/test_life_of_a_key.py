@@ -130,5 +130,5 @@ def test_no_secret_reaches_a_file(gateway: Running) -> None:
     random_part = secret.rsplit("_", 1)[1][:43].encode()
     files = [path for path in gateway.folder.rglob("*") if path.is_file()]
     assert gateway.access_log in files
-    for path in files:
-        assert random_part not in path.read_bytes(), path
+    for file in files:
+        assert random_part not in file.read_bytes(), file

@@ -53,7 +53,16 @@ class Recipe:
     depends on the denial; `wait_seconds` the least that `Retry-After` says, 0 when it is not sent.
     """
 
-    __slots__ = ("_block", "_constant", "_fields", "_last_field", "_status", "_template", "_wait", "_writers")
+    __slots__ = (
+        "_block",
+        "_constant",
+        "_fields",
+        "_last_field",
+        "_status",
+        "_template",
+        "_wait",
+        "_writers",
+    )
 
     def __init__(
         self,
