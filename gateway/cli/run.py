@@ -17,9 +17,9 @@ import uvloop
 from aiohttp import web
 
 from gateway import __version__
+from gateway.assembly.errors import CannotStart
 from gateway.assembly.gateway import Gateway, opened
 from gateway.assembly.recorders import redactor
-from gateway.assembly.sockets import BindError
 from gateway.cli.pepper import create_pepper
 from gateway.config import model
 from gateway.config.load import load
@@ -77,7 +77,7 @@ def _run(options: argparse.Namespace) -> int:
     log.configure(options.log_level, is_json=is_json, redactor=redactor(config))
     try:
         return uvloop.run(_serve(config, path, is_demo=options.demo))
-    except (BindError, StoreUnavailable, OSError) as error:
+    except (CannotStart, StoreUnavailable, OSError) as error:
         _log.error("cannot start: %s", error)
         return 1
 

@@ -157,7 +157,7 @@ def written(path: KeyPath) -> str:
 
 def quoted(text: str) -> str:
     """Return `text` in quotes, cut to 80 characters, with nothing in it that a terminal obeys."""
-    return ascii(text if len(text) <= 80 else text[:77] + "...")
+    return ascii(text if len(text) <= 80 else f"{text[:38]}...{text[-38:]}")
 
 
 def did_you_mean(name: str, candidates: Iterable[str]) -> str:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from gateway.domain.denial import Denial, Reason
 from gateway.domain.keys import BoundKey
+from gateway.domain.networks import Allowlist
 from gateway.domain.routes import Route
 from gateway.pipeline.values import Permit, Principal
 
@@ -21,14 +22,8 @@ def authorize(
     """
     route = principal.match.route
     key = principal.key
-    if route.allowlist is not None and not route.allowlist.allows(address):
-        return Denial(
-            reason=Reason.IP_NOT_ALLOWED,
-            client_address=address if key is not None else "",
-            internal=f"route {route.name}",
-        )
     if key is None:
-        return Permit(principal)
+        return _from_there(route.allowlist, address, "", f"route {route.name}") or Permit(principal)
     return _against(key, route, address, barred) or Permit(principal)
 
 
@@ -42,13 +37,24 @@ def _against(
         return Denial(
             reason=Reason.ENV_MISMATCH, internal=f"{environment} keys may not use {route.name}"
         )
+    refused = _from_there(route.allowlist, address, address, f"route {route.name}")
+    if refused is not None:
+        return refused
     for allowlist in key.allowlists:
-        if not allowlist.allows(address):
-            return Denial(
-                reason=Reason.IP_NOT_ALLOWED, client_address=address, internal="key or tenant"
-            )
+        refused = _from_there(allowlist, address, address, "key or tenant")
+        if refused is not None:
+            return refused
     scopes = key.scopes
     for scope in route.scopes:
         if scope not in scopes:
             return Denial(reason=Reason.INSUFFICIENT_SCOPE, required_scopes=route.scopes)
     return None
+
+
+def _from_there(
+    allowlist: Allowlist | None, address: str, told: str, internal: str
+) -> Denial | None:
+    """Refuse an address that the list does not allow; `told` is what the caller may hear of it."""
+    if allowlist is None or allowlist.allows(address):
+        return None
+    return Denial(reason=Reason.IP_NOT_ALLOWED, client_address=told, internal=internal)

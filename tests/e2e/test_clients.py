@@ -106,8 +106,8 @@ def test_curl_is_told_to_continue_only_when_it_may(
 ) -> None:
     body = tmp_path_factory.mktemp("body") / "large"
     body.write_bytes(b"x" * 3_000_000)
-    post = ("curl", "-sS", "-v", "-o", "/dev/null", "-w", "%{http_code} %{size_upload}")
-    post += ("-H", "Expect: 100-continue", "-X", "POST", "--data-binary", f"@{body}")
+    post = ["curl", "-sS", "-v", "-o", "/dev/null", "-w", "%{http_code} %{size_upload}"]
+    post += ["-H", "Expect: 100-continue", "-X", "POST", "--data-binary", f"@{body}"]
     echo = f"{gateway.url}/v1/echo"
     assert run(*post, echo, "-H", f"Authorization: Bearer {secret}") == "200 3000000"
     assert run(*post, echo) == "401 0", "nothing of the body was asked for"

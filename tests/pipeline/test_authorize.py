@@ -172,11 +172,6 @@ def test_the_environment_is_judged_before_the_addresses_of_the_key() -> None:
     assert refused(route, key).reason is Reason.ENV_MISMATCH
 
 
-@pytest.mark.xfail(
-    strict=True,
-    reason="the list of the route is asked before the environment of the key: the promised order is environment, "
-    "address, scope; only a caller without a key can be judged by address at once",
-)
 def test_the_environment_is_judged_before_the_addresses_of_the_route() -> None:
     route = replace(THINGS, environments=frozenset({"test"}), allowlist=ELSEWHERE)
     assert refused(route, bound()).reason is Reason.ENV_MISMATCH

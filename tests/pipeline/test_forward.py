@@ -391,6 +391,13 @@ def test_a_switch_of_protocols_that_nobody_asked_for_is_refused() -> None:
     assert not story.exchange.is_begun
 
 
+def test_a_switch_to_another_protocol_than_the_one_asked_for_is_refused() -> None:
+    story = Story(head(upgrade=b"websocket"), world=scripted(switching(b"h2c"))).begin()
+    assert story.denial.reason is Reason.UPSTREAM_BAD_RESPONSE
+    assert story.upstream.last.cancelled is not None
+    assert not story.exchange.is_tunnel
+
+
 def test_an_upgrade_that_the_upstream_declines_is_an_ordinary_response() -> None:
     story = Story(head(upgrade=b"websocket"), world=scripted(ok(status=400))).begin()
     assert not story.exchange.is_tunnel

@@ -55,8 +55,8 @@ class Upstream(Section):
     targets: tuple[Target, ...] = Field(min_length=1)
     """Instances, each an `http://host:port/base` URL or `http+unix:/path/of.sock`."""
     host: UpstreamHost = "preserve"
-    """The `Host` that the upstream sees: the client's (`preserve`), the target's own (`upstream`),
-    or this text."""
+    """The `Host` that the upstream sees: the client's (`preserve`), that of the first target
+    (`upstream`), or this text."""
     timeout: UpstreamTimeout = Field(default_factory=UpstreamTimeout)
     """How long an upstream may take."""
     connections_max: Count = 512
