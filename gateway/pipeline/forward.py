@@ -96,12 +96,6 @@ async def _ask(
         )
         if isinstance(connection, UpstreamFailure):
             return connection
-        if (
-            exchange.is_gone
-        ):  # while it was dialled: nothing was sent, so the connection can be kept
-            failure = UpstreamFailure(Reason.INTERNAL, "client gone", is_unsent=True)
-            connection.cancel(failure)
-            return failure
         connection.send(
             request,
             method=head.method,
