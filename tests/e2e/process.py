@@ -81,9 +81,11 @@ def write_config(folder: Path, upstream: str, **replaced: str) -> Path:
 
 
 @contextmanager
-def running(folder: Path, upstream: str) -> Iterator[Running]:
-    """Run a gateway in `folder`; its log and access log are files there."""
+def running(folder: Path, upstream: str, text: str = "") -> Iterator[Running]:
+    """Run a gateway in `folder`, on the shipped configuration or on `text`; its logs are files there."""
     config = write_config(folder, upstream)
+    if text:
+        config.write_text(text)
     log, access_log = folder / "gateway.log", folder / "access.log"
     seen = log.stat().st_size if log.exists() else 0
     with log.open("a") as stderr, access_log.open("a") as stdout:
