@@ -89,7 +89,7 @@ class Complaints(logging.Handler):
 class Plane:
     """What a test holds."""
 
-    port: int
+    address: tuple[str, int] | str
     listener: PublicListener
     generation: Generation
     service: Service
@@ -108,7 +108,10 @@ class Plane:
 
     async def client(self) -> Client:
         """Open a connection."""
-        client = Client(*await asyncio.open_connection("127.0.0.1", self.port, limit=2**20))
+        if isinstance(self.address, str):
+            client = Client(*await asyncio.open_unix_connection(self.address, limit=2**20))
+        else:
+            client = Client(*await asyncio.open_connection(*self.address, limit=2**20))
         self.clients.append(client)
         return client
 
@@ -198,6 +201,7 @@ async def plane(
     trusted: Iterable[str] = (),
     failures: int = 1000,
     unix_path: Path | None = None,
+    listen_path: Path | None = None,
     addresses: Sequence[Address] = (),
 ) -> AsyncIterator[Plane]:
     """Run a data plane in front of `backends`, each a target, and of what listens at further `addresses`.
@@ -235,17 +239,26 @@ async def plane(
             clock, keys, limiter, recorded, service, table, errors, rate_headers, failures
         )
         listener = _listener(settings, loop, deadlines, trusted, generation)
-        sock = socket.create_server(("127.0.0.1", 0))
-        sock.setblocking(False)
+        sock = _bound(listen_path)
         await listener.serve(sock, 128)
         held = Plane(
-            sock.getsockname()[1], listener, generation, service, store, keys, recorded, limiter,
+            sock.getsockname(), listener, generation, service, store, keys, recorded, limiter,
             dialer, complaints, seen,
         )  # fmt: skip
         try:
             yield held
         finally:
             await _stop(held)
+
+
+def _bound(path: Path | None) -> socket.socket:
+    if path is None:
+        sock = socket.create_server(("127.0.0.1", 0))
+    else:
+        sock = socket.socket(socket.AF_UNIX)
+        sock.bind(str(path))
+    sock.setblocking(False)
+    return sock
 
 
 def _listener(

@@ -6,9 +6,10 @@ A truncated message is never taken for a whole one: reading it raises.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import socket
 import struct
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -180,3 +181,17 @@ def once(response: bytes, *, then: str = "close") -> Backend:
             await reader.read()
 
     return backend
+
+
+@contextlib.contextmanager
+def deaf_port() -> Iterator[int]:
+    """Yield a port whose queue of connections is full: a further one is neither accepted nor refused."""
+    with contextlib.ExitStack() as stack:
+        server = stack.enter_context(socket.socket())
+        server.bind(("127.0.0.1", 0))
+        server.listen(0)
+        for _ in range(4):
+            client = stack.enter_context(socket.socket())
+            client.setblocking(False)
+            client.connect_ex(server.getsockname())
+        yield server.getsockname()[1]

@@ -277,3 +277,19 @@ async def test_body_goes_on_while_the_answer_has_begun() -> None:
         assert await client.reader.readexactly(5) == b"0\r\n\r\n"
         outcome = await held.outcome()
         assert (outcome.request_bytes, outcome.response_bytes, outcome.ended) == (3, 3, "complete")
+
+
+async def test_body_that_turns_out_malformed_breaks_off_an_answer_that_has_begun() -> None:
+    async def conversing(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await read_request(reader)
+        writer.write(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n1\r\na\r\n")
+        await reader.read()
+
+    async with plane(conversing) as held:
+        client = await held.send(post(CHUNKED))
+        await client.reader.readuntil(b"a\r\n")
+        client.send(b"zz\r\n")
+        assert await client.until_closed() == b""
+        outcome = await held.outcome()
+        assert (outcome.status, outcome.ended) == (200, "client_gone")
+        await held.settled()

@@ -76,6 +76,22 @@ async def test_connections_behind_a_proxy_are_counted_for_the_clients_that_it_na
         assert held.listener._per_address == {}
 
 
+@pytest.mark.parametrize("proxy_protocol", [True, False])
+async def test_unix_socket_is_served_and_its_peers_have_no_address(
+    proxy_protocol: bool, tmp_path: Path
+) -> None:
+    settings = ListenerSettings(proxy_protocol=proxy_protocol, connections_per_address_max=1)
+    async with plane(answering(OK), settings=settings, listen_path=tmp_path / "in.sock") as held:
+        header = b"PROXY TCP4 198.51.100.7 192.0.2.1 1 80\r\n" if proxy_protocol else b""
+        clients = [await held.send(header + request(close=False)) for _ in range(1)]
+        if not proxy_protocol:
+            clients.append(await held.send(request(close=False)))
+        for client in clients:
+            assert (await client.answer()).status == 200
+        for outcome in await held.recorded.first(len(clients)):
+            assert outcome.client_address == ("198.51.100.7" if proxy_protocol else "")
+
+
 # ---- who
 
 
@@ -291,6 +307,18 @@ async def test_stopping_breaks_off_the_answers_that_have_begun() -> None:
         held.service.close()
         assert await client.until_closed() == b""
         assert (await held.outcome()).ended == "cut"
+
+
+async def test_drain_gives_up_on_a_client_that_does_not_take_its_last_answer() -> None:
+    async with plane(silent) as held:
+        client = await held.client()
+        small = await held.send(request(close=False))
+        await until(lambda: held.target.connections == 1)
+        client.writer.transport.pause_reading()  # type: ignore[attr-defined]
+        small.writer.transport.pause_reading()  # type: ignore[attr-defined]
+        await held.listener.drain(0.1)
+        assert held.listener.connections == 0
+        assert (await held.outcome()).status == 503
 
 
 # ---- what it costs

@@ -8,6 +8,7 @@ import contextlib
 import pytest
 
 from gateway.domain.denial import Reason
+from gateway.domain.routes import Route
 from gateway.domain.timeouts import Timeouts
 from gateway.listeners.public import ListenerSettings
 from tests.harness import plane, post, request
@@ -214,6 +215,13 @@ async def test_silent_upstream_is_a_504() -> None:
         outcome = await held.outcome()
         assert (outcome.status, outcome.reason) == (504, Reason.UPSTREAM_TIMEOUT)
         assert held.target.connections == 0
+
+
+async def test_timeouts_of_a_route_take_the_place_of_the_upstreams() -> None:
+    fast = Timeouts(response_seconds=0.1)
+    table = [Route(name="all", pattern="/v1", kind="prefix", upstream="up", timeouts=fast)]
+    async with plane(once(b"", then="wait"), table=table) as held:
+        assert (await held.answer(request())).status == 504
 
 
 async def test_interim_responses_do_not_buy_time() -> None:

@@ -13,7 +13,7 @@ from gateway.upstreams.connection import UpstreamConnection
 from gateway.upstreams.service import Dialer, Service
 from gateway.upstreams.target import Address
 from tests.harness import plane, request
-from tests.wire import Backend, answering, silent, until
+from tests.wire import Backend, answering, deaf_port, silent, until
 
 DEAD = Address(host="127.0.0.1", port=1)
 
@@ -78,15 +78,15 @@ async def test_host_is_the_clients_unless_one_is_set(host: bytes) -> None:
 
 
 async def test_stopping_fails_what_is_being_connected() -> None:
-    nowhere = Address(host="192.0.2.1", port=9)
-    async with plane(addresses=[nowhere, nowhere]) as held:
-        result = held.service.connect()
-        assert isinstance(result, asyncio.Future)
-        held.service.close()
-        await held.dialer.close()
-        failure = await result
-        assert isinstance(failure, UpstreamFailure)
-        assert failure.reason in {Reason.SHUTTING_DOWN, Reason.UPSTREAM_UNREACHABLE}
+    with deaf_port() as port:
+        deaf = Address(host="127.0.0.1", port=port)
+        async with plane(addresses=[deaf, deaf], timeouts=Timeouts(connect_seconds=5)) as held:
+            client = await held.send(request())
+            await until(lambda: held.target.connections + held.service.targets[1].connections == 1)
+            held.service.close()
+            await held.dialer.close()
+            assert (await client.answer()).status == 503
+            assert (await held.outcome()).reason is Reason.SHUTTING_DOWN
 
 
 async def test_dialer_awaits_what_it_cancels() -> None:
