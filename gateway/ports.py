@@ -161,7 +161,7 @@ class Sink(Protocol):
     """Where content goes: the request body to an upstream, the response body to a client. Framing is the sink's own."""
 
     def write(self, content: bytes) -> None:
-        """Pass on non-empty content."""
+        """Pass on content; empty content sends a head that waits for some."""
         ...
 
     def finish(self) -> None:

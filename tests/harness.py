@@ -8,9 +8,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import logging
 import socket
-from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
+from collections.abc import AsyncIterator, Iterable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -46,43 +45,12 @@ from gateway.stores.memory import MemoryStore
 from gateway.upstreams.service import Dialer, Service
 from gateway.upstreams.target import Address, Target
 from tests.wire import Answer, Backend, Client, until
+from tests.witnesses import Complaints, Recorded, complaints_of
 
 FORMAT = KeyFormat("tollhouse", "sk", ("live", "test"))
 TOKEN = FORMAT.mint("live", "A" * 43)
 OTHER_TOKEN = FORMAT.mint("live", "B" * 43)
 PEPPERS = Peppers("p1", {"p1": b"p" * 32})
-
-
-class Recorded:
-    """A recorder that keeps everything."""
-
-    def __init__(self) -> None:
-        self.outcomes: list[Outcome] = []
-        self._more = asyncio.Event()
-
-    def record(self, outcome: Outcome) -> None:
-        self.outcomes.append(outcome)
-        self._more.set()
-
-    async def first(self, count: int) -> list[Outcome]:
-        """Return the outcomes once there are `count` of them; more are a failure."""
-        async with asyncio.timeout(3):
-            while len(self.outcomes) < count:
-                self._more.clear()
-                await self._more.wait()
-        assert len(self.outcomes) == count
-        return self.outcomes
-
-
-class Complaints(logging.Handler):
-    """Keeps what the gateway or the event loop logs as an error: a test expects none."""
-
-    def __init__(self) -> None:
-        super().__init__(logging.ERROR)
-        self.texts: list[str] = []
-
-    def emit(self, record: logging.LogRecord) -> None:
-        self.texts.append(logging.Formatter().format(record))
 
 
 @dataclass
@@ -211,7 +179,7 @@ async def plane(
     loop = asyncio.get_running_loop()
     clock = SystemClock()
     async with contextlib.AsyncExitStack() as stack:
-        complaints = stack.enter_context(_complaints(loop))
+        complaints = stack.enter_context(complaints_of(loop))
         seen: list[asyncio.StreamWriter] = []
         made = [await _listen(_guarded(backend, seen), unix_path, stack) for backend in backends]
         deadlines = DeadlineWheel(loop, period_seconds=0.05)
@@ -289,18 +257,6 @@ async def _stop(held: Plane) -> None:
     await held.keys.close()
     assert held.listener.connections == held.listener.in_flight == 0
     assert all(target.connections == target.waiting == 0 for target in held.service.targets)
-
-
-@contextlib.contextmanager
-def _complaints(loop: asyncio.AbstractEventLoop) -> Iterator[Complaints]:
-    complaints = Complaints()
-    loop.set_exception_handler(lambda _, context: complaints.texts.append(repr(context)))
-    logging.getLogger().addHandler(complaints)
-    try:
-        yield complaints
-    finally:
-        logging.getLogger().removeHandler(complaints)
-    assert not complaints.texts, "\n".join(complaints.texts)
 
 
 async def _listen(

@@ -54,6 +54,13 @@ def test_the_answer_shows_what_this_request_drew() -> None:
     assert answer["X-RateLimit-Remaining"] == b"4"
 
 
+def test_nothing_was_sent_to_a_client_that_had_left() -> None:
+    asked = head("/me")
+    exchange = FakeExchange(asked)
+    exchange.is_gone = True
+    assert introspect(admitted(asked, ME, bound()), exchange, World().generation) == 0
+
+
 def test_a_connection_that_ends_with_the_answer_is_told_so() -> None:
     assert answered(keeps_alive=False)["Connection"] == b"close"
 
