@@ -10,6 +10,8 @@ from gateway.ports import Exchange
 
 def introspect(admission: Admission, exchange: Exchange, generation: Generation) -> int:
     """Answer with what the caller's key is and may do; return the status that was sent, 0 if the client had left."""
+    if exchange.is_gone:
+        return 0
     principal = admission.permit.principal
     voice = generation.voice(principal.match.route)
     # A route with this handler always needs a key: the config's rules say so.
@@ -31,4 +33,4 @@ def introspect(admission: Admission, exchange: Exchange, generation: Generation)
         )
     )
     exchange.answer(head, b"" if exchange.head.method == "HEAD" else body)
-    return 0 if exchange.is_gone else 200
+    return 200
