@@ -7,10 +7,11 @@ port; an adapter raises only what stands here.
 from __future__ import annotations
 
 from asyncio import Future
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+from gateway.domain.affinity import Affinity
 from gateway.domain.denial import Denial, Reason
 from gateway.domain.keys import KeyRecord
 from gateway.domain.limits import Claim, Grant
@@ -177,15 +178,16 @@ class Sink(Protocol):
 class UpstreamFailure:
     """Why there is no response.
 
-    `internal` is for the log. `is_unsent` tells that the upstream cannot have seen the request; `is_stale` that a kept
-    connection ended before the first byte of a response, so that an idempotent request may be sent again (RFC 9110
-    section 9.2.2).
+    `internal` is for the log. `is_unsent` tells that the upstream cannot have seen the request; `is_unanswered` that
+    not one byte of a response came, so that an idempotent request may be sent again (RFC 9110 section 9.2.2).
+    `retry_after_seconds` is 0 when nobody knows better.
     """
 
     reason: Reason
     internal: str
     is_unsent: bool = False
-    is_stale: bool = False
+    is_unanswered: bool = False
+    retry_after_seconds: int = 0
 
 
 class Connection(Sink, Source, Protocol):
@@ -220,19 +222,56 @@ class Connection(Sink, Source, Protocol):
 
 
 class Upstream(Protocol):
-    """A named service with its targets. `base_path` is the raw prefix of every request path, without a trailing
-    slash."""
+    """A named service with its targets.
+
+    `base_path` is the raw prefix of every request path, without a trailing slash; `timeouts` hold where a route says
+    nothing else. `affinity` tells by what it keeps requests together, if it does. `learns` tells whether `heard` has
+    an effect; `retry_statuses` are the answers that may be dropped for another attempt.
+    """
 
     name: str
     base_path: bytes
+    timeouts: Timeouts
+    affinity: Affinity | None
+    learns: bool
+    retry_statuses: frozenset[int]
 
-    def host_for(self, authority: bytes) -> bytes:
-        """Return the `Host` value to send for a request that came with `authority`."""
+    def host_for(self, authority: bytes, target: str = "") -> bytes:
+        """Return the `Host` value to send to `target` for a request that came with `authority`.
+
+        Empty when it depends on the target and none is named.
+        """
         ...
 
-    def connect(self, *, fresh: bool = False) -> Connection | UpstreamFailure | Future[Any]:
-        """Return an idle connection at once, or the future of a new one (a connection or a failure); `fresh` never
-        takes an idle one."""
+    def connect(
+        self, affinity: bytes = b"", timeouts: Timeouts | None = None
+    ) -> Connection | UpstreamFailure | Future[Any]:
+        """Return an idle connection at once, or the future of a new one (a connection or a failure).
+
+        `timeouts` None takes the upstream's.
+        """
+        ...
+
+    def reconnect(
+        self, tried: Collection[str], affinity: bytes = b"", timeouts: Timeouts | None = None
+    ) -> Connection | UpstreamFailure | Future[Any]:
+        """Return the future of a connection that was never used, to a target not in `tried` if there is one."""
+        ...
+
+    def may_retry(self, cause: str, sent: int, tried: Collection[str]) -> bool:
+        """Tell whether a request that was sent `sent` times, to the targets `tried`, is sent again; count it if so.
+
+        `cause` is `unsent`, `stale` (a kept connection had ended), `reset`, `timeout` or `status`. The caller has
+        proved that another attempt is safe.
+        """
+        ...
+
+    def heard(self, target: str, status: int) -> None:
+        """Take note of an answer of `target`."""
+        ...
+
+    def failed(self, target: str, failure: UpstreamFailure) -> None:
+        """Take note that a request to `target` got no answer."""
         ...
 
 

@@ -91,7 +91,7 @@ TASK_OWNERS: Final = frozenset(
     {
         "gateway/stores/cached.py",  # one look-up for all that wait, ended by its close()
         "gateway/stores/rekeying.py",  # one worker for all that waits, ended by its close()
-        "gateway/upstreams/service.py",  # the Dialer: attempts to connect, ended by its close()
+        "gateway/upstreams/dialer.py",  # attempts to connect, ended by its close()
     }
 )
 """Files that own the tasks which they create and await them; elsewhere only a `TaskGroup` may."""

@@ -42,7 +42,10 @@ from gateway.pipeline.handle import handle
 from gateway.ports import Upstream
 from gateway.stores.cached import CachedKeys
 from gateway.stores.memory import MemoryStore
-from gateway.upstreams.service import Dialer, Service
+from gateway.upstreams.dialer import Dialer
+from gateway.upstreams.health import Health
+from gateway.upstreams.service import Service
+from gateway.upstreams.settings import Settings
 from gateway.upstreams.target import Address, Target
 from tests.wire import Answer, Backend, Client, until
 from tests.witnesses import Complaints, Recorded, complaints_of
@@ -171,6 +174,8 @@ async def plane(
     unix_path: Path | None = None,
     listen_path: Path | None = None,
     addresses: Sequence[Address] = (),
+    upstream: Settings | None = None,
+    slow_start: float = 0.0,
 ) -> AsyncIterator[Plane]:
     """Run a data plane in front of `backends`, each a target, and of what listens at further `addresses`.
 
@@ -186,21 +191,31 @@ async def plane(
         deadlines.start()
         stack.callback(deadlines.stop)
         dialer = Dialer()
-        targets = [
-            Target(
+        chosen = replace(upstream or Settings(), timeouts=timeouts or Timeouts())
+
+        def make(address: Address) -> Target:
+            return Target(
                 address,
                 loop=loop,
                 deadlines=deadlines,
                 outbox=Outbox(loop),
                 dial=dialer,
-                timeouts=timeouts or Timeouts(),
+                health=Health(chosen.ejection, slow_start, loop.time()),
+                timeouts=chosen.timeouts,
                 connections_max=connections_max,
                 idle_connections_max=connections_max,
                 idle_lifetime_seconds=idle_lifetime_seconds,
             )
-            for address in (*addresses, *made)
-        ]
-        service = Service("up", targets, dial=dialer, host=b"", base_path=b"")
+
+        service = Service(
+            "up",
+            dict.fromkeys((*addresses, *made), 1),
+            make=make,
+            settings=chosen,
+            dial=dialer,
+            loop=loop,
+            random=Random(1).random,
+        )
         store, keys = await _keys(clock, claims)
         recorded, limiter = Recorded(), MemoryLimiter(clock)
         generation = _generation(

@@ -24,6 +24,7 @@ from gateway.assembly.binder import Binder
 from gateway.assembly.keys import bootstrap, make_keyring
 from gateway.assembly.recorders import Recorders
 from gateway.assembly.sockets import bound, describe
+from gateway.assembly.upstreams import Builder
 from gateway.config import model
 from gateway.config.load import anchored
 from gateway.control.clock import SystemClock
@@ -49,7 +50,9 @@ from gateway.stores import sqlite
 from gateway.stores.cached import CachedKeys
 from gateway.stores.observed import ObservedStore
 from gateway.stores.rekeying import Rekeying
-from gateway.upstreams.service import Dialer
+from gateway.upstreams.dialer import Dialer
+from gateway.upstreams.overview import overview
+from gateway.upstreams.service import Service
 
 _log = logging.getLogger(__name__)
 
@@ -78,6 +81,7 @@ class Gateway:
         self.rekeying: Rekeying
         self.listener: PublicListener
         self.recorders: Recorders
+        self.services: Mapping[str, Service] = {}
 
     # ---- keys
 
@@ -107,8 +111,15 @@ class Gateway:
         """Return everything that the configuration means for a request."""
         config = self.config
         throttle = config.authentication.throttle
-        services = build.services(config, self.loop, self.deadlines, self.outbox, dialer)
-        self.services = services
+        self.services = Builder(
+            self.loop,
+            self.deadlines,
+            self.outbox,
+            dialer,
+            Random().random,  # noqa: S311 - who is asked next is no secret
+            self.recorders.retried,
+        ).services(config)
+        self.recorders.watch_upstreams(lambda: [*self.services.values()])
         address_throttle = AddressThrottle(
             self.clock, throttle.failures, max(1, round(throttle.per)), throttle.addresses_max
         )
@@ -126,7 +137,7 @@ class Gateway:
             limiter=self.limiter,
             throttle=address_throttle,
             border=build.border(config),
-            upstreams=build.upstream_choice(config, services),
+            upstreams=build.upstream_choice(config, self.services),
             voices=build.voices(config),
             problem=build.dialect(config, "problem") if config.dialect.problem_on_accept else None,
             introspect=build.introspection(config, self.clock),
@@ -250,7 +261,13 @@ async def _open(gateway: Gateway, stack: AsyncExitStack) -> None:
     )
     token = config.listeners.admin.token.get_secret_value() or None
     gateway.admin_address = await _serve(
-        stack, create_admin_app(gateway.keyring, token=token), admin
+        stack,
+        create_admin_app(
+            gateway.keyring,
+            token=token,
+            upstreams=lambda: overview(gateway.services.values(), gateway.loop.time()),
+        ),
+        admin,
     )
     gateway.listener = gateway.build_listener(generation)
     recorders.watch_listener(gateway.listener)

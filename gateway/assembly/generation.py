@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Iterator, Mapping
-from urllib.parse import urlsplit
 
 from gateway.assembly import policy
 from gateway.config import model
-from gateway.config.sections.wire import HTTP_UNIX
 from gateway.domain.client_address import ClientAddressResolver
 from gateway.domain.dialects.catalog import DIALECTS
 from gateway.domain.dialects.definition import Site
@@ -20,66 +17,9 @@ from gateway.domain.networks import Allowlist
 from gateway.domain.passage import Border
 from gateway.domain.rate_headers import RateHeaders
 from gateway.listeners.peer import AddressRules
-from gateway.outbox import Outbox
 from gateway.pipeline.generation import Introspect, Voice
-from gateway.ports import Clock, Deadlines, Upstream
-from gateway.upstreams.service import Dialer, Service
-from gateway.upstreams.target import Address, Target
-
-
-def services(
-    config: model.Config,
-    loop: asyncio.AbstractEventLoop,
-    deadlines: Deadlines,
-    outbox: Outbox,
-    dialer: Dialer,
-) -> dict[str, Service]:
-    """Return the running upstreams by name."""
-    return {
-        name: _service(name, section, loop, deadlines, outbox, dialer)
-        for name, section in config.upstreams.items()
-    }
-
-
-def _service(
-    name: str,
-    section: model.Upstream,
-    loop: asyncio.AbstractEventLoop,
-    deadlines: Deadlines,
-    outbox: Outbox,
-    dialer: Dialer,
-) -> Service:
-    targets = [
-        Target(
-            _address(url),
-            loop=loop,
-            deadlines=deadlines,
-            outbox=outbox,
-            dial=dialer,
-            timeouts=policy.upstream_timeouts(section),
-            connections_max=section.connections_max,
-            idle_connections_max=section.idle_connections_max,
-            idle_lifetime_seconds=section.idle_lifetime,
-        )
-        for url in section.targets
-    ]
-    first = urlsplit("" if section.targets[0].startswith(HTTP_UNIX) else section.targets[0])
-    host = {"preserve": "", "upstream": first.netloc or "localhost"}.get(section.host, section.host)
-    base_path = first.path.rstrip("/")
-    return Service(
-        name,
-        targets,
-        dial=dialer,
-        host=host.encode("ascii"),
-        base_path=base_path.encode("ascii"),
-    )
-
-
-def _address(url: str) -> Address:
-    if url.startswith(HTTP_UNIX):
-        return Address(unix_path=url.removeprefix(HTTP_UNIX))
-    parts = urlsplit(url)
-    return Address(host=parts.hostname or "", port=parts.port or 80)
+from gateway.ports import Clock, Upstream
+from gateway.upstreams.service import Service
 
 
 def upstream_choice(

@@ -185,19 +185,24 @@ def _route(section: model.Route, config: model.Config, by_name: Mapping[str, Pla
     )
 
 
-def _timeouts(section: model.Route, config: model.Config) -> Timeouts | None:
-    """Return the route's own timeouts, None when it takes all of them from its upstream."""
+def _timeouts(section: model.Route, config: model.Config) -> Mapping[str, Timeouts]:
+    """Return the route's own timeouts on each upstream that may serve it; none when it has none of its own."""
     own = section.timeout
     if own == model.RouteTimeout() or not section.upstream:
-        return None
-    base = upstream_timeouts(config.upstreams[section.upstream])
+        return {}
     given = {
         "connect_seconds": own.connect,
         "response_seconds": own.response_headers,
         "idle_seconds": own.idle,
         "total_seconds": own.total,
     }
-    return replace(base, **{name: value for name, value in given.items() if value is not None})
+    changed = {name: value for name, value in given.items() if value is not None}
+    name = section.upstream
+    chosen = {each.upstreams.get(name, name) for each in config.environments.values()}
+    return {
+        upstream: replace(upstream_timeouts(config.upstreams[upstream]), **changed)
+        for upstream in sorted({name, *chosen})
+    }
 
 
 def upstream_timeouts(section: model.Upstream) -> Timeouts:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
+from functools import partial
 from pathlib import Path
 
 from gateway import __version__
@@ -22,6 +23,8 @@ from gateway.telemetry.last_used import LastUsed
 from gateway.telemetry.loop_lag import LoopLag
 from gateway.telemetry.metrics import Metrics
 from gateway.telemetry.sink import STDOUT, Sink
+from gateway.upstreams.readings import READINGS
+from gateway.upstreams.service import Service
 
 _log = logging.getLogger(__name__)
 
@@ -102,6 +105,15 @@ class Recorders:
         self.metrics.watch("connections", lambda: listener.connections)
         self.metrics.watch("in_flight_requests", lambda: listener.in_flight)
         self.metrics.watch("open_streams", lambda: {("tunnel",): listener.tunnels})
+
+    def retried(self, upstream: str) -> None:
+        """Take note that a request to `upstream` failed and is sent to another target."""
+        self.metrics.count("upstream_requests_total", upstream, "retried")
+
+    def watch_upstreams(self, services: Callable[[], Iterable[Service]]) -> None:
+        """Let the metrics read the state of the upstreams that run at the moment."""
+        for name, read in READINGS.items():
+            self.metrics.watch(name, partial(read, services))
 
     async def count_keys(self, store: KeyStore) -> None:
         """Refresh the gauge of keys by state and environment."""

@@ -12,7 +12,7 @@ from typing import Final
 from gateway.config.include import read_files
 from gateway.config.model import Config
 from gateway.config.problems import ConfigErrors, Finding, Problem, Report
-from gateway.config.rules import edge, keys, limits, names, routes, scopes
+from gateway.config.rules import edge, keys, limits, names, routes, scopes, upstreams
 from gateway.config.validate import report_findings, validate
 
 Rule = Callable[[Config, names.Declared], Iterator[Finding]]
@@ -22,7 +22,8 @@ RULES: Final[tuple[Rule, ...]] = (
     edge.proxies,
     edge.headers,
     edge.dialects,
-    edge.targets,
+    upstreams.targets,
+    upstreams.choices,
     keys.peppers,
     keys.key_formats,
     keys.environments,

@@ -111,8 +111,12 @@ def _innermost(errors: list[ErrorDetails]) -> list[ErrorDetails]:
     return [
         error
         for error in errors
-        if error["type"] != "too_short" or not any(path[:-1] == error["loc"] for path in paths)
+        if error["type"] != "too_short" or not any(_is_below(path, error["loc"]) for path in paths)
     ]
+
+
+def _is_below(path: tuple[int | str, ...], other: tuple[int | str, ...]) -> bool:
+    return len(path) > len(other) and path[: len(other)] == other
 
 
 def _tell(error: ErrorDetails, root: Node, report: Report) -> None:

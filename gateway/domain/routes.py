@@ -22,7 +22,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Final, Literal
 
@@ -47,8 +47,8 @@ class Route:
     `methods` none for every method. `pattern` is read by `match.parse_pattern` as `kind` says.
     `scopes` are atoms, all required. `claims` are the limits of the route itself. `allowed_quirks`
     are those of `paths.OPTIONAL` that the upstream reads as we do. Header names to remove are lower
-    case. `body_bytes_max` 0 means no limit. `timeouts` None takes
-    the upstream's.
+    case. `body_bytes_max` 0 means no limit. `timeouts` are by upstream: an environment may choose
+    another one. Of an upstream that is not among them, its own hold.
     """
 
     name: str
@@ -73,7 +73,7 @@ class Route:
     body_bytes_max: int = 0
     dialect: str = ""
     rate_headers: tuple[str, ...] = ()
-    timeouts: Timeouts | None = None
+    timeouts: Mapping[str, Timeouts] = field(default_factory=dict, hash=False)
 
 
 class Match:

@@ -1,7 +1,7 @@
 """Step 5: let the upstream answer.
 
-Knows the order of contact: connect, send the head, stream the body, wait for a response, relay it; and the one case in
-which a request may be sent twice. It must not know sockets, framing or how a target is chosen.
+Knows the order of contact: connect, send the head, stream the body, wait for a response, relay it; and the proof that a
+request may be sent twice. It must not know sockets, framing, how a target is chosen or how often one may try.
 """
 
 from __future__ import annotations
@@ -15,25 +15,46 @@ from gateway.domain.passage import has_trace, response_fields, response_framing
 from gateway.domain.request import CHUNKED, RequestHead, ResponseHead
 from gateway.domain.rewrite import forward_target
 from gateway.domain.routes import Match, Route
+from gateway.domain.timeouts import Timeouts
+from gateway.eager import Signal
+from gateway.pipeline.attempts import Attempts
 from gateway.pipeline.generation import Generation, Voice
 from gateway.pipeline.values import Admission, Reply
-from gateway.ports import Connection, Exchange, Upstream, UpstreamFailure
+from gateway.ports import Clock, Connection, Exchange, Upstream, UpstreamFailure
 
-# RFC 9110 section 9.2.2
-_IDEMPOTENT: Final = frozenset({"GET", "HEAD", "OPTIONS", "PUT", "DELETE"})
 _CLIENT_GONE: Final = Denial(reason=Reason.INTERNAL, internal="client gone")
 
 
 class Crossing:
-    """Where a request goes and what of its head crosses: all but the parts that differ from request to request."""
+    """Where a request goes and what of its head crosses: all but the parts that differ from request to request.
 
-    __slots__ = ("head", "is_loop", "needs_trace", "upstream", "voice")
+    `host` is empty when it depends on the target; then `head` is what stands before it and `rest` what follows, else
+    `head` is all of it. `timeouts` None takes the upstream's.
+    """
+
+    __slots__ = (
+        *("authority", "head", "host", "is_loop", "needs_trace"),
+        *("rest", "timeouts", "upstream", "voice"),
+    )
 
     def __init__(
-        self, head: bytes, upstream: Upstream, voice: Voice, *, is_loop: bool, needs_trace: bool
+        self,
+        line: bytes,
+        fields: bytes,
+        authority: bytes,
+        upstream: Upstream,
+        timeouts: Timeouts | None,
+        voice: Voice,
+        *,
+        is_loop: bool,
+        needs_trace: bool,
     ) -> None:
-        self.head = head
+        self.authority = authority
+        self.host = upstream.host_for(authority)
+        self.rest = b"\r\n" + fields
+        self.head = line + self.host + self.rest if self.host else line
         self.upstream = upstream
+        self.timeouts = timeouts
         self.voice = voice
         self.is_loop = is_loop
         self.needs_trace = needs_trace
@@ -53,13 +74,14 @@ async def forward(
     if crossing.is_loop:
         return Denial(reason=Reason.LOOP_DETECTED)
     started = generation.clock.monotonic()
-    found = await _ask(_request(crossing, exchange, key), match, exchange, upstream)
+    found = await _ask(crossing, match, exchange, key, started, generation.clock)
     if isinstance(found, UpstreamFailure):
         if exchange.is_gone:
             return _CLIENT_GONE
         return Denial(
             reason=found.reason,
             internal=found.internal,
+            retry_after_seconds=found.retry_after_seconds,
             upstream=upstream.name,
             upstream_seconds=generation.clock.monotonic() - started,
         )
@@ -80,37 +102,62 @@ async def forward(
 
 
 async def _ask(
-    request: bytes, match: Match, exchange: Exchange, upstream: Upstream
+    crossing: Crossing,
+    match: Match,
+    exchange: Exchange,
+    key: BoundKey | None,
+    started: float,
+    clock: Clock,
 ) -> tuple[Connection, ResponseHead] | UpstreamFailure:
-    """Send the request until a response begins.
-
-    It is sent a second time only when the first went to a kept connection that ended before any byte of a response, the
-    method is idempotent and there is no body that would have to be replayed (RFC 9112 section 9.3.1).
-    """
-    head = match.head
-    is_fresh = False
+    """Send the request until a response begins; more than once only with the proof of `Attempts`."""
+    head, upstream, timeouts = match.head, crossing.upstream, crossing.timeouts
+    affinity = b""
+    if upstream.affinity is not None:
+        affinity = upstream.affinity.of(head, key, exchange.client_address)
+    attempts: Attempts | None = None
+    found = upstream.connect(affinity, timeouts)
     while True:
-        found = upstream.connect(fresh=is_fresh)
         connection: Connection | UpstreamFailure = (
             await found if isinstance(found, Future) else found
         )
         if isinstance(connection, UpstreamFailure):
             return connection
-        connection.send(
-            request,
-            method=head.method,
-            body=exchange if head.body_length or head.upgrade else None,
-            is_chunked=head.body_length == CHUNKED,
-            timeouts=match.route.timeouts,
-        )
-        exchange.stream_body_to(connection, bytes_max=match.route.body_bytes_max)
-        answer = await connection.answered
-        if isinstance(answer, ResponseHead):
+        answer = await _send(connection, crossing, match, exchange, key, timeouts)
+        if isinstance(answer, ResponseHead) and answer.status not in upstream.retry_statuses:
+            if upstream.learns:
+                upstream.heard(connection.target, answer.status)
             return _accepted(connection, answer, head)
-        may_repeat = head.method in _IDEMPOTENT and head.body_length == 0
-        if is_fresh or not (answer.is_stale and may_repeat) or exchange.is_gone:
+        if attempts is None:
+            attempts = Attempts(head, exchange, upstream, timeouts, started)
+        if not attempts.may_go_on(answer, connection, clock.monotonic()):
+            if isinstance(answer, ResponseHead):
+                return _accepted(connection, answer, head)
             return answer
-        is_fresh = True
+        timeouts = attempts.timeouts
+        found = upstream.reconnect(attempts.tried, affinity, timeouts)
+
+
+def _send(
+    connection: Connection,
+    crossing: Crossing,
+    match: Match,
+    exchange: Exchange,
+    key: BoundKey | None,
+    timeouts: Timeouts | None,
+) -> Signal[ResponseHead | UpstreamFailure]:
+    """Send the request on `connection`; return what tells how it was answered."""
+    head = match.head
+    connection.send(
+        _request(crossing, connection.target, exchange, key),
+        method=head.method,
+        body=exchange if head.body_length or head.upgrade else None,
+        is_chunked=head.body_length == CHUNKED,
+        timeouts=timeouts,
+    )
+    answered = connection.answered
+    if not answered.is_set:  # else it had been closed: nothing was sent, and the body stays whole
+        exchange.stream_body_to(connection, bytes_max=match.route.body_bytes_max)
+    return answered
 
 
 def _accepted(
@@ -135,15 +182,13 @@ def _crossing(match: Match, environment: str, generation: Generation) -> Crossin
         known: Crossing = memo[3]  # the same bytes, route and generation: the same fields cross
         return known
     upstream = generation.upstream(route.upstream, environment)
-    line = b"%b %b%b HTTP/1.1\r\nHost: %b\r\n" % (
-        head.method.encode("ascii"),
-        upstream.base_path,
-        forward_target(match),
-        upstream.host_for(head.authority),
-    )
     crossing = Crossing(
-        line + border.request_fields(head, route),
+        b"%b %b%b HTTP/1.1\r\nHost: "
+        % (head.method.encode("ascii"), upstream.base_path, forward_target(match)),
+        border.request_fields(head, route),
+        head.authority,
         upstream,
+        route.timeouts.get(upstream.name) if route.timeouts else None,
         generation.voice(route),
         is_loop=border.is_loop(head),
         needs_trace=not has_trace(head),
@@ -152,12 +197,16 @@ def _crossing(match: Match, environment: str, generation: Generation) -> Crossin
     return crossing
 
 
-def _request(crossing: Crossing, exchange: Exchange, key: BoundKey | None) -> bytes:
+def _request(crossing: Crossing, target: str, exchange: Exchange, key: BoundKey | None) -> bytes:
     """Complete the head with what is this request's own: addresses, identity, id, trace."""
+    head = crossing.head
+    if not crossing.host:
+        host = crossing.upstream.host_for(crossing.authority, target)
+        head = b"".join((head, host or crossing.authority, crossing.rest))
     trace_id = exchange.trace_id
     return b"".join(
         (
-            crossing.head,
+            head,
             exchange.forwarded,
             b"" if key is None else key.identity,
             b"X-Request-Id: ",

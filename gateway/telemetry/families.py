@@ -42,8 +42,12 @@ UPSTREAM_OUTCOMES: Final = (
     "breaker_open",
     "no_target",
     "cancelled",
+    "retried",
 )
-"""What became of a request meant for an upstream; `cancelled` was not the upstream's doing."""
+"""What became of a request meant for an upstream; `cancelled` was not the upstream's doing.
+
+`retried` counts attempts that failed and were repeated: they come on top of the requests.
+"""
 
 UPSTREAM_OUTCOME_OF_REASON: Final = {
     Reason.UPSTREAM_UNREACHABLE: "refused",
@@ -127,8 +131,44 @@ FAMILIES: Final[tuple[Family, ...]] = (
     ),
     _counter(
         "upstream_requests_total",
-        "Requests meant for an upstream, by what became of them there.",
+        "Requests meant for an upstream, by what became of them there; `retried` ones come on top.",
         "upstream", "outcome",
+    ),
+    _gauge(
+        "upstream_up",
+        "Whether an upstream has a target that should get requests (1) and its breaker is not open.",
+        "upstream",
+    ),
+    _gauge(
+        "upstream_target_up",
+        "Whether a target should get requests (1), or is down or ejected (0).",
+        "upstream", "target",
+    ),
+    _gauge(
+        "upstream_outstanding_requests",
+        "Requests that a target has, or that wait for a connection to it.",
+        "upstream", "target",
+    ),
+    _gauge(
+        "upstream_waiting_requests",
+        "Requests that wait for a connection to a target because there are `connections_max`.",
+        "upstream", "target",
+    ),
+    _gauge(
+        "upstream_idle_connections",
+        "Connections to a target that are ready for a request.",
+        "upstream", "target",
+    ),
+    _counter(
+        "upstream_ejections_total",
+        "How often a target was taken out for what it did to requests.",
+        "upstream",
+        is_watched=True,
+    ),
+    _gauge(
+        "upstream_breaker_state",
+        "State of the breaker of an upstream that has one: the current state is 1, the others 0.",
+        "upstream", "state",
     ),
     _counter(
         "auth_decisions_total",

@@ -113,7 +113,7 @@ class UpstreamConnection(asyncio.Protocol):
         if self.is_reused:
             self._reset()
         if self._is_closed:
-            self.answered.set(self._lost("closed", is_stale=True, is_unsent=True))
+            self.answered.set(self._lost("closed", is_unsent=True))
             return
         self._is_idle = False
         self._held = head
@@ -297,14 +297,13 @@ class UpstreamConnection(asyncio.Protocol):
         if self._relaying:
             self._ended_while_relaying(is_reset=is_reset)
         elif not self._is_idle:
-            is_stale = self.is_reused and not (self._buffer or self._is_heard)
-            self.answered.set(self._lost("reset" if is_reset else "closed", is_stale=is_stale))
+            self.answered.set(self._lost("reset" if is_reset else "closed"))
 
-    def _lost(self, how: str, *, is_stale: bool, is_unsent: bool = False) -> UpstreamFailure:
+    def _lost(self, how: str, *, is_unsent: bool = False) -> UpstreamFailure:
         return UpstreamFailure(
             Reason.UPSTREAM_BAD_RESPONSE if self._buffer else Reason.UPSTREAM_UNREACHABLE,
             f"{self.target}: connection {how} before a response",
-            is_stale=is_stale,
+            is_unanswered=not (self._buffer or self._is_heard),
             is_unsent=is_unsent,
         )
 
@@ -395,4 +394,6 @@ class UpstreamConnection(asyncio.Protocol):
             if 0 < self._unread_bytes < before:
                 return  # it reads, however slowly
         late = f"{self.target}: no response in time"
-        self.cut("timeout", UpstreamFailure(Reason.UPSTREAM_TIMEOUT, late))
+        is_unanswered = not (self._buffer or self._is_heard)
+        failure = UpstreamFailure(Reason.UPSTREAM_TIMEOUT, late, is_unanswered=is_unanswered)
+        self.cut("timeout", failure)

@@ -5,11 +5,13 @@ import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
+from random import Random
 from typing import Any
 
 import pytest
 
 from gateway.assembly import generation as build
+from gateway.assembly.upstreams import Builder
 from gateway.config.model import Config
 from gateway.control.deadlines import DeadlineWheel
 from gateway.domain.denial import Denial, Reason
@@ -19,7 +21,8 @@ from gateway.domain.request import RequestHead
 from gateway.domain.routes import Route
 from gateway.limiters.memory import MemoryLimiter
 from gateway.outbox import Outbox
-from gateway.upstreams.service import Dialer, Service
+from gateway.upstreams.dialer import Dialer
+from gateway.upstreams.service import Service
 from tests.clock import FakeClock
 from tests.config.sample import UPSTREAM, loaded
 from tests.key_samples import a_key, a_tenant
@@ -31,7 +34,10 @@ async def running(config: Config) -> AsyncIterator[dict[str, Service]]:
     """Build the upstreams of a configuration; nothing is contacted."""
     loop = asyncio.get_running_loop()
     dialer = Dialer()
-    services = build.services(config, loop, DeadlineWheel(loop), Outbox(loop), dialer)
+    builder = Builder(
+        loop, DeadlineWheel(loop), Outbox(loop), dialer, Random(1).random, lambda _: None
+    )
+    services = builder.services(config)
     yield services
     for service in services.values():
         service.close()

@@ -277,7 +277,7 @@ def test_the_allowlist_of_a_route(tmp_path: Path) -> None:
 def test_introspection_is_a_handler_without_upstream(tmp_path: Path) -> None:
     config = loaded(tmp_path, "routes: [{name: me, match: {path: /me}, handler: introspect}]\n")
     (made,) = policy.routes(config, {})
-    assert (made.handler, made.upstream, made.timeouts) == ("introspect", "", None)
+    assert (made.handler, made.upstream, made.timeouts) == ("introspect", "", {})
 
 
 SLOW = (
@@ -309,11 +309,27 @@ def test_a_route_changes_each_timeout_of_its_upstream_by_itself(
 ) -> None:
     made = route(tmp_path, f"match: {{path: /a}}, timeout: {{{given}}}", upstream=SLOW)
     base = Timeouts(connect_seconds=1, response_seconds=2, idle_seconds=3, total_seconds=4)
-    assert made.timeouts == replace(base, **changed)
+    assert made.timeouts == {"u": replace(base, **changed)}
 
 
 def test_a_route_without_timeouts_takes_its_upstream_s(tmp_path: Path) -> None:
-    assert route(tmp_path, "match: {path: /a}", upstream=SLOW).timeouts is None
+    assert route(tmp_path, "match: {path: /a}", upstream=SLOW).timeouts == {}
+
+
+def test_a_route_changes_the_timeouts_of_whatever_upstream_serves_it(tmp_path: Path) -> None:
+    config = loaded(
+        tmp_path,
+        "upstreams:\n"
+        "  jobs: {targets: ['http://a'], timeout: {idle: 3s}}\n"
+        "  sandbox: {targets: ['http://b'], timeout: {idle: 9s}}\n"
+        "environments: {live: {}, test: {upstreams: {jobs: sandbox}}}\n"
+        "routes: [{name: r, match: {path: /a}, upstream: jobs, timeout: {connect: 1s}}]\n",
+    )
+    (made,) = policy.routes(config, {})
+    assert made.timeouts == {
+        "jobs": Timeouts(connect_seconds=1, idle_seconds=3),
+        "sandbox": Timeouts(connect_seconds=1, idle_seconds=9),
+    }
 
 
 # ---- what an environment may not call

@@ -12,13 +12,17 @@ from pathlib import Path
 from aiohttp import web
 
 from gateway.admin.app import create_admin_app
+from gateway.admin.upstreams import Overview
 from gateway.cli import keys, tenants
+from gateway.cli import upstreams as upstream_verbs
 from tests.key_samples import a_tenant
 from tests.test_keyring import House
 
 
 @contextmanager
-def served(path: Path | None, token: str | None = None) -> Iterator[str]:
+def served(
+    path: Path | None, token: str | None = None, upstreams: Overview | None = None
+) -> Iterator[str]:
     """Serve a keyring with the tenant `ten_a` on a unix socket or on TCP; yield its address."""
     is_ready = threading.Event()
     addresses: list[str] = []
@@ -27,7 +31,8 @@ def served(path: Path | None, token: str | None = None) -> Iterator[str]:
     async def serve() -> None:
         house = House()
         await house.store.save_tenant(a_tenant())
-        runner = web.AppRunner(create_admin_app(house.keyring, token=token), access_log=None)
+        app = create_admin_app(house.keyring, token=token, upstreams=upstreams)
+        runner = web.AppRunner(app, access_log=None)
         await runner.setup()
         if path is not None:
             await web.UnixSite(runner, str(path)).start()
@@ -58,6 +63,7 @@ def command(*arguments: str) -> int:
     verbs = parser.add_subparsers(required=True)
     keys.register(verbs)
     tenants.register(verbs)
+    upstream_verbs.register(verbs)
     options = parser.parse_args(arguments)
     status: int = options.run(options)
     return status

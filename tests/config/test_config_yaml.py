@@ -85,7 +85,8 @@ def test_demo_serves_loopback_and_keeps_its_secrets_out_of_the_file(tmp_path: Pa
     assert config.listeners.metrics.bind == "127.0.0.1:9100"
     assert config.listeners.admin.bind == "unix:data/admin.sock"
     assert config.store.path == "data/tollhouse.db"
-    assert config.upstreams["demo"].targets == ("http://127.0.0.1:8081",)
+    (target,) = config.upstreams["demo"].targets
+    assert target.url == "http://127.0.0.1:8081"
     assert "${file:data/pepper}" in TEXT
 
 

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from asyncio import Future
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
 
+from gateway.domain.affinity import Affinity
 from gateway.domain.denial import Denial, Reason
 from gateway.domain.request import RequestHead, ResponseHead
 from gateway.domain.timeouts import Timeouts
@@ -87,6 +88,8 @@ class FakeConnection:
         self.heads.append(head)
         self.method, self.body, self.is_chunked = method, body, is_chunked
         self.timeouts = timeouts
+        if isinstance(self._reply, UpstreamFailure) and self._reply.is_unsent:
+            self.answered.set(self._reply)  # it had been closed before
 
     def write(self, content: bytes) -> None:
         self.written += content
@@ -155,11 +158,22 @@ class FakeUpstream:
     ) -> None:
         self.name = name
         self.base_path = base_path
+        self.timeouts = Timeouts()
+        self.affinity: Affinity | None = None
+        self.learns = True
+        self.retry_statuses: frozenset[int] = frozenset()
+        self.retries = 1
+        self.retried: list[str] = []
+        self.tried: list[tuple[str, ...]] = []
+        self.told: list[tuple[str, int | UpstreamFailure]] = []
+        self.affinities: list[bytes] = []
+        self.hosts: dict[str, bytes] = {}
         self.script: deque[Script] = deque()
         self.unreachable: UpstreamFailure | None = None
         self.dialling: Future[Any] | None = None
         self.connections: list[FakeConnection] = []
         self.asked_fresh: list[bool] = []
+        self.connect_timeouts: Timeouts | None = None
         self._host = host
         self._touched = touched
 
@@ -167,15 +181,42 @@ class FakeUpstream:
     def last(self) -> FakeConnection:
         return self.connections[-1]
 
-    def host_for(self, authority: bytes) -> bytes:
+    def host_for(self, authority: bytes, target: str = "") -> bytes:
+        if self.hosts:
+            return self.hosts.get(target, b"")
         return self._host or authority
 
-    def connect(self, *, fresh: bool = False) -> Connection | UpstreamFailure | Future[Any]:
+    def connect(
+        self, affinity: bytes = b"", timeouts: Timeouts | None = None
+    ) -> Connection | UpstreamFailure | Future[Any]:
+        self.affinities.append(affinity)
+        self.connect_timeouts = timeouts
+        return self._connect(fresh=False)
+
+    def reconnect(
+        self, tried: Collection[str], affinity: bytes = b"", timeouts: Timeouts | None = None
+    ) -> Connection | UpstreamFailure | Future[Any]:
+        self.tried.append(tuple(tried))
+        self.affinities.append(affinity)
+        self.connect_timeouts = timeouts
+        return self._connect(fresh=True)
+
+    def _connect(self, *, fresh: bool) -> Connection | UpstreamFailure | Future[Any]:
         self._touched.append("upstream")
         self.asked_fresh.append(fresh)
         if self.unreachable is not None:
             return self.unreachable
         return self.dialling if self.dialling is not None else self.connection(fresh=fresh)
+
+    def may_retry(self, cause: str, sent: int, tried: Collection[str]) -> bool:
+        self.retried.append(cause)
+        return cause == "unsent" or sent <= self.retries
+
+    def heard(self, target: str, status: int) -> None:
+        self.told.append((target, status))
+
+    def failed(self, target: str, failure: UpstreamFailure) -> None:
+        self.told.append((target, failure))
 
     def connection(self, *, fresh: bool = False) -> FakeConnection:
         made = FakeConnection(self.script.popleft() if self.script else ok(), is_reused=not fresh)

@@ -6,6 +6,7 @@ from typing import NoReturn
 
 import pytest
 
+from gateway.domain.affinity import Affinity
 from gateway.domain.denial import Denial, Reason
 from gateway.domain.request import CHUNKED, UNTIL_CLOSE, RequestHead, ResponseHead
 from gateway.domain.routes import Route
@@ -26,7 +27,7 @@ from tests.pipeline.samples import (
 from tests.pipeline.stories import Story, answered
 from tests.pipeline.world import World, turn
 
-STALE = UpstreamFailure(Reason.UPSTREAM_UNREACHABLE, "kept connection ended", is_stale=True)
+STALE = UpstreamFailure(Reason.UPSTREAM_UNREACHABLE, "kept connection ended", is_unanswered=True)
 DOWN = UpstreamFailure(Reason.UPSTREAM_UNREACHABLE, "10.0.0.9: refused")
 SLOW = UpstreamFailure(Reason.UPSTREAM_TIMEOUT, "10.0.0.9: silent")
 
@@ -59,7 +60,7 @@ def test_a_request_that_waits_for_nothing_is_forwarded_and_answered_in_one_go() 
 
 def test_the_upstream_is_told_everything_that_only_the_connection_can_enforce() -> None:
     timeouts = Timeouts(total_seconds=9)
-    route = replace(THINGS, timeouts=timeouts, body_bytes_max=100)
+    route = replace(THINGS, timeouts={"up": timeouts}, body_bytes_max=100)
     asked = head(method="POST", body_length=3)
     story = Story(asked, route=route, body=[b"abc"]).begin()
     connection = story.upstream.last
@@ -515,3 +516,91 @@ def test_an_answer_that_cannot_be_relayed_gives_its_connection_back() -> None:
         story.begin()
     assert story.upstream.last.cancelled is not None
     assert not story.exchange.is_begun
+
+
+# ---- several targets
+
+
+def test_an_upstream_that_keeps_callers_together_is_told_who_calls() -> None:
+    world = World()
+    Story(key=bound(), world=world).begin()
+    world.upstream.affinity = Affinity(by="key")
+    Story(key=bound(), world=world).begin()
+    world.upstream.affinity = Affinity(by="header", header=b"x-room")
+    Story(head("/v1/things", ("X-Room", "7")), key=bound(), world=world).begin()
+    assert world.upstream.affinities == [b"", b"lin_a", b"7"]
+
+
+def test_another_attempt_tells_what_was_tried_and_who_calls() -> None:
+    world = scripted(STALE)
+    world.upstream.affinity = Affinity(by="address")
+    story = Story(world=world).begin()
+    assert story.upstream.tried == [("http://10.0.0.9:9000",)]
+    assert story.upstream.affinities == [b"192.0.2.7"] * 2
+
+
+def test_a_host_that_depends_on_the_target_is_that_of_the_target() -> None:
+    world = World()
+    world.upstream.hosts = {"http://10.0.0.9:9000": b"nine.test"}
+    plain = forwarded(head("/v1/things", ("X-A", "1")))
+    own = forwarded(head("/v1/things", ("X-A", "1")), world=world)
+    assert own == plain.replace(b"Host: api.test\r\n", b"Host: nine.test\r\n")
+
+
+def test_a_target_without_a_host_gets_the_client_s() -> None:
+    world = World()
+    world.upstream.hosts = {"another": b"nine.test"}
+    assert b"\r\nHost: api.test\r\n" in forwarded(head(), world=world)
+
+
+def test_timeouts_of_the_route_hold_from_the_connect_on_and_only_for_their_upstream() -> None:
+    timeouts = Timeouts(connect_seconds=9)
+    for upstream, expected in (("up", timeouts), ("another", None)):
+        route = replace(THINGS, timeouts={upstream: timeouts})
+        story = Story(route=route).begin()
+        assert story.upstream.connect_timeouts is expected
+        assert story.upstream.last.timeouts is expected
+
+
+def test_a_body_is_kept_whole_when_nothing_was_sent() -> None:
+    unsent = UpstreamFailure(Reason.UPSTREAM_UNREACHABLE, "closed", is_unsent=True)
+    asked = head(method="POST", body_length=4)
+    story = Story(asked, world=scripted(unsent), body=[b"bo", b"dy"]).begin()
+    first, second = story.upstream.connections
+    assert (first.written, second.written) == (b"", b"body")
+    assert story.reply.status == 200
+
+
+def test_an_upstream_learns_of_answers_if_it_wants_to() -> None:
+    world = World()
+    Story(world=world).begin()
+    world.upstream.learns = False
+    Story(world=world).begin()
+    assert world.upstream.told == [("http://10.0.0.9:9000", 200)]
+
+
+def test_a_status_may_be_dropped_for_another_attempt() -> None:
+    world = scripted(ok(status=503), ok(body=b"second"))
+    world.upstream.retry_statuses = frozenset({503})
+    story = Story(world=world).begin()
+    assert story.exchange.content == b"second"
+    first, _ = story.upstream.connections
+    assert first.cancelled is not None
+    assert first.sink is None
+
+
+def test_a_status_is_passed_on_when_there_is_no_other_attempt() -> None:
+    world = scripted(ok(status=503, body=b"busy"))
+    world.upstream.retry_statuses = frozenset({503})
+    story = Story(head(method="POST"), world=world).begin()
+    assert (story.reply.status, story.exchange.content) == (503, b"busy")
+    assert len(story.upstream.connections) == 1
+
+
+def test_a_failure_may_say_when_to_come_back() -> None:
+    world = World()
+    world.upstream.unreachable = UpstreamFailure(
+        Reason.CIRCUIT_OPEN, "open", is_unsent=True, retry_after_seconds=7
+    )
+    denial = Story(world=world).begin().denial
+    assert (denial.reason, denial.retry_after_seconds) == (Reason.CIRCUIT_OPEN, 7)

@@ -16,6 +16,7 @@ from gateway.domain.denial import Denial, Reason
 from gateway.domain.networks import Allowlist
 from gateway.domain.outcome import Outcome
 from gateway.domain.request import RequestHead, ResponseHead
+from gateway.domain.timeouts import Timeouts
 from gateway.pipeline.generation import Voice
 from gateway.pipeline.handle import handle
 from gateway.ports import UpstreamFailure
@@ -81,8 +82,8 @@ def breaks_off(world: World) -> None:
 
 
 def crashes(world: World) -> None:
-    def connect(*, fresh: bool = False) -> NoReturn:
-        raise RuntimeError(fresh)
+    def connect(affinity: bytes = b"", timeouts: Timeouts | None = None) -> NoReturn:
+        raise RuntimeError(affinity, timeouts)
 
     world.upstream.connect = connect  # type: ignore[method-assign]
 

@@ -219,7 +219,7 @@ async def test_silent_upstream_is_a_504() -> None:
 
 async def test_timeouts_of_a_route_take_the_place_of_the_upstreams() -> None:
     fast = Timeouts(response_seconds=0.1)
-    table = [Route(name="all", pattern="/v1", kind="prefix", upstream="up", timeouts=fast)]
+    table = [Route(name="all", pattern="/v1", kind="prefix", upstream="up", timeouts={"up": fast})]
     async with plane(once(b"", then="wait"), table=table) as held:
         assert (await held.answer(request())).status == 504
 

@@ -14,7 +14,7 @@ from gateway.domain.request import ResponseHead
 from gateway.domain.timeouts import Timeouts
 from gateway.ports import UpstreamFailure
 from gateway.upstreams.connection import UpstreamConnection
-from gateway.upstreams.service import Dialer
+from gateway.upstreams.dialer import Dialer
 from gateway.upstreams.target import Address, Target
 from tests.streams import Collected, FakeTransport, StoppedLoop
 from tests.uncorked import Uncorked
@@ -261,4 +261,4 @@ def test_request_on_a_connection_that_is_gone_was_not_sent() -> None:
     rig.connection.connection_lost(None)
     rig.send()
     assert rig.failure().is_unsent
-    assert rig.failure().is_stale
+    assert rig.failure().is_unanswered

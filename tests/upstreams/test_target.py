@@ -13,8 +13,8 @@ from gateway.domain.timeouts import Timeouts
 from gateway.outbox import Outbox
 from gateway.ports import UpstreamFailure
 from gateway.upstreams.connection import UpstreamConnection
-from gateway.upstreams.service import Dialer
-from gateway.upstreams.target import Address, Target, Turn
+from gateway.upstreams.dialer import Dialer, Turn
+from gateway.upstreams.target import Address, Target
 from tests.harness import plane, post, request
 from tests.wire import OK, Asked, answering, deaf_port, echo, keeping, read_request, silent, until
 
@@ -280,3 +280,99 @@ async def test_error_that_nobody_expected_reaches_those_who_wait() -> None:
     assert isinstance(failure, UpstreamFailure)
     assert (one.connections, one.waiting) == (0, 0)
     await dialer.close()
+
+
+async def test_timeouts_of_a_request_take_the_place_of_the_targets() -> None:
+    dialer = Dialer()
+    with deaf_port() as port:
+        one = target(dialer, port, connect=60)
+        hasty = Timeouts(connect_seconds=0.05)
+        for _ in range(2):
+            failure = await settled(one.connect(hasty))
+            assert isinstance(failure, UpstreamFailure)
+            assert failure.reason is Reason.UPSTREAM_TIMEOUT
+        patient, waiting = one.connect(), one.connect(hasty)
+        failure = await settled(waiting)
+        assert isinstance(failure, UpstreamFailure)
+        assert failure.reason is Reason.NO_HEALTHY_UPSTREAM
+        assert not patient.done()
+        await dialer.close()
+
+
+async def test_wait_that_ends_while_its_connection_is_made_takes_the_connection() -> None:
+    """The time for waiting is over, but the connection is already being made for it."""
+    async with plane(answering(OK)) as held:
+        dialer = Dialer()
+        one = target(dialer, held.target.address.port)
+        connection = await settled(one.connect())
+        assert isinstance(connection, UpstreamConnection)
+        waiting = one.connect()
+        connection.close()
+        one._wait_no_longer(waiting)
+        made = await settled(waiting)
+        assert isinstance(made, UpstreamConnection)
+        one.close()
+        await dialer.close()
+
+
+async def test_new_connection_takes_the_place_of_an_idle_one_when_there_are_enough() -> None:
+    async with plane(answering(OK)) as held:
+        dialer = Dialer()
+        one = target(dialer, held.target.address.port)
+        idle = await settled(one.connect())
+        assert isinstance(idle, UpstreamConnection)
+        one.give_back(idle)
+        made = await settled(one.connect())
+        assert isinstance(made, UpstreamConnection)
+        assert made is not idle
+        assert not idle.is_usable
+        assert (one.connections, one.idle_connections, one.outstanding) == (1, 0, 1)
+        one.close()
+        await dialer.close()
+
+
+async def test_drained_target_keeps_nothing_and_says_when_it_is_empty() -> None:
+    async with plane(answering(OK)) as held:
+        dialer = Dialer()
+        one = target(dialer, held.target.address.port)
+        said: list[Target] = []
+        one.on_empty = said.append
+        connection = await settled(one.connect())
+        assert isinstance(connection, UpstreamConnection)
+        one.drain()
+        assert not one.is_empty
+        assert said == []
+        one.give_back(connection)
+        assert one.is_empty
+        assert said == [one]
+        await dialer.close()
+
+
+async def test_idle_connections_of_a_drained_target_are_closed_at_once() -> None:
+    async with plane(answering(OK)) as held:
+        await held.answer(request())
+        assert held.target.idle_connections == 1
+        held.target.drain()
+        assert held.target.is_empty
+
+
+def test_probe_without_news_is_told_to_nobody() -> None:
+    one = Target(
+        Address(host="up", port=80),
+        loop=(loop := asyncio.new_event_loop()),
+        deadlines=DeadlineWheel(loop),
+        outbox=Outbox(loop),
+        dial=Dialer(),
+        timeouts=Timeouts(),
+        connections_max=1,
+        idle_connections_max=1,
+        idle_lifetime_seconds=1,
+    )
+    said: list[Target] = []
+    one.probed(False, "nobody listens yet")
+    one.on_probed = said.append
+    one.probed(False, "still down")
+    assert said == []
+    one.probed(True, "")
+    assert said == [one]
+    loop.close()

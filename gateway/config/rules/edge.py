@@ -5,12 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from ipaddress import ip_address
 from typing import Final
-from urllib.parse import urlsplit
 
 from gateway.config.model import Config, split_bind
 from gateway.config.problems import Finding, KeyPath, quoted
 from gateway.config.rules.names import Declared, repeated
-from gateway.config.sections.wire import HTTP_UNIX
 
 TOKEN_LENGTH_MIN: Final = 32
 """Characters: 128 bits even if they are hexadecimal digits."""
@@ -128,21 +126,3 @@ def dialects(config: Config, _declared: Declared) -> Iterator[Finding]:
         yield from repeated("the profile", (((*path, n), p) for n, p in enumerate(profiles)))
         if "off" in profiles and set(profiles) != {"off"}:
             yield Finding(path, "`off` cannot be combined with a profile")
-
-
-def targets(config: Config, _declared: Declared) -> Iterator[Finding]:
-    """The targets of an upstream are the same service: named once, with one base path."""
-    for name, upstream in config.upstreams.items():
-        path: KeyPath = ("upstreams", name, "targets")
-        yield from repeated(
-            "the target", (((*path, n), target) for n, target in enumerate(upstream.targets))
-        )
-        first = _base_path(upstream.targets[0])
-        for n, target in enumerate(upstream.targets):
-            if _base_path(target) != first:
-                message = f"has another base path than the first target ({quoted(first or '/')})"
-                yield Finding((*path, n), message, "a request may go to any of them")
-
-
-def _base_path(target: str) -> str:
-    return "" if target.startswith(HTTP_UNIX) else urlsplit(target).path.rstrip("/")

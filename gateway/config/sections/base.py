@@ -76,6 +76,26 @@ class Shorthand:
         return {"anyOf": [full, bare]}
 
 
+class FromText:
+    """Lets a bare text stand for a mapping with only `key`: `x` means `{key: x}`."""
+
+    def __init__(self, key: str) -> None:
+        self.key = key
+
+    def _expand(self, value: Any) -> Any:
+        return {self.key: value} if isinstance(value, str) else value
+
+    def __get_pydantic_core_schema__(
+        self, source: type[Any], handler: GetCoreSchemaHandler
+    ) -> CoreSchema:
+        return core_schema.no_info_before_validator_function(self._expand, handler(source))
+
+    def __get_pydantic_json_schema__(
+        self, schema: CoreSchema, handler: GetJsonSchemaHandler
+    ) -> JsonSchemaValue:
+        return {"anyOf": [handler(schema), {"type": "string"}]}
+
+
 class OneOrMany:
     """Lets a single entry stand for a list of one."""
 

@@ -1,4 +1,4 @@
-"""Where requests go: upstreams, and routes with what may reach them."""
+"""Where requests go: routes with what may reach them."""
 
 from __future__ import annotations
 
@@ -11,7 +11,6 @@ from gateway.config.sections.answers import RouteDialect
 from gateway.config.sections.base import Section, Shorthand
 from gateway.config.sections.values import (
     Atom,
-    Count,
     Duration,
     DurationOrOff,
     EnvironmentName,
@@ -27,45 +26,11 @@ from gateway.config.sections.wire import (
     Method,
     Network,
     Regex,
-    Target,
-    UpstreamHost,
 )
 
 Tolerance = Literal[
     "encoded_slash", "empty_segments", "parameters", "double_encoding", "trailing_dot"
 ]
-
-
-class UpstreamTimeout(Section):
-    """How long an upstream may take."""
-
-    connect: Duration = 2.0
-    """Time to connect: on one network it is milliseconds, so 2 s means that nobody is there."""
-    response_headers: Duration = 30.0
-    """Time from the end of the request to the head of the answer (504 after it)."""
-    idle: Duration = 60.0
-    """Longest pause within an answer; a stream of events must send something more often."""
-    total: DurationOrOff = 0.0
-    """Time for the whole exchange. Off, because downloads and event streams have no natural end."""
-
-
-class Upstream(Section):
-    """A service behind the gateway."""
-
-    targets: tuple[Target, ...] = Field(min_length=1)
-    """Instances, each an `http://host:port/base` URL or `http+unix:/path/of.sock`."""
-    host: UpstreamHost = "preserve"
-    """The `Host` that the upstream sees: the client's (`preserve`), that of the first target
-    (`upstream`), or this text."""
-    timeout: UpstreamTimeout = Field(default_factory=UpstreamTimeout)
-    """How long an upstream may take."""
-    connections_max: Count = 512
-    """Open connections per target; further requests wait for one, then get 503."""
-    idle_connections_max: Count = 64
-    """Connections per target that are kept open for the next request."""
-    idle_lifetime: Duration = 55.0
-    """How long an idle connection is kept: shorter than what backends do (60 s and more), so that a
-    request never meets a connection that is being closed."""
 
 
 class Match(Section):

@@ -130,6 +130,15 @@ def read_size(value: object) -> int:
     return value
 
 
+def read_number(value: object) -> float:
+    """Return the number that `value` is or, from `${...}`, spells."""
+    if isinstance(value, Interpolated) and _PLAIN_NUMBER.fullmatch(value.strip()):
+        return float(value)
+    if not isinstance(value, int | float) or isinstance(value, bool):
+        raise ValueError("is not a number")  # noqa: TRY004 - pydantic reads ValueError
+    return float(value)
+
+
 def _typed(value: object) -> object:
     """Give interpolated text the type that YAML would have given it."""
     if isinstance(value, Interpolated):
@@ -176,6 +185,18 @@ Count = Annotated[
     int, Strict(), Field(ge=1, le=10**12), BeforeValidator(_typed), Label("whole number")
 ]
 """A whole number, at least 1."""
+
+Share = Annotated[
+    float, Field(ge=0, le=1), BeforeValidator(read_number), Label("share, 0 to 1"),
+    WithJsonSchema({"anyOf": [{"type": "number", "minimum": 0, "maximum": 1}, {"type": "string"}]}),
+]  # fmt: skip
+"""A part of a whole: 0.5 is half of it."""
+
+FactorOrOff = Annotated[
+    float, Field(ge=0, le=10), BeforeValidator(read_number), Label("factor, 0 = off"),
+    WithJsonSchema({"anyOf": [{"type": "number", "minimum": 0, "maximum": 10}, {"type": "string"}]}),
+]  # fmt: skip
+"""A multiple of something, up to ten; zero switches it off."""
 
 Integer = Annotated[int, Strict(), BeforeValidator(_typed), Label("whole number")]
 Flag = Annotated[bool, Strict(), BeforeValidator(_typed), Label("true or false")]
