@@ -197,6 +197,11 @@ class Connection(Sink, Source, Protocol):
     is_reused: bool
     answered: Signal[ResponseHead | UpstreamFailure]
 
+    @property
+    def is_open(self) -> bool:
+        """Tell whether what is written leads anywhere."""
+        ...
+
     def send(
         self,
         head: bytes,

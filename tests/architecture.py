@@ -73,7 +73,9 @@ LIBRARIES: Final[dict[str, tuple[str, ...]]] = {
         "gateway/demo/*",
         "gateway/cli/*",
         "gateway/assembly/*",
+        "gateway/upstreams/probes.py",
     ),
+    "yarl": ("gateway/upstreams/probes.py",),  # aiohttp's URLs
     "prometheus_client": ("gateway/telemetry/*", "gateway/listeners/metrics.py"),
     "uvloop": ("gateway/control/*", "gateway/cli/*", "gateway/assembly*"),
 }

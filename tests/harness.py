@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import socket
+import ssl
 from collections.abc import AsyncIterator, Iterable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
@@ -54,6 +55,15 @@ FORMAT = KeyFormat("tollhouse", "sk", ("live", "test"))
 TOKEN = FORMAT.mint("live", "A" * 43)
 OTHER_TOKEN = FORMAT.mint("live", "B" * 43)
 PEPPERS = Peppers("p1", {"p1": b"p" * 32})
+
+
+@dataclass
+class Tls:
+    """What both ends of the connections to backends need, and the name that the certificate must hold."""
+
+    server: ssl.SSLContext
+    client: ssl.SSLContext
+    server_name: str = "backend.test"
 
 
 @dataclass
@@ -174,10 +184,13 @@ async def plane(
     unix_path: Path | None = None,
     listen_path: Path | None = None,
     addresses: Sequence[Address] = (),
+    tls: Tls | None = None,
     upstream: Settings | None = None,
     slow_start: float = 0.0,
 ) -> AsyncIterator[Plane]:
     """Run a data plane in front of `backends`, each a target, and of what listens at further `addresses`.
+
+    With `tls`, that is what the backends speak.
 
     A test fails if the gateway logs an error, or if anything is left open at the end.
     """
@@ -186,7 +199,9 @@ async def plane(
     async with contextlib.AsyncExitStack() as stack:
         complaints = stack.enter_context(complaints_of(loop))
         seen: list[asyncio.StreamWriter] = []
-        made = [await _listen(_guarded(backend, seen), unix_path, stack) for backend in backends]
+        made = [
+            await _listen(_guarded(backend, seen), unix_path, tls, stack) for backend in backends
+        ]
         deadlines = DeadlineWheel(loop, period_seconds=0.05)
         deadlines.start()
         stack.callback(deadlines.stop)
@@ -275,14 +290,20 @@ async def _stop(held: Plane) -> None:
 
 
 async def _listen(
-    serve: Backend, unix_path: Path | None, stack: contextlib.AsyncExitStack
+    serve: Backend, unix_path: Path | None, tls: Tls | None, stack: contextlib.AsyncExitStack
 ) -> Address:
     if unix_path is not None:
         server = await asyncio.start_unix_server(serve, unix_path, limit=2**20)
         address = Address(unix_path=str(unix_path))
     else:
-        server = await asyncio.start_server(serve, "127.0.0.1", 0, limit=2**20)
-        address = Address(host="127.0.0.1", port=server.sockets[0].getsockname()[1])
+        context = tls.server if tls is not None else None
+        server = await asyncio.start_server(serve, "127.0.0.1", 0, limit=2**20, ssl=context)
+        address = Address(
+            host="127.0.0.1",
+            port=server.sockets[0].getsockname()[1],
+            tls=tls.client if tls is not None else None,
+            server_name=tls.server_name if tls is not None else "",
+        )
     stack.push_async_callback(server.wait_closed)
     stack.callback(server.close)
     return address

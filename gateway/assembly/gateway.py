@@ -22,6 +22,7 @@ from gateway.assembly import generation as build
 from gateway.assembly import policy
 from gateway.assembly.binder import Binder
 from gateway.assembly.keys import bootstrap, make_keyring
+from gateway.assembly.reach import Upkeep
 from gateway.assembly.recorders import Recorders
 from gateway.assembly.sockets import bound, describe
 from gateway.assembly.upstreams import Builder
@@ -79,6 +80,7 @@ class Gateway:
         self.admin_address = ""
         self.keyring: Keyring
         self.rekeying: Rekeying
+        self.random = Random(SystemRandom().getrandbits(256))  # noqa: S311 - ids must differ, not be secret
         self.listener: PublicListener
         self.recorders: Recorders
         self.services: Mapping[str, Service] = {}
@@ -116,10 +118,15 @@ class Gateway:
             self.deadlines,
             self.outbox,
             dialer,
-            Random().random,  # noqa: S311 - who is asked next is no secret
+            self.random.random,
             self.recorders.retried,
+            self.config_path,
         ).services(config)
         self.recorders.watch_upstreams(lambda: [*self.services.values()])
+        self.upkeep = [
+            Upkeep(config, service, self.recorders.metrics, self.random.random)
+            for service in self.services.values()
+        ]
         address_throttle = AddressThrottle(
             self.clock, throttle.failures, max(1, round(throttle.per)), throttle.addresses_max
         )
@@ -173,7 +180,7 @@ class Gateway:
             outbox=self.outbox,
             addresses=build.address_rules(self.config),
             tell=tell,
-            random=Random(SystemRandom().getrandbits(256)),  # noqa: S311 - ids must differ, not be secret
+            random=self.random,
         )
 
     # ---- upkeep
@@ -253,6 +260,7 @@ async def _open(gateway: Gateway, stack: AsyncExitStack) -> None:
     ):
         tasks.create_task(work.run(), name=work.name)
         stack.callback(work.stop)
+    _keep_up(gateway, tasks, stack)
     recorders.lag.start()
     stack.callback(recorders.lag.stop)
 
@@ -274,6 +282,13 @@ async def _open(gateway: Gateway, stack: AsyncExitStack) -> None:
     await gateway.listener.serve(public, config.listeners.public.backlog)
     gateway.public_address = describe(public)
     stack.push_async_callback(gateway.drain)
+
+
+def _keep_up(gateway: Gateway, tasks: asyncio.TaskGroup, stack: AsyncExitStack) -> None:
+    """Watch the upstreams until the stack closes, which it does after the last request has ended."""
+    for upkeep in gateway.upkeep:
+        if upkeep.is_needed:
+            stack.callback(tasks.create_task(upkeep.run(), name=upkeep.name).cancel)
 
 
 @asynccontextmanager

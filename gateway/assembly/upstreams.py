@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from urllib.parse import urlsplit
+from pathlib import Path
 
 from gateway.assembly import policy
+from gateway.assembly.reach import addresses
 from gateway.config import model
-from gateway.config.rules.upstreams import base_path
-from gateway.config.sections.wire import HTTP_UNIX
+from gateway.config.sections.target import target_parts
 from gateway.domain.affinity import Affinity
 from gateway.outbox import Outbox
 from gateway.ports import Deadlines
@@ -24,7 +24,8 @@ from gateway.upstreams.target import Address, Target
 class Builder:
     """Builds services over the parts that all of them share.
 
-    `random` returns numbers from 0 to 1; `on_retry` is told the name of an upstream for each retry.
+    `random` returns numbers from 0 to 1; `on_retry` is told the name of an upstream for each retry. Relative paths
+    start at the folder of `config_path`.
     """
 
     def __init__(
@@ -35,6 +36,7 @@ class Builder:
         dialer: Dialer,
         random: Callable[[], float],
         on_retry: Callable[[str], None],
+        config_path: Path,
     ) -> None:
         self._loop = loop
         self._deadlines = deadlines
@@ -42,13 +44,17 @@ class Builder:
         self._dialer = dialer
         self._random = random
         self._on_retry = on_retry
+        self._config_path = config_path
 
     def services(self, config: model.Config) -> dict[str, Service]:
         """Return the running upstreams by name."""
         return {name: self.service(name, section) for name, section in config.upstreams.items()}
 
     def service(self, name: str, section: model.Upstream) -> Service:
-        """Return one running upstream; nothing is contacted yet."""
+        """Return one running upstream; nothing is contacted yet.
+
+        Raises `CannotStart` when a certificate or key cannot be used.
+        """
         made = settings(section)
 
         def make(address: Address) -> Target:
@@ -67,7 +73,7 @@ class Builder:
 
         return Service(
             name,
-            {address_of(target.url): target.weight for target in section.targets},
+            addresses(name, section, self._config_path),
             make=make,
             settings=made,
             dial=self._dialer,
@@ -79,14 +85,15 @@ class Builder:
 
 def settings(section: model.Upstream) -> Settings:
     """Return what a section says about choosing and about failures."""
-    hosts = {address_of(target.url).authority for target in section.targets}
+    parts = [target_parts(target.url) for target in section.targets]
+    hosts = {part.authority for part in parts}
     is_own = section.host == "upstream"
     affinity = section.affinity
     return Settings(
         timeouts=policy.upstream_timeouts(section),
         host=_host(section.host, hosts).encode("ascii"),
         has_own_host=is_own and len(hosts) > 1,
-        base_path=base_path(section.targets[0].url).encode("ascii"),
+        base_path=parts[0].base_path.encode("ascii"),
         balance=section.balance,
         affinity=Affinity(by=affinity.by, header=affinity.header.lower().encode("ascii"))
         if section.balance == "hash"
@@ -138,11 +145,3 @@ def _breaker(section: model.Breaker) -> BreakerRules | None:
         open_seconds=section.open,
         probes=section.probes,
     )
-
-
-def address_of(url: str) -> Address:
-    """Return where the target at `url` listens."""
-    if url.startswith(HTTP_UNIX):
-        return Address(unix_path=url.removeprefix(HTTP_UNIX), authority="localhost")
-    parts = urlsplit(url)
-    return Address(host=parts.hostname or "", port=parts.port or 80, authority=parts.netloc)

@@ -66,14 +66,16 @@ def check(
     else:
         out.writelines(f"{problem}\n" for problem in problems)
     err.write(_summary(path, problems))
-    return 1 if problems else 0
+    return 0 if all(problem.is_warning for problem in problems) else 1
 
 
 def _summary(path: Path, problems: Sequence[Problem]) -> str:
-    if not problems:
-        return f"{path}: ok\n"
-    count = len(problems)
-    return f"{path}: {count} problem{'' if count == 1 else 's'}, so nothing would start\n"
+    errors = sum(not problem.is_warning for problem in problems)
+    if errors:
+        return f"{path}: {errors} problem{'' if errors == 1 else 's'}, so nothing would start\n"
+    warnings = len(problems)
+    told = f", with {warnings} warning{'' if warnings == 1 else 's'}" if warnings else ""
+    return f"{path}: ok{told}\n"
 
 
 def schema(*, out: TextIO) -> int:

@@ -22,8 +22,7 @@ from gateway.assembly.gateway import Gateway, opened
 from gateway.assembly.recorders import redactor
 from gateway.cli.pepper import create_pepper
 from gateway.config import model
-from gateway.config.load import load
-from gateway.config.problems import ConfigErrors
+from gateway.config.load import check
 from gateway.control.run import Signals
 from gateway.demo.provision import provision, render_curls
 from gateway.demo.upstream import create_demo_app
@@ -68,10 +67,10 @@ def _run(options: argparse.Namespace) -> int:
     if options.demo:
         with contextlib.suppress(FileExistsError):
             create_pepper(path.parent / "data" / "pepper")
-    try:
-        config = load(path, os.environ)
-    except ConfigErrors as errors:
-        print(errors, file=sys.stderr)
+    config, problems = check(path, os.environ)
+    for problem in problems:
+        print(problem, file=sys.stderr)
+    if config is None:
         return 1
     is_json = options.log_format == "json" or (not options.log_format and not sys.stderr.isatty())
     log.configure(options.log_level, is_json=is_json, redactor=redactor(config))

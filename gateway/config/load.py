@@ -5,6 +5,7 @@ Knows the order of the steps: files, types, rules. It must not know any single k
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Final
@@ -12,7 +13,17 @@ from typing import Final
 from gateway.config.include import read_files
 from gateway.config.model import Config
 from gateway.config.problems import ConfigErrors, Finding, Problem, Report
-from gateway.config.rules import edge, keys, limits, names, routes, scopes, upstreams
+from gateway.config.rules import (
+    edge,
+    files,
+    keys,
+    limits,
+    names,
+    reach,
+    routes,
+    scopes,
+    upstreams,
+)
 from gateway.config.validate import report_findings, validate
 
 Rule = Callable[[Config, names.Declared], Iterator[Finding]]
@@ -24,6 +35,9 @@ RULES: Final[tuple[Rule, ...]] = (
     edge.dialects,
     upstreams.targets,
     upstreams.choices,
+    reach.schemes,
+    reach.tls,
+    reach.health,
     keys.peppers,
     keys.key_formats,
     keys.environments,
@@ -39,6 +53,11 @@ RULES: Final[tuple[Rule, ...]] = (
     routes.denials,
 )
 
+FileRule = Callable[[Config, Path, float], Iterator[Finding]]
+"""Takes the folder at which relative paths start, and the time (epoch seconds)."""
+
+FILE_RULES: Final[tuple[FileRule, ...]] = (files.upstream_certificates,)
+
 
 def load(path: Path | str, environ: Mapping[str, str]) -> Config:
     """Return the configuration in the file at `path`; raise `ConfigErrors` with every mistake."""
@@ -49,8 +68,8 @@ def load(path: Path | str, environ: Mapping[str, str]) -> Config:
 
 
 def check(path: Path | str, environ: Mapping[str, str]) -> tuple[Config | None, list[Problem]]:
-    """Return the configuration, or None and every mistake in it. Never raises, whatever the file
-    holds.
+    """Return the configuration, or None if it cannot be used, and every mistake in it, warnings
+    included. Never raises, whatever the file holds.
 
     `environ` is what `${VAR}` reads; relative paths of includes and `${file:...}` start at the
     folder of `path`.
@@ -67,8 +86,11 @@ def check(path: Path | str, environ: Mapping[str, str]) -> tuple[Config | None, 
         declared = names.Declared.of(config, root.plain() if report.broken else None)
         for rule in RULES:
             report_findings(rule(config, declared), sound, report)
+        for look in FILE_RULES:
+            report_findings(look(config, Path(path).parent, time.time()), sound, report)
     problems = report.in_order()
-    return (None if problems else config), problems
+    is_sound = all(problem.is_warning for problem in problems)
+    return (config if is_sound else None), problems
 
 
 def anchored(config_path: Path | str, value: str) -> Path:

@@ -50,6 +50,7 @@ from gateway.config.sections.listeners import (
     MetricsListener,
     PublicListener,
 )
+from gateway.config.sections.reach import ActiveHealth, Resolve, UpstreamTls
 from gateway.config.sections.routing import (
     IpAllowlist,
     Match,
@@ -76,6 +77,7 @@ from gateway.config.sections.wire import split_bind
 __all__ = [
     "PERIOD_SECONDS",
     "AccessLog",
+    "ActiveHealth",
     "AdminListener",
     "Affinity",
     "Authentication",
@@ -104,6 +106,7 @@ __all__ = [
     "QuotaLimits",
     "RateLimit",
     "RequestHeaders",
+    "Resolve",
     "ResponseHeaders",
     "Retry",
     "Route",
@@ -121,6 +124,7 @@ __all__ = [
     "Upstream",
     "UpstreamTarget",
     "UpstreamTimeout",
+    "UpstreamTls",
     "split_bind",
 ]
 

@@ -36,7 +36,7 @@ class Finding(NamedTuple):
 
     `about` is the section in which a name was looked up, `related` what else the finding rests on:
     when that section, or anything in the related values, could not be read, the finding says
-    nothing.
+    nothing. A warning does not stop a gateway from starting.
     """
 
     path: KeyPath
@@ -44,11 +44,15 @@ class Finding(NamedTuple):
     hint: str = ""
     about: KeyPath = ()
     related: tuple[KeyPath, ...] = ()
+    is_warning: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Problem:
-    """One mistake: `path` is printed like `routes[3].match.path`; `hint` says what may be meant."""
+    """One mistake: `path` is printed like `routes[3].match.path`; `hint` says what may be meant.
+
+    With `is_warning` the configuration can be used all the same.
+    """
 
     file: str
     line: int
@@ -56,9 +60,11 @@ class Problem:
     path: str
     message: str
     hint: str = ""
+    is_warning: bool = False
 
     def __str__(self) -> str:
         where = str(Place(self.file, self.line, self.column))
+        where += ": warning" if self.is_warning else ""
         path = f"{self.path}: " if self.path else ""
         hint = f" ({self.hint})" if self.hint else ""
         return f"{where}: {path}{self.message}{hint}"
@@ -85,7 +91,15 @@ class Report:
         self.is_complete = True
         self.outside: set[str] = set()
 
-    def add(self, place: Place, path: KeyPath, message: str, hint: str = "") -> None:
+    def add(
+        self,
+        place: Place,
+        path: KeyPath,
+        message: str,
+        hint: str = "",
+        *,
+        is_warning: bool = False,
+    ) -> None:
         """Note one problem."""
         file, line, column = place
         self.problems.append(
@@ -96,6 +110,7 @@ class Report:
                 path=written(path),
                 message=message,
                 hint=hint,
+                is_warning=is_warning,
             )
         )
 

@@ -102,7 +102,13 @@ def report_findings(findings: Iterable[Finding], root: Node, report: Report) -> 
         finding = finding._replace(path=located.steps, related=related)
         if not report.is_known(finding):
             place = located.place(of_key=False)
-            report.add(place, finding.path, finding.message, finding.hint)
+            report.add(
+                place,
+                finding.path,
+                finding.message,
+                finding.hint,
+                is_warning=finding.is_warning,
+            )
 
 
 def _innermost(errors: list[ErrorDetails]) -> list[ErrorDetails]:

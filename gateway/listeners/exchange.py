@@ -252,11 +252,14 @@ class Exchange:
         self._connection.write(content)
 
     def finish(self) -> None:
-        """End the response: everything was written. The client may still use its direction of a tunnel."""
+        """End the response: everything was written. The client may still use its direction of a tunnel, if it leads
+        anywhere: over TLS both directions end at once.
+        """
         tail = self._corked + LAST_CHUNK if self._chunked else self._corked
         if tail:
             self._connection.write(tail)
-        if self.is_tunnel and self.wants_body:
+        upstream = self._upstream
+        if self.is_tunnel and self.wants_body and upstream is not None and upstream.is_open:
             self._is_answered = True
             self._connection.half_close()
         else:

@@ -171,6 +171,16 @@ FAMILIES: Final[tuple[Family, ...]] = (
         "upstream", "state",
     ),
     _counter(
+        "upstream_probes_total",
+        "Active health checks, by what came of them; only `ok` is good.",
+        "upstream", "outcome",
+    ),
+    _counter(
+        "upstream_lookups_total",
+        "Look-ups of the names of targets; after one that `failed` the last good answer stays.",
+        "upstream", "outcome",
+    ),
+    _counter(
         "auth_decisions_total",
         "Requests by decision: `accepted`, or the reason why the gateway refused or failed.",
         "reason",

@@ -75,8 +75,7 @@ class UpstreamConnection(asyncio.Protocol):
         self._reset()
 
     def _reset(self) -> None:
-        self._buffer = b""
-        self._held = b""
+        self._buffer = self._held = b""
         self._body: Body | None = None
         self._sink: Sink | None = None
         self._source: Source | None = None
@@ -84,13 +83,17 @@ class UpstreamConnection(asyncio.Protocol):
         self._is_chunked = False
         self._is_heard = False  # an interim response came
         self._is_sent = False
-        self._is_head_request = False
-        self._keeps = False
+        self._is_head_request = self._keeps = False
         self._total_deadline = _INFINITY
         self._timeouts = self._owner.timeouts
         self.answered: Signal[ResponseHead | UpstreamFailure] = Signal()
 
     # ---- sending the request
+
+    @property
+    def is_open(self) -> bool:
+        """Tell whether what is written leads anywhere."""
+        return not self._is_closed
 
     @property
     def is_usable(self) -> bool:
@@ -106,10 +109,7 @@ class UpstreamConnection(asyncio.Protocol):
         is_chunked: bool,
         timeouts: Timeouts | None,
     ) -> None:
-        """Begin a request; its head leaves with the first `write`, which may be empty, or with `finish`.
-
-        `timeouts` None takes the target's.
-        """
+        """Begin a request; its head leaves with the first `write` or with `finish`; `timeouts` None: the target's."""
         if self.is_reused:
             self._reset()
         if self._is_closed:
@@ -120,13 +120,11 @@ class UpstreamConnection(asyncio.Protocol):
         self._is_head_request = method == "HEAD"
         self._is_chunked = is_chunked
         self._source = body
-        if timeouts is not None:
-            self._timeouts = timeouts
+        self._timeouts = timeouts or self._timeouts
         if self._timeouts.total_seconds:
             self._total_deadline = self._owner.time() + self._timeouts.total_seconds
-        self.deadline = (
-            self._total_deadline
-        )  # while the client sends, only its own deadline watches it
+        # While the client sends, only its own deadline watches it.
+        self.deadline = self._total_deadline
 
     def write(self, content: bytes) -> None:
         """Pass on content of the request."""
@@ -157,7 +155,10 @@ class UpstreamConnection(asyncio.Protocol):
             self._allow(self._timeouts.idle_seconds)
             self._transport.close()
         elif self._is_tunnel:
-            self._transport.write_eof()
+            self._end_direction()
+
+    def _end_direction(self) -> None:
+        self._transport.write_eof()
 
     def abort(self, ended: str) -> None:
         """Break the request off."""
@@ -288,7 +289,7 @@ class UpstreamConnection(asyncio.Protocol):
     def connection_lost(self, error: Exception | None) -> None:
         self._end(is_reset=error is not None)
 
-    def _end(self, *, is_reset: bool) -> None:
+    def _end(self, *, is_reset: bool, how: str = "reset") -> None:
         was_closed, self._is_closed = self._is_closed, True
         self.deadline = _INFINITY
         self._owner.forget(self)
@@ -297,7 +298,7 @@ class UpstreamConnection(asyncio.Protocol):
         if self._relaying:
             self._ended_while_relaying(is_reset=is_reset)
         elif not self._is_idle:
-            self.answered.set(self._lost("reset" if is_reset else "closed"))
+            self.answered.set(self._lost(how if is_reset else "closed"))
 
     def _lost(self, how: str, *, is_unsent: bool = False) -> UpstreamFailure:
         return UpstreamFailure(

@@ -19,11 +19,14 @@ from gateway.ports import Deadlines, UpstreamFailure
 from gateway.upstreams.connection import UpstreamConnection
 from gateway.upstreams.dialer import Dial, Turn
 from gateway.upstreams.health import EjectionRules, Health
+from gateway.upstreams.opening import open_connection
+from gateway.upstreams.tls import cause
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Address:
-    """Where a target listens: `host` and `port`, or `unix_path`. `tls` for https.
+    """Where a target listens: `host` and `port`, or `unix_path`. `tls` for https, with the name that its certificate
+    must hold (empty: `host`).
 
     `authority` is the `Host` value of requests to it where the target decides that.
     """
@@ -32,6 +35,7 @@ class Address:
     port: int = 0
     unix_path: str = ""
     tls: ssl.SSLContext | None = None
+    server_name: str = ""
     authority: str = ""
 
     @property
@@ -176,23 +180,13 @@ class Target:
         except TimeoutError:
             return self._failure(Reason.UPSTREAM_TIMEOUT, "connect timed out")
         except OSError as error:
-            return self._failure(Reason.UPSTREAM_UNREACHABLE, str(error))
+            return self._failure(Reason.UPSTREAM_UNREACHABLE, cause(error))
         if not connection.is_usable:
             return self._failure(Reason.UPSTREAM_UNREACHABLE, "the connection was closed at once")
         return connection
 
     async def _open_transport(self) -> UpstreamConnection:
-        address = self.address
-        connection = UpstreamConnection(self)
-        if address.unix_path:
-            await self._loop.create_unix_connection(
-                lambda: connection, address.unix_path, ssl=address.tls
-            )
-        else:
-            await self._loop.create_connection(
-                lambda: connection, address.host, address.port, ssl=address.tls
-            )
-        return connection
+        return await open_connection(self._loop, self)
 
     def _failure(self, reason: Reason, how: str) -> UpstreamFailure:
         return UpstreamFailure(reason, f"{self.label}: {how}", is_unsent=True)

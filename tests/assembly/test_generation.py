@@ -35,7 +35,13 @@ async def running(config: Config) -> AsyncIterator[dict[str, Service]]:
     loop = asyncio.get_running_loop()
     dialer = Dialer()
     builder = Builder(
-        loop, DeadlineWheel(loop), Outbox(loop), dialer, Random(1).random, lambda _: None
+        loop,
+        DeadlineWheel(loop),
+        Outbox(loop),
+        dialer,
+        Random(1).random,
+        lambda _: None,
+        Path("config.yaml"),
     )
     services = builder.services(config)
     yield services

@@ -7,13 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from gateway.assembly.upstreams import address_of, settings
+from gateway.assembly.upstreams import settings
 from gateway.domain.affinity import Affinity
 from gateway.domain.timeouts import Timeouts
 from gateway.upstreams.breaker import BreakerRules
 from gateway.upstreams.health import EjectionRules
 from gateway.upstreams.settings import RetryRules, Settings
-from gateway.upstreams.target import Address
 from tests.assembly.serving import ask, serving
 from tests.config.sample import loaded
 
@@ -86,18 +85,6 @@ def test_host_is_decided_by_the_target_only_where_targets_differ(
 ) -> None:
     made = settings_of(tmp_path, f"host: {host}", targets)
     assert (made.host, made.has_own_host) == (sent, differs)
-
-
-@pytest.mark.parametrize(
-    ("url", "address"),
-    [
-        ("http://a", Address(host="a", port=80, authority="a")),
-        ("http://[::1]:9000/x", Address(host="::1", port=9000, authority="[::1]:9000")),
-        ("http+unix:/s", Address(unix_path="/s", authority="localhost")),
-    ],
-)
-def test_address_is_where_the_url_says(url: str, address: Address) -> None:
-    assert address_of(url) == address
 
 
 async def test_state_of_a_running_gateway_is_in_its_metrics_and_its_admin_api(

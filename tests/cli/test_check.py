@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from gateway.cli.check import check, register, schema
+from tests.certificates import authority, issue
 
 GOOD = "version: 1\npeppers: {current: p1, p1: '${PEPPER}'}\n"
 ENVIRON = {"PEPPER": "0123456789abcdef0123456789abcdef"}
@@ -52,8 +53,23 @@ def test_problems_can_be_read_by_programs(tmp_path: Path) -> None:
         "path": "peppers.p1",
         "message": "the environment variable PEPPER is not set; set it, or write ${PEPPER:-default}",
         "hint": "",
+        "is_warning": False,
     }
     assert "1 problem," in err.getvalue()
+
+
+def test_warnings_are_printed_and_counted_and_do_not_stop_the_start(tmp_path: Path) -> None:
+    issue(tmp_path, authority(), "gateway.test", valid_days=-1)
+    tls = "{certificate: server.pem, key: server.key}"
+    upstreams = f"upstreams: {{u: {{targets: ['https://a'], tls: {tls}}}}}\n"
+    out, err = io.StringIO(), io.StringIO()
+    path = write(tmp_path, GOOD + upstreams)
+    assert check(path, ENVIRON, out=out, err=err) == 0
+    assert out.getvalue().startswith(f"{path}:3:60: warning: upstreams.u.tls.certificate: ")
+    assert err.getvalue() == f"{path}: ok, with 1 warning\n"
+    path = write(tmp_path, GOOD + upstreams + "telemetry: {series_budget: 0}\n")
+    assert check(path, ENVIRON, out=out, err=err) == 1
+    assert "1 problem, so nothing would start" in err.getvalue()
 
 
 def test_schema_is_printed_as_json() -> None:

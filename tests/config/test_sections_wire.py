@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import TypeAdapter, ValidationError
 
+from gateway.config.sections.target import Target
 from gateway.config.sections.wire import (
     Bind,
     FieldName,
@@ -19,7 +20,6 @@ from gateway.config.sections.wire import (
     Network,
     OptionalFieldName,
     Regex,
-    Target,
     UpstreamHost,
     split_bind,
 )
@@ -82,7 +82,7 @@ def test_range_with_host_bits_is_corrected() -> None:
 @pytest.mark.parametrize(
     "target",
     ["http://127.0.0.1:9000", "http://jobs.internal", "http://[::1]:80/base", "http+unix:/run/a.sock",
-     "http://app_1:8000/api/v2/"],
+     "http://app_1:8000/api/v2/", "https://x", "https://x:8443/base", "http+unix:/run/a.sock:/base/"],
 )  # fmt: skip
 def test_target_is_an_http_url_or_a_socket(target: str) -> None:
     assert complaint(Target, target) == ""
@@ -90,8 +90,9 @@ def test_target_is_an_http_url_or_a_socket(target: str) -> None:
 
 @pytest.mark.parametrize(
     "target",
-    ["", "https://x", "ftp://x", "http://", "http://user:pw@x", "http://x?q", "http://x#f",
-     "http://x:0", "http://x:99999", "http://x:y", "http://x y", "http://x//base", "http://x/a b",
+    ["", "https://", "https://x:443?q", "http+unix:/a:/b//c", "http://[a]:80",
+     "ftp://x", "http://", "http://user:pw@x", "http://x?q", "http://x#f", "http://x:0",
+     "http://x:99999", "http://x:y", "http://x y", "http://x//base", "http://x/a b",
      "http+unix:", "http+unix:relative", "http+unix://host/x", "127.0.0.1:80"],
 )  # fmt: skip
 def test_target_that_is_something_else_is_refused(target: str) -> None:

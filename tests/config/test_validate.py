@@ -66,9 +66,8 @@ SECRET = "hunter2-hunter2-hunter2-hunter2-hunter2"
         ),
         ("upstreams: {a: {}}", "upstreams.a.targets: required key is missing"),
         (
-            "upstreams: {a: {targets: ['https://x']}}",
-            "upstreams.a.targets[0]: must be an `http://` URL or `http+unix:/path` "
-            "(TLS to upstreams is not spoken)",
+            "upstreams: {a: {targets: ['ftp://x']}}",
+            "upstreams.a.targets[0]: must be an `http://` or `https://` URL or `http+unix:/path`",
         ),
         ("routes: [{match: {path: /a}, handler: introspect}]",
          "routes[0].name: required key is missing"),

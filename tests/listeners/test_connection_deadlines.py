@@ -34,6 +34,7 @@ class Upstream(Collected):
 
     target = "up:80"
     is_reused = False
+    is_open = True
 
     def __init__(self) -> None:
         super().__init__()

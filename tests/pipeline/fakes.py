@@ -53,6 +53,7 @@ class FakeConnection:
     def __init__(self, reply: Says | UpstreamFailure | None, *, is_reused: bool) -> None:
         self.target = "http://10.0.0.9:9000"
         self.is_reused = is_reused
+        self.is_open = True
         self.answered: Signal[ResponseHead | UpstreamFailure] = Signal()
         self.heads: list[bytes] = []
         self.method = ""

@@ -6,38 +6,25 @@ Knows which keys of an upstream need one another. It must not know how targets a
 from __future__ import annotations
 
 from collections.abc import Iterator
-from urllib.parse import urlsplit
 
 from gateway.config.model import Config, Upstream
 from gateway.config.problems import Finding, KeyPath, quoted
 from gateway.config.rules.names import Declared, repeated
-from gateway.config.sections.wire import HTTP_UNIX
+from gateway.config.sections.target import target_parts
 
 
 def targets(config: Config, _declared: Declared) -> Iterator[Finding]:
     """The targets of an upstream are the same service: named once, with one base path."""
     for name, upstream in config.upstreams.items():
         path: KeyPath = ("upstreams", name, "targets")
-        urls = [target.url for target in upstream.targets]
-        yield from repeated("the target", (((*path, n), _place(url)) for n, url in enumerate(urls)))
-        first = base_path(urls[0])
-        for n, url in enumerate(urls):
-            if base_path(url) != first:
+        parts = [target_parts(target.url) for target in upstream.targets]
+        places = (((*path, n), part.place) for n, part in enumerate(parts))
+        yield from repeated("the target", places)
+        first = parts[0].base_path
+        for n, part in enumerate(parts):
+            if part.base_path != first:
                 message = f"has another base path than the first target ({quoted(first or '/')})"
                 yield Finding((*path, n), message, "a request may go to any of them")
-
-
-def base_path(url: str) -> str:
-    """Return the path that a target's URL puts before every request's, without a slash at its end."""
-    return "" if url.startswith(HTTP_UNIX) else urlsplit(url).path.rstrip("/")
-
-
-def _place(url: str) -> str:
-    """Return the URL in the one spelling that its address has."""
-    if url.startswith(HTTP_UNIX):
-        return url
-    parts = urlsplit(url)
-    return f"{parts.scheme}://{parts.netloc.lower().removesuffix(':80')}{parts.path.rstrip('/')}"
 
 
 def choices(config: Config, _declared: Declared) -> Iterator[Finding]:

@@ -7,6 +7,8 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from gateway.config.sections.base import FromText, Section
+from gateway.config.sections.reach import ActiveHealth, Resolve, UpstreamTls
+from gateway.config.sections.target import Target
 from gateway.config.sections.values import (
     Count,
     Duration,
@@ -15,7 +17,7 @@ from gateway.config.sections.values import (
     Integer,
     Share,
 )
-from gateway.config.sections.wire import OptionalFieldName, Target, UpstreamHost
+from gateway.config.sections.wire import OptionalFieldName, UpstreamHost
 
 ServerError = Annotated[Integer, Field(ge=500, le=599)]
 
@@ -24,7 +26,8 @@ class UpstreamTarget(Section):
     """One instance of a service; a bare URL stands for `url`."""
 
     url: Target
-    """An `http://host:port/base` URL or `http+unix:/path/of.sock`."""
+    """An `http://` or `https://host:port/base` URL or `http+unix:/path/of.sock`, with `:/base` after it
+    if need be. A name stands for all of its addresses."""
     weight: Annotated[Count, Field(le=100)] = 1
     """Its share of the requests, relative to the other targets: 1 to 100."""
 
@@ -97,6 +100,8 @@ class PassiveHealth(Section):
 class Health(Section):
     """Which targets get requests."""
 
+    active: ActiveHealth = Field(default_factory=ActiveHealth)
+    """Asks every target regularly whether it works."""
     passive: PassiveHealth = Field(default_factory=PassiveHealth)
     """When a target is taken out because of what it does to requests."""
     panic: Literal["use_all", "refuse"] = "use_all"
@@ -156,3 +161,7 @@ class Upstream(Section):
     idle_lifetime: Duration = 55.0
     """How long an idle connection is kept: shorter than what backends do (60 s and more), so that a
     request never meets a connection that is being closed."""
+    tls: UpstreamTls = Field(default_factory=UpstreamTls)
+    """How `https://` targets are spoken to."""
+    resolve: Resolve = Field(default_factory=Resolve)
+    """How the names in `targets` are looked up."""

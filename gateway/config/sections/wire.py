@@ -9,7 +9,6 @@ from __future__ import annotations
 import re
 from ipaddress import ip_address, ip_network
 from typing import Annotated, Final
-from urllib.parse import urlsplit
 
 from pydantic import AfterValidator
 
@@ -25,12 +24,11 @@ FRAMING: Final = frozenset(
 set."""
 
 UNIX: Final = "unix:"
-HTTP_UNIX: Final = "http+unix:"
 
 _TCHAR: Final = r"[!#$%&'*+.^_`|~0-9A-Za-z-]"  # RFC 9110 section 5.6.2
 _LABEL: Final = r"[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?"
 _HOST: Final = rf"{_LABEL}(?:\.{_LABEL})*"
-_HOST_PORT: Final = re.compile(rf"(\[[0-9A-Fa-f:.]+\]|{_HOST}):([0-9]{{1,5}})")
+HOST_PORT: Final = re.compile(rf"(\[[0-9A-Fa-f:.]+\]|{_HOST}):([0-9]{{1,5}})")
 
 
 def split_bind(bind: str) -> tuple[str, int]:
@@ -43,7 +41,7 @@ def split_bind(bind: str) -> tuple[str, int]:
         if not path or "\0" in path:
             raise ValueError("must name a path after `unix:`")
         return path, -1
-    found = _HOST_PORT.fullmatch(bind)
+    found = HOST_PORT.fullmatch(bind)
     if found is None or int(found[2]) > 65535:
         raise ValueError("must be `address:port`, `[address]:port` or `unix:path`")
     host = found[1].strip("[]")
@@ -75,34 +73,6 @@ def _network(value: str) -> str:
             raise ValueError("is not an IP address or CIDR range") from None
         raise ValueError(f"has host bits set (did you mean '{meant}'?)") from None
     return value
-
-
-def _target(value: str) -> str:
-    if value.startswith(HTTP_UNIX):
-        path = value.removeprefix(HTTP_UNIX)
-        if not path.startswith("/") or path.startswith("//") or "\0" in path:
-            raise ValueError("must name an absolute path: `http+unix:/run/app.sock`")
-        return value
-    if not value.startswith("http://"):
-        raise ValueError(
-            "must be an `http://` URL or `http+unix:/path` (TLS to upstreams is not spoken)"
-        )
-    _http_url(value)
-    return value
-
-
-def _http_url(value: str) -> None:
-    try:
-        parts = urlsplit(value)
-        port = parts.port
-    except ValueError:
-        raise ValueError("is not a URL: the host or port cannot be read") from None
-    if "@" in parts.netloc or "?" in value or "#" in value:
-        raise ValueError("must hold neither user, query nor fragment")
-    if port == 0 or not _HOST_PORT.fullmatch(f"{parts.netloc.lower()}{'' if port else ':80'}"):
-        raise ValueError("must name a host and, if not 80, a port: `http://host:port`")
-    if not re.fullmatch(r"[!-~]*", parts.path) or "//" in parts.path:
-        raise ValueError("has a base path with spaces, non-ASCII characters or `//`")
 
 
 def _link(value: str) -> str:
@@ -147,7 +117,6 @@ def _regex(value: str) -> str:
 
 Bind = Annotated[str, AfterValidator(_bind), Label("address:port, [address]:port or unix:path")]
 Network = Annotated[str, AfterValidator(_network), Label("address or CIDR range")]
-Target = Annotated[str, AfterValidator(_target), Label("http:// URL or http+unix:/path")]
 Link = Annotated[str, AfterValidator(_link), Label("http(s) URL or empty")]
 Method = Annotated[str, AfterValidator(_method), Label("method or *")]
 FieldName = Annotated[str, AfterValidator(_field_name), Label("header name")]
@@ -178,4 +147,12 @@ UpstreamHost = Annotated[
         "`preserve`, `upstream` or a lower-case host name",
     ),
     Label("`preserve`, `upstream` or a host name"),
+]
+OptionalHost = Annotated[
+    str,
+    Text(
+        rf"(?:(?:{_HOST}|\[[0-9a-f:.]+\])(?::[0-9]{{1,5}})?)?",
+        "a lower-case host name, or empty for none",
+    ),
+    Label("host name or empty"),
 ]

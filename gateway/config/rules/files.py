@@ -1,0 +1,58 @@
+"""Files that the configuration names exist, can be read and fit together. The only rules that look at files."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from gateway.config.model import Config, UpstreamTls
+from gateway.config.pem import PemError, check_authorities, check_key, read_certificates, staleness
+from gateway.config.problems import Finding, KeyPath, quoted
+from gateway.domain.validity import Validity
+
+
+def upstream_certificates(config: Config, folder: Path, now: float) -> Iterator[Finding]:
+    """The files of `upstreams.<name>.tls` can be used; one that is not valid at `now` is a warning."""
+    for name, upstream in config.upstreams.items():
+        yield from _tls(("upstreams", name, "tls"), upstream.tls, folder, now)
+
+
+def _tls(path: KeyPath, section: UpstreamTls, folder: Path, now: float) -> Iterator[Finding]:
+    if section.ca:
+        yield from _authorities((*path, "ca"), folder / section.ca, now)
+    if section.certificate:
+        yield from _pair(path, section, folder, now)
+
+
+def _authorities(path: KeyPath, file: Path, now: float) -> Iterator[Finding]:
+    try:
+        found = check_authorities(file)
+    except PemError as error:
+        yield _unusable(path, file, error)
+    else:
+        # One authority of several may have expired while its successor stands beside it.
+        yield from _stale(path, file, max(found, key=lambda validity: validity.ends_at), now)
+
+
+def _pair(path: KeyPath, section: UpstreamTls, folder: Path, now: float) -> Iterator[Finding]:
+    place, certificate = (*path, "certificate"), folder / section.certificate
+    try:
+        chain = read_certificates(certificate)
+    except PemError as error:
+        yield _unusable(place, certificate, error)
+        return
+    yield from _stale(place, certificate, chain[0], now)
+    key = folder / (section.key or section.certificate)
+    try:
+        check_key(certificate, key)
+    except PemError as error:
+        yield _unusable((*path, "key") if section.key else place, key, error)
+
+
+def _unusable(path: KeyPath, file: Path, error: PemError) -> Finding:
+    return Finding(path, f"{quoted(str(file))} {error}")
+
+
+def _stale(path: KeyPath, file: Path, validity: Validity, now: float) -> Iterator[Finding]:
+    if why := staleness(validity, now):
+        yield Finding(path, f"{quoted(str(file))} {why}", is_warning=True)
