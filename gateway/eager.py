@@ -33,6 +33,11 @@ class Signal(Generic[T]):
         """Tell whether the value is there."""
         return self._is_set
 
+    @property
+    def value(self) -> T | None:
+        """The value, or None as long as it was not set."""
+        return self._value if self._is_set else None
+
     def set(self, value: T) -> None:
         """Give the value and resume the story that waits for it, before returning."""
         if self._is_set:

@@ -13,10 +13,12 @@ from typing import Any, Protocol
 
 from gateway.domain.affinity import Affinity
 from gateway.domain.denial import Denial, Reason
-from gateway.domain.keys import KeyRecord
+from gateway.domain.keys import BoundKey, KeyRecord
 from gateway.domain.limits import Claim, Grant
 from gateway.domain.outcome import Outcome
 from gateway.domain.request import RequestHead, ResponseHead
+from gateway.domain.routes import Route
+from gateway.domain.streams import Condemn, OpenStream
 from gateway.domain.tenants import Tenant
 from gateway.domain.timeouts import Timeouts
 from gateway.eager import Signal
@@ -280,12 +282,21 @@ class Upstream(Protocol):
         ...
 
 
+class Progress(Protocol):
+    """How far the story of a request came: when it began (monotonic seconds), and what is known of it since."""
+
+    started: float
+    route: Route | None
+    key: BoundKey | None
+
+
 class Exchange(Sink, Source, Protocol):
     """The downstream side of one request. As a `Sink` it takes the content of the response.
 
     `request_id` is what the answer, the upstream and the log carry; `trace_id` 32 lower-case hexadecimal digits;
     `client_network` is the client address folded to what one customer owns, for throttling;
-    `forwarded` the ready lines that tell the upstream where the request came from.
+    `forwarded` the ready lines that tell the upstream where the request came from. `progress` is set by the story as
+    its first act, so that a request that goes on can be found by its key; `failure` is why it was given up, if it was.
     """
 
     head: RequestHead
@@ -296,6 +307,8 @@ class Exchange(Sink, Source, Protocol):
     client_network: str
     forwarded: bytes
     finished: Signal[str]
+    failure: UpstreamFailure | None
+    progress: Progress | None
     is_gone: bool
     request_bytes: int
     response_bytes: int
@@ -331,6 +344,22 @@ class Exchange(Sink, Source, Protocol):
 
     def stream_body_to(self, connection: Connection, *, bytes_max: int) -> None:
         """Pass the request body to `connection`, what has come already and what comes later."""
+        ...
+
+
+class Streams(Protocol):
+    """What is open now, in this process."""
+
+    def lasting(self) -> Iterable[OpenStream]:
+        """Return the streams: what is one by its nature, and whatever has gone on for a second."""
+        ...
+
+    def cut(self, condemn: Condemn) -> int:
+        """End every request that `condemn` gives a reason for, however young; return how many.
+
+        Atomic: when it returns, none of them passes another byte of content. Whoever takes a key's rights away makes
+        that known to authentication first; then nothing can begin under them after this.
+        """
         ...
 
 

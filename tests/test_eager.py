@@ -275,3 +275,11 @@ def test_a_wait_that_nobody_would_end_is_a_crash_and_the_story_is_cleaned_up(
     assert found == ["cleaned up"]
     assert [type(error) for error in crashes] == [TypeError]
     assert "signal or a future" in str(crashes[0])
+
+
+def test_signal_shows_its_value_once_it_is_set() -> None:
+    signal: Signal[int] = Signal()
+    assert signal.value is None
+    signal.set(7)
+    signal.set(8)
+    assert signal.value == 7

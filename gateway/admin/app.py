@@ -13,18 +13,24 @@ from aiohttp import web
 from gateway.admin.auth import authentication
 from gateway.admin.keys import KeyRoutes
 from gateway.admin.problems import answer_problems
+from gateway.admin.streams import StreamRoutes
 from gateway.admin.tenants import TenantRoutes
 from gateway.admin.upstreams import Overview, UpstreamRoutes
 from gateway.keyring import Keyring
+from gateway.ports import Streams
 
 BODY_BYTES_MAX: Final = 64 * 1024
 """Many times the largest body that the rules allow; a longer one is a mistake or an attack."""
 
 
 def create_admin_app(
-    keyring: Keyring, *, token: str | None, upstreams: Overview | None = None
+    keyring: Keyring,
+    *,
+    token: str | None,
+    upstreams: Overview | None = None,
+    streams: Streams | None = None,
 ) -> web.Application:
-    """Return the application over `keyring` and, where a gateway runs, the state of its `upstreams`.
+    """Return the application over `keyring` and, where a gateway runs, its `upstreams` and open `streams`.
 
     With `token`, every request must bear it. Without, only unix sockets are served: the mode of the
     socket's file says who may connect.
@@ -36,4 +42,5 @@ def create_admin_app(
     app.add_routes(TenantRoutes(keyring.tenants).routes())
     if upstreams is not None:
         app.add_routes(UpstreamRoutes(upstreams, keyring.now).routes())
+    app.add_routes(StreamRoutes(streams).routes())
     return app

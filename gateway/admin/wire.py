@@ -17,6 +17,7 @@ from pydantic import AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Fiel
 from gateway.domain.blueprint import KeyWish
 from gateway.domain.key_rules import Refused
 from gateway.domain.keys import KeyRecord, KeyState
+from gateway.domain.streams import OpenStream, StreamKind
 from gateway.domain.tenants import Tenant
 from gateway.keyring import KeyChanges
 from gateway.tenant_roll import TenantChanges
@@ -208,6 +209,38 @@ class TenantView(BaseModel):
             state="suspended" if tenant.is_suspended else "active",
             metadata=dict(tenant.metadata),
             created_at=instant(tenant.created_at),
+        )
+
+
+class StreamView(BaseModel):
+    """A request that goes on. `stream_id` is its request id; the bytes are content, so far."""
+
+    stream_id: str
+    kind: StreamKind
+    key_id: str | None
+    lineage_id: str | None
+    tenant_id: str | None
+    route: str | None
+    client_address: str
+    since: str | None
+    request_bytes: int
+    response_bytes: int
+
+    @classmethod
+    def of(cls, stream: OpenStream) -> Self:
+        """Show `stream`."""
+        record = None if stream.key is None else stream.key.record
+        return cls(
+            stream_id=stream.stream_id,
+            kind=stream.kind,
+            key_id=None if record is None else record.key_id,
+            lineage_id=None if record is None else record.lineage_id,
+            tenant_id=None if record is None else record.tenant_id,
+            route=None if stream.route is None else stream.route.name,
+            client_address=stream.client_address,
+            since=instant(round(stream.opened_at, 3)),
+            request_bytes=stream.request_bytes,
+            response_bytes=stream.response_bytes,
         )
 
 

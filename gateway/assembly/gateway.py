@@ -42,6 +42,7 @@ from gateway.limiters.throttle import AddressThrottle
 from gateway.listeners.exchange import Exchange
 from gateway.listeners.metrics import create_metrics_app
 from gateway.listeners.public import ListenerSettings, PublicListener
+from gateway.listeners.streams import OpenStreams
 from gateway.outbox import Outbox
 from gateway.pipeline.authenticate import Authenticator
 from gateway.pipeline.generation import Generation
@@ -73,6 +74,7 @@ class Gateway:
         self.outbox = Outbox(self.loop)
         self.peppers: Peppers = policy.peppers(config)
         self.limiter = MemoryLimiter(self.clock)
+        self.streams = OpenStreams(self.clock)
         self._unsaved_counts: dict[str, tuple[int, int]] = {}
         self.is_draining = False
         self.public_address = ""
@@ -159,7 +161,7 @@ class Gateway:
         def tell(exchange: Exchange) -> Any:
             return handle(exchange, generation)
 
-        return PublicListener(
+        listener = PublicListener(
             ListenerSettings(
                 proxy_protocol=section.proxy_protocol,
                 connections_max=section.connections_max,
@@ -182,6 +184,8 @@ class Gateway:
             tell=tell,
             random=self.random,
         )
+        self.streams.watch(listener)
+        return listener
 
     # ---- upkeep
 
@@ -274,11 +278,13 @@ async def _open(gateway: Gateway, stack: AsyncExitStack) -> None:
             gateway.keyring,
             token=token,
             upstreams=lambda: overview(gateway.services.values(), gateway.loop.time()),
+            streams=gateway.streams,
         ),
         admin,
     )
     gateway.listener = gateway.build_listener(generation)
     recorders.watch_listener(gateway.listener)
+    recorders.watch_streams(gateway.streams)
     await gateway.listener.serve(public, config.listeners.public.backlog)
     gateway.public_address = describe(public)
     stack.push_async_callback(gateway.drain)

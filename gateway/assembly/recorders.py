@@ -15,6 +15,7 @@ from gateway.config import model
 from gateway.config.load import anchored
 from gateway.domain.redaction import Redactor
 from gateway.listeners.public import PublicListener
+from gateway.listeners.streams import OpenStreams
 from gateway.ports import Clock, KeyStore, Recorder
 from gateway.stores.observed import ObservedStore
 from gateway.telemetry.access_log import AccessLog
@@ -104,7 +105,11 @@ class Recorders:
         """Let the metrics read the listener's gauges."""
         self.metrics.watch("connections", lambda: listener.connections)
         self.metrics.watch("in_flight_requests", lambda: listener.in_flight)
-        self.metrics.watch("open_streams", lambda: {("tunnel",): listener.tunnels})
+
+    def watch_streams(self, streams: OpenStreams) -> None:
+        """Let the metrics read what is open, and what was cut."""
+        self.metrics.watch("open_streams", streams.counts)
+        self.metrics.watch("streams_closed_total", streams.closed)
 
     def retried(self, upstream: str) -> None:
         """Take note that a request to `upstream` failed and is sent to another target."""

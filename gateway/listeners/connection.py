@@ -85,14 +85,9 @@ class DownstreamConnection(asyncio.Protocol):
         self.source: Source | None = None  # what fills this connection, and pauses when it is full
 
     @property
-    def is_busy(self) -> bool:
-        """Tell whether a request is being answered."""
-        return self._exchange is not None
-
-    @property
-    def is_tunnel(self) -> bool:
-        """Tell whether the connection became a tunnel."""
-        return self._exchange is not None and self._exchange.is_tunnel
+    def exchange(self) -> Exchange | None:
+        """The request that is being answered, if any."""
+        return self._exchange
 
     # ---- asyncio.Protocol
 
@@ -332,6 +327,11 @@ class DownstreamConnection(asyncio.Protocol):
         """Send bytes; the transport buffers them and tells when it is full. Nothing reaches a client that left."""
         if not self._is_closing:
             self._transport.write(data)
+
+    def sent_all(self) -> bool:
+        """Send what waits; tell whether nothing is left that waits for the client to read."""
+        self._transport.flush()
+        return self._transport.get_write_buffer_size() == 0
 
     def pause_reading(self) -> None:
         """Stop reading from the client."""

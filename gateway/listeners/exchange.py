@@ -7,15 +7,17 @@ ways, and what an interruption means. It must not know why a request is admitted
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
 
 from gateway.domain.denial import Denial, Reason
-from gateway.domain.request import CHUNKED, RequestHead
+from gateway.domain.request import CHUNKED, RequestHead, ResponseHead
 from gateway.eager import Signal
 from gateway.http1.body import LAST_CHUNK, Body, UntilCloseBody, body_reader, chunk
 from gateway.http1.fields import MessageError
+from gateway.http1.websocket import GOING_AWAY, POLICY_VIOLATION, FrameTrail, close_frame
 from gateway.listeners.peer import Client
-from gateway.ports import Connection, UpstreamFailure
+from gateway.ports import Connection, Progress, UpstreamFailure
 
 if TYPE_CHECKING:
     from gateway.listeners.connection import DownstreamConnection
@@ -37,12 +39,13 @@ class Exchange:
     __slots__ = (
         "_body",
         "_bytes_max",
-        "_chunked",
         "_connection",
         "_corked",
         "_early",
+        "_framing",
         "_is_answered",
         "_is_begun",
+        "_trail",
         "_upstream",
         "client_address",
         "client_network",
@@ -54,6 +57,7 @@ class Exchange:
         "is_gone",
         "is_tunnel",
         "malformed",
+        "progress",
         "request_bytes",
         "request_id",
         "response_bytes",
@@ -89,14 +93,22 @@ class Exchange:
         self._early = b""
         self._upstream: Connection | None = None
         self._corked = b""
-        self._chunked = False
+        self._framing: Callable[[bytes], bytes] | None = None  # what content passes on its way
         self._is_begun = False
         self.is_tunnel = False
+        self.progress: Progress | None = None
 
     @property
     def is_begun(self) -> bool:
         """Tell whether any of the response was sent."""
         return self._is_begun
+
+    @property
+    def relayed(self) -> ResponseHead | None:
+        """The head of the upstream's response, as long as its content is being relayed."""
+        upstream = self._upstream
+        answer = upstream.answered.value if self._is_begun and upstream is not None else None
+        return answer if isinstance(answer, ResponseHead) else None
 
     # ---- the request body, client to upstream
 
@@ -225,7 +237,7 @@ class Exchange:
         self._is_begun = True
         self._upstream = connection
         self._corked = head
-        self._chunked = is_chunked
+        self._framing = chunk if is_chunked else None
         self._connection.source = connection
         if self._connection.is_write_blocked:
             connection.pause()
@@ -236,7 +248,11 @@ class Exchange:
         self._is_answered = False  # until the upstream has ended its direction
         self.closes = True
         self._body = UntilCloseBody()
+        self._trail: FrameTrail | None = None
         self.begin(head, is_chunked=False, connection=connection)
+        if self.head.upgrade == b"websocket":
+            self._trail = FrameTrail()
+            self._framing = self._trail.follow
         self.write(b"")
         self._connection.tunnelled(self)
 
@@ -244,8 +260,8 @@ class Exchange:
         """Pass on content of the response; empty content sends a head that waits."""
         if content:
             self.response_bytes += len(content)
-            if self._chunked:
-                content = chunk(content)
+            if self._framing is not None:
+                content = self._framing(content)
         if self._corked:
             content = self._corked + content
             self._corked = b""
@@ -255,7 +271,7 @@ class Exchange:
         """End the response: everything was written. The client may still use its direction of a tunnel, if it leads
         anywhere: over TLS both directions end at once.
         """
-        tail = self._corked + LAST_CHUNK if self._chunked else self._corked
+        tail = self._corked + LAST_CHUNK if self._framing is chunk else self._corked
         if tail:
             self._connection.write(tail)
         upstream = self._upstream
@@ -277,7 +293,9 @@ class Exchange:
             self._connection.break_off(resets=self.is_tunnel or self.head.is_http_10)
         if self.wants_body or broken:
             # The upstream answered before it had the whole request, or nobody is left to hear it.
-            self._give_up(UpstreamFailure(Reason.INTERNAL, f"exchange ended: {ended}"))
+            self._give_up(
+                self.failure or UpstreamFailure(Reason.INTERNAL, f"exchange ended: {ended}")
+            )
         self._upstream = None
         self.finished.set(ended)
         self._connection.exchange_ended(self)
@@ -308,13 +326,23 @@ class Exchange:
         self._give_up(UpstreamFailure(Reason.INTERNAL, "client gone"))
         self.finished.set("complete" if self.is_tunnel else "client_gone")
 
-    def cut(self) -> None:
-        """The gateway stops: refuse if nothing was sent yet, else break the connection."""
+    def cut(self, reason: Reason = Reason.SHUTTING_DOWN) -> None:
+        """End it now: refuse if nothing was sent yet, close a WebSocket with a close frame, break off the rest.
+
+        A close frame needs a client that reads and a place between two frames. Without them it would come late, or
+        would be read as content.
+        """
         self.closes = True
-        if self._is_begun:
-            self._end("cut", broken=True)
-        else:
-            self._give_up(UpstreamFailure(Reason.SHUTTING_DOWN, "drain deadline passed"))
+        self._give_up(UpstreamFailure(reason, f"cut: {reason}"))
+        if not self._is_begun:
+            return
+        if self.is_tunnel and self._trail is not None and not self._is_answered:
+            code = GOING_AWAY if reason is Reason.SHUTTING_DOWN else POLICY_VIOLATION
+            if self._trail.is_between and self._connection.sent_all():
+                self._connection.write(close_frame(code, reason))
+                self._end("cut")
+                return
+        self._end("cut", broken=True)
 
     def crashed(self, error: BaseException) -> None:
         """The story of this request broke, so nobody will answer: that is a bug, or we are being stopped."""

@@ -94,12 +94,15 @@ class PublicListener:
     @property
     def in_flight(self) -> int:
         """The number of requests that have begun and not ended; counted when somebody asks, not per request."""
-        return sum(connection.is_busy for connection in list(self._connections))
+        return sum(connection.exchange is not None for connection in list(self._connections))
 
-    @property
-    def tunnels(self) -> int:
-        """The number of connections that became tunnels."""
-        return sum(connection.is_tunnel for connection in list(self._connections))
+    def exchanges(self) -> list[Exchange]:
+        """Return the requests that have begun and not ended. Safe in another thread than the event loop's."""
+        return [
+            exchange
+            for connection in list(self._connections)
+            if (exchange := connection.exchange) is not None and not exchange.finished.is_set
+        ]
 
     async def serve(self, sock: socket.socket, backlog: int) -> None:
         """Accept connections on `sock`, a bound socket."""

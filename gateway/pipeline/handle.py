@@ -34,7 +34,7 @@ _log = logging.getLogger(__name__)
 
 async def handle(exchange: Exchange, generation: Generation) -> None:
     """Tell the whole story of one request; returns when its last byte is on its way and it is recorded."""
-    progress = Progress(generation.clock.monotonic())
+    exchange.progress = progress = Progress(generation.clock.monotonic())
     status = 0
     try:
         result = await _tell(exchange, generation, progress)

@@ -63,6 +63,8 @@ def record(
         outcome.upstream_target = result.target
         outcome.upstream_duration = result.upstream_seconds
         outcome.ended = result.ended
+        if result.ended == "cut" and exchange.failure is not None:
+            outcome.detail = exchange.failure.internal
     elif isinstance(result, Denial):
         _refused(outcome, result)
     if not status and outcome.ended == "complete":

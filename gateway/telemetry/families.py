@@ -193,7 +193,17 @@ FAMILIES: Final[tuple[Family, ...]] = (
     _counter("request_bytes_total", "Bytes of request bodies received.", "route"),
     _counter("response_bytes_total", "Bytes of response bodies sent.", "route"),
     _gauge("in_flight_requests", "Requests that have begun and not ended."),
-    _gauge("open_streams", "Long-lived responses and tunnels that are open.", "kind"),
+    _gauge(
+        "open_streams",
+        "Tunnels, event streams, and other requests that have gone on for a second.",
+        "kind",
+    ),
+    _counter(
+        "streams_closed_total",
+        "Requests that were let through and then cut, by the reason that would refuse them now.",
+        "cause",
+        is_watched=True,
+    ),
     _gauge("connections", "Open downstream connections."),
     _gauge("keys", "API keys in the store.", "state", "environment"),
     _gauge("store_up", "Whether the last contact with the key store succeeded (1) or not (0)."),

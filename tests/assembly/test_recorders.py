@@ -10,6 +10,8 @@ import pytest
 
 from gateway.assembly.recorders import Recorders, redactor
 from gateway.config.model import Config
+from gateway.domain.streams import StreamKind
+from gateway.listeners.streams import CAUSES, OpenStreams
 from gateway.stores.memory import MemoryStore
 from gateway.stores.observed import ObservedStore
 from tests.clock import FakeClock
@@ -179,12 +181,21 @@ async def test_the_store_is_watched(tmp_path: Path) -> None:
 
 async def test_the_listener_is_watched(tmp_path: Path) -> None:
     recorders = made(loaded(tmp_path, CONFIG + SILENT), tmp_path)
-    listener: Any = SimpleNamespace(connections=5, in_flight=3, tunnels=2)
+    listener: Any = SimpleNamespace(connections=5, in_flight=3)
     recorders.watch_listener(listener)
     text = scraped(recorders)
     assert "tollhouse_connections 5.0" in text
     assert "tollhouse_in_flight_requests 3.0" in text
-    assert 'tollhouse_open_streams{kind="tunnel"} 2.0' in text
+
+
+async def test_streams_are_watched(tmp_path: Path) -> None:
+    recorders = made(loaded(tmp_path, CONFIG + SILENT), tmp_path)
+    recorders.watch_streams(OpenStreams(FakeClock()))
+    text = scraped(recorders)
+    for kind in StreamKind:
+        assert f'tollhouse_open_streams{{kind="{kind}"}} 0.0' in text
+    for cause in CAUSES:
+        assert f'tollhouse_streams_closed_total{{cause="{cause}"}} 0.0' in text
 
 
 async def test_the_lag_of_the_loop_is_observed_while_started(tmp_path: Path) -> None:

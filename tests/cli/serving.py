@@ -14,14 +14,20 @@ from aiohttp import web
 from gateway.admin.app import create_admin_app
 from gateway.admin.upstreams import Overview
 from gateway.cli import keys, tenants
+from gateway.cli import streams as stream_verbs
 from gateway.cli import upstreams as upstream_verbs
+from gateway.ports import Streams
 from tests.key_samples import a_tenant
 from tests.test_keyring import House
 
 
 @contextmanager
 def served(
-    path: Path | None, token: str | None = None, upstreams: Overview | None = None
+    path: Path | None,
+    token: str | None = None,
+    *,
+    upstreams: Overview | None = None,
+    streams: Streams | None = None,
 ) -> Iterator[str]:
     """Serve a keyring with the tenant `ten_a` on a unix socket or on TCP; yield its address."""
     is_ready = threading.Event()
@@ -31,7 +37,7 @@ def served(
     async def serve() -> None:
         house = House()
         await house.store.save_tenant(a_tenant())
-        app = create_admin_app(house.keyring, token=token, upstreams=upstreams)
+        app = create_admin_app(house.keyring, token=token, upstreams=upstreams, streams=streams)
         runner = web.AppRunner(app, access_log=None)
         await runner.setup()
         if path is not None:
@@ -64,6 +70,7 @@ def command(*arguments: str) -> int:
     keys.register(verbs)
     tenants.register(verbs)
     upstream_verbs.register(verbs)
+    stream_verbs.register(verbs)
     options = parser.parse_args(arguments)
     status: int = options.run(options)
     return status

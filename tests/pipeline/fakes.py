@@ -12,7 +12,7 @@ from gateway.domain.denial import Denial, Reason
 from gateway.domain.request import RequestHead, ResponseHead
 from gateway.domain.timeouts import Timeouts
 from gateway.eager import Signal
-from gateway.ports import Connection, Sink, Source, UpstreamFailure
+from gateway.ports import Connection, Progress, Sink, Source, UpstreamFailure
 from tests.pipeline.samples import made_fields
 
 ADDRESS = "192.0.2.7"
@@ -245,6 +245,8 @@ class FakeExchange:
         self.client_network = network
         self.forwarded = b"X-Forwarded-For: %b\r\n" % address.encode()
         self.finished: Signal[str] = Signal()
+        self.failure: UpstreamFailure | None = None
+        self.progress: Progress | None = None
         self.is_gone = False
         self.request_bytes = 0
         self.response_bytes = 0

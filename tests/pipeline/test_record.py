@@ -6,6 +6,7 @@ from gateway.domain.outcome import Outcome
 from gateway.limiters.memory import MemoryLimiter
 from gateway.pipeline.record import Progress, record
 from gateway.pipeline.values import Reply
+from gateway.ports import UpstreamFailure
 from tests.clock import FakeClock
 from tests.pipeline.fakes import ADDRESS, FakeExchange
 from tests.pipeline.samples import THINGS, admitted, bound, concurrency, head, rate
@@ -143,3 +144,12 @@ def test_a_client_that_left_after_the_last_byte_had_a_complete_answer() -> None:
 def test_how_a_response_ended_is_recorded_as_the_exchange_told_it() -> None:
     reply = Reply(200, ended="upstream_broke", upstream="up", target="t", upstream_seconds=1)
     assert recorded(reply, 200).ended == "upstream_broke"
+
+
+def test_why_a_response_was_cut_is_recorded_for_the_log() -> None:
+    cut = FakeExchange(head())
+    cut.failure = UpstreamFailure(Reason.KEY_REVOKED, "cut: key_revoked")
+    reply = Reply(200, ended="cut", upstream="up", target="t", upstream_seconds=1)
+    outcome = recorded(reply, 200, exchange=cut)
+    assert (outcome.ended, outcome.detail, outcome.reason) == ("cut", "cut: key_revoked", None)
+    assert recorded(reply, 200).detail == ""

@@ -1,0 +1,64 @@
+"""Open streams over the admin API: who is connected now, for how long, and how much has passed.
+
+Knows paths and pages. It must not know connections; what is open, the registry says when it is asked.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from aiohttp import web
+
+from gateway.admin.problems import BadRequest
+from gateway.admin.requests import answer_page, read_limit, read_query
+from gateway.admin.wire import StreamView
+from gateway.domain.streams import OpenStream, StreamKind
+from gateway.ports import Streams
+
+_ASKED: Final = ("key_id", "lineage_id", "tenant_id", "route", "kind")
+"""What streams may be asked for, each a field of their view."""
+
+
+class StreamRoutes:
+    """The handlers of `/admin/v1/streams`; `streams` is None where no gateway runs."""
+
+    def __init__(self, streams: Streams | None) -> None:
+        self._streams = streams
+
+    def routes(self) -> list[web.RouteDef]:
+        """Return the routes."""
+        return [web.get("/admin/v1/streams", self.page, allow_head=False)]
+
+    async def page(self, request: web.Request) -> web.Response:
+        """List streams, the oldest first."""
+        query = read_query(request, (*_ASKED, "limit", "cursor"))
+        if self._streams is None:
+            raise BadRequest(409, "No gateway runs here: only a running one has streams.")
+        if "kind" in query and query["kind"] not in set(StreamKind):
+            raise BadRequest(400, f"`kind` is one of {', '.join(StreamKind)}.")
+        limit, after = read_limit(query), _read_cursor(query.get("cursor", ""))
+        wanted = [(name, query[name]) for name in _ASKED if name in query]
+        found: list[tuple[tuple[float, str], StreamView]] = []
+        for stream in self._streams.lasting():
+            view = StreamView.of(stream)
+            if _place(stream) > after and all(getattr(view, name) == it for name, it in wanted):
+                found.append((_place(stream), view))
+        found.sort(key=lambda entry: entry[0])
+        page = found[:limit]
+        cursor = "{}~{}".format(*page[-1][0]) if len(found) > limit else ""
+        return answer_page((view for _, view in page), cursor)
+
+
+def _place(stream: OpenStream) -> tuple[float, str]:
+    """Return where the stream stands among all, for as long as it lasts."""
+    return stream.started, stream.stream_id
+
+
+def _read_cursor(cursor: str) -> tuple[float, str]:
+    if not cursor:
+        return float("-inf"), ""
+    started, _, stream_id = cursor.partition("~")
+    try:
+        return float(started), stream_id
+    except ValueError:
+        raise BadRequest(400, "`cursor` is the `next_cursor` of the page before.") from None
