@@ -6,7 +6,7 @@ CONFIG ?= config.yaml
 PIP    := $(BIN)/python -m pip install --quiet --quiet --disable-pip-version-check
 
 .DEFAULT_GOAL := help
-.PHONY: help run test lint types bench bench-quick bench-transfer docs fmt clean distclean
+.PHONY: help run test lint types bench bench-quick bench-transfer bench-streams autobahn docs fmt clean distclean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -35,6 +35,12 @@ bench-quick: $(VENV)/.ready-to-run ## the same in under 40 seconds, with more no
 
 bench-transfer: $(VENV)/.ready-to-run ## send 1 GiB down and up and report the gateway's peak memory
 	@$(BIN)/python -m bench.transfer
+
+bench-streams: $(VENV)/.ready-to-run ## measure event streams, WebSockets and the cut of some (needs nginx and wrk)
+	@$(BIN)/python -m bench.streams
+
+autobahn: $(VENV)/.ready-to-run ## run the Autobahn test suite directly and through the gateway (needs Python 2.7)
+	@$(BIN)/python -m bench.autobahn
 
 docs: $(VENV)/.ready-to-run ## write docs/reference from the code
 	@$(BIN)/tollhouse docs

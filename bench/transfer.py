@@ -1,8 +1,9 @@
-"""One long body down and up through the gateway: `python -m bench.transfer`.
+"""Long bodies down and up through the gateway: `python -m bench.transfer`.
 
 Proves that memory stays flat: the download stops reading for a while, so a gateway that does not
 hold its upstream back would have to keep the rest; the upload goes to an upstream that hashes what
-it gets and is slower than the client. Every byte is compared.
+it gets and is slower than the client. Every byte is compared. `--at-once 50` sends as many bodies
+in each direction at the same time.
 """
 
 from __future__ import annotations
@@ -14,9 +15,11 @@ import shlex
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from http.client import HTTPConnection
 from pathlib import Path
 from typing import Final
@@ -28,6 +31,10 @@ from gateway.demo.upstream import BLOCK
 
 GROWTH_MAX: Final = 32 * 2**20
 """Most bytes by which the gateway's peak may exceed its memory at rest."""
+
+IN_FLIGHT_MAX: Final = 64 * 1024 + 2 * 256 * 1024
+"""Most bytes of one body that the gateway holds: the transport's high-water mark, what one read
+brings, and that once more in frames."""
 
 STALL_SECONDS: Final = 2.0
 STALL_AFTER: Final = 4 * 2**20
@@ -43,11 +50,16 @@ POLICY: Final = Policy(
 )
 
 
+Way = Callable[[int, int], float]
+"""Sends or receives a body: port, bytes -> seconds without a stall."""
+
+
 @dataclass(frozen=True, slots=True)
 class Transfer:
-    """One direction: seconds without the stall, and the gateway's peak memory during it."""
+    """Some bodies at once: seconds without the stall, and the gateway's peak memory meanwhile."""
 
     name: str
+    bodies: int
     seconds: float
     peak_bytes: int
 
@@ -57,6 +69,9 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m bench.transfer", description=__doc__)
     parser.add_argument("--mebibytes", type=int, default=1024, help="length of each body (1024)")
     parser.add_argument("--command", default=GATEWAY_COMMAND, help="how to start the gateway")
+    parser.add_argument(
+        "--at-once", type=int, default=1, help="bodies in each direction at the same time (1)"
+    )
     parser.add_argument("--direct", action="store_true", help="leave the gateway out")
     options = parser.parse_args()
     try:
@@ -72,11 +87,12 @@ def _run(folder: Path, options: argparse.Namespace) -> int:
     cores = Cores.of_this_machine()
     with _upstream(folder, cores) as (upstream_port, upstream):
         if options.direct:
-            transfers, rest = _both(upstream_port, upstream, size)
+            transfers, rest = _all(upstream_port, upstream, size, options.at_once)
         else:
             with _gateway(folder, cores, upstream_port, options.command) as (port, gateway):
-                transfers, rest = _both(port, gateway, size)
-    return _report("demo upstream" if options.direct else "gateway", transfers, rest, size)
+                transfers, rest = _all(port, gateway, size, options.at_once)
+    name = "demo upstream" if options.direct else "gateway"
+    return _report(name, transfers, rest, size, options.at_once)
 
 
 @contextmanager
@@ -104,16 +120,28 @@ def _gateway(
         yield port, process
 
 
-def _both(port: int, gateway: Process, size: int) -> tuple[list[Transfer], int]:
-    """Return both transfers and the gateway's memory at rest, after a small request."""
+def _all(port: int, gateway: Process, size: int, at_once: int) -> tuple[list[Transfer], int]:
+    """Return the transfers and the gateway's memory at rest, after a small request."""
     _download(port, len(BLOCK))
     rest, _ = gateway.memory_bytes()
-    transfers = []
-    for name, transfer in (("down", _download), ("up", _upload)):
-        _forget_peak(gateway)
-        seconds = transfer(port, size)
-        transfers.append(Transfer(name, seconds, gateway.memory_bytes()[1]))
-    return transfers, rest
+    ways: dict[str, Way] = {
+        "down": _download,
+        "up": _upload,
+        "up, in chunks": partial(_upload, is_chunked=True),
+    }
+    if at_once == 1:
+        return [_measured(name, [way], port, gateway, size) for name, way in ways.items()], rest
+    uploads = [ways["up, in chunks" if n % 2 else "up"] for n in range(at_once)]
+    mixed = [*uploads, *(_download for _ in range(at_once))]
+    name = f"{at_once} down and {at_once} up, half of these in chunks"
+    return [_measured(name, mixed, port, gateway, size)], rest
+
+
+def _measured(name: str, ways: Sequence[Way], port: int, gateway: Process, size: int) -> Transfer:
+    _forget_peak(gateway)
+    with ThreadPoolExecutor(len(ways)) as threads:
+        seconds = max(threads.map(lambda way: way(port, size), ways))
+    return Transfer(name, len(ways), seconds, gateway.memory_bytes()[1])
 
 
 def _download(port: int, size: int) -> float:
@@ -140,7 +168,7 @@ def _download(port: int, size: int) -> float:
     return time.monotonic() - started - stall
 
 
-def _upload(port: int, size: int) -> float:
+def _upload(port: int, size: int, *, is_chunked: bool = False) -> float:
     """Send `size` bytes, which the upstream's digest proves; return the seconds."""
     connection = HTTPConnection("127.0.0.1", port, timeout=60)
     digest = hashlib.sha256()
@@ -151,8 +179,11 @@ def _upload(port: int, size: int) -> float:
             yield BLOCK
 
     started = time.monotonic()
-    headers = {**_credentials(), "Content-Length": str(size)}
-    connection.request("POST", "/v1/echo", body=blocks(), headers=headers)
+    framing = ("Transfer-Encoding", "chunked") if is_chunked else ("Content-Length", str(size))
+    headers = {**_credentials(), framing[0]: framing[1]}
+    connection.request(
+        "POST", "/v1/echo", body=blocks(), headers=headers, encode_chunked=is_chunked
+    )
     response = connection.getresponse()
     answer = response.read()
     seconds = time.monotonic() - started
@@ -178,19 +209,20 @@ def _forget_peak(process: Process) -> None:
             continue  # then the peak includes what was before: never too kind
 
 
-def _report(name: str, transfers: list[Transfer], rest: int, size: int) -> int:
+def _report(name: str, transfers: list[Transfer], rest: int, size: int, at_once: int) -> int:
     print(f"| {size / 2**20:,.0f} MiB | MiB/s | peak memory of the {name} | above rest |")
     print("|---|---:|---:|---:|")
     for transfer in transfers:
         print(
-            f"| {transfer.name} | {size / 2**20 / transfer.seconds:,.0f} "
+            f"| {transfer.name} | {transfer.bodies * size / 2**20 / transfer.seconds:,.0f} "
             f"| {transfer.peak_bytes / 2**20:.1f} MiB "
             f"| {(transfer.peak_bytes - rest) / 2**20:+.1f} MiB |"
         )
-    print(f"\nAt rest {rest / 2**20:.1f} MiB. The download paused for {STALL_SECONDS:.0f} s.")
-    grown = [t.name for t in transfers if t.peak_bytes - rest > GROWTH_MAX]
+    print(f"\nAt rest {rest / 2**20:.1f} MiB. Each download paused for {STALL_SECONDS:.0f} s.")
+    growth_max = GROWTH_MAX if at_once == 1 else 2 * at_once * IN_FLIGHT_MAX
+    grown = [t.name for t in transfers if t.peak_bytes - rest > growth_max]
     if grown:
-        print(f"NOT FLAT: {' and '.join(grown)} grew by more than {GROWTH_MAX // 2**20} MiB")
+        print(f"NOT FLAT: {' and '.join(grown)} grew by more than {growth_max / 2**20:.0f} MiB")
     return 1 if grown else 0
 
 

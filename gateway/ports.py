@@ -354,11 +354,12 @@ class Streams(Protocol):
         """Return the streams: what is one by its nature, and whatever has gone on for a second."""
         ...
 
-    def cut(self, condemn: Condemn) -> int:
+    async def cut(self, condemn: Condemn) -> int:
         """End every request that `condemn` gives a reason for, however young; return how many.
 
-        Atomic: when it returns, none of them passes another byte of content. Whoever takes a key's rights away makes
-        that known to authentication first; then nothing can begin under them after this.
+        Whoever takes a key's rights away makes that known to authentication first. Then nothing begins under them that
+        this does not see, and when it returns, none of what it saw passes another byte of content. It takes 40 us for
+        each stream and lets others have their turn after every 64.
         """
         ...
 

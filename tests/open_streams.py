@@ -42,7 +42,7 @@ class SomeStreams:
     def lasting(self) -> list[OneStream]:
         return list(self._streams)
 
-    def cut(self, condemn: Condemn) -> int:
+    async def cut(self, condemn: Condemn) -> int:
         before = len(self._streams)
         self._streams = [stream for stream in self._streams if condemn(stream) is None]
         return before - len(self._streams)

@@ -89,13 +89,13 @@ async def read_answer(reader: asyncio.StreamReader, method: str = "GET") -> Answ
 
 async def _read_body(reader: asyncio.StreamReader, fields: dict[str, str]) -> bytes:
     if fields.get("transfer-encoding") == "chunked":
-        body = b""
+        pieces = []
         while True:
             size = int(await reader.readuntil(b"\r\n"), 16)
-            body += await reader.readexactly(size)
+            pieces.append(await reader.readexactly(size))
             assert await reader.readexactly(2) == b"\r\n"
             if not size:
-                return body
+                return b"".join(pieces)
     if "content-length" in fields:
         return await reader.readexactly(int(fields["content-length"]))
     return await reader.read()

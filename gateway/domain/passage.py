@@ -191,6 +191,9 @@ def response_fields(head: ResponseHead, route: Route, overwritten: frozenset[byt
         )
     ]
     lines += [b"%b: %b\r\n" % pair for pair in route.response_headers_set]
+    if head.status == 426:  # has to say which protocol is wanted (RFC 9110 section 15.5.22)
+        lines += [b"Upgrade: %b\r\n" % value for value in head.values(b"upgrade")]
+        lines.append(b"Connection: upgrade\r\n")
     if head.status >= 400:
         lines.append(b"X-Gateway-Error-Source: upstream\r\n")
     return b"".join(lines)

@@ -43,7 +43,7 @@ async def test_open_stream_is_seen_by_operators_and_can_be_cut(tmp_path: Path) -
         metrics = (await ask(gateway.metrics_address, "/metrics")).body
         assert b'tollhouse_open_streams{kind="sse"} 1.0' in metrics
 
-        assert gateway.streams.cut(lambda _: Reason.KEY_SUSPENDED) == 1
+        assert await gateway.streams.cut(lambda _: Reason.KEY_SUSPENDED) == 1
         assert b"0\r\n\r\n" not in await reader.read()
         writer.close()
         await until(lambda: not list(gateway.streams.lasting()))

@@ -125,3 +125,10 @@ def test_a_switch_of_protocols_names_the_new_one() -> None:
     answer = head("Upgrade: WebSocket", "Content-Length: 5", status=101, upgrade=b"websocket")
     framing = response_framing(answer, method="GET", to_http_10=False)
     assert framing == (b"Connection: upgrade\r\nUpgrade: websocket\r\n", False)
+
+
+def test_426_keeps_the_upgrade_that_it_demands() -> None:
+    kept = ["Upgrade: websocket", "Connection: upgrade", "X-Gateway-Error-Source: upstream"]
+    told = ("UPGRADE: websocket", "Connection: Upgrade, x")
+    assert crossing(head(*told, status=426, nominated=(b"upgrade", b"x"))) == kept
+    assert crossing(head(*told, status=200, nominated=(b"upgrade", b"x"))) == []

@@ -11,7 +11,7 @@ import pytest
 from gateway.domain.timeouts import Timeouts
 from gateway.listeners.public import ListenerSettings
 from tests.harness import Plane, plane, post, request
-from tests.wire import Backend, Client, read_request, until
+from tests.wire import Backend, Client, read_content, read_request, until
 
 PIECE = b"0123456789abcdef" * 4096
 PIECES = 512  # 32 MiB in all
@@ -125,7 +125,10 @@ async def test_client_that_does_not_read_holds_up_the_upstream_and_fills_no_memo
         await held.settled()
 
 
-async def test_upstream_that_does_not_read_holds_up_the_client_and_fills_no_memory() -> None:
+@pytest.mark.parametrize("framing", [f"Content-Length: {10**9}", "Transfer-Encoding: chunked"])
+async def test_upstream_that_does_not_read_holds_up_the_client_and_fills_no_memory(
+    framing: str,
+) -> None:
     asked = asyncio.Event()
 
     async def deaf(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -136,13 +139,14 @@ async def test_upstream_that_does_not_read_holds_up_the_client_and_fills_no_memo
         await asyncio.Event().wait()
 
     async with plane(deaf) as held:
-        client = await held.send(post(f"Content-Length: {10**9}"))
+        client = await held.send(post(framing))
         await asked.wait()
         sent = [0]
+        piece = b"%x\r\n%b\r\n" % (len(PIECE), PIECE) if "chunked" in framing else PIECE
 
         async def pour() -> None:
             while True:
-                client.send(PIECE)
+                client.send(piece)
                 await client.writer.drain()
                 sent[0] += len(PIECE)
 
@@ -196,6 +200,31 @@ async def test_client_that_reads_slowly_gets_everything() -> None:
             received.update(data)
             await asyncio.sleep(0.01)
         assert received.digest() == hashlib.sha256(PIECE * PIECES).digest()
+        assert (await held.outcome()).ended == "complete"
+
+
+async def test_sender_that_is_slow_in_either_direction_gets_everything_across() -> None:
+    """Each pause is shorter than the timeouts, all of them together are longer."""
+    pieces = [b"%d." % n * 1000 for n in range(12)]
+
+    async def echoes(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        content = await read_content(reader, await read_request(reader))
+        writer.write(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n")
+        for start in range(0, len(content), 4000):
+            piece = content[start : start + 4000]
+            writer.write(b"%x\r\n%b\r\n" % (len(piece), piece))
+            await asyncio.sleep(0.1)
+        writer.write(b"0\r\n\r\n")
+
+    settings = ListenerSettings(body_timeout_seconds=1, write_timeout_seconds=1)
+    timeouts = Timeouts(response_seconds=1, idle_seconds=1)
+    async with plane(echoes, settings=settings, timeouts=timeouts) as held:
+        client = await held.send(post("Transfer-Encoding: chunked"))
+        for piece in pieces:
+            client.send(b"%x\r\n%b\r\n" % (len(piece), piece))
+            await asyncio.sleep(0.1)
+        client.send(b"0\r\n\r\n")
+        assert (await client.answer()).body == b"".join(pieces)
         assert (await held.outcome()).ended == "complete"
 
 

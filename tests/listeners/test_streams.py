@@ -118,7 +118,7 @@ async def test_young_request_is_no_stream_but_is_cut_all_the_same() -> None:
         client = await held.send(request())
         await is_open(streams)
         assert list(streams.lasting()) == []
-        assert streams.cut(revoking("key_a")) == 1
+        assert await streams.cut(revoking("key_a")) == 1
         assert (await client.answer()).status == 401
 
 
@@ -129,7 +129,7 @@ async def test_request_without_a_key_is_listed_and_belongs_to_nobody() -> None:
         await is_begun(client)
         (stream,) = streams.lasting()
         assert stream.key is None
-        assert streams.cut(revoking("key_a")) == 0
+        assert await streams.cut(revoking("key_a")) == 0
         client.reset()
         await held.recorded.first(1)
 
@@ -140,7 +140,7 @@ async def test_idle_connection_and_answered_request_are_no_streams() -> None:
         client = await held.send(request(close=False))
         await client.answer()
         assert list(streams.lasting()) == []
-        assert streams.cut(lambda _: Reason.KEY_REVOKED) == 0
+        assert await streams.cut(lambda _: Reason.KEY_REVOKED) == 0
 
 
 async def test_only_the_streams_of_the_key_are_cut() -> None:
@@ -157,7 +157,7 @@ async def test_only_the_streams_of_the_key_are_cut() -> None:
         for client in (*theirs, *others):
             await is_begun(client, EVENT)
         assert len(list(streams.lasting())) == 6
-        assert streams.cut(revoking("key_a")) == 3
+        assert await streams.cut(revoking("key_a")) == 3
         for client in theirs:
             received, _ = await broken(client)
             assert b"0\r\n\r\n" not in received
@@ -196,7 +196,7 @@ async def test_cut_answer_is_never_taken_for_a_whole_one(
         streams = watched(held)
         client = await held.send(asked)
         await is_begun(client)
-        assert streams.cut(revoking("key_a")) == 1
+        assert await streams.cut(revoking("key_a")) == 1
         received, was_reset = await broken(client)
         assert was_reset or not is_reset
         assert b"0\r\n\r\n" not in received
@@ -210,7 +210,7 @@ async def test_cut_websocket_hears_why_between_two_frames() -> None:
         streams = watched(held)
         client = await held.send(upgrade())
         await is_begun(client, FRAME)
-        assert streams.cut(revoking("key_a")) == 1
+        assert await streams.cut(revoking("key_a")) == 1
         assert await client.until_closed() == close_frame(1008, "key_revoked")
         client.close()
         await held.settled()
@@ -233,7 +233,7 @@ async def test_websocket_whose_client_had_ended_its_direction_hears_why_too() ->
         await is_begun(client)
         client.writer.write_eof()
         await until(lambda: got == [b""])
-        assert streams.cut(revoking("key_a")) == 1
+        assert await streams.cut(revoking("key_a")) == 1
         assert await client.until_closed() == close_frame(1008, "key_revoked")
         await held.settled()
 
@@ -243,7 +243,7 @@ async def test_websocket_is_reset_within_a_frame() -> None:
         streams = watched(held)
         client = await held.send(upgrade())
         await is_begun(client, FRAME[:-1])
-        assert streams.cut(revoking("key_a")) == 1
+        assert await streams.cut(revoking("key_a")) == 1
         assert await broken(client) == (b"", True)
         await held.settled()
 
@@ -266,7 +266,7 @@ async def test_websocket_is_reset_when_its_client_is_behind() -> None:
         await is_open(streams)
         (connection,) = held.listener._connections
         await until(lambda: connection.is_write_blocked)
-        assert streams.cut(revoking("key_a")) == 1
+        assert await streams.cut(revoking("key_a")) == 1
         client.writer.transport.resume_reading()  # type: ignore[attr-defined]
         received, was_reset = await broken(client)
         assert was_reset
@@ -285,7 +285,7 @@ async def test_websocket_whose_upstream_has_ended_is_reset() -> None:
         streams = watched(held)
         client = await held.send(upgrade())
         assert (await client.until_closed()).endswith(FRAME)
-        assert streams.cut(revoking("key_a")) == 1
+        assert await streams.cut(revoking("key_a")) == 1
         await held.settled()
         assert (await held.outcome()).ended == "cut"
 
@@ -295,7 +295,7 @@ async def test_other_tunnel_is_reset_for_no_word_of_ours_belongs_there() -> None
         streams = watched(held)
         client = await held.send(upgrade("imap"))
         await is_begun(client, b"welcome")
-        assert streams.cut(revoking("key_a")) == 1
+        assert await streams.cut(revoking("key_a")) == 1
         assert await broken(client) == (b"", True)
         await held.settled()
 
@@ -306,7 +306,7 @@ async def test_request_that_has_no_answer_yet_is_refused_in_the_dialect() -> Non
         client = await held.send(request())
         await until(lambda: len(held.seen) == 1)
         await is_open(streams)
-        assert streams.cut(revoking("key_a")) == 1
+        assert await streams.cut(revoking("key_a")) == 1
         answer = await client.answer()
         assert (answer.status, answer.fields["connection"]) == (401, "close")
         assert b'"code":"INVALID_API_KEY"' in answer.body
@@ -322,7 +322,7 @@ async def test_upload_is_refused_in_the_middle_and_not_one_more_byte_is_forwarde
         streams = watched(held)
         client = await held.send(post("Content-Length: 100", body=b"part"))
         await until(lambda: received == [b"part"])
-        assert streams.cut(lambda _: Reason.INSUFFICIENT_SCOPE) == 1
+        assert await streams.cut(lambda _: Reason.INSUFFICIENT_SCOPE) == 1
         client.send(b"more")
         assert (await client.answer()).status == 403
         await held.settled()
@@ -343,7 +343,7 @@ async def test_request_that_waits_for_a_connection_is_never_sent() -> None:
         await is_begun(first)
         second = await held.send(request())
         await until(lambda: len(list(streams._open())) == 2)
-        assert streams.cut(revoking("key_a")) == 1
+        assert await streams.cut(revoking("key_a")) == 1
         first.reset()
         assert (await second.answer()).status == 401
         assert len(asked) == 1
@@ -366,6 +366,24 @@ async def test_streams_of_several_listeners_are_one_list() -> None:
         for held in (one, other):
             streams.watch(held.listener)
             await is_begun(await held.send(request()))
-        assert streams.cut(revoking("key_a")) == 2
+        assert await streams.cut(revoking("key_a")) == 2
         for held in (one, other):
             await held.settled()
+
+
+async def test_many_streams_are_cut_over_several_turns_of_the_loop() -> None:
+    async with plane(once(SSE + EVENT, then="wait"), connections_max=200) as held:
+        streams = watched(held)
+        clients = [await held.send(request()) for _ in range(150)]
+        for client in clients:
+            await is_begun(client, EVENT)
+        last = next(stream.exchange for stream in list(streams._open())[::-1])
+        cutting = asyncio.ensure_future(streams.cut(revoking("key_a")))
+        await asyncio.sleep(0)
+        assert not last.finished.is_set  # others had their turn
+        last.client_gone()  # and this stream ended by itself
+        assert await cutting == 149
+        assert list(streams._open()) == []
+        for client in clients:
+            client.reset()
+        await held.settled()
