@@ -200,7 +200,7 @@ async def test_client_that_does_not_read_a_tunnel_holds_up_the_upstream() -> Non
         small_buffers(client.writer)
         client.writer.transport.pause_reading()  # type: ignore[attr-defined]
         client.send(upgrade())
-        await until(lambda: written[0] > 0)
+        await until(lambda: written[0] > 0 and downstream_unsent(held) > 0)
         await is_still(written)
         assert 0 < downstream_unsent(held) <= BUFFERED_MAX
         client.reset()
@@ -228,7 +228,7 @@ async def test_upstream_that_does_not_read_a_tunnel_holds_up_the_client() -> Non
                 sent[0] += len(PIECE)
 
         pouring = asyncio.ensure_future(pour())
-        await until(lambda: sent[0] > 0)
+        await until(lambda: upstream_unsent(held) > 0)
         await is_still(sent)
         assert 0 < upstream_unsent(held) <= BUFFERED_MAX
         pouring.cancel()
