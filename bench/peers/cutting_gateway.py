@@ -19,7 +19,7 @@ from gateway.assembly.gateway import Gateway, opened
 from gateway.config.load import load
 from gateway.control.run import Signals
 from gateway.domain.denial import Reason
-from gateway.ports import OpenStream
+from gateway.domain.streams import OpenStream
 
 
 async def serve(config: Path, orders: Path) -> None:

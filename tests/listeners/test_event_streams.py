@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
 
 import pytest
 
@@ -157,9 +156,9 @@ async def test_heartbeats_keep_a_feed_open_and_silence_ends_it() -> None:
         await held.settled()
 
 
-def polling(timeouts: Timeouts | None) -> Sequence[Route]:
-    route = Route(name="poll", pattern="/v1", kind="prefix", upstream="up", timeouts=timeouts)
-    return [route]
+def polling(timeouts: Timeouts | None = None) -> list[Route]:
+    own = {"up": timeouts} if timeouts else {}
+    return [Route(name="poll", pattern="/v1", kind="prefix", upstream="up", timeouts=own)]
 
 
 def answering_late(seconds: float) -> Backend:
@@ -176,14 +175,13 @@ async def test_long_poll_is_answered_within_the_routes_own_timeout() -> None:
     """Longer than the upstream's, longer than every timeout of an idle connection."""
     patient = Timeouts(response_seconds=30, idle_seconds=0.1)
     timeouts = Timeouts(response_seconds=0.1, idle_seconds=0.1)
-    table = list(polling(patient))
-    async with plane(answering_late(0.6), timeouts=timeouts, table=table) as held:
+    async with plane(answering_late(0.6), timeouts=timeouts, table=polling(patient)) as held:
         assert (await held.answer(request())).body == b"hello"
 
 
 async def test_long_poll_past_its_timeout_is_refused_not_dropped() -> None:
     timeouts = Timeouts(response_seconds=0.1)
-    async with plane(answering_late(5), timeouts=timeouts, table=list(polling(None))) as held:
+    async with plane(answering_late(5), timeouts=timeouts, table=polling()) as held:
         assert (await held.answer(request())).status == 504
         assert (await held.outcome()).reason is Reason.UPSTREAM_TIMEOUT
 
