@@ -185,6 +185,7 @@ class Gateway:
             random=self.random,
         )
         self.streams.watch(listener)
+        self.recorders.watch_streams(self.streams)
         return listener
 
     # ---- upkeep
@@ -284,7 +285,6 @@ async def _open(gateway: Gateway, stack: AsyncExitStack) -> None:
     )
     gateway.listener = gateway.build_listener(generation)
     recorders.watch_listener(gateway.listener)
-    recorders.watch_streams(gateway.streams)
     await gateway.listener.serve(public, config.listeners.public.backlog)
     gateway.public_address = describe(public)
     stack.push_async_callback(gateway.drain)
