@@ -24,6 +24,7 @@ from gateway.assembly.binder import Binder
 from gateway.assembly.keys import bootstrap, make_keyring
 from gateway.assembly.reach import Upkeep
 from gateway.assembly.recorders import Recorders
+from gateway.assembly.room import connections_max
 from gateway.assembly.sockets import bound, describe
 from gateway.assembly.upstreams import Builder
 from gateway.config import model
@@ -164,13 +165,16 @@ class Gateway:
         listener = PublicListener(
             ListenerSettings(
                 proxy_protocol=section.proxy_protocol,
-                connections_max=section.connections_max,
+                connections_max=connections_max(self.config),
                 connections_per_address_max=section.connections_per_address_max or 0,
                 head_timeout_seconds=section.head_timeout,
                 body_timeout_seconds=section.body_timeout,
+                body_rate_min=section.body_rate_min or 0,
                 idle_timeout_seconds=section.idle_timeout,
                 write_timeout_seconds=section.write_timeout,
+                write_rate_min=section.write_rate_min or 0,
                 requests_per_connection_max=section.requests_per_connection_max,
+                lifetime_seconds=section.connection_lifetime,
                 head_limits=HeadLimits(
                     target_bytes_max=section.target_bytes_max,
                     head_bytes_max=section.head_bytes_max,
@@ -285,6 +289,7 @@ async def _open(gateway: Gateway, stack: AsyncExitStack) -> None:
     )
     gateway.listener = gateway.build_listener(generation)
     recorders.watch_listener(gateway.listener)
+    recorders.watch_limiter(gateway.limiter)
     await gateway.listener.serve(public, config.listeners.public.backlog)
     gateway.public_address = describe(public)
     stack.push_async_callback(gateway.drain)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Iterable, Mapping
+from enum import StrEnum
 from functools import partial
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from gateway.assembly.writer import PATIENCE_SECONDS, Writer
 from gateway.config import model
 from gateway.config.load import anchored
 from gateway.domain.redaction import Redactor
+from gateway.limiters.memory import MemoryLimiter
 from gateway.listeners.public import PublicListener
 from gateway.listeners.streams import OpenStreams
 from gateway.ports import Clock, KeyStore, Recorder
@@ -104,6 +106,13 @@ class Recorders:
     def watch_listener(self, listener: PublicListener) -> None:
         """Let the metrics read the listener's gauges."""
         self.metrics.watch("connections", lambda: listener.connections)
+        self.metrics.watch("connections_max", lambda: listener.settings.connections_max)
+        self.metrics.watch(
+            "connections_refused_total", lambda: _by_cause(listener.census.refused.items())
+        )
+        self.metrics.watch(
+            "connections_closed_total", lambda: _by_cause(listener.census.closed.items())
+        )
         self.metrics.watch("in_flight_requests", lambda: listener.in_flight)
 
     def watch_streams(self, streams: OpenStreams) -> None:
@@ -119,6 +128,10 @@ class Recorders:
         """Let the metrics read the state of the upstreams that run at the moment."""
         for name, read in READINGS.items():
             self.metrics.watch(name, partial(read, services))
+
+    def watch_limiter(self, limiter: MemoryLimiter) -> None:
+        """Let the metrics read what the limiter had to forget."""
+        self.metrics.watch("ratelimit_buckets_forgotten_total", lambda: limiter.forgotten_early)
 
     async def count_keys(self, store: KeyStore) -> None:
         """Refresh the gauge of keys by state and environment."""
@@ -145,3 +158,7 @@ class Recorders:
         else:
             if self._sink is not None:
                 self._sink.close()
+
+
+def _by_cause(counts: Iterable[tuple[StrEnum, int]]) -> dict[tuple[str, ...], float]:
+    return {(cause.value,): float(count) for cause, count in counts}

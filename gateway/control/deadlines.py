@@ -6,19 +6,24 @@ Knows when something that waits for a peer has waited too long. It must not know
 from __future__ import annotations
 
 import asyncio
+from functools import partial
 from typing import Final
 
 from gateway.ports import Watched
 
 _SLOTS: Final = 8
 
+_EXPIRED_PER_TURN: Final = 64
+"""How many expire at once: thousands that are due together, such as an idle flood, must not hold up requests."""
+
 
 class DeadlineWheel:
     """Implements `ports.Deadlines`.
 
     Every watched thing sits in one of eight slots for as long as it lives; one slot is looked at per tick, so each
-    thing is looked at once in `period_seconds` and expires at most that much late. Setting a deadline is one
-    assignment and no timer: a timer per request would cost two heap operations and the memory of a handle.
+    thing is looked at once in `period_seconds` and expires at most that much late, unless very many expire together.
+    Setting a deadline is one assignment and no timer: a timer per request would cost two heap operations and the
+    memory of a handle. A look costs about 0.1 us per thing, so 16,000 connections cost 0.2 ms of each eighth.
     """
 
     def __init__(self, loop: asyncio.AbstractEventLoop, period_seconds: float = 1.0) -> None:
@@ -59,10 +64,20 @@ class DeadlineWheel:
         self._turn = (self._turn + 1) % _SLOTS
         slot = self._slots[self._turn]
         now = self._loop.time()
-        for watched in [w for w in slot if w.deadline <= now]:
+        due = [watched for watched in slot if watched.deadline <= now]
+        if due:
+            self._expire_all(due, slot, now)
+
+    def _expire_all(self, due: list[Watched], slot: set[Watched], now: float) -> None:
+        if self._handle is None:
+            return  # stopped meanwhile
+        for watched in due[:_EXPIRED_PER_TURN]:
             # What expired before it may have ended it, or given it more time.
             if watched in slot and watched.deadline <= now:
                 self._expire(watched)
+        later = due[_EXPIRED_PER_TURN:]
+        if later:
+            self._loop.call_later(0, partial(self._expire_all, later, slot, now))
 
     def _expire(self, watched: Watched) -> None:
         try:

@@ -122,6 +122,19 @@ class Exchange:
         """Tell whether bytes that arrive belong to this request."""
         return self._body is not None and not self._body.is_complete
 
+    @property
+    def is_awaited(self) -> bool:
+        """Tell whether the client is the one to act: its body is wanted, and it may send it."""
+        return (
+            self.wants_body
+            and not self.is_tunnel
+            and (
+                not self.head.expects_continue
+                or self._upstream is not None
+                or self.request_bytes > 0
+            )
+        )
+
     def receive(self, data: bytes) -> bytes:
         """Take bytes of the request body; return those that follow it."""
         body = self._body
@@ -169,6 +182,7 @@ class Exchange:
             self._connection.resume_reading()  # first: the upstream may be full at once, and then the pause must last
             if self.head.expects_continue and not self.request_bytes:
                 self._connection.write(_CONTINUE)
+                self._connection.invited()
         connection.write(early)
         if body.is_complete:
             connection.finish()
@@ -192,12 +206,12 @@ class Exchange:
         if upstream is not None:
             upstream.cancel(failure)
 
-    def timed_out(self) -> None:
-        """The client stalled: refuse if nothing was sent yet, else break the connection."""
+    def timed_out(self, why: str) -> None:
+        """The client stalled: refuse if nothing was sent yet, else break the connection. `why` is for the log."""
         if self._is_begun:
             self._end("timeout", broken=True)
         else:
-            self._fail(Reason.REQUEST_TIMEOUT, "request body stalled")
+            self._fail(Reason.REQUEST_TIMEOUT, why)
 
     # ---- the response, upstream or gateway to client
 

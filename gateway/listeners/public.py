@@ -9,16 +9,17 @@ from __future__ import annotations
 import asyncio
 import logging
 import socket
-from collections import Counter
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, field
 from random import Random
 from typing import Any, Final, Literal
 
 from gateway import eager
+from gateway.domain.closing import Refused
 from gateway.domain.denial import Denial
 from gateway.domain.request import RequestHead
 from gateway.http1.request_head import HeadLimits, RequestHeadReader
+from gateway.listeners.census import Census
 from gateway.listeners.connection import DownstreamConnection
 from gateway.listeners.exchange import Exchange
 from gateway.listeners.peer import AddressRules, Peer
@@ -39,17 +40,30 @@ Tell = Callable[[Exchange], Coroutine[Any, Any, None]]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ListenerSettings:
-    """What the operator may set; times in seconds. `connections_per_address_max` 0 means no limit."""
+    """What the operator may set; times in seconds, rates in bytes per second. 0 of a limit or a rate means none."""
 
     proxy_protocol: bool = False
     connections_max: int = 16384
     connections_per_address_max: int = 0
     head_timeout_seconds: float = 10.0
     body_timeout_seconds: float = 30.0
+    body_rate_min: int = 0
     idle_timeout_seconds: float = 75.0
     write_timeout_seconds: float = 60.0
+    write_rate_min: int = 0
     requests_per_connection_max: int = 10_000
+    lifetime_seconds: float = float("inf")
     head_limits: HeadLimits = field(default_factory=HeadLimits)
+
+    @property
+    def body_window_bytes(self) -> int:
+        """The least that must come of a body in each `body_timeout_seconds`."""
+        return int(self.body_rate_min * self.body_timeout_seconds)
+
+    @property
+    def write_window_bytes(self) -> int:
+        """The least that must be read of what waits for a client in each `write_timeout_seconds`: something."""
+        return max(1, int(self.write_rate_min * self.write_timeout_seconds))
 
 
 class PublicListener:
@@ -73,18 +87,22 @@ class PublicListener:
         self.outbox = outbox
         self.call_soon = loop.call_soon
         self.is_draining = False
-        self.refused = 0  # connections that were closed at once because there were too many
+        self.census = Census(loop.time, ipv6_prefix=addresses.ipv6_prefix)
+        self._connections = self.census.connections
         self._loop = loop
         self._deadlines = deadlines
         self._addresses = addresses
         self._tell = tell
         self._random_bits = random.getrandbits
-        self._connections: set[DownstreamConnection] = set()
-        self._per_address: Counter[str] = Counter()
         self._is_unix = False
         self._server: asyncio.Server | None = None
         self._is_empty = asyncio.Event()
         self._is_empty.set()
+
+    @property
+    def refused(self) -> int:
+        """The number of connections that were closed before they were served."""
+        return sum(self.census.refused.values())
 
     @property
     def connections(self) -> int:
@@ -147,54 +165,45 @@ class PublicListener:
 
     def opened(self, connection: DownstreamConnection) -> bool:
         """Take note of a connection; False when it must be closed at once."""
+        has_room = self.census.has_room(self.settings.connections_max)
         self._connections.add(connection)
         self._is_empty.clear()
         self._deadlines.watch(connection)
-        if len(self._connections) > self.settings.connections_max:
-            self.refused += 1
-            return False
+        if not has_room:
+            return self.census.refuse(connection, Refused.CONNECTIONS_MAX)
         if not (connection.accepted_from or self._is_unix):
-            return False  # reset before it was accepted: nobody can tell any more whom it is from
+            return self.census.refuse(connection, Refused.UNNAMED)
         if not self.settings.proxy_protocol:
             return self.identified(connection)
         if not (
             self._is_unix
             or self._addresses.resolver.resolve_peer(connection.accepted_from).is_trusted_peer
         ):
-            self.rejected(
+            return self.rejected(
                 connection, "PROXY protocol is spoken here, and this peer is no declared proxy"
             )
-            return False
         return True
 
     def identified(self, connection: DownstreamConnection) -> bool:
         """Count a connection for its client's address, now that it is known; False when there are too many of it."""
         maximum = self.settings.connections_per_address_max
-        address = connection.peer_address
-        if not maximum or not address:
-            return True
-        connection.counted_as = address
-        self._per_address[address] += 1
-        if self._per_address[address] <= maximum:
-            return True
-        self.refused += 1
-        return False
+        return self.census.identify(connection, maximum) or self.census.refuse(
+            connection, Refused.PER_ADDRESS_MAX
+        )
 
     def closed(self, connection: DownstreamConnection) -> None:
         """Forget a connection."""
-        self._connections.discard(connection)
         self._deadlines.unwatch(connection)
-        address = connection.counted_as
-        if address:
-            self._per_address[address] -= 1
-            if not self._per_address[address]:
-                del self._per_address[address]
+        self.census.forget(connection)
+        if connection.cause is not None and not connection.is_refused:
+            self.census.closed[connection.cause] += 1
         if not self._connections:
             self._is_empty.set()
 
-    def rejected(self, connection: DownstreamConnection, why: str) -> None:
-        """Log a connection that never got as far as a request."""
+    def rejected(self, connection: DownstreamConnection, why: str) -> bool:
+        """Log a connection that never got as far as a request; returns False, as `opened` does."""
         _log.warning("connection from %s rejected: %s", connection.accepted_from, why)
+        return self.census.refuse(connection, Refused.PROXY_PROTOCOL)
 
     def exchange(
         self, connection: DownstreamConnection, head: RequestHead, malformed: Denial | None

@@ -64,6 +64,8 @@ async def forward(
     admission: Admission, exchange: Exchange, generation: Generation
 ) -> Reply | Denial:
     """Forward the request and relay the response to its end; a denial when no response could be begun."""
+    if exchange.is_gone:
+        return _CLIENT_GONE  # it left while its key was looked up: no connection is made for it
     principal = admission.permit.principal
     match, key = principal.match, principal.key
     head, route = match.head, match.route

@@ -10,6 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final, Literal
 
+from gateway.domain.closing import Closed, Refused
 from gateway.domain.denial import Reason
 
 OTHER: Final = "__other__"
@@ -190,6 +191,12 @@ FAMILIES: Final[tuple[Family, ...]] = (
         "Requests that drew on a limit, by the policy that decided.",
         "policy", "outcome",
     ),
+    _counter(
+        "ratelimit_buckets_forgotten_total",
+        "Buckets forgotten before they were full again, because there are too many: their owners may get more than "
+        "their limit.",
+        is_watched=True,
+    ),
     _counter("request_bytes_total", "Bytes of request bodies received.", "route"),
     _counter("response_bytes_total", "Bytes of response bodies sent.", "route"),
     _gauge("in_flight_requests", "Requests that have begun and not ended."),
@@ -205,6 +212,21 @@ FAMILIES: Final[tuple[Family, ...]] = (
         is_watched=True,
     ),
     _gauge("connections", "Open downstream connections."),
+    _gauge("connections_max", "How many downstream connections there may be."),
+    _counter(
+        "connections_refused_total",
+        "Connections closed before they were served, by cause: "
+        f"{', '.join(f'`{cause.value}`' for cause in Refused)}.",
+        "cause",
+        is_watched=True,
+    ),
+    _counter(
+        "connections_closed_total",
+        "Connections that ended after they were served, by the first cause: "
+        f"{', '.join(f'`{cause.value}`' for cause in Closed)}.",
+        "cause",
+        is_watched=True,
+    ),
     _gauge("keys", "API keys in the store.", "state", "environment"),
     _gauge("store_up", "Whether the last contact with the key store succeeded (1) or not (0)."),
     _histogram(

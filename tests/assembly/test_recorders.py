@@ -10,7 +10,11 @@ import pytest
 
 from gateway.assembly.recorders import Recorders, redactor
 from gateway.config.model import Config
+from gateway.domain.closing import Closed, Refused
 from gateway.domain.streams import StreamKind
+from gateway.limiters.memory import MemoryLimiter
+from gateway.listeners.census import Census
+from gateway.listeners.public import ListenerSettings
 from gateway.listeners.streams import CAUSES, OpenStreams
 from gateway.stores.memory import MemoryStore
 from gateway.stores.observed import ObservedStore
@@ -181,11 +185,25 @@ async def test_the_store_is_watched(tmp_path: Path) -> None:
 
 async def test_the_listener_is_watched(tmp_path: Path) -> None:
     recorders = made(loaded(tmp_path, CONFIG + SILENT), tmp_path)
-    listener: Any = SimpleNamespace(connections=5, in_flight=3)
+    census = Census(lambda: 0.0, ipv6_prefix=64)
+    census.refused[Refused.PER_ADDRESS_MAX] = 4
+    census.closed[Closed.BODY_RATE] = 6
+    listener: Any = SimpleNamespace(
+        connections=5,
+        in_flight=3,
+        census=census,
+        settings=ListenerSettings(connections_max=99),
+    )
     recorders.watch_listener(listener)
     text = scraped(recorders)
     assert "tollhouse_connections 5.0" in text
     assert "tollhouse_in_flight_requests 3.0" in text
+    assert "tollhouse_connections_max 99.0" in text
+    for name, causes in (("refused", Refused), ("closed", Closed)):
+        for cause in causes:  # from the start, so that a rate can be taken
+            assert f'tollhouse_connections_{name}_total{{cause="{cause.value}"}}' in text
+    assert 'tollhouse_connections_refused_total{cause="connections_per_address_max"} 4.0' in text
+    assert 'tollhouse_connections_closed_total{cause="body_rate"} 6.0' in text
 
 
 async def test_streams_are_watched(tmp_path: Path) -> None:
@@ -196,6 +214,15 @@ async def test_streams_are_watched(tmp_path: Path) -> None:
         assert f'tollhouse_open_streams{{kind="{kind}"}} 0.0' in text
     for cause in CAUSES:
         assert f'tollhouse_streams_closed_total{{cause="{cause}"}} 0.0' in text
+
+
+async def test_the_limiter_is_watched(tmp_path: Path) -> None:
+    recorders = made(loaded(tmp_path, CONFIG + SILENT), tmp_path)
+    limiter = MemoryLimiter(FakeClock())
+    recorders.watch_limiter(limiter)
+    assert "tollhouse_ratelimit_buckets_forgotten_total 0.0" in scraped(recorders)
+    limiter.forgotten_early = 3
+    assert "tollhouse_ratelimit_buckets_forgotten_total 3.0" in scraped(recorders)
 
 
 async def test_the_lag_of_the_loop_is_observed_while_started(tmp_path: Path) -> None:

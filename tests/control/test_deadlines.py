@@ -237,3 +237,52 @@ def test_a_wheel_may_be_stopped_by_what_expires(loop: FakeLoop, wheel: DeadlineW
     wheel.watch(thing)
     loop.advance(5)
     assert loop.timers == 0
+
+
+def crowd(loop: FakeLoop, wheel: DeadlineWheel) -> list[Thing]:
+    """Return far more things that are due together than expire at once."""
+    things = [Thing(loop, 101.0) for _ in range(4000)]
+    for thing in things:
+        wheel.watch(thing)
+    return things
+
+
+class CountingLoop(FakeLoop):
+    """A loop that notes how many things expired in each of its turns."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.expired = 0
+        self.turns: list[int] = []
+
+    def call_later(self, delay: float, callback: Callable[[], None]) -> Handle:
+        def counted() -> None:
+            before = self.expired
+            callback()
+            self.turns.append(self.expired - before)
+
+        return super().call_later(delay, counted)
+
+
+def test_thousands_that_are_due_together_expire_a_few_at_a_time() -> None:
+    loop = CountingLoop()
+    things = crowd(loop, started(loop))
+
+    def note() -> None:
+        loop.expired += 1
+
+    for thing in things:
+        thing.then = note
+    loop.advance(2.5)
+    assert all(len(thing.expired) == 1 for thing in things)
+    assert max(loop.turns) == 64
+
+
+def test_a_wheel_that_is_stopped_ends_nothing_more_of_a_crowd(
+    loop: FakeLoop, wheel: DeadlineWheel
+) -> None:
+    things = crowd(loop, wheel)
+    for thing in things:
+        thing.then = wheel.stop
+    loop.advance(5)
+    assert sum(bool(thing.expired) for thing in things) <= 64

@@ -81,8 +81,13 @@ def write_config(folder: Path, upstream: str, **replaced: str) -> Path:
 
 
 @contextmanager
-def running(folder: Path, upstream: str, text: str = "") -> Iterator[Running]:
-    """Run a gateway in `folder`, on the shipped configuration or on `text`; its logs are files there."""
+def running(
+    folder: Path, upstream: str, text: str = "", *, open_files: int = 0
+) -> Iterator[Running]:
+    """Run a gateway in `folder`, on the shipped configuration or on `text`; its logs are files there.
+
+    `open_files` is the hard limit of descriptors, 0 for that of this process.
+    """
     config = write_config(folder, upstream)
     if text:
         config.write_text(text)
@@ -90,7 +95,15 @@ def running(folder: Path, upstream: str, text: str = "") -> Iterator[Running]:
     seen = log.stat().st_size if log.exists() else 0
     with log.open("a") as stderr, access_log.open("a") as stdout:
         process = subprocess.Popen(
-            [*TOLLHOUSE, "run", "--config", str(config), "--log-format", "json"],
+            [
+                *_limited(open_files),
+                *TOLLHOUSE,
+                "run",
+                "--config",
+                str(config),
+                "--log-format",
+                "json",
+            ],
             stdout=stdout,
             stderr=stderr,
             text=True,
@@ -104,6 +117,10 @@ def running(folder: Path, upstream: str, text: str = "") -> Iterator[Running]:
         if process.poll() is None:
             process.terminate()
             process.wait(15)
+
+
+def _limited(open_files: int) -> list[str]:
+    return ["sh", "-c", f'ulimit -n {open_files} && exec "$@"', "sh"] if open_files else []
 
 
 def _addresses(process: subprocess.Popen[str], log: Path, seen: int) -> tuple[str, str]:

@@ -54,7 +54,7 @@ async def test_connections_of_one_address_are_limited() -> None:
         await until(lambda: held.listener.connections == 0)
         assert not await refused(held)
         await until(lambda: not held.listener.connections)
-        assert held.listener._per_address == {}
+        assert held.listener.census.per_address == {}
 
 
 async def test_connections_behind_a_proxy_are_counted_for_the_clients_that_it_names() -> None:
@@ -66,14 +66,14 @@ async def test_connections_behind_a_proxy_are_counted_for_the_clients_that_it_na
             return await held.ask(line + request())
 
         first = await held.send(b"PROXY TCP4 198.51.100.1 192.0.2.1 1 80\r\n")
-        await until(lambda: bool(held.listener._per_address))
+        await until(lambda: bool(held.listener.census.per_address))
         assert (await ask("198.51.100.2")).startswith(b"HTTP/1.1 200")
         assert await ask("198.51.100.1") == b""
         first.close()
         await until(lambda: not held.listener.connections)
         assert (await ask("198.51.100.1")).startswith(b"HTTP/1.1 200")
         await until(lambda: not held.listener.connections)
-        assert held.listener._per_address == {}
+        assert held.listener.census.per_address == {}
 
 
 @pytest.mark.parametrize("proxy_protocol", [True, False])

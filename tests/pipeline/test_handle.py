@@ -208,6 +208,17 @@ async def test_a_client_that_leaves_while_its_key_is_looked_up_gets_no_answer() 
     assert world.outcome.reason is None
 
 
+async def test_nothing_is_asked_of_the_upstream_for_a_client_that_left_before() -> None:
+    world = World()
+    await world.add_key()
+    exchange = FakeExchange(head())
+    exchange.leave()
+    world.begin(exchange)
+    assert world.upstream.connections == []
+    assert world.upstream.asked_fresh == []
+    assert world.outcome.ended == "client_gone"
+
+
 async def test_a_client_that_leaves_during_the_response_is_recorded_with_its_status() -> None:
     world = World()
     await world.add_key()

@@ -25,23 +25,38 @@ class PublicListener(Section):
     backlog: Count = 1024
     """Connections that the kernel holds until they are accepted; it caps this at `somaxconn`."""
     connections_max: Count = 16384
-    """Open client connections; further ones are closed at once. Bounds memory and descriptors."""
+    """Open client connections. A further one takes the place of the one that is idle for longest,
+    as in nginx; when none is, it is closed at once. Bounds memory and descriptors, and is lowered
+    at start, with a warning, to what the limit of open files allows."""
     connections_per_address_max: Count | None = None
-    """Open connections of one address. Null means no limit of its own, because behind a proxy all
+    """Open connections of one address, or of one IPv6 network of `client_address.ipv6_prefix`;
+    further ones are closed at once. Null means no limit of its own, because behind a proxy all
     clients share the proxy's address."""
     head_timeout: Duration = 10.0
-    """Time for a whole request head, from its first byte: ends slow-header attacks."""
+    """Time for a whole request head, from its first byte, however it drips in (408 when a part of
+    it came). A new connection has as long to send the first byte. Ends slow-header attacks."""
     body_timeout: Duration = 30.0
-    """Longest pause within a request body; not the time of the whole body, so uploads may be long.
-    """
+    """Longest pause within a request body (408); not the time of the whole body, so uploads may be
+    long. Only time in which the client is waited for counts."""
+    body_rate_min: Size | None = 240
+    """Bytes per second that a request body must bring, averaged over each `body_timeout` (408), so
+    the first one is also the grace period. The rate of Kestrel, half of Apache's; null switches it
+    off, for clients that trickle data on purpose."""
     idle_timeout: Duration = 75.0
     """How long an idle connection is kept for the next request; longer than what load balancers use
     (60 s), so that they close first and never meet a closing connection."""
     write_timeout: Duration = 60.0
-    """How long a client may read nothing while an answer waits for it."""
+    """How long a client may read nothing while an answer waits for it; then it is cut off."""
+    write_rate_min: Size | None = 240
+    """Bytes per second that a client must read while an answer waits for it, averaged over each
+    `write_timeout`; else it is cut off. An upstream that sends slowly never costs its client
+    anything. The rate of Kestrel; null switches it off."""
     requests_per_connection_max: Count = 10000
     """Requests on one connection before it is closed, so that load spreads again after a
     deployment."""
+    connection_lifetime: Duration = 3600.0
+    """Age at which a connection is closed with its next answer, for the same reason; nginx has the
+    same default (`keepalive_time`). Never cuts a request, a stream or a tunnel."""
     target_bytes_max: Size = 8192
     """Longest request target (414 above); RFC 9112 section 3 recommends at least 8000."""
     head_bytes_max: Size = 32768
