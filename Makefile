@@ -6,7 +6,7 @@ CONFIG ?= config.yaml
 PIP    := $(BIN)/python -m pip install --quiet --quiet --disable-pip-version-check
 
 .DEFAULT_GOAL := help
-.PHONY: help run test lint types bench bench-quick bench-transfer bench-streams autobahn docs fmt clean distclean
+.PHONY: help run test lint types bench bench-quick bench-transfer bench-streams bench-hostile autobahn docs fmt clean distclean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -41,6 +41,9 @@ bench-streams: $(VENV)/.ready-to-run ## measure event streams, WebSockets and th
 
 autobahn: $(VENV)/.ready-to-run ## run the Autobahn test suite directly and through the gateway (needs Python 2.7)
 	@$(BIN)/python -m bench.autobahn
+
+bench-hostile: $(VENV)/.ready-to-run ## measure normal traffic beside floods, slow and idle clients (needs nginx; 3 minutes)
+	@$(BIN)/python -m bench.hostile
 
 docs: $(VENV)/.ready-to-run ## write docs/reference from the code
 	@$(BIN)/tollhouse docs

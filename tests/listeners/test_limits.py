@@ -14,12 +14,16 @@ import pytest
 from gateway.domain.closing import Closed, Refused
 from gateway.domain.denial import Reason
 from gateway.listeners.connection import HELD_BYTES_MAX
+from gateway.listeners.exchange import EARLY_BYTES_MAX
 from gateway.listeners.public import ListenerSettings
 from tests.harness import Plane, plane, post, request
 from tests.wire import OK, Client, answering, echo, read_content, read_request, silent, until
 
 LARGE = 16 * 2**20
 LARGE_OK = b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % LARGE + b"x" * LARGE
+UNSENT_BYTES_MAX = 64 * 1024
+"""What waits for a client before its upstream is paused."""
+
 READ_AT_ONCE_MAX = 256 * 1024
 """What the event loop hands over of one connection at once."""
 
@@ -250,6 +254,39 @@ async def test_what_is_kept_of_a_client_that_sends_ahead_is_bounded() -> None:
         client.reset()
         await held.settled()
         assert connection._buffer == b""
+
+
+async def test_what_is_kept_of_a_body_that_no_upstream_takes_yet_is_bounded() -> None:
+    async with plane(silent, connections_max=1) as held:
+        busy = await held.send(request(close=False))
+        await until(lambda: len(held.seen) == 1)
+        client = await held.send(post("Content-Length: 10000000", body=b"x" * 5_000_000))
+        await until(lambda: held.target.waiting == 1)
+        connections = held.listener.census.connections
+        await until(lambda: any(not connection._is_reading for connection in connections))
+        (connection,) = (each for each in connections if not each._is_reading)
+        exchange = connection._exchange
+        assert exchange is not None
+        assert EARLY_BYTES_MAX < len(exchange._early) <= EARLY_BYTES_MAX + READ_AT_ONCE_MAX
+        client.reset()
+        busy.reset()
+        await held.settled()
+
+
+async def test_what_is_kept_of_an_answer_that_nobody_reads_is_bounded() -> None:
+    async with plane(answering(LARGE_OK)) as held:
+        client = await held.client()
+        client.writer.transport.pause_reading()  # type: ignore[attr-defined]
+        client.send(request(close=False))
+        await until(lambda: held.listener.in_flight == 1)
+        (connection,) = held.listener.census.connections
+        await until(lambda: connection.is_write_blocked)
+        for _ in range(20):
+            await asyncio.sleep(0.01)
+            unsent = connection._transport.get_write_buffer_size()
+            assert unsent <= UNSENT_BYTES_MAX + READ_AT_ONCE_MAX
+        client.reset()
+        await held.settled()
 
 
 # ---- descriptors
