@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import gc
 import json
 import time
 from collections import deque
@@ -128,6 +129,7 @@ def main() -> None:
     parser.add_argument("--token", required=True)
     parser.add_argument("--rate", type=float, required=True)
     parser.add_argument("--seconds", type=float, required=True)
+    gc.disable()  # a pause of the load would look like one of the gateway
     print(json.dumps(uvloop.run(_run(parser.parse_args()))), flush=True)
 
 

@@ -40,5 +40,7 @@ class Closed(StrEnum):
     """It was idle and made room for a new one."""
     DRAIN = "drain"
     """The gateway stops."""
+    CUT = "cut"
+    """Its stream was cut: its key may no longer use it, or an operator said so."""
     BROKEN = "broken"
     """Its answer could not be completed."""

@@ -10,6 +10,7 @@ import logging
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
 
+from gateway.domain.closing import Closed
 from gateway.domain.denial import Denial, Reason
 from gateway.domain.request import CHUNKED, RequestHead, ResponseHead
 from gateway.eager import Signal
@@ -347,6 +348,7 @@ class Exchange:
         would be read as content.
         """
         self.closes = True
+        self._connection.end_as(Closed.CUT)
         self._give_up(UpstreamFailure(reason, f"cut: {reason}"))
         if not self._is_begun:
             return

@@ -344,6 +344,20 @@ def test_idle_connection_ends_as_idle() -> None:
     assert rig.connection.cause is Closed.IDLE_TIMEOUT
 
 
+@pytest.mark.parametrize("is_begun", [True, False])
+def test_request_that_is_cut_ends_its_connection_as_cut(*, is_begun: bool) -> None:
+    rig = Rig()
+    exchange = rig.receive(request(close=False))
+    if is_begun:
+        rig.begin(exchange)
+    exchange.cut(Reason.KEY_REVOKED)
+    assert rig.connection.cause is Closed.CUT
+    other = Rig()
+    other.begin(other.receive(request(close=False)))
+    other.connection.cut()
+    assert other.connection.cause is Closed.DRAIN
+
+
 def test_head_that_drips_in_is_not_searched_for_each_drop() -> None:
     rig = Rig()
     looked: list[int] = []
