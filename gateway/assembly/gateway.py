@@ -189,6 +189,8 @@ class Gateway:
             random=self.random,
         )
         self.streams.watch(listener)
+        self.recorders.watch_listener(listener)
+        self.recorders.watch_limiter(self.limiter)
         self.recorders.watch_streams(self.streams)
         return listener
 
@@ -288,8 +290,6 @@ async def _open(gateway: Gateway, stack: AsyncExitStack) -> None:
         admin,
     )
     gateway.listener = gateway.build_listener(generation)
-    recorders.watch_listener(gateway.listener)
-    recorders.watch_limiter(gateway.limiter)
     await gateway.listener.serve(public, config.listeners.public.backlog)
     gateway.public_address = describe(public)
     stack.push_async_callback(gateway.drain)
