@@ -27,8 +27,8 @@ class RequestHead:
     `paths.read_path` found suspicious about the path (0 for nearly every request); `host` the lower-case host without
     port and trailing dot; `authority` the raw `Host` value; `body_length` in bytes, 0 without a body, or `CHUNKED`;
     `authorization` the values of all `Authorization` fields; `upgrade` the lower-case protocol of a proper upgrade
-    request, else empty; `connection_options` the lower-case names that `Connection` nominated; `accept` and
-    `user_agent` the values of these fields, joined.
+    request, else empty; `connection_options` the lower-case names that `Connection` nominated; `ends_here` whether it
+    is an OPTIONS that must not be forwarded; `accept` and `user_agent` the values of these fields, joined.
 
     The three memos hold what a later step derived from this head alone and from one immutable value of the running
     generation; each step compares that value by identity before it believes its memo.
@@ -40,6 +40,7 @@ class RequestHead:
         "authorization",
         "body_length",
         "connection_options",
+        "ends_here",
         "expects_continue",
         "fields",
         "host",
@@ -75,6 +76,7 @@ class RequestHead:
         expects_continue: bool = False,
         upgrade: bytes = b"",
         connection_options: frozenset[bytes] = frozenset(),
+        ends_here: bool = False,
     ) -> None:
         self.method = method
         self.target = target
@@ -91,6 +93,7 @@ class RequestHead:
         self.expects_continue = expects_continue
         self.upgrade = upgrade
         self.connection_options = connection_options
+        self.ends_here = ends_here
         self.accept = b",".join(self.values(b"accept"))
         self.user_agent = b" ".join(self.values(b"user-agent"))
         self.memo_match: Any = None

@@ -22,6 +22,18 @@ _SIZE_LINE: Final = re.compile(rb"([0-9A-Fa-f]{1,15})(?:" + _EXTENSION + rb")*")
 _TRAILER: Final = re.compile(_TOKEN + rb":[\t\x20-\x7e\x80-\xff]*")
 _SIZE_LINE_BYTES_MAX: Final = 256
 _TRAILERS_BYTES_MAX: Final = 8192
+_EXTENSION_BYTES_MAX: Final = 8192
+"""Bytes of extensions beyond the content that came with them: no body is made of extensions (CVE-2023-39326)."""
+
+_NOT_IN_TRAILERS: Final = frozenset(
+    {
+        b"authorization", b"connection", b"content-encoding", b"content-length", b"content-range", b"content-type",
+        b"cookie", b"expect", b"host", b"max-forwards", b"proxy-authorization", b"range", b"te", b"trailer",
+        b"transfer-encoding", b"upgrade",
+    }
+)  # fmt: skip
+"""Fields of framing, routing, authentication and content, and request modifiers (RFC 9110 section 6.5.1): whoever
+merged one into the head would read another message."""
 
 _AT_SIZE: Final = -1
 _AT_TRAILERS: Final = -2
@@ -92,16 +104,17 @@ class ChunkedBody:
     """A body in the chunked transfer coding (RFC 9112 section 7.1).
 
     Sizes are plain hexadecimal of at most 15 digits; lines end in CRLF and nothing else. Extensions are read past and
-    never forwarded; trailers are checked, bounded and dropped (RFC 9110 section 6.5.1 lets an intermediary do so). At
-    most one unfinished line is kept between calls.
+    never forwarded; trailers are checked, bounded and dropped (RFC 9110 section 6.5.1 lets an intermediary do so), but
+    one that must not be a trailer is refused. At most one unfinished line is kept between calls.
     """
 
-    __slots__ = ("_buffer", "_remaining", "_trailer_bytes", "is_complete")
+    __slots__ = ("_buffer", "_extension_bytes", "_remaining", "_trailer_bytes", "is_complete")
 
     def __init__(self) -> None:
         self._buffer = b""
         self._remaining = _AT_SIZE  # or `_AT_TRAILERS`, or the bytes of this chunk before its CRLF
         self._trailer_bytes = 0
+        self._extension_bytes = 0
         self.is_complete = False
 
     def feed(self, data: bytes) -> tuple[bytes, bytes]:
@@ -170,7 +183,13 @@ class ChunkedBody:
         found = _SIZE_LINE.fullmatch(line)
         if found is None:
             raise MessageError("malformed chunk size or extension (RFC 9112 section 7.1)")
-        self._remaining = int(found[1], 16) or _AT_TRAILERS
+        size = int(found[1], 16)
+        extension_bytes = len(line) - found.end(1)
+        if extension_bytes:
+            self._extension_bytes = max(0, self._extension_bytes + extension_bytes - size)
+            if self._extension_bytes > _EXTENSION_BYTES_MAX:
+                raise MessageError("chunk extensions outweigh the content (RFC 9112 section 7.1.1)")
+        self._remaining = size or _AT_TRAILERS
 
     def _take_trailer(self, line: bytes) -> None:
         self._trailer_bytes += len(line) + 2
@@ -178,6 +197,8 @@ class ChunkedBody:
             self.is_complete = True
         elif _TRAILER.fullmatch(line) is None:
             raise MessageError("malformed trailer (RFC 9112 section 7.1.2)")
+        elif line[: line.index(b":")].lower() in _NOT_IN_TRAILERS:
+            raise MessageError("trailer that belongs into the head (RFC 9112 section 7.1.2)")
 
 
 def body_reader(body_length: int) -> Body:

@@ -8,6 +8,7 @@ of keep-alive clients do. It must not know sockets, keys or routes.
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from ipaddress import AddressValueError, IPv6Address
 from typing import Final
@@ -29,6 +30,9 @@ from gateway.http1.fields import (
 from gateway.http1.memory import Memory
 
 _METHOD_BYTES_MAX: Final = 32  # twice the longest registered one (RFC 9110 section 16.1)
+_NEVER: Final = (b"CONNECT", b"TRACE")
+"""Methods that end here whatever the routes say: a gateway is no tunnel to elsewhere, and TRACE would reflect
+credentials (RFC 9110 section 9.3.8). In any case, because some upstreams ignore the case of methods."""
 
 _VERSION: Final = re.compile(rb"HTTP/[0-9]\.[0-9]")
 _TARGET: Final = re.compile(rb"[\x21\x22\x24-\x7e]+")  # printable ASCII but `#`: no URI has others
@@ -38,7 +42,9 @@ _HOST: Final = re.compile(
 )
 _HOST_BYTES_MAX: Final = 255  # of a domain name (RFC 1035 section 2.3.4)
 _SINGLE: Final = (b"content-type", b"expect")
-_HTTP_AGAIN: Final = frozenset({b"h2", b"h2c", b"h3", b"http", b"tls"})
+_HTTP_AGAIN: Final = (b"h2", b"h3", b"http", b"tls")  # and drafts such as `h2c-14`
+_ALLOWED: Final = ("DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT")
+"""What 405 names in place of a method that no route can allow (RFC 9110 section 15.5.6)."""
 _REMEMBERED_BYTES_MAX: Final = 2048
 
 
@@ -84,8 +90,8 @@ def _read(raw: bytes, limits: HeadLimits) -> RequestHead | Denial:
         return Denial(reason=Reason.HEADERS_TOO_LARGE, internal=f"{len(lines.fields)} fields")
     if len(method) > _METHOD_BYTES_MAX:
         return Denial(reason=Reason.NOT_IMPLEMENTED, internal=f"method of {len(method)} bytes")
-    if _is_refused(method, lines):
-        return Denial(reason=Reason.METHOD_NOT_ALLOWED)
+    if method.upper() in _NEVER:
+        return Denial(reason=Reason.METHOD_NOT_ALLOWED, allow=_ALLOWED)
     return _assemble(method, target, version == b"HTTP/1.0", lines)
 
 
@@ -101,16 +107,15 @@ def _request_line(line: bytes) -> tuple[bytes, bytes, bytes]:
     return parts[0], parts[1], parts[2]
 
 
-def _is_refused(method: bytes, lines: Lines) -> bool:
-    """Tell whether the method ends here, whatever the routes say.
+def _ends_here(method: bytes, target: bytes, lines: Lines) -> bool:
+    """Tell whether this is an OPTIONS that the gateway answers: about the server as a whole, or with no hop left.
 
-    A gateway is no tunnel to elsewhere, TRACE would reflect credentials (RFC 9110 section 9.3.8), and some upstreams
-    ignore the case of methods. OPTIONS that may not be forwarded has to be answered here (section 7.6.2).
+    Source: RFC 9110 sections 7.6.2 and 9.3.7.
     """
-    if method.upper() in (b"CONNECT", b"TRACE"):
-        return True
-    hops = lines.values(b"max-forwards") if method == b"OPTIONS" else ()
-    return bool(hops) and whole_number(hops, "max-forwards") == 0
+    if method != b"OPTIONS":
+        return False
+    hops = lines.values(b"max-forwards")
+    return (bool(hops) and whole_number(hops, "max-forwards") == 0) or target == b"*"
 
 
 def _assemble(method: bytes, target: bytes, is_http_10: bool, lines: Lines) -> RequestHead | Denial:
@@ -140,6 +145,7 @@ def _assemble(method: bytes, target: bytes, is_http_10: bool, lines: Lines) -> R
         expects_continue=_expects_continue(is_http_10, lines) and length != 0,
         upgrade=_upgrade(is_http_10, length, options, lines),
         connection_options=options,
+        ends_here=_ends_here(method, target, lines),
     )
 
 
@@ -191,7 +197,7 @@ def _body_length(is_http_10: bool, lines: Lines) -> int | None:
     lengths = lines.values(b"content-length")
     codings = lines.values(b"transfer-encoding")
     if not codings:
-        return whole_number(lengths, "content-length") if lengths else 0
+        return _content_length(lengths) if lengths else 0
     if lengths or is_http_10:
         raise MessageError(
             "transfer-encoding beside content-length, or in HTTP/1.0 (RFC 9112 section 6.1)"
@@ -203,6 +209,14 @@ def _body_length(is_http_10: bool, lines: Lines) -> int | None:
     if len(codings) > 1 or last != b"chunked" or not before or b"chunked" in before:
         raise MessageError("chunked is not the last transfer coding, once (RFC 9112 section 6.3)")
     return None
+
+
+def _content_length(lengths: Sequence[bytes]) -> int:
+    """Read the length. A leading zero is refused, though it is a digit: some readers take it for octal."""
+    length = whole_number(lengths, "content-length")
+    if lengths[0].startswith(b"0") and lengths[0] != b"0":
+        raise MessageError("content-length has a leading zero (RFC 9110 section 8.6)")
+    return length
 
 
 def _expects_continue(is_http_10: bool, lines: Lines) -> bool:
@@ -223,4 +237,4 @@ def _upgrade(is_http_10: bool, length: int, options: frozenset[bytes], lines: Li
     offered = protocols(lines.values(b"upgrade"))
     if is_http_10 or length != 0 or b"upgrade" not in options or len(offered) != 1:
         return b""
-    return b"" if offered[0].partition(b"/")[0] in _HTTP_AGAIN else offered[0]
+    return b"" if offered[0].startswith(_HTTP_AGAIN) else offered[0]

@@ -227,7 +227,13 @@ class Exchange:
     @property
     def can_drain(self) -> bool:
         """Tell whether reading past the rest of the body is cheaper than a new connection."""
-        if self._body is None or self._body.is_complete:
+        if self._body is None:
+            return True
+        if self.head.expects_continue and self._upstream is None:
+            # Refused instead of continued: whether what comes next is the body or, from a client that leaves it away,
+            # another request, only the client knows (RFC 9110 section 10.1.1).
+            return False
+        if self._body.is_complete:
             return True
         if self.head.expects_continue or self.head.body_length == CHUNKED:
             return False

@@ -11,6 +11,7 @@ from gateway.domain.denial import Denial, Reason
 from gateway.http1.request_head import HeadLimits
 
 _CR: Final = 0x0D
+_SPACES: Final = 2
 _LINE_BESIDES_TARGET: Final = 64
 """Bytes of a request line that are not its target: method, version and spaces."""
 
@@ -43,8 +44,16 @@ def _skip_empty_line(buffer: bytes, limits: HeadLimits) -> tuple[bytes | Denial 
 def _judge(buffer: bytes, limits: HeadLimits) -> Denial | None:
     """Return why `buffer`, which holds no head of a legal size, can no longer become one."""
     line_bytes_max = limits.target_bytes_max + _LINE_BESIDES_TARGET
-    if len(buffer) > line_bytes_max and not 0 <= buffer.find(b"\r\n") <= line_bytes_max:
+    line_end = buffer.find(b"\r\n")
+    if len(buffer) > _LINE_BESIDES_TARGET and b" " not in buffer[:_LINE_BESIDES_TARGET]:
+        return Denial(reason=Reason.INVALID_REQUEST, internal="no method (RFC 9112 section 3)")
+    if len(buffer) > line_bytes_max and not 0 <= line_end <= line_bytes_max:
         return Denial(reason=Reason.URI_TOO_LONG)
+    if line_end >= 0 and buffer.count(b" ", 0, line_end) != _SPACES:
+        return Denial(
+            reason=Reason.INVALID_REQUEST,
+            internal="request line is not `method SP target SP version` (RFC 9112 section 3)",
+        )
     if len(buffer) > limits.head_bytes_max:
         return Denial(reason=Reason.HEADERS_TOO_LARGE, internal=f"{len(buffer)} bytes")
     if not 0x20 < buffer[0] < 0x7F:

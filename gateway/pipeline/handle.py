@@ -7,9 +7,9 @@
     forward        Admission -> Reply        or 502 / 503 / 504
     record         always, last, whatever happened
 
-A straight line: no step writes to the response but `refuse`, `introspect` and `forward`, and nothing travels beside the
-values that the steps hand on. The common case (a known key, limits in memory, an idle upstream connection) runs from
-`route` to the sent request without a single wait.
+A straight line: no step writes to the response but `refuse`, `introspect`, `options` and `forward`, and nothing travels
+beside the values that the steps hand on. The common case (a known key, limits in memory, an idle upstream connection)
+runs from `route` to the sent request without a single wait.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ from gateway.pipeline.forward import forward
 from gateway.pipeline.generation import Generation
 from gateway.pipeline.introspect import introspect
 from gateway.pipeline.limit import limit
+from gateway.pipeline.options import options
 from gateway.pipeline.record import Progress, record
 from gateway.pipeline.refuse import refuse
 from gateway.pipeline.route import route
@@ -56,10 +57,15 @@ async def _tell(
 ) -> Denial | Reply | int:
     admission = await admit(exchange, generation, progress)
     if isinstance(admission, Denial):
+        if admission.reason is Reason.NO_ROUTE and exchange.head.target == b"*":
+            return options(None, exchange, generation)  # it asks about the server as a whole
         return admission
     progress.admission = admission
-    if admission.permit.principal.match.route.handler == "introspect":
+    route = admission.permit.principal.match.route
+    if route.handler == "introspect":
         return introspect(admission, exchange, generation)
+    if exchange.head.ends_here:
+        return options(admission, exchange, generation)
     return await forward(admission, exchange, generation)
 
 

@@ -83,7 +83,7 @@ def _judge(
         return None
     if method == b"OPTIONS" and b"max-forwards" in values:
         (hops, *more) = values[b"max-forwards"]
-        if more or not hops or not _consists_of(hops, DIGITS) or len(hops) > 18 or int(hops) == 0:
+        if more or not hops or not _consists_of(hops, DIGITS) or len(hops) > 18:
             return None
     if len(values.get(b"content-type", [])) > 1:
         return None
@@ -126,7 +126,9 @@ def _upgrade(values: list[bytes]) -> bytes | None:
     for protocol in offered:
         if not all(map(_is_token, protocol.split(b"/", 1))):
             return None
-    if len(offered) != 1 or offered[0].split(b"/")[0] in {b"h2c", b"h2", b"h3", b"http", b"tls"}:
+    if len(offered) != 1 or offered[0][:2] in {b"h2", b"h3"}:
+        return b""
+    if offered[0][:4] == b"http" or offered[0][:3] == b"tls":
         return b""
     return offered[0]
 
@@ -190,4 +192,4 @@ def _length(is_old: bool, values: dict[bytes, list[bytes]]) -> int | None:
         return 0
     if len(lengths) > 1 or not 0 < len(lengths[0]) <= 18 or not _consists_of(lengths[0], DIGITS):
         return None
-    return int(lengths[0])
+    return int(lengths[0]) if lengths[0] == b"0" or lengths[0][:1] != b"0" else None

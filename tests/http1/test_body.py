@@ -109,7 +109,7 @@ extensions = st.sampled_from(
     ]
 )
 trailers = st.lists(
-    st.sampled_from([b"X: y", b"a:", b"A:\t\xff ", b"Content-Length: 5", b"!#: :"]), max_size=3
+    st.sampled_from([b"X: y", b"a:", b"A:\t\xff ", b"Content-Digest: 5", b"!#: :"]), max_size=3
 )
 
 
@@ -252,6 +252,27 @@ def test_a_size_line_has_at_most_256_bytes() -> None:
     refuses(longest + b"a\r\nhello")
     refuses(b"0" * 257)
     refuses(b"5;" + b"a" * 100_000)
+
+
+@pytest.mark.parametrize(
+    "name",
+    [b"Content-Length", b"TRANSFER-ENCODING", b"host", b"Authorization", b"Content-Type", b"TE"],
+)
+@pytest.mark.parametrize("value", [b": 5", b":"])
+def test_a_field_that_must_not_be_a_trailer_is_refused(name: bytes, value: bytes) -> None:
+    refuses(b"0\r\n" + name + value + b"\r\n\r\n")
+    refuses(b"0\r\nA: b\r\n" + name + value + b"\r\n\r\n")
+
+
+def test_a_body_is_not_made_of_extensions() -> None:
+    with pytest.raises(MessageError, match="outweigh"):
+        ChunkedBody().feed((b"1;a=" + b"b" * 200 + b"\r\nx\r\n") * 100)
+
+
+def test_content_pays_for_its_extensions() -> None:
+    signed = b"100;signature=" + b"f" * 64 + b"\r\n" + b"x" * 256 + b"\r\n"
+    content, rest = ChunkedBody().feed(signed * 1000)
+    assert (len(content), rest) == (256_000, b"")
 
 
 def test_trailers_have_at_most_8192_bytes_in_all() -> None:

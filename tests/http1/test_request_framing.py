@@ -17,7 +17,7 @@ OLD = b"POST / HTTP/1.0"
 
 @pytest.mark.parametrize(
     ("value", "length"),
-    [(b"0", 0), (b"00", 0), (b"5", 5), (b"0005", 5), (b"\t 5 \t", 5), (b"9" * 18, 10**18 - 1)],
+    [(b"0", 0), (b"5", 5), (b"10", 10), (b"\t 5 \t", 5), (b"9" * 18, 10**18 - 1)],
 )
 @pytest.mark.parametrize("line", [POST, OLD])
 def test_a_plain_content_length_is_the_length(value: bytes, length: int, line: bytes) -> None:
@@ -29,6 +29,7 @@ def test_a_plain_content_length_is_the_length(value: bytes, length: int, line: b
     [
         b"", b" ", b"+5", b"-5", b"-0", b"0x5", b"5.0", b"5e1", b"5 5", b"5\t5", b"5,5", b"5, 5", b"5,", b",5", b"5;x",
         b'"5"', b"five", b"\xd9\xa5", b"\xb2", b"5\x0b", b"5_0", b"9" * 19, b"18446744073709551616", b"0" * 18 + b"5",
+        b"00", b"05", b"0005", b"0200", b"0" * 18,
     ],
 )  # fmt: skip
 def test_any_other_content_length_is_refused(value: bytes) -> None:
@@ -212,6 +213,9 @@ def test_an_upgrade_that_cannot_be_honoured_is_an_ordinary_request(
         b"H2C",
         b"h2",
         b"h2c/1",
+        b"h2c-14",
+        b"h2-14",
+        b"h3-29",
         b"HTTP/2.0",
         b"http/1.1",
         b"h3",
@@ -251,10 +255,19 @@ def test_a_malformed_upgrade_is_refused(value: bytes) -> None:
 
 def test_options_that_may_go_no_further_end_here() -> None:
     line = b"OPTIONS /a HTTP/1.1"
-    assert refused(b"Max-Forwards: 0", line=line) is Reason.METHOD_NOT_ALLOWED
-    assert refused(b"Max-Forwards: 00", line=line) is Reason.METHOD_NOT_ALLOWED
-    assert accepted(b"Max-Forwards: 1", line=line).method == "OPTIONS"
-    assert accepted(b"Max-Forwards: 0", line=b"GET /a HTTP/1.1").method == "GET"
+    assert accepted(b"Max-Forwards: 0", line=line).ends_here
+    assert accepted(b"Max-Forwards: 00", line=line).ends_here
+    assert not accepted(b"Max-Forwards: 1", line=line).ends_here
+    assert not accepted(line=line).ends_here
+    assert not accepted(b"Max-Forwards: 0", line=b"GET /a HTTP/1.1").ends_here
+
+
+@pytest.mark.parametrize("target", [b"*", b"http://a.test"])
+@pytest.mark.parametrize("fields", [(), (b"Max-Forwards: 3",)])
+def test_options_about_the_server_as_a_whole_end_here(
+    target: bytes, fields: tuple[bytes, ...]
+) -> None:
+    assert accepted(*fields, line=b"OPTIONS " + target + b" HTTP/1.1").ends_here
 
 
 @pytest.mark.parametrize(

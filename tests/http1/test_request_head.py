@@ -51,6 +51,10 @@ def test_a_method_longer_than_any_is_not_implemented() -> None:
 def test_connect_and_trace_are_refused_in_any_case(method: bytes) -> None:
     assert refused(line=method + b" a.test:443 HTTP/1.1") is Reason.METHOD_NOT_ALLOWED
     assert refused(line=method + b" / HTTP/1.1") is Reason.METHOD_NOT_ALLOWED
+    denial = read(request(line=method + b" / HTTP/1.1"))
+    assert isinstance(denial, Denial)
+    assert {"GET", "POST", "OPTIONS"} <= set(denial.allow)
+    assert method.decode().upper() not in denial.allow
 
 
 # ---- target

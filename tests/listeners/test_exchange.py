@@ -129,7 +129,7 @@ async def test_chunked_body_is_framed_anew_for_the_upstream() -> None:
         client = await held.send(post(CHUNKED))
         client.send(b"000005;ext=1\r\nhel")
         await until(lambda: b"".join(received).endswith(b"hel\r\n"))
-        client.send(b"lo\r\n0\r\nTrailer: x\r\n\r\n")
+        client.send(b"lo\r\n0\r\nX-Late: x\r\n\r\n")
         await until(lambda: b"".join(received).endswith(b"0\r\n\r\n"))
         assert b"".join(received) == b"3\r\nhel\r\n2\r\nlo\r\n0\r\n\r\n"
         assert asked[0].fields["transfer-encoding"] == "chunked"

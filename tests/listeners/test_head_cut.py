@@ -52,6 +52,28 @@ def test_bare_line_feed_is_refused_before_the_head_is_whole(buffer: bytes) -> No
     assert reason_of(buffer) is Reason.INVALID_REQUEST
 
 
+@pytest.mark.parametrize(
+    "line",
+    [
+        b"GET",
+        b"GET /",
+        b"GET / HTTP/1.1 x",
+        b"EHLO a",
+        b"a: b",
+        b"GET  /  HTTP/1.1",
+        b"NoMethod" * 20,
+    ],
+)
+def test_what_is_no_request_line_is_refused_before_the_head_is_whole(line: bytes) -> None:
+    assert reason_of(line + b"\r\n") is Reason.INVALID_REQUEST
+    assert reason_of(line + b"\r\nHost: a\r\n") is Reason.INVALID_REQUEST
+
+
+def test_a_method_without_end_is_refused_early() -> None:
+    assert reason_of(b"M" * 64) is None
+    assert reason_of(b"M" * 65) is Reason.INVALID_REQUEST
+
+
 def test_too_long_a_target_is_refused_before_its_line_ends() -> None:
     assert reason_of(b"GET /" + b"a" * 160) is Reason.URI_TOO_LONG
     assert reason_of(b"GET /" + b"a" * 150) is None
