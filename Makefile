@@ -6,7 +6,8 @@ CONFIG ?= config.yaml
 PIP    := $(BIN)/python -m pip install --quiet --quiet --disable-pip-version-check
 
 .DEFAULT_GOAL := help
-.PHONY: help run test lint types bench bench-quick bench-transfer bench-streams bench-hostile autobahn docs fmt clean distclean
+.PHONY: help run test lint types bench bench-quick bench-transfer bench-streams bench-hostile autobahn conformance \
+        fuzz docs fmt clean distclean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -44,6 +45,12 @@ autobahn: $(VENV)/.ready-to-run ## run the Autobahn test suite directly and thro
 
 bench-hostile: $(VENV)/.ready-to-run ## measure normal traffic beside floods, slow and idle clients (needs nginx; 3 minutes)
 	@$(BIN)/python -m bench.hostile
+
+conformance: $(VENV)/.ready-to-test ## judge Tollhouse, nginx and HAProxy by the same cases and write docs/conformance.md
+	@$(BIN)/python -m tests.conformance
+
+fuzz: $(VENV)/.ready-to-test ## compare what is forwarded with what second readers see, for FUZZ_SECONDS (60)
+	@$(BIN)/python -m tests.fuzz --seconds $(or $(FUZZ_SECONDS),60) --seed $(or $(FUZZ_SEED),1)
 
 docs: $(VENV)/.ready-to-run ## write docs/reference from the code
 	@$(BIN)/tollhouse docs
