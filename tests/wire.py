@@ -183,6 +183,12 @@ def once(response: bytes, *, then: str = "close") -> Backend:
     return backend
 
 
+def port_of(server: socket.socket) -> int:
+    """Return the port that `server` listens on."""
+    port: int = server.getsockname()[1]
+    return port
+
+
 @contextlib.contextmanager
 def deaf_port() -> Iterator[int]:
     """Yield a port whose queue of connections is full: a further one is neither accepted nor refused."""

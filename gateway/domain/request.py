@@ -109,13 +109,14 @@ class ResponseHead:
     """One response's head, as the upstream sent it.
 
     `body_length` as in `RequestHead`, or `UNTIL_CLOSE`; `keeps_alive` whether the upstream lets the connection be used
-    again after this message.
+    again after this message; `idle_seconds_max` how long it then keeps it, 0 if it does not say.
     """
 
     __slots__ = (
         "body_length",
         "connection_options",
         "fields",
+        "idle_seconds_max",
         "is_http_10",
         "keeps_alive",
         "memo_crossing",
@@ -132,6 +133,7 @@ class ResponseHead:
         fields: tuple[Field, ...] = (),
         body_length: int = 0,
         keeps_alive: bool = True,
+        idle_seconds_max: float = 0.0,
         is_http_10: bool = False,
         upgrade: bytes = b"",
         connection_options: frozenset[bytes] = frozenset(),
@@ -141,6 +143,7 @@ class ResponseHead:
         self.fields = fields
         self.body_length = body_length
         self.keeps_alive = keeps_alive
+        self.idle_seconds_max = idle_seconds_max
         self.is_http_10 = is_http_10
         self.upgrade = upgrade
         self.connection_options = connection_options

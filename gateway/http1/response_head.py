@@ -7,6 +7,7 @@ response that two readers could split differently must not reach a client as if 
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from typing import Final
 
 from gateway.domain.request import CHUNKED, UNTIL_CLOSE, ResponseHead
@@ -27,6 +28,10 @@ _STATUS_LINE: Final = re.compile(
 
 _REMEMBERED_BYTES_MAX: Final = 2048
 _FIELDS_MAX: Final = 200
+
+_TIMEOUT: Final = re.compile(rb"(?i)(?:^|[,; \t])timeout[ \t]*=[ \t]*\"?([0-9]{1,9})")
+_IDLE_MARGIN_SECONDS: Final = 2
+"""Deadlines are looked at once a second; the rest is for the request on its way."""
 
 
 class ResponseHeadReader:
@@ -62,12 +67,17 @@ def _read(raw: bytes, to_head_request: bool) -> ResponseHead:
         raise MessageError(f"more than {_FIELDS_MAX} fields")
     options = connection_options(lines.values(b"connection"))
     length = _body_length(status, is_http_10, to_head_request, lines)
+    idle_seconds = _idle_seconds(lines.values(b"keep-alive"))
     return ResponseHead(
         status=status,
         reason=start[3] or b"",
         fields=tuple(lines.fields),
         body_length=length,
-        keeps_alive=length != UNTIL_CLOSE and keeps_alive(options, is_http_10=is_http_10),
+        keeps_alive=length != UNTIL_CLOSE
+        and idle_seconds is not None
+        and keeps_alive(options, is_http_10=is_http_10)
+        and not (status == 204 and _has_content(lines)),
+        idle_seconds_max=idle_seconds or 0.0,
         is_http_10=is_http_10,
         upgrade=_new_protocol(is_http_10, options, lines) if status == 101 else b"",
         connection_options=options,
@@ -82,6 +92,25 @@ def _new_protocol(is_http_10: bool, options: frozenset[bytes], lines: Lines) -> 
     return chosen[0]
 
 
+def _idle_seconds(values: Sequence[bytes]) -> float | None:
+    """Return how long the connection may be kept idle, 0 if `Keep-Alive` does not say, None if not at all.
+
+    Source: RFC 2068 section 19.7.1.1. A request that leaves in the moment in which the upstream gives up waiting is
+    lost, so it is not used to the last second.
+    """
+    found = _TIMEOUT.search(b",".join(values)) if values else None
+    if found is None:
+        return 0.0
+    seconds = int(found[1])
+    return max(seconds - _IDLE_MARGIN_SECONDS, seconds / 2) or None
+
+
+def _has_content(lines: Lines) -> bool:
+    """Tell whether a response announces content."""
+    lengths = lines.values(b"content-length")
+    return bool(lines.values(b"transfer-encoding")) or (bool(lengths) and int(lengths[0]) > 0)
+
+
 def _body_length(status: int, is_http_10: bool, to_head_request: bool, lines: Lines) -> int:
     """Apply the rules of RFC 9112 section 6.3 in their order, refusing where they conflict."""
     lengths = lines.values(b"content-length")
@@ -91,6 +120,8 @@ def _body_length(status: int, is_http_10: bool, to_head_request: bool, lines: Li
             "transfer-encoding is not chunked, beside content-length, or in HTTP/1.0 (RFC 9112 6.1)"
         )
     length = whole_number(lengths, "content-length") if lengths else UNTIL_CLOSE
+    if status < 200 and _has_content(lines):
+        raise MessageError("an interim response announces content (RFC 9110 section 15.2)")
     if to_head_request or status < 200 or status in (204, 304):
         return 0
     return CHUNKED if codings else length

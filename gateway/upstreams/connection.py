@@ -1,7 +1,7 @@
 """One connection to one target of an upstream.
 
-Knows how a response is read while it comes, what the end of a connection means at each moment, and when a connection
-may be used again: only if there is no doubt at all about where the last message ended. It must not know policy.
+Knows what the end of a connection means at each moment, what its peer has to do by when, and when it may be used
+again: only if there is no doubt at all about where the last message ended. It must not know policy.
 """
 
 from __future__ import annotations
@@ -10,13 +10,14 @@ import asyncio
 from typing import TYPE_CHECKING, Final, cast
 
 from gateway.domain.denial import Reason
-from gateway.domain.request import UNTIL_CLOSE, ResponseHead
+from gateway.domain.request import ResponseHead
 from gateway.domain.timeouts import Timeouts
 from gateway.eager import Signal
-from gateway.http1.body import LAST_CHUNK, Body, body_reader, chunk
 from gateway.http1.fields import MessageError
 from gateway.ports import Sink, Source, UpstreamFailure
-from gateway.upstreams.beginning import HEAD_BYTES_MAX, fault_of
+from gateway.upstreams.receiving import Receiving
+from gateway.upstreams.sending import Sending
+from gateway.upstreams.unread import Unread
 
 if TYPE_CHECKING:
     from gateway.upstreams.target import Target
@@ -25,35 +26,23 @@ _INFINITY: Final = float("inf")
 
 
 class UpstreamConnection(asyncio.Protocol):
-    """Implements `ports.Connection` and `ports.Watched`; serves one request at a time.
-
-    The head of a request is held until the first content or the end of the request is known: mostly that is one write
-    instead of two, and a request that was cancelled before leaves no trace, so the connection stays as good as new.
-    """
+    """Implements `ports.Connection` and `ports.Watched`; serves one request at a time."""
 
     __slots__ = (
-        "_body",
-        "_buffer",
-        "_held",
-        "_is_chunked",
+        "_idle_seconds_max",
         "_is_closed",
         "_is_ended",
-        "_is_head_request",
-        "_is_heard",
         "_is_idle",
         "_is_paused",
-        "_is_sent",
         "_is_tunnel",
-        "_is_write_blocked",
         "_keeps",
         "_owner",
-        "_relaying",
-        "_sink",
-        "_source",
+        "_receiving",
+        "_sending",
         "_timeouts",
         "_total_deadline",
         "_transport",
-        "_unread_bytes",
+        "_unread",
         "answered",
         "deadline",
         "is_reused",
@@ -65,28 +54,22 @@ class UpstreamConnection(asyncio.Protocol):
         self.target = owner.label
         self.is_reused = False
         self.deadline = _INFINITY
+        self.answered: Signal[ResponseHead | UpstreamFailure] = Signal()
+        self._idle_seconds_max = owner.idle_lifetime_seconds
         self._is_closed = False
         self._is_ended = False  # the upstream has ended its direction of a tunnel
         self._is_idle = True  # what comes before a request was sent answers nothing
         self._is_paused = False
         self._is_tunnel = False
-        self._is_write_blocked = False
-        self._unread_bytes = 0  # what waited for the upstream when its deadline was last set
-        self._reset()
-
-    def _reset(self) -> None:
-        self._buffer = self._held = b""
-        self._body: Body | None = None
-        self._sink: Sink | None = None
-        self._source: Source | None = None
-        self._relaying = False
-        self._is_chunked = False
-        self._is_heard = False  # an interim response came
-        self._is_sent = False
-        self._is_head_request = self._keeps = False
+        self._keeps = False
+        self._receiving = Receiving(owner.reader)
+        self._timeouts = owner.timeouts
         self._total_deadline = _INFINITY
-        self._timeouts = self._owner.timeouts
-        self.answered: Signal[ResponseHead | UpstreamFailure] = Signal()
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = self._owner.outbox.cork(cast("asyncio.Transport", transport))
+        self._sending = Sending(self._transport)
+        self._unread = Unread(self._transport)
 
     # ---- sending the request
 
@@ -97,8 +80,14 @@ class UpstreamConnection(asyncio.Protocol):
 
     @property
     def is_usable(self) -> bool:
-        """Tell whether an idle connection can take a request: its peer has not ended it, as far as is known."""
-        return not (self._is_closed or self._transport.is_closing())
+        """Tell whether a new or idle connection can take a request: it is open, and nothing came that nobody asked for.
+
+        What the loop has not read yet counts: an end, which would cost a request that must not be repeated its answer,
+        or bytes, which would become the answer to the next request. Not of a new one: TLS sends tickets unasked.
+        """
+        if self._is_closed or self._transport.is_closing():
+            return False
+        return not (self.is_reused and self._unread.is_any())
 
     def send(
         self,
@@ -109,48 +98,40 @@ class UpstreamConnection(asyncio.Protocol):
         is_chunked: bool,
         timeouts: Timeouts | None,
     ) -> None:
-        """Begin a request; its head leaves with the first `write` or with `finish`; `timeouts` None: the target's."""
+        """Begin a request, as `Sending.begin` says; `timeouts` None takes the target's."""
         if self.is_reused:
-            self._reset()
+            self.answered = Signal()
         if self._is_closed:
             self.answered.set(self._lost("closed", is_unsent=True))
             return
         self._is_idle = False
-        self._held = head
-        self._is_head_request = method == "HEAD"
-        self._is_chunked = is_chunked
-        self._source = body
-        self._timeouts = timeouts or self._timeouts
-        if self._timeouts.total_seconds:
-            self._total_deadline = self._owner.time() + self._timeouts.total_seconds
+        self._keeps = False
+        self._sending.begin(head, body, is_chunked=is_chunked)
+        self._receiving.begin(to_head_request=method == "HEAD")
+        self._timeouts = timeouts = timeouts or self._owner.timeouts
+        total_seconds = timeouts.total_seconds
         # While the client sends, only its own deadline watches it.
-        self.deadline = self._total_deadline
+        self.deadline = self._total_deadline = (
+            self._owner.time() + total_seconds if total_seconds else _INFINITY
+        )
 
     def write(self, content: bytes) -> None:
         """Pass on content of the request."""
         if self._is_closed:
             return
-        if self._relaying:
+        if self._receiving.is_relaying:
             self._allow(self._timeouts.idle_seconds)
-        if self._is_chunked and content:
-            content = chunk(content)
-        if self._held:
-            content = self._held + content
-            self._held = b""
-        self._transport.write(content)
+        self._sending.write(content)
 
     def finish(self) -> None:
         """End the request: everything was written."""
-        self._is_sent = True
         if self._is_closed:
             return
-        if self._body is None and not self._is_write_blocked:
+        if self._receiving.body is None and not self._sending.is_blocked:
             self._allow(self._timeouts.response_seconds)
-        tail = self._held + LAST_CHUNK if self._is_chunked else self._held
-        self._held = b""
-        if tail:
-            self._transport.write(tail)
-        elif self._is_ended:
+        if self._sending.finish():
+            return
+        if self._is_ended:
             self._is_closed = True  # both directions have ended: close once everything was sent
             self._allow(self._timeouts.idle_seconds)
             self._transport.close()
@@ -166,8 +147,9 @@ class UpstreamConnection(asyncio.Protocol):
 
     def cancel(self, failure: UpstreamFailure) -> None:
         """Give up: close, unless nothing was sent, and tell `failure` to whoever still waits for the response."""
-        self._sink = None
-        if self._held and not self._is_closed:
+        self._receiving.release()
+        if not self._is_closed and self._sending.is_held:
+            self._sending.drop()
             self._rest()
         else:
             self.close()
@@ -175,119 +157,105 @@ class UpstreamConnection(asyncio.Protocol):
 
     # ---- reading the response
 
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self._transport = self._owner.outbox.cork(cast("asyncio.Transport", transport))
-
     def data_received(self, data: bytes) -> None:
         if self._is_closed:
             return
-        if self._relaying:
-            self._relay(data)
-        elif self._is_idle:
-            self.close()  # bytes that nobody asked for: they must not become the next request's answer
-        else:
-            self._buffer = self._buffer + data if self._buffer else data
-            if self._body is None:
-                self._read_heads()
-
-    def _read_heads(self) -> None:
-        """Read the head of the response, past interim ones (RFC 9110 section 15.2)."""
-        while True:
-            end = self._buffer.find(b"\r\n\r\n")
-            if end < 0 or end > HEAD_BYTES_MAX:
-                if fault := fault_of(self._buffer):
-                    self._refuse(fault)
-                return
-            raw, self._buffer = self._buffer[: end + 4], self._buffer[end + 4 :]
+        receiving = self._receiving
+        if receiving.is_relaying:
             try:
-                head = self._owner.reader.read(raw, to_head_request=self._is_head_request)
-            except MessageError as error:
-                self._refuse(str(error))
+                is_complete = receiving.relay(data)
+            except MessageError:
+                self._break("upstream_broke")
                 return
-            if head.status >= 200 or head.status == 101:
-                break
-            self._is_heard = True
+            if is_complete:
+                self._complete()
+            elif not self._is_paused:
+                self._allow(self._timeouts.idle_seconds)
+        elif self._is_idle or receiving.body is not None:
+            self.close()  # nobody asked for it: it must not become the next request's answer
+        else:
+            self._begin(data)
+
+    def _begin(self, data: bytes) -> None:
+        try:
+            head = self._receiving.read_head(data)
+        except MessageError as error:
+            bad = f"{self.target}: {error}"
+            self.cancel(UpstreamFailure(Reason.UPSTREAM_BAD_RESPONSE, bad))
+            return
+        if head is None:
+            return
         if head.status == 101:
             self._is_tunnel = True
-            self._is_sent = False  # the client has a direction of its own now
-            self._body = body_reader(UNTIL_CLOSE)
+            self._sending.is_whole = False  # the client has a direction of its own now
         else:
-            self._keeps = head.keeps_alive
-            self._body = body_reader(head.body_length)
+            # An upstream that answers before the end of a request may take the rest for another one.
+            self._keeps = head.keeps_alive and self._sending.is_whole
+            if head.idle_seconds_max:
+                self._idle_seconds_max = min(head.idle_seconds_max, self._idle_seconds_max)
         self._allow(self._timeouts.idle_seconds)
         self.answered.set(head)
 
-    def _refuse(self, internal: str) -> None:
-        self.cancel(UpstreamFailure(Reason.UPSTREAM_BAD_RESPONSE, f"{self.target}: {internal}"))
-
     def relay_to(self, sink: Sink) -> None:
         """Pass the content of the response to `sink`, as it comes."""
-        self._sink = sink
-        self._relaying = True
-        assert self._body is not None
-        pending, self._buffer = self._buffer, b""
-        if pending:
-            self._relay(pending)
-        elif self._body.is_complete:
-            self._complete(b"")
-        else:
-            sink.write(b"")  # the content may be long in coming: the client gets the head now
-
-    def _relay(self, data: bytes) -> None:
-        body, sink = self._body, self._sink
-        if body is None or sink is None:
-            return
-        try:
-            content, rest = body.feed(data)
-        except MessageError:
-            self._sink = None
-            self.close()
+        if self._is_closed and not self._receiving.is_complete:
             sink.abort("upstream_broke")
-            return
-        if content:
-            sink.write(content)
-        if body.is_complete:
-            self._complete(rest)
-        elif not self._is_paused:
-            self._allow(self._timeouts.idle_seconds)
+        elif self._receiving.relay_to(sink):
+            self._complete()
 
-    def _complete(self, rest: bytes) -> None:
-        sink, self._sink = self._sink, None
-        if (
-            self._keeps
-            and self._is_sent
-            and not (rest or self._is_closed or self._is_write_blocked)
-        ):
-            self._relaying = False
-            self._body = None
-            self.resume()
+    def _complete(self) -> None:
+        receiving = self._receiving
+        sink = receiving.release()
+        if self._keeps and not (receiving.rest or self._is_closed or self._sending.is_blocked):
+            receiving.is_relaying = False
+            if self._is_paused:
+                self.resume()
             self._rest()
         else:
             self.close()
         if sink is not None:
             sink.finish()
 
+    def _break(self, ended: str) -> None:
+        sink = self._receiving.release()
+        self.close()
+        if sink is not None:
+            sink.abort(ended)
+
     def _rest(self) -> None:
         """Wait for the next request."""
-        self._held = b""
-        self._source = None
+        self._sending.source = None
         self._is_idle = True
         self.is_reused = True
-        self.deadline = self._owner.time() + self._owner.idle_lifetime_seconds
+        self.deadline = self._owner.time() + self._idle_seconds_max
         self._owner.give_back(self)
 
     # ---- the end of the connection
 
     def eof_received(self) -> bool:
-        if self._is_tunnel and not self._is_sent and self._sink is not None:
+        sink = self._receiving.sink
+        if self._is_tunnel and not self._sending.is_whole and sink is not None:
             self._is_ended = True
-            self._sink.finish()
+            sink.finish()
             return not self._is_closed
         self._end(is_reset=False)
         return False
 
     def connection_lost(self, error: Exception | None) -> None:
+        if error is not None and not (self._is_closed or self._is_idle or self._is_tunnel):
+            self._read_last()
         self._end(is_reset=error is not None)
+
+    def _read_last(self) -> None:
+        """Read the answer of an upstream that did not wait for the end of the request (RFC 9112 section 9.6).
+
+        It closed with content unread, which resets the connection, so that the next write failed; its answer came
+        before.
+        """
+        self._sending.is_whole = self._keeps = False
+        data = self._unread.take()
+        if data:
+            self.data_received(data)
 
     def _end(self, *, is_reset: bool, how: str = "reset") -> None:
         was_closed, self._is_closed = self._is_closed, True
@@ -295,28 +263,28 @@ class UpstreamConnection(asyncio.Protocol):
         self._owner.forget(self)
         if was_closed:
             return
-        if self._relaying:
-            self._ended_while_relaying(is_reset=is_reset)
+        receiving = self._receiving
+        if receiving.is_relaying:
+            sink = receiving.release()
+            if sink is None:
+                return
+            if not is_reset and receiving.ends_with_connection():
+                sink.finish()
+            else:
+                sink.abort("upstream_broke")
         elif not self._is_idle:
             self.answered.set(self._lost(how if is_reset else "closed"))
 
     def _lost(self, how: str, *, is_unsent: bool = False) -> UpstreamFailure:
+        beginning = self._receiving.beginning
         return UpstreamFailure(
-            Reason.UPSTREAM_BAD_RESPONSE if self._buffer else Reason.UPSTREAM_UNREACHABLE,
+            Reason.UPSTREAM_BAD_RESPONSE
+            if beginning.is_unfinished
+            else Reason.UPSTREAM_UNREACHABLE,
             f"{self.target}: connection {how} before a response",
-            is_unanswered=not (self._buffer or self._is_heard),
+            is_unanswered=beginning.is_empty,
             is_unsent=is_unsent,
         )
-
-    def _ended_while_relaying(self, *, is_reset: bool) -> None:
-        body, sink = self._body, self._sink
-        self._sink = None
-        if body is None or sink is None:
-            return
-        if not is_reset and body.end():
-            sink.finish()
-        else:
-            sink.abort("upstream_broke")
 
     def hand_over(self) -> None:
         """Somebody waits for this connection and will send in a moment; it must not grow old meanwhile."""
@@ -324,12 +292,8 @@ class UpstreamConnection(asyncio.Protocol):
 
     def cut(self, ended: str, failure: UpstreamFailure) -> None:
         """Close; who takes the response hears `ended`, as in `Outcome`, and who waits for one hears `failure`."""
-        sink, self._sink = self._sink, None
-        self.close()
-        if sink is not None:
-            sink.abort(ended)
-        else:
-            self.answered.set(failure)
+        self._break(ended)
+        self.answered.set(failure)
 
     def close(self) -> None:
         """Close at once."""
@@ -356,45 +320,36 @@ class UpstreamConnection(asyncio.Protocol):
             self._transport.resume_reading()
 
     def pause_writing(self) -> None:
-        self._is_write_blocked = True
+        """The upstream has to read what was sent before it can answer; it has as long as for an answer."""
         if not self._is_closed:
-            self._await_reading()
-        if self._source is not None:
-            self._source.pause()
+            self._allow(self._timeouts.response_seconds)
+        self._sending.block()
 
     def resume_writing(self) -> None:
-        self._is_write_blocked = False
+        """Set the deadline for the next step of the upstream; none while the client has to act."""
+        sending, timeouts = self._sending, self._timeouts
         if not (self._is_closed or self._is_paused):
-            self._allow(self._patience())
-        if self._source is not None:
-            self._source.resume()
-
-    def _patience(self) -> float:
-        """Return the seconds that the upstream has for its next step; 0 while the client has to act."""
-        if self._body is not None:
-            return self._timeouts.idle_seconds
-        return self._timeouts.response_seconds if self._is_sent else 0.0
-
-    def _await_reading(self) -> None:
-        """The upstream has to read what was sent before it can answer; it has as long as for an answer."""
-        self._unread_bytes = self._transport.get_write_buffer_size()
-        self._allow(self._timeouts.response_seconds)
+            if self._receiving.body is not None:
+                self._allow(timeouts.idle_seconds)
+            else:
+                self._allow(timeouts.response_seconds if sending.is_whole else 0.0)
+        sending.unblock()
 
     def _allow(self, seconds: float) -> None:
         deadline = self._owner.time() + seconds if seconds else _INFINITY
-        self.deadline = min(deadline, self._total_deadline)
+        total = self._total_deadline
+        self.deadline = deadline if deadline < total else total  # noqa: FURB136 - min() costs more
 
     def expire(self) -> None:
         """The upstream took too long, or an idle connection grew old."""
         if self._is_closed:
             self._transport.abort()
             return
-        if self._is_write_blocked and self._owner.time() < self._total_deadline:
-            before = self._unread_bytes
-            self._await_reading()
-            if 0 < self._unread_bytes < before:
+        if self._sending.is_blocked and self._owner.time() < self._total_deadline:
+            self._allow(self._timeouts.response_seconds)
+            if self._sending.has_been_read():
                 return  # it reads, however slowly
         late = f"{self.target}: no response in time"
-        is_unanswered = not (self._buffer or self._is_heard)
+        is_unanswered = self._receiving.beginning.is_empty
         failure = UpstreamFailure(Reason.UPSTREAM_TIMEOUT, late, is_unanswered=is_unanswered)
         self.cut("timeout", failure)

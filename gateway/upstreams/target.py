@@ -133,6 +133,7 @@ class Target:
             connection = self._idle.pop()
             if connection.is_usable:
                 return connection
+            connection.close()
         return None
 
     def connect(self, timeouts: Timeouts | None = None) -> Turn:

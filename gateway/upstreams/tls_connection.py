@@ -24,13 +24,6 @@ class TlsConnection(UpstreamConnection):
 
     __slots__ = ("_is_lingering",)
 
-    @property
-    def is_usable(self) -> bool:
-        """Tell whether it can take a request; what waits to be read on a new one are the upstream's session tickets."""
-        if self.is_reused:
-            return super().is_usable
-        return self.is_open and not self._transport.is_closing()
-
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Set the transport's limits and begin.
 
@@ -65,7 +58,7 @@ class TlsConnection(UpstreamConnection):
             self._is_closed = True
             self._owner.forget(self)
             self._transport.close()  # which announces it
-            sink, self._sink = self._sink, None
+            sink = self._receiving.release()
             if sink is not None:
                 sink.finish()
         else:

@@ -109,12 +109,20 @@ def test_the_length_of_a_body(fields: tuple[bytes, ...], length: int, status: by
 
 @pytest.mark.parametrize("fields", [(), (b"Content-Length: 5",), (b"Transfer-Encoding: chunked",)])
 def test_some_responses_have_no_body_whatever_their_fields_say(fields: tuple[bytes, ...]) -> None:
-    for status in (b"100", b"102", b"103", b"204", b"304"):
+    for status in (b"204", b"304"):
         assert read(*fields, line=b"HTTP/1.1 " + status + b" x").body_length == 0
     for status in (b"200", b"404"):
         assert (
             read(*fields, line=b"HTTP/1.1 " + status + b" x", to_head_request=True).body_length == 0
         )
+
+
+@pytest.mark.parametrize("status", [b"100", b"102", b"103", b"199"])
+def test_an_interim_response_has_no_content(status: bytes) -> None:
+    line = b"HTTP/1.1 " + status + b" x"
+    assert read(line=line).body_length == read(b"Content-Length: 0", line=line).body_length == 0
+    for field in (b"Content-Length: 5", b"Transfer-Encoding: chunked"):
+        assert "interim" in refused(field, line=line)
 
 
 @pytest.mark.parametrize(
@@ -155,6 +163,9 @@ def test_http_1_0_knows_no_transfer_encoding() -> None:
         (OK, (b"Content-Length: 0",), True), (OK, (b"Content-Length: 0", b"Connection: Close"), False),
         (OK, (b"Transfer-Encoding: chunked",), True), (OK, (), False), (OK, (b"Connection: keep-alive",), False),
         (b"HTTP/1.1 204 x", (), True), (b"HTTP/1.1 304 x", (), True),
+        (b"HTTP/1.1 204 x", (b"Content-Length: 0",), True), (b"HTTP/1.1 204 x", (b"Content-Length: 5",), False),
+        (b"HTTP/1.1 204 x", (b"Transfer-Encoding: chunked",), False),
+        (b"HTTP/1.1 304 x", (b"Content-Length: 5",), True), (b"HTTP/1.1 304 x", (b"Transfer-Encoding: chunked",), True),
         (b"HTTP/1.0 200 OK", (b"Content-Length: 0",), False),
         (b"HTTP/1.0 200 OK", (b"Content-Length: 0", b"Connection: Keep-Alive"), True),
         (b"HTTP/1.0 200 OK", (b"Connection: Keep-Alive",), False),
@@ -164,6 +175,24 @@ def test_a_connection_is_used_again_only_if_its_end_is_no_sign(
     line: bytes, fields: tuple[bytes, ...], keeps: bool
 ) -> None:
     assert read(*fields, line=line).keeps_alive is keeps
+
+
+@pytest.mark.parametrize(
+    ("field", "seconds"),
+    [
+        (b"timeout=5", 3), (b"timeout=60, max=100", 58), (b"max=9; Timeout = \"4\"", 2), (b"timeout=3", 1.5),
+        (b"timeout=1", 0.5), (b"", 0), (b"max=5", 0), (b"xtimeout=5", 0), (b"timeout=", 0), (b"timeout=-1", 0),
+    ],
+)  # fmt: skip
+def test_how_long_an_idle_connection_is_kept_is_told_by_keep_alive(
+    field: bytes, seconds: float
+) -> None:
+    head = read(b"Content-Length: 0", b"Keep-Alive: " + field)
+    assert (head.keeps_alive, head.idle_seconds_max) == (True, seconds)
+
+
+def test_a_connection_that_is_kept_for_no_time_is_not_kept() -> None:
+    assert not read(b"Content-Length: 0", b"Keep-Alive: timeout=0").keeps_alive
 
 
 def test_nominated_fields_are_known() -> None:

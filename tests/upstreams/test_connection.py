@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import socket
 
 import pytest
 
@@ -11,8 +12,9 @@ from gateway.domain.denial import Reason
 from gateway.domain.routes import Route
 from gateway.domain.timeouts import Timeouts
 from gateway.listeners.public import ListenerSettings
+from gateway.upstreams.target import Address
 from tests.harness import plane, post, request
-from tests.wire import OK, answering, echo, once, read_request
+from tests.wire import OK, answering, echo, once, port_of, read_request
 
 # ---- whole responses
 
@@ -137,6 +139,9 @@ async def test_head_reaches_the_client_before_any_content_is_there() -> None:
         b"hello",
         b"HTTP/1.1 200 OK\r\n" + b"x: y\r\n" * 20000,
         b"HTTP/1.1 200 OK\r\nx: " + b"y" * 70000,
+        b"HTTP/1.1 103 Early Hints\r\n\r\n" * 3000 + OK,
+        b"HTTP/1.1 103 Early Hints\r\nContent-Length: 2\r\n\r\nhi" + OK,
+        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\nzz\r\n",
     ],
 )
 async def test_malformed_response_is_a_502_at_once_and_its_connection_is_dropped(
@@ -174,7 +179,7 @@ async def test_connection_that_ends_before_the_head_is_a_502(method: str, then: 
         (b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nhello", "reset"),
         (b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n", "close"),
         (b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n", "reset"),
-        (b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\nzz\r\n", "wait"),
+        (b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n", "close"),
         (b"HTTP/1.1 200 OK\r\n\r\nhello", "reset"),
     ],
 )
@@ -184,7 +189,7 @@ async def test_truncated_response_never_reaches_the_client_as_a_whole_one(
     async with plane(once(response, then=then)) as held:
         head, _, body = (await held.ask(request(close=False))).partition(b"\r\n\r\n")
         assert head.startswith(b"HTTP/1.1 200 OK")
-        assert b"hello" in body or then == "reset" or b"zz" in response
+        assert b"hello" in body or then == "reset" or b"hello" not in response
         if b"chunked" in head:
             assert not body.endswith(b"0\r\n\r\n")
         else:
@@ -203,6 +208,98 @@ async def test_truncated_answer_to_an_http_10_client_ends_in_a_reset() -> None:
         with pytest.raises(ConnectionResetError):
             await client.reader.read()
         assert (await held.outcome()).ended == "upstream_broke"
+
+
+async def test_content_that_breaks_after_the_head_went_breaks_the_response_off() -> None:
+    """What came with the head could still be a 502; this comes too late for it."""
+    more = asyncio.Event()
+
+    async def backend(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await read_request(reader)
+        writer.write(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n")
+        await more.wait()
+        writer.write(b"zz\r\n")
+        await reader.read()
+
+    async with plane(backend) as held:
+        client = await held.send(request(close=False))
+        assert (await client.reader.readuntil(b"5\r\nhello\r\n")).startswith(b"HTTP/1.1 200 OK")
+        more.set()
+        assert await client.until_closed() == b""
+        assert (await held.outcome()).ended == "upstream_broke"
+        await held.settled()
+
+
+# ---- upstreams that answer before they have the whole request
+
+
+TOO_LARGE = b"HTTP/1.1 413 Content Too Large\r\nContent-Length: 3\r\n\r\nbig"
+
+
+@pytest.mark.parametrize(
+    ("answer", "received"),
+    [
+        (TOO_LARGE, (b"413", b"big")),
+        (TOO_LARGE[:-1], (b"413", b"bi")),
+        (TOO_LARGE[:30], (b"502", None)),
+        (b"", (b"502", None)),
+    ],
+)
+async def test_answer_that_came_before_a_reset_is_not_lost(
+    answer: bytes, received: tuple[bytes, bytes | None]
+) -> None:
+    """An upstream that closes with content unread resets the connection, so our next write fails before we read."""
+    loop = asyncio.get_running_loop()
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        server.setblocking(False)
+        async with plane(addresses=[Address(host="127.0.0.1", port=port_of(server))]) as held:
+            client = await held.send(post("Content-Length: 10", "Connection: close", body=b"1234"))
+            peer, _ = await loop.sock_accept(server)
+            await loop.sock_recv(peer, 10)  # and leaves the rest
+            peer.sendall(answer)
+            peer.close()
+            (connection,) = held.target._open
+            connection.write(b"5")  # nothing was read meanwhile
+            connection._transport.flush()
+            status, content = received
+            head, _, body = (await client.until_closed()).partition(b"\r\n\r\n")
+            assert head.split(b" ")[1] == status
+            assert content is None or body == content
+            await held.settled()
+            assert held.target.connections == 0
+
+
+async def test_early_answer_is_relayed_while_the_client_still_sends() -> None:
+    async def backend(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await read_request(reader)
+        writer.write(TOO_LARGE)
+        await writer.drain()
+
+    size = 8 * 2**20
+    async with plane(backend) as held:
+        client = await held.send(post(f"Content-Length: {size}", body=b"x" * size))
+        assert (await client.answer()).body == b"big"
+        assert (await held.outcome()).status == 413
+        client.close()
+        await held.settled()
+
+
+async def test_connection_whose_answer_came_before_the_request_ended_is_not_kept() -> None:
+    """Its upstream may take the rest of the request for the next one."""
+
+    async def backend(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await read_request(reader)
+        writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\n")
+        writer.write(await reader.readexactly(4))
+        await reader.read()
+
+    async with plane(backend) as held:
+        client = await held.send(post("Content-Length: 4"))
+        await client.reader.readuntil(b"\r\n\r\n")
+        client.send(b"echo")
+        assert await client.reader.readexactly(4) == b"echo"
+        assert (await held.outcome()).ended == "complete"
+        assert held.target.connections == 0
 
 
 # ---- upstreams that do not answer

@@ -225,6 +225,36 @@ def test_connection_that_is_still_full_is_not_used_again() -> None:
     assert rig.target.take_idle() is None
 
 
+@pytest.mark.parametrize(("timeout", "seconds"), [(5, 3), (57, 55), (1000, 55)])
+def test_connection_is_kept_idle_no_longer_than_its_upstream_says(
+    timeout: int, seconds: float
+) -> None:
+    rig = Rig()
+    for field in (b"Keep-Alive: timeout=%d\r\n" % timeout, b""):  # and it need not say it again
+        rig.send(has_body=False)
+        rig.connection.finish()
+        rig.connection.data_received(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n%b\r\n" % field)
+        rig.connection.relay_to(Collected())
+        assert rig.allowed == seconds
+        assert rig.target.take_idle() is rig.connection
+
+
+@pytest.mark.parametrize("ends", [False, True])
+def test_response_that_nobody_takes_in_time_is_never_whole(ends: bool) -> None:
+    rig = Rig()
+    rig.send(has_body=False)
+    rig.connection.finish()
+    rig.connection.data_received(HEAD)
+    if ends:
+        rig.connection.eof_received()
+    else:
+        rig.connection.data_received(b"0123456789")
+    sink = Collected()
+    rig.connection.relay_to(sink)
+    assert (sink.finished, sink.aborted) == (0, ["upstream_broke"])
+    assert rig.target.take_idle() is None
+
+
 def test_source_of_the_last_request_is_not_paused_for_the_next() -> None:
     rig = Rig()
     rig.send()

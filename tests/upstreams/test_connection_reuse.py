@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 
 import pytest
 
@@ -42,6 +43,25 @@ async def test_bytes_that_nobody_asked_for_drop_an_idle_connection() -> None:
         held.seen[0].write(b"HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\npoison")
         await until(lambda: held.target.connections == 0)
         assert (await held.answer(request())).body == b"hello"
+        assert len(held.seen) == 2
+
+
+@pytest.mark.parametrize("unasked", [b"HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\npoison", b""])
+async def test_connection_with_anything_unread_is_not_used_again(unasked: bytes) -> None:
+    """The loop has yet to tell of it: a request sent now would get the wrong answer, or none."""
+    async with plane(answering(OK)) as held:
+        assert (await held.answer(request())).status == 200
+        assert held.target.idle_connections == 1
+        with socket.fromfd(
+            held.seen[0].get_extra_info("socket").fileno(), socket.AF_INET, socket.SOCK_STREAM
+        ) as peer:
+            if unasked:
+                peer.sendall(unasked)
+            else:
+                peer.shutdown(socket.SHUT_WR)
+        assert held.target.take_idle() is None
+        assert held.target.connections == 0
+        assert (await held.answer(request(method="POST"))).body == b"hello"
         assert len(held.seen) == 2
 
 
