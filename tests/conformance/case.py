@@ -86,9 +86,13 @@ class Failed:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Cut:
-    """The backend saw the request, and its answer reached the client in part, visibly broken off."""
+    """The backend saw the request, and its answer reached the client in part, visibly broken off.
+
+    `is_silent`: nothing of it reached the client.
+    """
 
     attempts_max: int = 1
+    is_silent: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -12,6 +12,9 @@ from tests.conformance.cases import (
     limits,
     persistence,
     policy,
+    reply_bodies,
+    reply_heads,
+    reply_moments,
     startlines,
     targets,
     upgrades,
@@ -28,6 +31,9 @@ MODULES = (
     upgrades,
     persistence,
     limits,
+    reply_heads,
+    reply_bodies,
+    reply_moments,
     policy,
 )
 

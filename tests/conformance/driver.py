@@ -46,10 +46,13 @@ class Seen:
     is_ended: bool
     heard: list[Heard]
     methods: list[bytes]
+    is_reset: bool = False
 
     @property
     def responses(self) -> list[Message]:
-        return read_responses(self.received, self.methods, ended=self.is_ended)
+        return read_responses(
+            self.received, self.methods, ended=self.is_ended and not self.is_reset
+        )
 
     @property
     def requests(self) -> list[tuple[Message, Heard]]:
@@ -61,6 +64,7 @@ class _Client(asyncio.Protocol):
 
     def __init__(self) -> None:
         self.received = bytearray()
+        self.is_reset = False
         self.ended = asyncio.Event()
         self.activity = asyncio.Event()
 
@@ -74,6 +78,7 @@ class _Client(asyncio.Protocol):
         return False
 
     def connection_lost(self, error: Exception | None) -> None:
+        self.is_reset = error is not None
         self.ended.set()
         self.activity.set()
 
@@ -105,11 +110,11 @@ async def run(case: Case, subject: Subject, *, cuts: tuple[int, ...] | None = No
         is_silent = all(isinstance(story[-1], Silent) for story in case.accepts)
         await _until_quiet(client, _SILENCE_SECONDS if is_silent else subject.patience_seconds)
     finally:
-        ended = client.ended.is_set()
+        ended, is_reset = client.ended.is_set(), client.is_reset
         transport.close()
     await subject.backend.settle(subject.settle_seconds)
     methods = [request.method for request in read_requests(case.raw)]
-    return Seen(bytes(client.received), ended, subject.backend.heard, methods)
+    return Seen(bytes(client.received), ended, subject.backend.heard, methods, is_reset)
 
 
 async def _until_quiet(client: _Client, seconds: float) -> None:

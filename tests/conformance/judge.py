@@ -36,7 +36,7 @@ def judge(case: Case, seen: Seen) -> str:
     for story in case.accepts:
         for whole in _with_probe(case, story):
             try:
-                _follow(whole, seen)
+                _follow(whole, seen, has_probe=case.probe)
             except Mismatch as difference:
                 reasons.append(f"{_name(whole)}: {difference}")
             else:
@@ -100,7 +100,7 @@ class _Trail:
         return self.requests.pop(0)
 
 
-def _follow(story: Story, seen: Seen) -> None:
+def _follow(story: Story, seen: Seen, *, has_probe: bool) -> None:
     trail = _Trail(seen)
     partial_allowed = 0
     for step in story:
@@ -118,7 +118,7 @@ def _follow(story: Story, seen: Seen) -> None:
     elif isinstance(last, Cut | Dropped) or last.closes:
         if not trail.is_ended:
             raise Mismatch("the connection was not ended")
-    elif last.closes is None and not isinstance(last, Passed) and not trail.is_ended:
+    elif has_probe and last.closes is None and not isinstance(last, Passed) and not trail.is_ended:
         raise Mismatch("neither went on with the probe nor ended the connection")
 
 
@@ -138,10 +138,13 @@ def _take(step: Step, trail: _Trail) -> int:
         _attempts(trail, trail.request() if trail.requests else None, step.attempts_max)
         return step.attempts_max
     if isinstance(step, Cut):
+        if step.is_silent and not trail.responses and trail.is_ended:
+            _attempts(trail, trail.request() if trail.requests else None, step.attempts_max)
+            return step.attempts_max
         response, _ = trail.response()
         if response.is_whole:
             raise Mismatch(f"the response looks whole: {response.line!r}")
-        _attempts(trail, trail.request(), step.attempts_max)
+        _attempts(trail, trail.request() if trail.requests else None, step.attempts_max)
         return step.attempts_max
     if isinstance(step, Answered):
         response = _status(trail, step.statuses)
