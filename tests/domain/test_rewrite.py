@@ -132,7 +132,11 @@ def test_absent_parameter_leaves_its_segment_out() -> None:
 
 
 SEGMENT = st.text(
-    st.characters(exclude_categories=["Cs"]) | st.sampled_from("/%?#;. "), min_size=1, max_size=8
+    # Controls and backslashes are never admitted: without them few examples are thrown away.
+    st.characters(exclude_categories=["Cs", "Cc"], exclude_characters="\\")
+    | st.sampled_from("/%?#;. "),
+    min_size=1,
+    max_size=8,
 )
 
 
