@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from tests.conformance.case import Case, Group, Story
-from tests.conformance.cases.words import BROKEN, case, chunked, passed, posted, refused
+from tests.conformance.cases.words import BROKEN, DROPPED, case, chunked, passed, posted, refused
 
 _SIZE = "RFC 9112 section 7.1: a chunk size is hexadecimal digits and nothing else"
 _LINE = "RFC 9112 section 7.1, CVE-2025-22871: every line of the coding ends in CRLF"
@@ -193,6 +193,8 @@ def _bad_lines() -> list[Case]:
 def _lenient(name: str) -> tuple[Story, ...]:
     if name == "extensions-in-all":
         return (posted(b"x" * 600), refused(413, closes=True, partial=True))
+    if name == "extension-64k":  # whoever closes without reading on resets the answer away
+        return (posted(b"hello"), DROPPED)
     return (posted(b"hello"),) if name in _LENIENT_EXT else ()
 
 
@@ -214,10 +216,10 @@ def _trailers() -> list[Case]:
     return [
         *found,
         case("too-large", "trailers are bounded", chunked(_CHUNK + b"0\r\nX: " + b"y" * 70000 + b"\r\n\r\n"), limit,
-        posted(b"hello"),
+        posted(b"hello"), DROPPED,
              splits=False),
         case("too-many", "trailers are bounded", chunked(_CHUNK + b"0\r\n" + b"X: y\r\n" * 20000 + b"\r\n"), limit,
-        posted(b"hello"),
+        posted(b"hello"), DROPPED,
              splits=False),
     ]  # fmt: skip
 
