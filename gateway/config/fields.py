@@ -42,7 +42,7 @@ def keys(section: type[Section] = Config, prefix: str = "") -> Iterator[Key]:
             path=path,
             type=_type_name(field.annotation, field.metadata),
             default=_default(field),
-            applies=_applies(section, field),
+            applies=applies_to(section, name),
             description=" ".join((field.description or "").split()),
             is_section=inner is not None,
         )
@@ -107,11 +107,11 @@ def issubclass_of(candidate: Any, base: type) -> bool:
     return isinstance(candidate, type) and issubclass(candidate, base)
 
 
-def _applies(section: type[Section], field: FieldInfo) -> Applies:
-    extra = field.json_schema_extra
-    if isinstance(extra, dict) and extra.get("x-applies") == "restart":
-        return "restart"
-    return section.applies
+def applies_to(section: type[Section], name: str) -> Applies:
+    """Return when a changed value of the field `name` counts: what the field says, else its section."""
+    extra = section.model_fields[name].json_schema_extra
+    said = extra.get("x-applies") if isinstance(extra, dict) else None
+    return "restart" if said == "restart" else "hot" if said == "hot" else section.applies
 
 
 def _label(metadata: Iterable[Any]) -> str:

@@ -23,7 +23,7 @@ _NAMESPACES: Final = frozenset({("scopes", "bundles")})
 
 def read_files(path: Path, environ: Mapping[str, str], report: Report) -> Node | None:
     """Return the tree of the file at `path` with all that it includes, or None if it is no YAML."""
-    interpolator = Interpolator(environ, path.parent)
+    interpolator = Interpolator(environ, path.parent, report.reading)
     report.outside = interpolator.outside
     root = _read(path, interpolator, report)
     if root is None or not isinstance(root.value, dict):
@@ -41,8 +41,7 @@ def read_files(path: Path, environ: Mapping[str, str], report: Report) -> Node |
 
 def _read(path: Path, interpolator: Interpolator, report: Report) -> Node | None:
     try:
-        with path.open("rb") as file:
-            content = file.read(FILE_BYTES_MAX + 1)
+        content = report.reading.read(path, FILE_BYTES_MAX + 1)
         if len(content) > FILE_BYTES_MAX:
             message = "is larger than 32 MiB"
         else:
@@ -62,7 +61,7 @@ def _included(node: Node | None, main: Path, report: Report) -> list[Path]:
     for item in node.children() if node is not None else ():
         if not isinstance(item.value, str):
             continue  # the model says that it must be text
-        matches = sorted(glob.glob(str(main.parent / item.value), recursive=True))  # noqa: PTH207 - Path.glob refuses absolute patterns
+        matches = report.reading.matches(str(main.parent / item.value))
         if not matches and not glob.has_magic(item.value):
             path: KeyPath = ("include", item.name)
             report.add(item.place, path, f"the file {quoted(item.value)} does not exist")

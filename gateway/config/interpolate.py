@@ -13,6 +13,7 @@ from typing import Final
 
 from gateway.config.problems import quoted
 from gateway.config.sections.values import Interpolated
+from gateway.config.sources import Reading
 
 SECRET_FILE_BYTES_MAX: Final = 64 * 1024
 """Larger than any pepper or token; a wrong path to a big file shall not fill the memory."""
@@ -32,8 +33,11 @@ class Interpolator:
     `outside` collects every value that was fetched: it may be a secret, so no message may show it.
     """
 
-    def __init__(self, environ: Mapping[str, str], folder: Path) -> None:
+    def __init__(
+        self, environ: Mapping[str, str], folder: Path, reading: Reading | None = None
+    ) -> None:
         self.outside: set[str] = set()
+        self._reading = reading or Reading()
         self._environ = environ
         self._folder = folder
 
@@ -86,8 +90,7 @@ class Interpolator:
     def _file(self, name: str, default: str | None) -> str:
         path = self._folder / name
         try:
-            with path.open("rb") as file:
-                content = file.read(SECRET_FILE_BYTES_MAX + 1)
+            content = self._reading.read(path, SECRET_FILE_BYTES_MAX + 1)
             if len(content) > SECRET_FILE_BYTES_MAX:
                 raise UnresolvedError(f"the file {quoted(str(path))} is larger than 64 KiB")
             return content.decode().rstrip("\r\n")

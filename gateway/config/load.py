@@ -6,7 +6,8 @@ Knows the order of the steps: files, types, rules. It must not know any single k
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
@@ -24,6 +25,8 @@ from gateway.config.rules import (
     scopes,
     upstreams,
 )
+from gateway.config.sources import Sources
+from gateway.config.tree import Node
 from gateway.config.validate import report_findings, validate
 
 Rule = Callable[[Config, names.Declared], Iterator[Finding]]
@@ -74,23 +77,57 @@ def check(path: Path | str, environ: Mapping[str, str]) -> tuple[Config | None, 
     `environ` is what `${VAR}` reads; relative paths of includes and `${file:...}` start at the
     folder of `path`.
     """
+    loaded = read(path, environ)
+    return loaded.config, loaded.problems
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Loaded:
+    """What came of reading a configuration: `config` is None when it cannot be used. `problems` are its mistakes, and
+    warnings. `sources` says what was read, also by one that failed.
+    """
+
+    config: Config | None
+    problems: list[Problem]
+    sources: Sources
+
+
+def read(path: Path | str, environ: Mapping[str, str]) -> Loaded:
+    """Do what `check` does, and tell which files it took. Takes about 0.5 s per thousand routes: call it in a thread
+    where something else must go on.
+    """
     report = Report()
     root = read_files(Path(path), environ, report)
-    if root is None:
-        return None, report.in_order()
+    config = _judge(root, Path(path).parent, report) if root is not None else None
+    problems = report.in_order()
+    is_sound = all(problem.is_warning for problem in problems)
+    upstreams_read = config.upstreams.values() if config is not None else ()
+    named = [file for each in upstreams_read for file in files.named_by(each, Path(path).parent)]
+    return Loaded(
+        config=config if is_sound else None,
+        problems=problems,
+        sources=report.reading.sources().also(named),
+    )
+
+
+def _judge(root: Node, folder: Path, report: Report) -> Config | None:
     if not isinstance(root.value, dict):
         report.add(root.place, (), "the configuration must be a mapping", "start with `version: 1`")
-        return None, report.in_order()
+        return None
     config, sound = validate(root, report)
     if config is not None and report.is_complete:
         declared = names.Declared.of(config, root.plain() if report.broken else None)
         for rule in RULES:
             report_findings(rule(config, declared), sound, report)
         for look in FILE_RULES:
-            report_findings(look(config, Path(path).parent, time.time()), sound, report)
-    problems = report.in_order()
-    is_sound = all(problem.is_warning for problem in problems)
-    return (config if is_sound else None), problems
+            report_findings(look(config, folder, time.time()), sound, report)
+    return config
+
+
+def broken_rules(config: Config) -> Sequence[Finding]:
+    """Return the rules that a configuration breaks which was put together from two that are right."""
+    declared = names.Declared.of(config, None)
+    return [finding for rule in RULES for finding in rule(config, declared)]
 
 
 def anchored(config_path: Path | str, value: str) -> Path:

@@ -22,7 +22,7 @@ from gateway.config.sections.answers import (
     Telemetry,
     Throttle,
 )
-from gateway.config.sections.base import Applies, Section
+from gateway.config.sections.base import RESTART, Applies, Section
 from gateway.config.sections.bootstrap import (
     Bootstrap,
     BootstrapKey,
@@ -43,6 +43,7 @@ from gateway.config.sections.keys import (
     Store,
     Template,
 )
+from gateway.config.sections.lifecycle import Reload
 from gateway.config.sections.listeners import (
     AdminListener,
     ClientAddress,
@@ -105,6 +106,7 @@ __all__ = [
     "PublicListener",
     "QuotaLimits",
     "RateLimit",
+    "Reload",
     "RequestHeaders",
     "Resolve",
     "ResponseHeaders",
@@ -143,7 +145,7 @@ class Config(Section):
     applies: ClassVar[Applies] = "hot"
     may_be_empty: ClassVar[bool] = False
 
-    version: Literal[1] = Field(json_schema_extra={"x-applies": "restart"})
+    version: Literal[1] = Field(json_schema_extra=RESTART)
     """Shape of this file. Required, so that an old gateway refuses a newer file instead of
     guessing."""
     include: tuple[Annotated[str, Label("path or glob")], ...] = ()
@@ -186,5 +188,7 @@ class Config(Section):
     """How keys are received."""
     telemetry: Telemetry = Field(default_factory=Telemetry)
     """Metrics and the access log."""
+    reload: Reload = Field(default_factory=Reload)
+    """How a changed configuration reaches the running gateway."""
     bootstrap: Bootstrap = Field(default_factory=Bootstrap)
     """Tenants and keys that must exist, for installations that are kept in version control."""

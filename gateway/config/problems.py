@@ -11,6 +11,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Final, NamedTuple
 
+from gateway.config.sources import Reading
+
 KeyPath = tuple[str | int, ...]
 """Keys and list indexes from the root of the file to a value."""
 
@@ -82,10 +84,12 @@ class Report:
     """Collects problems, and remembers which parts are broken so that no mistake is told twice.
 
     `is_complete` is false when a file could not be read; `outside` are values that came from the
-    environment or from files: they may be secrets, and no problem shows them.
+    environment or from files: they may be secrets, and no problem shows them. `reading` notes which
+    files were read.
     """
 
     def __init__(self) -> None:
+        self.reading = Reading()
         self.problems: list[Problem] = []
         self.broken: list[KeyPath] = []
         self.is_complete = True

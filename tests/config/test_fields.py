@@ -42,9 +42,9 @@ def test_defaults_are_shown_as_yaml() -> None:
     assert ALL["routes[].name"].default == ""
 
 
-def test_sockets_and_secrets_need_a_restart_and_routes_do_not() -> None:
+def test_sockets_need_a_restart_and_secrets_and_routes_do_not() -> None:
     assert ALL["listeners.public.bind"].applies == "restart"
-    assert ALL["peppers.<name>"].applies == "restart"
+    assert ALL["peppers.<name>"].applies == "hot"
     assert ALL["version"].applies == "restart"
     assert ALL["routes[].scopes"].applies == "hot"
     assert ALL["plans.<name>.rate"].applies == "hot"

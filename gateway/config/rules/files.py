@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-from gateway.config.model import Config, UpstreamTls
+from gateway.config.model import Config, Upstream, UpstreamTls
 from gateway.config.pem import PemError, check_authorities, check_key, read_certificates, staleness
 from gateway.config.problems import Finding, KeyPath, quoted
 from gateway.domain.validity import Validity
@@ -56,3 +56,9 @@ def _unusable(path: KeyPath, file: Path, error: PemError) -> Finding:
 def _stale(path: KeyPath, file: Path, validity: Validity, now: float) -> Iterator[Finding]:
     if why := staleness(validity, now):
         yield Finding(path, f"{quoted(str(file))} {why}", is_warning=True)
+
+
+def named_by(upstream: Upstream, folder: Path) -> list[Path]:
+    """Return the files whose content belongs to the configuration of an upstream."""
+    section = upstream.tls
+    return [folder / name for name in (section.ca, section.certificate, section.key) if name]

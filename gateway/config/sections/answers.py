@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, Literal
 
 from pydantic import Field
 
-from gateway.config.sections.base import Applies, Section
+from gateway.config.sections.base import RESTART, Section
 from gateway.config.sections.values import Count, Duration, Flag, Label, Text
 from gateway.config.sections.wire import Link, OptionalFieldName
 
@@ -106,8 +106,6 @@ class Authentication(Section):
 class AccessLog(Section):
     """One JSON line per request, with keys redacted."""
 
-    applies: ClassVar[Applies] = "restart"
-
     path: Annotated[str, Field(min_length=1), Label("path, `-` or `off`")] = "-"
     """`-` is standard output, `off` writes none, else a file. A relative path starts at the folder
     of this file."""
@@ -121,11 +119,9 @@ class AccessLog(Section):
 class Telemetry(Section):
     """Metrics and the access log."""
 
-    applies: ClassVar[Applies] = "restart"
-
-    namespace: MetricPrefix = "tollhouse"
+    namespace: MetricPrefix = Field("tollhouse", json_schema_extra=RESTART)
     """First word of every metric's name."""
     access_log: AccessLog = Field(default_factory=AccessLog)
     """One JSON line per request, with keys redacted."""
-    series_budget: Count = 20000
+    series_budget: Count = Field(20000, json_schema_extra=RESTART)
     """Most time series of all metrics together; further ones are dropped and counted."""

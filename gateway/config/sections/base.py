@@ -5,7 +5,7 @@ Knows pydantic. It must not know YAML, files or what a section is about.
 
 from __future__ import annotations
 
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, Final, Literal
 
 from pydantic import (
     BaseModel,
@@ -14,11 +14,15 @@ from pydantic import (
     GetJsonSchemaHandler,
     model_validator,
 )
+from pydantic.config import JsonDict
 from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema, core_schema
 
 Applies = Literal["hot", "restart"]
 """When a changed value counts: at the next reload, or only after a restart."""
+
+RESTART: Final[JsonDict] = {"x-applies": "restart"}
+"""Marks a field of a hot section: `Field(..., json_schema_extra=RESTART)`."""
 
 
 class Section(BaseModel):

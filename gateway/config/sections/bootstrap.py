@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import UTC, datetime
-from typing import Annotated, Any, ClassVar, Final
+from typing import Annotated, Any, Final
 
 import orjson
 from pydantic import AfterValidator, BeforeValidator, Field, WithJsonSchema
 
-from gateway.config.sections.base import Applies, Section, Shorthand
+from gateway.config.sections.base import Section, Shorthand
 from gateway.config.sections.routing import IpAllowlist
 from gateway.config.sections.values import Flag, Granted, Label, Name, OptionalName, Tag, Text
 from gateway.config.sections.wire import Network
@@ -56,16 +56,12 @@ Digest = Annotated[
 class TenantAllowlist(IpAllowlist):
     """Addresses that may use the tenant's keys; a bare list stands for `allow`."""
 
-    applies: ClassVar[Applies] = "restart"
-
     enabled: Flag = True
     """Off keeps the list without applying it."""
 
 
 class BootstrapTenant(Section):
     """A tenant: who owns keys."""
-
-    applies: ClassVar[Applies] = "restart"
 
     id: Name
     """Stable id, chosen here."""
@@ -83,8 +79,6 @@ class BootstrapTenant(Section):
 
 class BootstrapKey(Section):
     """A key, by its hash: the secret is never in a file."""
-
-    applies: ClassVar[Applies] = "restart"
 
     id: Name
     """Stable public id, chosen here; it is also the lineage."""
@@ -118,8 +112,6 @@ class BootstrapKey(Section):
 
 class Bootstrap(Section):
     """Tenants and keys that must exist, for installations that are kept in version control."""
-
-    applies: ClassVar[Applies] = "restart"
 
     tenants: tuple[BootstrapTenant, ...] = ()
     """Tenants to create, or to bring up to date; a suspended one stays suspended."""

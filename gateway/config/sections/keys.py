@@ -7,7 +7,7 @@ from typing import Annotated, ClassVar, Final, Literal
 
 from pydantic import ConfigDict, Field
 
-from gateway.config.sections.base import Applies, OneOrMany, Section, Shorthand
+from gateway.config.sections.base import RESTART, OneOrMany, Section, Shorthand
 from gateway.config.sections.values import (
     Atom,
     Count,
@@ -32,9 +32,9 @@ PERIOD_SECONDS: Final[dict[Period, int]] = {"second": 1, "minute": 60, "hour": 3
 class Store(Section):
     """The system of record for keys and tenants, and the cache in front of it."""
 
-    applies: ClassVar[Applies] = "restart"
-
-    path: Annotated[str, Field(min_length=1), Label("path")] = "data/tollhouse.db"
+    path: Annotated[str, Field(min_length=1), Label("path")] = Field(
+        "data/tollhouse.db", json_schema_extra=RESTART
+    )
     """SQLite file, created when missing. A relative path starts at the folder of this file."""
     cache_keys_max: Count = 100000
     """Keys held in memory, about 1 KiB each; the least used leave first."""
@@ -50,7 +50,6 @@ class Peppers(Section):
     """Server-side secrets under which keys are hashed; any further key is a pepper's id."""
 
     model_config = ConfigDict(extra="allow")
-    applies: ClassVar[Applies] = "restart"
     __pydantic_extra__: dict[str, Secret]
 
     current: Name

@@ -2,27 +2,34 @@
 
 from __future__ import annotations
 
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, Literal
 
 from pydantic import Field, SecretStr
 
-from gateway.config.sections.base import Applies, Section
-from gateway.config.sections.values import Count, Duration, Flag, Integer, Label, Secret, Size
+from gateway.config.sections.base import RESTART, Section
+from gateway.config.sections.values import (
+    Count,
+    Duration,
+    DurationOrOff,
+    Flag,
+    Integer,
+    Label,
+    Secret,
+    Size,
+)
 from gateway.config.sections.wire import Bind, Network
 
 
 class PublicListener(Section):
     """Where clients connect."""
 
-    applies: ClassVar[Applies] = "restart"
-
-    bind: Bind = "127.0.0.1:8080"
+    bind: Bind = Field("127.0.0.1:8080", json_schema_extra=RESTART)
     """Address of the data plane. Loopback by default, so that nothing is exposed by accident; port
     0 takes a free one."""
-    proxy_protocol: Flag = False
+    proxy_protocol: Flag = Field(default=False, json_schema_extra=RESTART)
     """Expect a PROXY protocol header (v1 or v2) on each connection, as HAProxy and AWS NLB send it.
     Only for a listener that nobody else can reach: it needs `client_address.trusted_proxies`."""
-    backlog: Count = 1024
+    backlog: Count = Field(1024, json_schema_extra=RESTART)
     """Connections that the kernel holds until they are accepted; it caps this at `somaxconn`."""
     connections_max: Count = 16384
     """Open client connections. A further one takes the place of the one that is idle for longest,
@@ -63,6 +70,10 @@ class PublicListener(Section):
     """Largest request head (431 above)."""
     head_fields_max: Count = 100
     """Most header fields of a request (431 above), the limit of Apache and of many backends."""
+    drain_delay: DurationOrOff = 0.0
+    """How long a shutdown goes on taking connections while `/readyz` says 503 already, so that load
+    balancers stop sending first. Off, because without one it would only delay the end; behind one,
+    a little more than it takes to notice."""
     drain_timeout: Duration = 10.0
     """How long a shutdown waits for running requests before it cuts them; orchestrators give 30 s.
     """
@@ -71,9 +82,7 @@ class PublicListener(Section):
 class AdminListener(Section):
     """Where operators connect; never in reach of clients."""
 
-    applies: ClassVar[Applies] = "restart"
-
-    bind: Bind = "unix:data/admin.sock"
+    bind: Bind = Field("unix:data/admin.sock", json_schema_extra=RESTART)
     """Address of the admin API. A unix socket is protected by its file mode; TCP is accepted on
     loopback only, and with a `token`."""
     token: Secret = SecretStr("")
@@ -84,16 +93,12 @@ class AdminListener(Section):
 class MetricsListener(Section):
     """Where Prometheus and probes connect; it holds no rights."""
 
-    applies: ClassVar[Applies] = "restart"
-
-    bind: Bind = "127.0.0.1:9100"
+    bind: Bind = Field("127.0.0.1:9100", json_schema_extra=RESTART)
     """Address of `/metrics`, `/livez` and `/readyz`."""
 
 
 class Listeners(Section):
     """The sockets: clients, operators and probes never share one."""
-
-    applies: ClassVar[Applies] = "restart"
 
     public: PublicListener = Field(default_factory=PublicListener)
     """Where clients connect."""
