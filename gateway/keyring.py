@@ -185,14 +185,15 @@ class Keyring:
         self._rules.require({"reason": reason}, self._clock.now())
         return await self._move(key_id, KeyState.REVOKED, reason, actor)
 
-    async def rekey(self, record: KeyRecord, digest: bytes) -> None:
+    async def rekey(self, record: KeyRecord, digest: bytes, pepper_id: str) -> None:
         """Store the digest that the key's token has under the current pepper.
 
         Nobody decided this, so nobody is told. Raises `Conflict` when the key changed since
-        `record` was read.
+        `record` was read. Does nothing when `pepper_id`, under which `digest` was made, is no
+        longer the current one.
         """
-        if record.state is not KeyState.REVOKED:
-            renewed = replace(record, digest=digest, pepper_id=self._peppers.current)
+        if record.state is not KeyState.REVOKED and pepper_id == self._peppers.current:
+            renewed = replace(record, digest=digest, pepper_id=pepper_id)
             await self._ledger.write_key(renewed, record.revision)
 
     async def get_key(self, key_id: str) -> KeyRecord:

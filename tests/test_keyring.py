@@ -474,7 +474,7 @@ async def test_a_key_moves_to_the_current_pepper_without_being_reissued(house: H
     (_, new), (_, old) = PEPPERS.digests(token)
     record = await house.keyring.import_key(_imported(digest=old), ACTOR)
     house.forget()
-    await house.keyring.rekey(record, new)
+    await house.keyring.rekey(record, new, "p2")
     found = await house.keyring.find_key(token)
     assert found is not None
     assert (found.digest, found.pepper_id) == (new, "p2")
@@ -483,13 +483,21 @@ async def test_a_key_moves_to_the_current_pepper_without_being_reissued(house: H
     assert (again.digest, again.pepper_id) == (new, "p2")
 
 
+async def test_a_key_is_not_moved_to_a_pepper_that_is_no_longer_the_current_one(
+    house: House,
+) -> None:
+    record = await house.keyring.import_key(_imported(), ACTOR)
+    await house.keyring.rekey(record, bytes(32), "p1")
+    assert await house.keyring.get_key("acme-ci") == record
+
+
 async def test_a_key_that_changed_meanwhile_is_not_rekeyed(house: House) -> None:
     record = await house.keyring.import_key(_imported(), ACTOR)
     await house.keyring.revoke_key("acme-ci", "leaked", ACTOR)
     with pytest.raises(Conflict):
-        await house.keyring.rekey(record, bytes(32))
+        await house.keyring.rekey(record, bytes(32), "p2")
     revoked = await house.keyring.get_key("acme-ci")
-    await house.keyring.rekey(revoked, bytes(32))
+    await house.keyring.rekey(revoked, bytes(32), "p2")
     assert await house.keyring.get_key("acme-ci") == revoked
 
 

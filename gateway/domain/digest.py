@@ -15,6 +15,7 @@ PEPPER_BYTES_MIN: Final = 32
 """As long as the digest: a shorter HMAC key weakens it (RFC 2104 section 3)."""
 
 _BLOCK_BYTES: Final = 64
+_MARK: Final = b"peppers are compared by this digest; it is no key"
 _INNER: Final = bytes(byte ^ 0x36 for byte in range(256))
 _OUTER: Final = bytes(byte ^ 0x5C for byte in range(256))
 
@@ -49,7 +50,7 @@ class Peppers:
     request needs while its key is cached. `ids` has the current id first.
     """
 
-    __slots__ = ("_macs", "current", "digest", "ids")
+    __slots__ = ("_macs", "_marks", "current", "digest", "ids")
 
     def __init__(self, current: str, peppers: Mapping[str, bytes]) -> None:
         """Take `peppers` by id. Raises `ValueError` when `current` is missing or one is short."""
@@ -67,10 +68,18 @@ class Peppers:
         self.ids = (current, *(pepper_id for pepper_id in peppers if pepper_id != current))
         self._macs = tuple((pepper_id, _Hmac(peppers[pepper_id])) for pepper_id in self.ids)
         self.digest = self._macs[0][1].digest
+        # Equal peppers make equal digests; what is compared here is no secret.
+        self._marks = tuple((each, mac.digest(_MARK)) for each, mac in self._macs)
 
     def digests(self, token: bytes) -> tuple[tuple[str, bytes], ...]:
         """Return (pepper id, digest) of `token` for every active pepper, the current one first."""
         return tuple((pepper_id, mac.digest(token)) for pepper_id, mac in self._macs)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Peppers) and self._marks == other._marks
+
+    def __hash__(self) -> int:
+        return hash(self._marks)
 
     def __repr__(self) -> str:
         return f"Peppers(current={self.current!r}, ids={self.ids!r})"

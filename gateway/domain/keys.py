@@ -92,11 +92,20 @@ class BoundKey:
     `scopes` are the granted atoms; `allowlists` every enabled list that the client address must
     satisfy (key, tenant); `claims` the limits that each request draws on; `identity` the ready
     header block for the upstream (`Name: value\\r\\n` lines); `expires_at` is `inf` for a key that
-    never expires. Replaced as a whole when the key, its tenant or the config changes, never
-    mutated.
+    never expires; `generation` the number of the config that it was bound under. Replaced as a
+    whole when the key, its tenant or the config changes, never mutated.
     """
 
-    __slots__ = ("allowlists", "claims", "expires_at", "identity", "record", "scopes", "tenant")
+    __slots__ = (
+        "allowlists",
+        "claims",
+        "expires_at",
+        "generation",
+        "identity",
+        "record",
+        "scopes",
+        "tenant",
+    )
 
     def __init__(
         self,
@@ -107,6 +116,7 @@ class BoundKey:
         allowlists: tuple[Allowlist, ...],
         claims: tuple[Claim, ...],
         identity: bytes,
+        generation: int = 0,
     ) -> None:
         self.record = record
         self.tenant = tenant
@@ -114,6 +124,7 @@ class BoundKey:
         self.allowlists = allowlists
         self.claims = claims
         self.identity = identity
+        self.generation = generation
         self.expires_at = float("inf") if record.expires_at is None else record.expires_at
 
     def refusal(self, now: float) -> Reason | None:

@@ -23,16 +23,16 @@ _log = logging.getLogger(__name__)
 class Rekeying:
     """A bounded queue in front of `rekey`, worked off by one task while it is not empty."""
 
-    def __init__(self, rekey: Callable[[KeyRecord, bytes], Awaitable[None]]) -> None:
+    def __init__(self, rekey: Callable[[KeyRecord, bytes, str], Awaitable[None]]) -> None:
         self._rekey = rekey
-        self._waiting: dict[str, tuple[KeyRecord, bytes]] = {}
+        self._waiting: dict[str, tuple[KeyRecord, bytes, str]] = {}
         self._task: asyncio.Task[None] | None = None
 
-    def offer(self, record: KeyRecord, digest: bytes) -> None:
-        """Ask for `record` to be stored with `digest`, its current one. Returns at once."""
+    def offer(self, record: KeyRecord, digest: bytes, pepper_id: str) -> None:
+        """Ask for `record` to be stored with `digest`, made with the current pepper. Returns at once."""
         if len(self._waiting) >= WAITING_MAX:
             return
-        self._waiting[record.key_id] = (record, digest)
+        self._waiting[record.key_id] = (record, digest, pepper_id)
         if self._task is None or self._task.done():
             self._task = asyncio.create_task(self._work(), name="re-key")
 
@@ -48,9 +48,9 @@ class Rekeying:
 
     async def _work(self) -> None:
         while self._waiting:
-            _, (record, digest) = self._waiting.popitem()
+            _, (record, digest, pepper_id) = self._waiting.popitem()
             try:
-                await self._rekey(record, digest)
+                await self._rekey(record, digest, pepper_id)
             except Conflict:
                 _log.debug("key %s changed while it was re-keyed: left as it is", record.key_id)
             except StoreUnavailable as error:

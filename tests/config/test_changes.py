@@ -54,7 +54,7 @@ def test_a_pepper_is_named_and_its_value_told_to_nobody(tmp_path: Path) -> None:
     before = loaded(tmp_path, "")
     extra = before.peppers.model_copy(update={"current": "p2", "p2": PEPPER[::-1]})
     found = changes(before, before.model_copy(update={"peppers": extra}))
-    assert [change.path for change in found][0] == "peppers.current"
+    assert found[0].path == "peppers.current"
     assert PEPPER[::-1] not in repr(found)
 
 

@@ -45,3 +45,12 @@ def test_peppers_never_appear_in_text() -> None:
     with pytest.raises(ValueError, match="p1") as caught:
         Peppers("p1", {"p1": b"secret"})
     assert "secret" not in str(caught.value)
+
+
+def test_peppers_are_equal_when_they_make_equal_digests_in_the_same_order() -> None:
+    one = Peppers("a", {"a": b"a" * 32, "b": b"b" * 32})
+    assert one == Peppers("a", {"b": b"b" * 32, "a": b"a" * 32})
+    assert hash(one) == hash(Peppers("a", {"a": b"a" * 32, "b": b"b" * 32}))
+    assert one != Peppers("b", {"a": b"a" * 32, "b": b"b" * 32})
+    assert one != Peppers("a", {"a": b"x" * 32, "b": b"b" * 32})
+    assert one != "a"

@@ -225,7 +225,7 @@ async def test_a_revocation_between_answer_and_waking_up_is_not_missed(store: Sl
     store.gate.clear()
     looking = asyncio.create_task(keys.find(_digests("a")))
     await store.reading.wait()
-    flight = keys._flights[_current("a")]
+    flight = keys.lookups._flights[tuple(digest for _, digest in _digests("a"))]
     flight.add_done_callback(lambda _: keys.invalidate(["key_a"]))
     await _saved(store, "a", name="Newer")  # committed, and told only in the callback above
     store.gate.set()
@@ -246,7 +246,7 @@ async def test_a_key_that_never_holds_still_is_refused_not_guessed(store: SlowSt
             return await store.find(digests)
 
     restless = Restless()
-    keys._store = restless
+    keys.lookups._store = restless
     with pytest.raises(StoreUnavailable):
         await keys.find(_digests("a"))
     assert restless.finds == READS_MAX
@@ -257,13 +257,13 @@ async def test_a_key_that_changes_at_each_waking_up_is_refused_not_guessed(
 ) -> None:
     keys = _cached(store)
     await _saved(store, "a")
-    landed = keys._landed
+    landed = keys.lookups._landed
 
-    def restless(digest: bytes) -> None:
-        landed(digest)
+    def restless(digests: Sequence[bytes]) -> None:
+        landed(digests)
         keys.invalidate(["key_a"])
 
-    keys._landed = restless  # type: ignore[method-assign]
+    keys.lookups._landed = restless  # type: ignore[method-assign]
     with pytest.raises(StoreUnavailable):
         await keys.find(_digests("a"))
     assert store.finds == READS_MAX
@@ -289,11 +289,11 @@ async def test_an_outage_that_nobody_waits_for_is_no_stray_error(store: SlowStor
     with pytest.raises(asyncio.CancelledError):
         await looking
     store.is_down = True
-    flight = keys._flights[_current("a")]
+    flight = keys.lookups._flights[tuple(digest for _, digest in _digests("a"))]
     store.gate.set()
     await asyncio.wait((flight,))
     await asyncio.sleep(0)
-    assert not keys._flights
+    assert not keys.lookups._flights
 
 
 async def test_closing_ends_the_look_ups_under_way(store: SlowStore) -> None:
@@ -321,7 +321,7 @@ async def test_a_flood_of_unknown_keys_pushes_out_no_key(store: SlowStore) -> No
     for number in range(100):
         await keys.find(_digests(f"made-up-{number}"))
     assert _key_id(keys.peek(_current("a"))) == "key_a"
-    assert len(keys._unknown) + len(keys._unknown_old) <= 10
+    assert len(keys._memory._unknown) + len(keys._memory._unknown_old) <= 10
 
 
 async def test_a_key_in_use_stays_while_others_come_and_go(store: SlowStore) -> None:
@@ -341,7 +341,7 @@ async def test_a_dropped_key_leaves_nothing_behind(store: SlowStore) -> None:
         await _saved(store, str(number))
         await keys.find(_digests(str(number)))
         keys.invalidate([f"key_{number}"])
-    generation = keys._young
+    generation = keys._memory._young
     assert (generation.keys, generation._digests, generation._by_tenant) == ({}, {}, {})
 
 
@@ -387,7 +387,7 @@ def test_memory_is_bounded_and_never_wrong(acts: list[tuple[str, int]], size_max
             else:
                 await _saved(store, token, name=f"Renamed {len(acts)}")
                 keys.invalidate([f"key_{token}"])
-            assert len(keys._young.keys | keys._old.keys) <= size_max
+            assert len(keys._memory._young.keys | keys._memory._old.keys) <= size_max
             for each in range(12):
                 known = keys.peek(_current(str(each)))
                 if known is not MISS:

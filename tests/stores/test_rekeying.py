@@ -20,7 +20,7 @@ class Act:
         self.gate = asyncio.Event()
         self.gate.set()
 
-    async def __call__(self, record: KeyRecord, digest: bytes) -> None:
+    async def __call__(self, record: KeyRecord, digest: bytes, pepper_id: str) -> None:
         await self.gate.wait()
         if self.error is not None:
             raise self.error
@@ -30,12 +30,12 @@ class Act:
 async def test_offered_keys_are_rekeyed_in_the_background() -> None:
     act = Act()
     rekeying = Rekeying(act)
-    rekeying.offer(a_key("key_a"), b"1")
-    rekeying.offer(a_key("key_b"), b"2")
+    rekeying.offer(a_key("key_a"), b"1", "p1")
+    rekeying.offer(a_key("key_b"), b"2", "p1")
     assert act.done == []  # whoever offers does not wait
     await rekeying.settle()
     assert sorted(act.done) == [("key_a", b"1"), ("key_b", b"2")]
-    rekeying.offer(a_key("key_c"), b"3")
+    rekeying.offer(a_key("key_c"), b"3", "p1")
     await rekeying.settle()
     assert len(act.done) == 3
 
@@ -44,10 +44,10 @@ async def test_a_key_that_changed_meanwhile_is_left_alone_and_the_others_go_on()
     act = Act()
     rekeying = Rekeying(act)
     act.error = Conflict("changed")
-    rekeying.offer(a_key("key_a"), b"1")
+    rekeying.offer(a_key("key_a"), b"1", "p1")
     await rekeying.settle()
     act.error = None
-    rekeying.offer(a_key("key_b"), b"2")
+    rekeying.offer(a_key("key_b"), b"2", "p1")
     await rekeying.settle()
     assert act.done == [("key_b", b"2")]
 
@@ -60,7 +60,7 @@ async def test_an_outage_ends_the_round_and_is_logged_without_a_digest(
     rekeying = Rekeying(act)
     with caplog.at_level(logging.WARNING):
         for number in range(10):
-            rekeying.offer(a_key(f"key_{number}"), b"digest")
+            rekeying.offer(a_key(f"key_{number}"), b"digest", "p1")
         await rekeying.settle()
     assert [record.getMessage() for record in caplog.records] == ["re-keying stopped: gone"]
 
@@ -70,7 +70,7 @@ async def test_the_queue_is_bounded() -> None:
     act.gate.clear()
     rekeying = Rekeying(act)
     for number in range(WAITING_MAX + 100):
-        rekeying.offer(a_key(f"key_{number}"), b"1")
+        rekeying.offer(a_key(f"key_{number}"), b"1", "p1")
     act.gate.set()
     await rekeying.settle()
     assert len(act.done) == WAITING_MAX
@@ -81,7 +81,7 @@ async def test_closing_finishes_the_act_under_way_and_drops_the_rest() -> None:
     act.gate.clear()
     rekeying = Rekeying(act)
     for number in range(10):
-        rekeying.offer(a_key(f"key_{number}"), b"1")
+        rekeying.offer(a_key(f"key_{number}"), b"1", "p1")
     await asyncio.sleep(0)
     act.gate.set()
     await rekeying.close()

@@ -1,0 +1,118 @@
+"""The bounded memory behind `cached`: keys by their current digest, and digests that no key has.
+
+Knows which keys leave when it is full, and which of them belong to a key or tenant that changed. One per process: it
+outlives configurations. It must not know how a key is read or bound.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+
+from gateway.domain.keys import BoundKey
+
+
+class Remembered:
+    """At most `size_max` keys and, apart from them, as many unknown digests: a flood of made-up keys cannot push out
+    the real ones. The keys used last are kept: of `size_max`, at least the latest half.
+
+    `recent` may be asked directly on the hot path; then `recall` must be asked before reading anew.
+    """
+
+    def __init__(
+        self, monotonic: Callable[[], float], size_max: int, negative_ttl_seconds: float
+    ) -> None:
+        self._monotonic = monotonic
+        self._young = _Half()
+        self._old = _Half()
+        self.recent = self._young.keys
+        self._unknown: dict[bytes, float] = {}
+        self._unknown_old: dict[bytes, float] = {}
+        self.resize(size_max, negative_ttl_seconds)
+
+    def resize(self, size_max: int, negative_ttl_seconds: float) -> None:
+        """Set how much is remembered, and how long that a key is unknown."""
+        self._half = max(1, size_max // 2)
+        self._negative_ttl_seconds = negative_ttl_seconds
+
+    def recall(self, digest: bytes) -> BoundKey | None:
+        """Return the key with `digest`; one from the older half becomes a recent one."""
+        known = self.recent.get(digest)
+        if known is not None:
+            return known
+        bound = self._old.keys.get(digest)
+        if bound is not None:
+            self.keep(digest, bound)
+        return bound
+
+    def keep(self, digest: bytes, bound: BoundKey) -> None:
+        """Remember a key."""
+        if len(self.recent) >= self._half:
+            self._old = self._young
+            self._young = _Half()
+            self.recent = self._young.keys
+        self._young.add(digest, bound)
+
+    def is_unknown(self, digest: bytes) -> bool:
+        """Tell whether there was no such key a moment ago."""
+        until = self._unknown.get(digest) or self._unknown_old.get(digest)
+        return until is not None and self._monotonic() < until
+
+    def keep_unknown(self, digest: bytes) -> None:
+        """Remember that no key has `digest`."""
+        if len(self._unknown) >= self._half:
+            self._unknown_old = self._unknown
+            self._unknown = {}
+        self._unknown[digest] = self._monotonic() + self._negative_ttl_seconds
+
+    def forget(self, ids: Iterable[str]) -> None:
+        """Forget the keys and the keys of the tenants with these ids."""
+        for each in ids:
+            self._young.drop(each)
+            self._old.drop(each)
+
+    def forget_unknown(self) -> None:
+        """Forget the digests that no key has."""
+        self._unknown = {}
+        self._unknown_old = {}
+
+    def forget_all(self) -> None:
+        """Forget everything."""
+        self._young = _Half()
+        self._old = _Half()
+        self.recent = self._young.keys
+        self.forget_unknown()
+
+
+class _Half:
+    """Half of the memory, dropped as a whole: so a hit moves nothing and is one `dict.get`."""
+
+    __slots__ = ("_by_tenant", "_digests", "keys")
+
+    def __init__(self) -> None:
+        self.keys: dict[bytes, BoundKey] = {}
+        self._digests: dict[str, bytes] = {}
+        self._by_tenant: dict[str, set[str]] = {}
+
+    def add(self, digest: bytes, bound: BoundKey) -> None:
+        record = bound.record
+        self._drop_key(record.key_id)
+        self.keys[digest] = bound
+        self._digests[record.key_id] = digest
+        self._by_tenant.setdefault(record.tenant_id, set()).add(record.key_id)
+
+    def drop(self, id_: str) -> None:
+        """Drop the key or all keys of the tenant called `id_`."""
+        self._drop_key(id_)
+        for key_id in self._by_tenant.pop(id_, ()):
+            self._drop_key(key_id)
+
+    def _drop_key(self, key_id: str) -> None:
+        digest = self._digests.pop(key_id, None)
+        if digest is None:
+            return
+        tenant_id = self.keys.pop(digest).record.tenant_id
+        siblings = self._by_tenant.get(tenant_id)
+        if siblings is not None:
+            siblings.discard(key_id)
+            if not siblings:
+                del self._by_tenant[tenant_id]
