@@ -35,7 +35,13 @@ async def serve(config: Path, orders: Path) -> None:
         gc.collect()
         gc.freeze()
         async with await asyncio.start_unix_server(obey, orders):
-            await Signals(asyncio.get_running_loop(), gateway.recorders.reopen).stopped()
+            signals = Signals(
+                asyncio.get_running_loop(),
+                reopen=gateway.recorders.reopen,
+                reload=gateway.reloads.ask,
+                hurry=gateway.hurry,
+            )
+            await signals.stopped()
 
 
 async def cut(gateway: Gateway, keys: frozenset[str]) -> tuple[int, float]:

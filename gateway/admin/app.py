@@ -6,11 +6,13 @@ it listens.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Final
 
 from aiohttp import web
 
 from gateway.admin.auth import authentication
+from gateway.admin.config import ConfigRoutes
 from gateway.admin.keys import KeyRoutes
 from gateway.admin.problems import answer_problems
 from gateway.admin.streams import StreamRoutes
@@ -24,23 +26,28 @@ BODY_BYTES_MAX: Final = 64 * 1024
 
 
 def create_admin_app(
-    keyring: Keyring,
+    keyring: Callable[[], Keyring],
     *,
-    token: str | None,
+    token: Callable[[], str | None] = lambda: None,
+    config: ConfigRoutes | None = None,
     upstreams: Overview | None = None,
     streams: Streams | None = None,
 ) -> web.Application:
-    """Return the application over `keyring` and, where a gateway runs, its `upstreams` and open `streams`.
+    """Return the application over the keyring in force when a request comes.
 
-    With `token`, every request must bear it. Without, only unix sockets are served: the mode of the
+    Where a gateway runs, `config` can be reloaded, and its `upstreams` and open `streams` be looked at.
+
+    With a token, every request must bear it. Without, only unix sockets are served: the mode of the
     socket's file says who may connect.
     """
     app = web.Application(
         middlewares=(answer_problems, authentication(token)), client_max_size=BODY_BYTES_MAX
     )
     app.add_routes(KeyRoutes(keyring).routes())
-    app.add_routes(TenantRoutes(keyring.tenants).routes())
+    app.add_routes(TenantRoutes(lambda: keyring().tenants).routes())
+    if config is not None:
+        app.add_routes(config.routes())
     if upstreams is not None:
-        app.add_routes(UpstreamRoutes(upstreams, keyring.now).routes())
+        app.add_routes(UpstreamRoutes(upstreams, lambda: keyring().now()).routes())
     app.add_routes(StreamRoutes(streams).routes())
     return app

@@ -10,6 +10,7 @@ from __future__ import annotations
 import hmac
 import socket
 import struct
+from collections.abc import Callable
 from typing import Final
 
 from aiohttp import web
@@ -22,12 +23,13 @@ _USER_AGENT_LENGTH_MAX: Final = 200
 _PEER: Final = struct.Struct("3i")  # pid, uid, gid of `struct ucred` (unix(7), SO_PEERCRED)
 
 
-def authentication(token: str | None) -> Middleware:
-    """Return the middleware that lets in who knows `token`; None trusts unix sockets and only them."""
-    expected = None if token is None else f"bearer {token}".encode()
+def authentication(token: Callable[[], str | None]) -> Middleware:
+    """Return the middleware that lets in who knows the token of the moment; None trusts unix sockets and only them."""
 
     @web.middleware
     async def authenticate(request: web.Request, handler: Handler) -> web.StreamResponse:
+        known = token()
+        expected = None if known is None else f"bearer {known}".encode()
         peer = _peer_user(request)
         if expected is None and not peer:
             raise web.HTTPForbidden(reason="A TCP listener of the admin API needs a token.")

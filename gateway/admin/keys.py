@@ -6,6 +6,7 @@ secret: a secret in a URL would stand in every log.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Final
 
 from aiohttp import web
@@ -24,7 +25,7 @@ _ONE: Final = "/admin/v1/keys/{key_id:[A-Za-z0-9._-]{1,64}}"
 class KeyRoutes:
     """The handlers of `/admin/v1/keys`."""
 
-    def __init__(self, keyring: Keyring) -> None:
+    def __init__(self, keyring: Callable[[], Keyring]) -> None:
         self._keyring = keyring
 
     def routes(self) -> list[web.RouteDef]:
@@ -43,7 +44,7 @@ class KeyRoutes:
     async def create(self, request: web.Request) -> web.Response:
         """Mint a key; the answer holds its secret, once."""
         body = await read_body(request, KeyCreate)
-        minted = await self._keyring.create_key(body.wish(self._keyring.now()), request[ACTOR])
+        minted = await self._keyring().create_key(body.wish(self._keyring().now()), request[ACTOR])
         shown = NewKey(
             key=self._view(minted.record), secret=minted.secret, warnings=minted.warnings
         )
@@ -55,7 +56,7 @@ class KeyRoutes:
         state = query.get("state", "")
         if state and state not in set(KeyState):
             raise BadRequest(400, f"`state` is one of {', '.join(KeyState)}.")
-        found = await self._keyring.list_keys(
+        found = await self._keyring().list_keys(
             tenant_id=query.get("tenant_id", ""),
             state=state,
             after=query.get("cursor", ""),
@@ -66,46 +67,46 @@ class KeyRoutes:
     async def lookup(self, request: web.Request) -> web.Response:
         """Tell which key a secret belongs to."""
         body = await read_body(request, KeyLookup)
-        record = await self._keyring.find_key(body.secret.encode())
+        record = await self._keyring().find_key(body.secret.encode())
         if record is None:
             raise NotFound("no key has that secret")
         return self._answer(record)
 
     async def show(self, request: web.Request) -> web.Response:
         """Show one key."""
-        return self._answer(await self._keyring.get_key(_key_id(request)))
+        return self._answer(await self._keyring().get_key(_key_id(request)))
 
     async def update(self, request: web.Request) -> web.Response:
         """Change some fields of a key."""
         body = await read_body(request, KeyUpdate)
-        changes = body.changes(self._keyring.now())
+        changes = body.changes(self._keyring().now())
         return self._answer(
-            await self._keyring.update_key(_key_id(request), changes, request[ACTOR])
+            await self._keyring().update_key(_key_id(request), changes, request[ACTOR])
         )
 
     async def suspend(self, request: web.Request) -> web.Response:
         """Stop a key for a while."""
         body = await read_body(request, Act)
         return self._answer(
-            await self._keyring.suspend_key(_key_id(request), body.reason, request[ACTOR])
+            await self._keyring().suspend_key(_key_id(request), body.reason, request[ACTOR])
         )
 
     async def resume(self, request: web.Request) -> web.Response:
         """Let a suspended key work again."""
         body = await read_body(request, Act)
         return self._answer(
-            await self._keyring.resume_key(_key_id(request), request[ACTOR], body.reason)
+            await self._keyring().resume_key(_key_id(request), request[ACTOR], body.reason)
         )
 
     async def revoke(self, request: web.Request) -> web.Response:
         """Stop a key for ever."""
         body = await read_body(request, Act)
         return self._answer(
-            await self._keyring.revoke_key(_key_id(request), body.reason, request[ACTOR])
+            await self._keyring().revoke_key(_key_id(request), body.reason, request[ACTOR])
         )
 
     def _view(self, record: KeyRecord) -> KeyView:
-        return KeyView.of(record, self._keyring.state_of(record))
+        return KeyView.of(record, self._keyring().state_of(record))
 
     def _answer(self, record: KeyRecord) -> web.Response:
         return answer(self._view(record))

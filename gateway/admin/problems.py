@@ -10,6 +10,7 @@ from __future__ import annotations
 import logging
 import secrets
 from collections.abc import Iterable, Mapping
+from dataclasses import asdict
 from http import HTTPStatus
 from typing import Any, Final
 
@@ -17,6 +18,7 @@ import orjson
 from aiohttp import web
 from aiohttp.typedefs import Handler
 
+from gateway.config.reloading import ReloadRefused
 from gateway.domain.key_rules import Problem, Refused
 from gateway.ledger import NotFound
 from gateway.ports import Conflict, StoreUnavailable
@@ -55,7 +57,7 @@ async def answer_problems(request: web.Request, handler: Handler) -> web.StreamR
         response = await handler(request)
     except web.HTTPException as error:
         response = _of_http(error, request_id)
-    except (Refused, BadRequest, NotFound, Conflict, StoreUnavailable) as error:
+    except _KNOWN as error:
         response = _of_error(error, request_id)
     except Exception:  # noqa: BLE001 - the last resort: logged with its cause
         _log.exception("%s: the admin API failed", request_id)
@@ -66,9 +68,16 @@ async def answer_problems(request: web.Request, handler: Handler) -> web.StreamR
 
 
 def problem(
-    status: int, detail: str, request_id: str, problems: Iterable[Problem] = ()
+    status: int,
+    detail: str,
+    request_id: str,
+    errors_of_body: Iterable[Problem] = (),
+    **further: Any,
 ) -> web.Response:
-    """Return the answer: `errors` lists JSON pointers into the body with what is wrong there."""
+    """Return the answer: `errors_of_body` are JSON pointers into the request's body, with what is wrong there.
+
+    `further` are members of this problem's own (RFC 9457 section 3.2).
+    """
     body: dict[str, Any] = {
         "type": "about:blank",
         "title": HTTPStatus(status).phrase,
@@ -77,9 +86,10 @@ def problem(
         "code": CODES.get(status, "error"),
         "request_id": request_id,
     }
-    errors = [{"pointer": pointer, "detail": text} for pointer, text in problems]
+    errors = [{"pointer": pointer, "detail": text} for pointer, text in errors_of_body]
     if errors:
         body["errors"] = errors
+    body |= further
     return web.Response(
         status=status, body=orjson.dumps(body), content_type="application/problem+json"
     )
@@ -96,6 +106,9 @@ def _of_http(error: web.HTTPException, request_id: str) -> web.Response:
 def _of_error(error: Exception, request_id: str) -> web.Response:
     if isinstance(error, Refused):
         return problem(422, "Some fields cannot be accepted.", request_id, error.problems)
+    if isinstance(error, ReloadRefused):
+        problems = [asdict(each) for each in error.problems]
+        return problem(422, f"Not reloaded: {error}.", request_id, problems=problems)
     if isinstance(error, BadRequest):
         return problem(error.status, str(error), request_id)
     if isinstance(error, NotFound):
@@ -107,6 +120,8 @@ def _of_error(error: Exception, request_id: str) -> web.Response:
     response.headers["Retry-After"] = "1"
     return response
 
+
+_KNOWN: Final = (Refused, BadRequest, NotFound, Conflict, StoreUnavailable, ReloadRefused)
 
 _DETAILS: Final[Mapping[int, str]] = {
     404: "There is nothing here.",

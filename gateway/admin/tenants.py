@@ -5,6 +5,7 @@ Knows paths and status codes. It must not decide anything about a tenant.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Final
 
 from aiohttp import web
@@ -20,7 +21,7 @@ _ONE: Final = "/admin/v1/tenants/{tenant_id:[A-Za-z0-9._-]{1,64}}"
 class TenantRoutes:
     """The handlers of `/admin/v1/tenants`."""
 
-    def __init__(self, tenants: TenantRoll) -> None:
+    def __init__(self, tenants: Callable[[], TenantRoll]) -> None:
         self._tenants = tenants
 
     def routes(self) -> list[web.RouteDef]:
@@ -37,36 +38,36 @@ class TenantRoutes:
     async def create(self, request: web.Request) -> web.Response:
         """Create a tenant."""
         body = await read_body(request, TenantCreate)
-        tenant = await self._tenants.create(body.tenant(), request[ACTOR])
+        tenant = await self._tenants().create(body.tenant(), request[ACTOR])
         location = f"/admin/v1/tenants/{tenant.tenant_id}"
         return answer(TenantView.of(tenant), status=201, location=location)
 
     async def page(self, request: web.Request) -> web.Response:
         """List tenants."""
         query = read_query(request, ("limit", "cursor"))
-        found = await self._tenants.page(after=query.get("cursor", ""), limit=read_limit(query))
+        found = await self._tenants().page(after=query.get("cursor", ""), limit=read_limit(query))
         return answer_page(map(TenantView.of, found.records), found.cursor)
 
     async def show(self, request: web.Request) -> web.Response:
         """Show one tenant."""
-        return answer(TenantView.of(await self._tenants.get(_tenant_id(request))))
+        return answer(TenantView.of(await self._tenants().get(_tenant_id(request))))
 
     async def update(self, request: web.Request) -> web.Response:
         """Change some fields of a tenant."""
         body = await read_body(request, TenantUpdate)
-        tenant = await self._tenants.update(_tenant_id(request), body.changes(), request[ACTOR])
+        tenant = await self._tenants().update(_tenant_id(request), body.changes(), request[ACTOR])
         return answer(TenantView.of(tenant))
 
     async def suspend(self, request: web.Request) -> web.Response:
         """Stop all keys of a tenant."""
         body = await read_body(request, Act)
-        tenant = await self._tenants.suspend(_tenant_id(request), body.reason, request[ACTOR])
+        tenant = await self._tenants().suspend(_tenant_id(request), body.reason, request[ACTOR])
         return answer(TenantView.of(tenant))
 
     async def resume(self, request: web.Request) -> web.Response:
         """Let the keys of a suspended tenant work again."""
         body = await read_body(request, Act)
-        tenant = await self._tenants.resume(_tenant_id(request), request[ACTOR], body.reason)
+        tenant = await self._tenants().resume(_tenant_id(request), request[ACTOR], body.reason)
         return answer(TenantView.of(tenant))
 
 

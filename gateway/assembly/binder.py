@@ -18,11 +18,16 @@ from gateway.domain.tenants import Tenant
 
 
 class Binder:
-    """Implements the `bind` that `CachedKeys` calls; one per configuration."""
+    """Implements the `bind` that `CachedKeys` calls; one per configuration, whose number is `generation`."""
 
     def __init__(
-        self, config: model.Config, plans: Mapping[str, Plan], scopes: ScopeCatalogue
+        self,
+        config: model.Config,
+        plans: Mapping[str, Plan],
+        scopes: ScopeCatalogue,
+        generation: int = 0,
     ) -> None:
+        self._generation = generation
         self._config = config
         self._plans = plans
         self._scopes = scopes
@@ -41,6 +46,7 @@ class Binder:
             allowlists=tuple(self._allowlists(record, tenant)),
             claims=self._claims(record, tenant),
             identity=self._identity(record, granted),
+            generation=self._generation,
         )
 
     def _allowlists(self, record: KeyRecord, tenant: Tenant) -> Iterable[Allowlist]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import TypeVar
 
 from gateway.assembly import policy
 from gateway.assembly.errors import CannotStart
@@ -50,20 +51,31 @@ async def open_keyring(config: model.Config, config_path: Path) -> AsyncIterator
         yield make_keyring(config, store, SystemClock(), nobody)
 
 
-async def bootstrap(config: model.Config, keyring: Keyring) -> None:
-    """Bring the store up to what the config declares; safe to repeat.
+async def bootstrap(
+    section: model.Bootstrap, keyring: Keyring, before: model.Bootstrap | None = None
+) -> None:
+    """Bring the store up to what the config declares, but for what was declared in the same way before.
 
-    Raises `CannotStart` when the store holds another key or tenant under a declared id or hash.
+    Safe to repeat. Raises `CannotStart` when the store holds another key or tenant under a declared id or hash.
     """
+    known = before or model.Bootstrap()
     try:
-        await _bootstrap_tenants(config, keyring)
-        await _bootstrap_keys(config, keyring)
+        await _bootstrap_tenants(_not_in(section.tenants, known.tenants), keyring)
+        await _bootstrap_keys(_not_in(section.keys, known.keys), keyring)
     except (Conflict, Refused) as error:
         raise CannotStart(f"bootstrap: {error}") from error
 
 
-async def _bootstrap_tenants(config: model.Config, keyring: Keyring) -> None:
-    for tenant in config.bootstrap.tenants:
+_Entry = TypeVar("_Entry", model.BootstrapTenant, model.BootstrapKey)
+
+
+def _not_in(entries: Iterable[_Entry], known: Iterable[_Entry]) -> list[_Entry]:
+    by_id = {entry.id: entry for entry in known}
+    return [entry for entry in entries if by_id.get(entry.id) != entry]
+
+
+async def _bootstrap_tenants(tenants: Iterable[model.BootstrapTenant], keyring: Keyring) -> None:
+    for tenant in tenants:
         await keyring.tenants.import_(
             Tenant(
                 tenant_id=tenant.id,
@@ -78,8 +90,8 @@ async def _bootstrap_tenants(config: model.Config, keyring: Keyring) -> None:
         )
 
 
-async def _bootstrap_keys(config: model.Config, keyring: Keyring) -> None:
-    for key in config.bootstrap.keys:
+async def _bootstrap_keys(keys: Iterable[model.BootstrapKey], keyring: Keyring) -> None:
+    for key in keys:
         await keyring.import_key(
             KeyRecord(
                 key_id=key.id,

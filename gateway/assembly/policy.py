@@ -86,12 +86,14 @@ def environment_aliases(config: model.Config) -> dict[str, str]:
     }
 
 
-def plans(config: model.Config) -> dict[str, Plan]:
-    """Return the plans by name."""
-    return {
+def plans(config: model.Config, before: Mapping[str, Plan] | None = None) -> dict[str, Plan]:
+    """Return the plans by name; one that is equal in `before` is the same, so that its buckets go on untouched."""
+    known = before or {}
+    made = {
         name: Plan(name=name, rules=tuple(_rules(section)), owners=section.owners)
         for name, section in config.plans.items()
     }
+    return {name: known[name] if known.get(name) == plan else plan for name, plan in made.items()}
 
 
 def caller_plans(config: model.Config) -> frozenset[str]:

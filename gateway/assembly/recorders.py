@@ -3,40 +3,26 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 from collections.abc import Callable, Iterable, Mapping
 from enum import StrEnum
 from functools import partial
 from pathlib import Path
 
 from gateway import __version__
-from gateway.assembly import policy
-from gateway.assembly.writer import PATIENCE_SECONDS, Writer
+from gateway.assembly.access_logs import OpenLog, policy_names, redactor
+from gateway.assembly.writer import PATIENCE_SECONDS
 from gateway.config import model
-from gateway.config.load import anchored
-from gateway.domain.redaction import Redactor
 from gateway.limiters.memory import MemoryLimiter
 from gateway.listeners.public import PublicListener
 from gateway.listeners.streams import OpenStreams
 from gateway.ports import Clock, KeyStore, Recorder
 from gateway.stores.observed import ObservedStore
-from gateway.telemetry.access_log import AccessLog
 from gateway.telemetry.fanout import Fanout
 from gateway.telemetry.last_used import LastUsed
 from gateway.telemetry.loop_lag import LoopLag
 from gateway.telemetry.metrics import Metrics
-from gateway.telemetry.sink import STDOUT, Sink
 from gateway.upstreams.readings import READINGS
 from gateway.upstreams.service import Service
-
-_log = logging.getLogger(__name__)
-
-
-def redactor(config: model.Config) -> Redactor:
-    """Return what removes anything that looks like one of our keys from a text."""
-    return Redactor(
-        (section.prefix, section.environments) for section in config.key_formats.values()
-    )
 
 
 class Recorders:
@@ -51,49 +37,69 @@ class Recorders:
         patience_seconds: float = PATIENCE_SECONDS,
     ) -> None:
         section = config.telemetry
-        log = section.access_log
+        self._config_path = config_path
+        self._clock = clock
+        self._patience_seconds = patience_seconds
+        self._config = config
+        self._dropped_before = 0  # by access logs that were replaced
         self.metrics = Metrics(
-            namespace=section.namespace,
-            version=__version__,
-            routes=[route.name for route in config.routes],
-            upstreams=list(config.upstreams),
-            policies=[
-                f"{plan.name}/{rule.name}"
-                for plan in policy.plans(config).values()
-                for rule in plan.rules
-            ],
-            series_budget=section.series_budget,
+            namespace=section.namespace, version=__version__, series_budget=section.series_budget
         )
         self.last_used = LastUsed()
-        self.flush_seconds = log.flush
-        self._sink: Sink | None = None
-        self._access_log: AccessLog | None = None
-        self._writer: Writer | None = None
         recorders: dict[str, Recorder] = {"metrics": self.metrics, "last_used": self.last_used}
-        if log.path != "off":
-            path = STDOUT if log.path == "-" else str(anchored(config_path, log.path))
-            self._sink = Sink(path)
-            self._access_log = AccessLog(
-                self._sink.write, redactor=redactor(config), clock=clock, queue_max=log.lines_max
-            )
-            self._writer = Writer(self._access_log, patience_seconds)
-            recorders["access_log"] = self._access_log
-            self.metrics.watch("access_log_dropped_total", self._dropped)
         self.fanout = Fanout(recorders, clock)
+        self._log: OpenLog | None = None
         self.metrics.watch("recorder_errors_total", self.fanout.faults)
-        started_at = clock.now()
-        self.metrics.watch("config_generation", lambda: 1)
-        self.metrics.watch("config_last_reload_successful", lambda: 1)
-        self.metrics.watch("config_last_reload_success_timestamp_seconds", lambda: started_at)
+        self.metrics.watch("access_log_dropped_total", self._dropped)
         self._key_counts: Mapping[tuple[str, ...], float] = {}
         self.metrics.watch("keys", lambda: self._key_counts)
         self.lag = LoopLag(
             lambda seconds: self.metrics.observe("event_loop_lag_seconds", seconds),
             asyncio.get_running_loop(),
         )
+        self._take_log(self.open_log(config))
+        self._declare(config)
+
+    # ---- the configuration
+
+    def open_log(self, config: model.Config) -> OpenLog | None:
+        """Return the access log that `config` wants, opened: the present one when that serves. Raises `OSError`."""
+        section = config.telemetry.access_log
+        if section.path == "off":
+            return None
+        if self._log is not None and section == self._config.telemetry.access_log:
+            return self._log
+        return OpenLog(
+            section, self._config_path, redactor(config), self._clock, self._patience_seconds
+        )
+
+    def follow(self, config: model.Config, log: OpenLog | None) -> OpenLog | None:
+        """Follow a changed configuration from the next outcome on; return the access log that was replaced, open."""
+        before, self._config = self._config, config
+        self._declare(config)
+        replaced = self._log if self._log is not log else None
+        if replaced is not None:
+            self._dropped_before += replaced.recorder.dropped
+        self._take_log(log)
+        if log is not None:
+            log.recorder.redact_with(redactor(config, before))
+        return replaced
+
+    def _take_log(self, log: OpenLog | None) -> None:
+        self._log = log
+        self.fanout.put("access_log", None if log is None else log.recorder)
+
+    def _declare(self, config: model.Config) -> None:
+        self.metrics.declare(
+            routes=[route.name for route in config.routes],
+            upstreams=config.upstreams,
+            policies=policy_names(config),
+        )
 
     def _dropped(self) -> int:
-        return 0 if self._access_log is None else self._access_log.dropped
+        return self._dropped_before + (0 if self._log is None else self._log.recorder.dropped)
+
+    # ---- what is measured elsewhere
 
     def store_operation(self, operation: str, seconds: float) -> None:
         """Take note of one operation of the key store."""
@@ -139,25 +145,27 @@ class Recorders:
             pair: float(count) for pair, count in (await store.count_keys()).items()
         }
 
+    # ---- the access log
+
+    @property
+    def log(self) -> OpenLog | None:
+        """The access log that is being written."""
+        return self._log
+
     async def flush(self) -> None:
         """Write the waiting access log lines. Raises `TimeoutError` while the sink is stuck."""
-        if self._writer is not None:
-            await self._writer.flush()
+        if self._log is not None:
+            await self._log.flush()
 
     def reopen(self) -> None:
         """Go on in a new file after log rotation."""
-        if self._sink is not None:
-            self._sink.reopen()
+        if self._log is not None:
+            self._log.reopen()
 
     async def close(self) -> None:
         """Write what is left and close the file. A sink that is stuck is left behind."""
-        try:
-            await self.flush()
-        except TimeoutError:
-            _log.error("the access log is stuck: its last lines are lost")
-        else:
-            if self._sink is not None:
-                self._sink.close()
+        if self._log is not None:
+            await self._log.close()
 
 
 def _by_cause(counts: Iterable[tuple[StrEnum, int]]) -> dict[tuple[str, ...], float]:

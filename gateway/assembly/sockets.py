@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import socket
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Final
 
 from gateway.assembly.errors import CannotStart
 from gateway.config.load import anchored
 from gateway.config.model import split_bind
+
+_EARLY_MAX: Final = 128
+"""Connections that wait while we start; the listener then asks for its own number."""
 
 
 class BindError(CannotStart):
@@ -19,10 +24,11 @@ class BindError(CannotStart):
 
 @contextmanager
 def bound(setting: str, config_path: Path, *, mode: int = 0o600) -> Iterator[socket.socket]:
-    """Hold a bound, non-blocking socket for `host:port` or `unix:path`; raises `BindError`.
+    """Hold a listening, non-blocking socket for `host:port` or `unix:path`; raises `BindError`.
 
-    A unix socket gets `mode` before anybody can connect, replaces one that a dead process left, and its file is removed
-    at the end.
+    It listens from the start: of two gateways that start at the same time, both could bind one port, and only
+    listening tells which of them has it. Who connects before we serve waits. A unix socket gets `mode` before anybody
+    can connect, replaces one that a dead process left, and its file is removed at the end.
     """
     host, port = split_bind(setting)
     try:
@@ -49,6 +55,7 @@ def _bind_tcp(host: str, port: int) -> socket.socket:
         if family == socket.AF_INET6:
             sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
         sock.bind(address)
+        sock.listen(_EARLY_MAX)
     except OSError:
         sock.close()
         raise
@@ -59,17 +66,30 @@ def _bind_unix(path: Path, mode: int) -> socket.socket:
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     try:
-        if path.is_socket() and _is_dead(path):
-            path.unlink()
-        before = os.umask(0o777 & ~mode)
-        try:
-            sock.bind(str(path))
-        finally:
-            os.umask(before)
+        with _alone_in(path.parent):
+            if path.is_socket() and _is_dead(path):
+                path.unlink()
+            before = os.umask(0o777 & ~mode)
+            try:
+                sock.bind(str(path))
+            finally:
+                os.umask(before)
+            sock.listen(_EARLY_MAX)
     except OSError:
         sock.close()
         raise
     return sock
+
+
+@contextmanager
+def _alone_in(folder: Path) -> Iterator[None]:
+    """Keep others of our kind from taking, in `folder`, a socket for dead that is bound and does not listen yet."""
+    descriptor = os.open(folder, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
 
 
 def _is_dead(path: Path) -> bool:

@@ -216,7 +216,7 @@ async def _served_offline(config_path: Path) -> AsyncIterator[Path]:
     async with AsyncExitStack() as stack:
         keyring = await stack.enter_async_context(open_keyring(config, config_path))
         folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="tollhouse-"))  # 0700
-        runner = web.AppRunner(create_admin_app(keyring, token=None), access_log=None)
+        runner = web.AppRunner(create_admin_app(lambda: keyring), access_log=None)
         await runner.setup()
         stack.push_async_callback(runner.cleanup)
         path = Path(folder) / "admin.sock"

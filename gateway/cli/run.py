@@ -9,7 +9,7 @@ import gc
 import logging
 import os
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -17,12 +17,14 @@ import uvloop
 from aiohttp import web
 
 from gateway import __version__
+from gateway.assembly.access_logs import redactor
+from gateway.assembly.edition import Edition
 from gateway.assembly.errors import CannotStart
 from gateway.assembly.gateway import Gateway, opened
-from gateway.assembly.recorders import redactor
 from gateway.cli.pepper import create_pepper
 from gateway.config import model
-from gateway.config.load import check
+from gateway.config.load import read
+from gateway.config.sources import Sources
 from gateway.control.run import Signals
 from gateway.demo.provision import provision, render_curls
 from gateway.demo.upstream import create_demo_app
@@ -42,7 +44,8 @@ def register(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> None
     parser = verbs.add_parser(
         "run",
         help="serve requests",
-        description="Serve requests until SIGTERM or SIGINT (Ctrl-C), which drain; SIGUSR1 reopens the access log.",
+        description="Serve requests until SIGTERM or SIGINT (Ctrl-C), which drain; a second one cuts what is left."
+        " SIGHUP reloads the configuration, SIGUSR1 reopens the access log.",
     )
     parser.add_argument(
         "--config", type=Path, default=Path("config.yaml"), help="configuration file"
@@ -67,23 +70,38 @@ def _run(options: argparse.Namespace) -> int:
     if options.demo:
         with contextlib.suppress(FileExistsError):
             create_pepper(path.parent / "data" / "pepper")
-    config, problems = check(path, os.environ)
-    for problem in problems:
+    loaded = read(path, os.environ)
+    for problem in loaded.problems:
         print(problem, file=sys.stderr)
+    config = loaded.config
     if config is None:
         return 1
     is_json = options.log_format == "json" or (not options.log_format and not sys.stderr.isatty())
-    log.configure(options.log_level, is_json=is_json, redactor=redactor(config))
+    formatter = log.configure(options.log_level, is_json=is_json, redactor=redactor(config))
     try:
-        return uvloop.run(_serve(config, path, is_demo=options.demo))
+        return uvloop.run(_serve(config, path, loaded.sources, formatter, is_demo=options.demo))
     except (CannotStart, StoreUnavailable, OSError) as error:
         _log.error("cannot start: %s", error)
         return 1
 
 
-async def _serve(config: model.Config, path: Path, *, is_demo: bool) -> int:
-    async with _demo_backend(is_demo), opened(config, path) as gateway:
-        signals = Signals(asyncio.get_running_loop(), gateway.recorders.reopen)
+async def _serve(
+    config: model.Config,
+    path: Path,
+    sources: Sources,
+    formatter: log.LogFormatter,
+    *,
+    is_demo: bool,
+) -> int:
+    opening = opened(config, path, environ=os.environ, sources=sources)
+    async with _demo_backend(is_demo), opening as gateway:
+        signals = Signals(
+            asyncio.get_running_loop(),
+            reopen=gateway.recorders.reopen,
+            reload=gateway.reloads.ask,
+            hurry=gateway.hurry,
+        )
+        gateway.on_install.append(_redacting(formatter, config))
         _log.info(
             "tollhouse %s serves on %s, admin on %s, metrics on %s",
             __version__,
@@ -100,11 +118,24 @@ async def _serve(config: model.Config, path: Path, *, is_demo: bool) -> int:
     return 0
 
 
+def _redacting(formatter: log.LogFormatter, config: model.Config) -> Callable[[Edition], None]:
+    """Return what lets our own log follow the formats of keys."""
+    latest = config
+
+    def follow(edition: Edition) -> None:
+        nonlocal latest
+        formatter.redactor = redactor(edition.config, latest)
+        latest = edition.config
+
+    return follow
+
+
 def _settle_memory() -> None:
-    """Keep what was built at start out of every later garbage collection: it lives as long as the process.
+    """Keep what was built at start out of every later garbage collection: most of it lives as long as the process.
 
     A request makes no cycles, so collecting rarely costs nothing; a full collection over the configuration would hold
-    up all requests for tens of milliseconds.
+    up all requests for tens of milliseconds. A reload frees what it replaces at once, frozen or not, because nothing
+    in a configuration refers back to itself: so nothing is collected or frozen then.
     """
     gc.collect()
     gc.freeze()

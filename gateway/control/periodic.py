@@ -10,9 +10,14 @@ _log = logging.getLogger(__name__)
 
 
 class Periodic:
-    """Calls `action` every `seconds`, and a last time when stopped. A failure is logged and does not end it."""
+    """Calls `action` every `seconds`, which is asked each time, and a last time when stopped.
 
-    def __init__(self, name: str, seconds: float, action: Callable[[], Awaitable[None]]) -> None:
+    A failure is logged and does not end it.
+    """
+
+    def __init__(
+        self, name: str, seconds: Callable[[], float], action: Callable[[], Awaitable[None]]
+    ) -> None:
         self.name = name
         self._seconds = seconds
         self._action = action
@@ -29,7 +34,7 @@ class Periodic:
     async def _pause(self) -> bool:
         """Wait for the next round; tell whether it is the last."""
         try:
-            async with asyncio.timeout(self._seconds):
+            async with asyncio.timeout(self._seconds()):
                 return await self._stopping.wait()
         except TimeoutError:
             return False

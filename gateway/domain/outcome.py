@@ -14,7 +14,8 @@ class Outcome:
     `gateway` or `upstream`. Times are seconds: `started_at` epoch, `duration` from the first byte of the head to the
     last byte of the answer, `upstream_duration` the part spent on the upstream (0 when it was not contacted). `target`
     is the raw request target (to be redacted before it is written). `ended` is `complete`, `client_gone`,
-    `upstream_broke`, `timeout` or `cut`.
+    `upstream_broke`, `timeout` or `cut`. `generation` is the number of the configuration in force
+    when the request began.
     """
 
     __slots__ = (
@@ -22,6 +23,7 @@ class Outcome:
         "detail",
         "duration",
         "ended",
+        "generation",
         "key",
         "method",
         "peer_address",
@@ -73,3 +75,4 @@ class Outcome:
         self.request_bytes = 0
         self.response_bytes = 0
         self.ended = "complete"
+        self.generation = 0

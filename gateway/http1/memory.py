@@ -7,6 +7,7 @@ steady use.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Generic, TypeVar
 
 K = TypeVar("K")
@@ -14,13 +15,17 @@ V = TypeVar("V")
 
 
 class Memory(Generic[K, V]):
-    """A bounded map. `recent` may be asked directly on the hot path; then `recall` must be asked before reading
-    anew."""
+    """A bounded map. `recent` may be asked directly on the hot path; then `recall` must be asked before reading anew.
 
-    __slots__ = ("_half", "_older", "recent")
+    `released` is told each value that is no longer remembered: it breaks the cycles which would otherwise keep the
+    value until a full garbage collection.
+    """
 
-    def __init__(self, size_max: int) -> None:
+    __slots__ = ("_half", "_older", "_released", "recent")
+
+    def __init__(self, size_max: int, released: Callable[[V], None] | None = None) -> None:
         self._half = max(1, size_max // 2)
+        self._released = released
         self.recent: dict[K, V] = {}
         self._older: dict[K, V] = {}
 
@@ -37,6 +42,18 @@ class Memory(Generic[K, V]):
     def keep(self, key: K, value: V) -> None:
         """Remember `value`."""
         if len(self.recent) >= self._half:
-            self._older = self.recent
-            self.recent = {}
+            dropped, self._older, self.recent = self._older, self.recent, {}
+            self._release(dropped)
         self.recent[key] = value
+
+    def clear(self) -> None:
+        """Forget everything."""
+        dropped = (self._older, self.recent)
+        self._older, self.recent = {}, {}
+        for half in dropped:
+            self._release(half)
+
+    def _release(self, dropped: dict[K, V]) -> None:
+        if self._released is not None:
+            for value in dropped.values():
+                self._released(value)

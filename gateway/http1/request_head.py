@@ -62,7 +62,11 @@ class RequestHeadReader:
 
     def __init__(self, limits: HeadLimits, remembered_max: int = 4096) -> None:
         self._limits = limits
-        self._remembered: Memory[bytes, RequestHead] = Memory(remembered_max)
+        self._remembered: Memory[bytes, RequestHead] = Memory(remembered_max, _forget)
+
+    def forget(self) -> None:
+        """Forget all heads, and with them whatever was found out about them under a configuration that is no more."""
+        self._remembered.clear()
 
     def read(self, raw: bytes) -> RequestHead | Denial:
         """Read `raw`, one whole head up to and including its empty line."""
@@ -76,6 +80,10 @@ class RequestHeadReader:
         if isinstance(head, RequestHead) and len(raw) <= _REMEMBERED_BYTES_MAX:
             self._remembered.keep(raw, head)
         return head
+
+
+def _forget(head: RequestHead) -> None:
+    head.memo_match = head.memo_credential = head.memo_crossing = None
 
 
 def _read(raw: bytes, limits: HeadLimits) -> RequestHead | Denial:

@@ -27,6 +27,11 @@ class AddressThrottle:
         self, clock: Clock, failures: int, per_seconds: float, addresses_max: int = 100_000
     ) -> None:
         self._monotonic = clock.monotonic
+        self._buckets: OrderedDict[str, TokenBucket] = OrderedDict()
+        self.follow(failures, per_seconds, addresses_max)
+
+    def follow(self, failures: int, per_seconds: float, addresses_max: int) -> None:
+        """Follow changed settings. What an address has left stays, up to the new number: never a refill."""
         self._rule = Rate(
             name="failures",
             limit=failures,
@@ -34,14 +39,15 @@ class AddressThrottle:
             burst=failures,
         )
         self._addresses_max = max(1, addresses_max)
-        self._buckets: OrderedDict[str, TokenBucket] = OrderedDict()
+        while len(self._buckets) > self._addresses_max:
+            self._buckets.popitem(last=False)
 
     def __len__(self) -> int:
         return len(self._buckets)
 
     def retry_after(self, address: str) -> int:
         """Return 0 if `address` may try, else the whole seconds to wait (at least 1)."""
-        bucket = self._buckets.get(address)
+        bucket = self._bucket(address)
         if bucket is None:
             return 0
         level = bucket.level(self._ticks())
@@ -51,7 +57,7 @@ class AddressThrottle:
 
     def failed(self, address: str) -> None:
         """Count one failed authentication. A throttled address is not throttled for longer."""
-        bucket = self._buckets.get(address)
+        bucket = self._bucket(address)
         if bucket is None:
             if len(self._buckets) >= self._addresses_max:
                 self._buckets.popitem(last=False)
@@ -65,9 +71,15 @@ class AddressThrottle:
 
         For the rate-limit headers of answers that no other bucket stands behind.
         """
-        bucket = self._buckets.get(address)
+        bucket = self._bucket(address)
         level = 0 if bucket is None else bucket.level(self._ticks())
         return self._rule.limit, self._rule.remaining(level), self._rule.reset_seconds(level)
+
+    def _bucket(self, address: str) -> TokenBucket | None:
+        bucket = self._buckets.get(address)
+        if bucket is not None and bucket.rule is not self._rule:
+            bucket.adopt(self._rule, self._ticks())
+        return bucket
 
     def _ticks(self) -> int:
         return int(self._monotonic() * NANOSECONDS)

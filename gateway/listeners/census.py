@@ -32,7 +32,7 @@ class Census:
         self.refused = dict.fromkeys(Refused, 0)
         self.closed = dict.fromkeys(Closed, 0)
         self._time = time
-        self._ipv6_prefix = ipv6_prefix
+        self.ipv6_prefix = ipv6_prefix
         self._idle: list[tuple[float, DownstreamConnection]] = []  # the longest idle last
         self._next_look = 0.0
 
@@ -55,7 +55,7 @@ class Census:
         address = connection.peer_address
         if not maximum or not address:
             return True
-        counted = connection.counted_as = fold_address(address, self._ipv6_prefix)
+        counted = connection.counted_as = fold_address(address, self.ipv6_prefix)
         self.per_address[counted] += 1
         return self.per_address[counted] <= maximum
 

@@ -36,12 +36,12 @@ class Peer:
     A peer that is no declared proxy is the client of all its requests; a proxy's requests are each looked at.
     """
 
-    __slots__ = ("_fields", "_last", "_last_authority", "_rules", "_socket_address", "is_trusted")
+    __slots__ = ("_fields", "_last", "_last_authority", "_socket_address", "is_trusted", "rules")
 
     def __init__(
         self, rules: AddressRules, socket_address: str, scheme: Literal["http", "https"]
     ) -> None:
-        self._rules = rules
+        self.rules = rules
         self._socket_address = socket_address
         self._fields = ForwardingFields(
             rules.resolver, socket_address, scheme=scheme, sends_forwarded=rules.sends_forwarded
@@ -55,8 +55,8 @@ class Peer:
         last = self._last
         if last is not None and head.authority == self._last_authority:
             return last
-        found = self._rules.resolver.resolve(self._socket_address, head)
-        network = fold_address(found.address, self._rules.ipv6_prefix) if found.address else ""
+        found = self.rules.resolver.resolve(self._socket_address, head)
+        network = fold_address(found.address, self.rules.ipv6_prefix) if found.address else ""
         client = Client(found.address, network, self._fields.block(head, found))
         if not self.is_trusted:
             self._last, self._last_authority = client, head.authority

@@ -122,6 +122,16 @@ class PublicListener:
             if (exchange := connection.exchange) is not None and not exchange.finished.is_set
         ]
 
+    def follow(self, settings: ListenerSettings, addresses: AddressRules) -> None:
+        """Follow a changed configuration from the next request on; open connections stay."""
+        self._addresses = addresses
+        self.census.ipv6_prefix = addresses.ipv6_prefix
+        self.reader.forget()  # a head remembers its route
+        if settings.head_limits != self.head_limits:
+            self.head_limits = settings.head_limits
+            self.reader = RequestHeadReader(settings.head_limits)
+        self.settings = settings
+
     async def serve(self, sock: socket.socket, backlog: int) -> None:
         """Accept connections on `sock`, a bound socket."""
         self._is_unix = sock.family == socket.AF_UNIX
@@ -210,7 +220,7 @@ class PublicListener:
     ) -> Exchange:
         """Make the exchange for one head: who asks, under which id."""
         peer = connection.peer
-        if peer is None:
+        if peer is None or peer.rules is not self._addresses:
             scheme: Literal["http", "https"] = "https" if connection.is_secure else "http"
             peer = connection.peer = Peer(self._addresses, connection.peer_address, scheme)
         trace_id = b"%032x" % self._random_bits(128)

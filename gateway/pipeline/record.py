@@ -47,6 +47,7 @@ def record(
         user_agent=head.user_agent,
         started_at=clock.now() - duration,
     )
+    outcome.generation = generation.number
     outcome.duration = duration
     outcome.status = status
     outcome.key = progress.key

@@ -68,6 +68,10 @@ class AccessLog:
         """Lines lost so far: the reading of `access_log_dropped_total`."""
         return self._overflowed + self._unwritten
 
+    def redact_with(self, redactor: Redactor) -> None:
+        """Redact with `redactor` from the next line on: the formats of keys have changed."""
+        self._redact = redactor.redact
+
     def __len__(self) -> int:
         """Return how many lines wait to be written."""
         return len(self._queue)
@@ -139,6 +143,7 @@ class AccessLog:
             "request_bytes": outcome.request_bytes,
             "response_bytes": outcome.response_bytes,
             "ended": outcome.ended,
+            "generation": outcome.generation,
         }
 
     def _bytes(self, raw: bytes, length_max: int) -> str:

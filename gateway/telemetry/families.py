@@ -21,6 +21,11 @@ UNMATCHED: Final = "__unmatched__"
 
 OTHER_METHOD: Final = "OTHER"
 
+RELOAD_RESULTS: Final = ("applied", "refused")
+
+NAMED_LABELS: Final = ("route", "upstream", "policy")
+"""Labels whose values are names of the configuration, in the order of `Metrics.declare`."""
+
 ACCEPTED: Final = "accepted"
 """The decision on a request that the gateway did not answer itself with a refusal."""
 
@@ -241,7 +246,19 @@ FAMILIES: Final[tuple[Family, ...]] = (
         "config_last_reload_success_timestamp_seconds",
         "When the configuration in force was loaded (epoch seconds).",
     ),
-    _counter("config_reloads_total", "Attempts to reload the configuration.", "result"),
+    _counter(
+        "config_reloads_total",
+        "Attempts to reload the configuration: `applied` or `refused`.",
+        "result",
+    ),
+    _gauge(
+        "config_restart_needed",
+        "Number of changed keys that wait for a restart, because no reload can apply them.",
+    ),
+    _gauge(
+        "config_retiring_upstreams",
+        "Upstreams that a reload changed or removed and that still serve requests from before it.",
+    ),
     _histogram(
         "event_loop_lag_seconds",
         "How late a timer of the event loop fired.",

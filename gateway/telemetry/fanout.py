@@ -18,12 +18,20 @@ class Fanout:
     An exception in one is counted and logged at most once per minute; the others still hear.
     """
 
-    __slots__ = ("_faults", "_paces", "_recorders")
+    __slots__ = ("_clock", "_faults", "_paces", "_recorders")
 
     def __init__(self, recorders: Mapping[str, Recorder], clock: Clock) -> None:
+        self._clock = clock
         self._recorders = tuple((name, recorder.record) for name, recorder in recorders.items())
         self._faults = dict.fromkeys(recorders, 0)
         self._paces = {name: Pace(clock) for name in recorders}
+
+    def put(self, name: str, recorder: Recorder | None) -> None:
+        """Let `recorder` hear from the next outcome on in the place of the one called `name`; None lets nobody."""
+        others = tuple(pair for pair in self._recorders if pair[0] != name)
+        self._recorders = others if recorder is None else (*others, (name, recorder.record))
+        self._faults.setdefault(name, 0)
+        self._paces.setdefault(name, Pace(self._clock))
 
     def record(self, outcome: Outcome) -> None:
         """Tell every recorder (`Recorder`)."""

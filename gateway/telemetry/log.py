@@ -26,7 +26,7 @@ class LogFormatter(logging.Formatter):
 
     def __init__(self, redactor: Redactor, *, is_json: bool) -> None:
         super().__init__()
-        self._redactor = redactor
+        self.redactor = redactor  # replaced when the formats of keys change
         self._is_json = is_json
 
     def format(self, record: logging.LogRecord) -> str:
@@ -52,19 +52,20 @@ class LogFormatter(logging.Formatter):
     def _clean(self, text: str) -> str:
         # Surrogates (undecodable file names, say) can be written neither as JSON nor as UTF-8.
         whole = text.encode("utf-8", "backslashreplace").decode()
-        return self._redactor.redact(whole)
+        return self.redactor.redact(whole)
 
 
 def configure(
     level: str, *, is_json: bool, redactor: Redactor, stream: TextIO | None = None
-) -> logging.Handler:
+) -> LogFormatter:
     """Send everything that is logged, at `level` or above, to `stream` (stderr), redacted.
 
     Replaces the handlers of the root logger: nothing may write beside the redactor. Warnings of
-    Python go the same way. Returns the handler.
+    Python go the same way. Returns what writes the lines.
     """
     handler = logging.StreamHandler(stream or sys.stderr)
-    handler.setFormatter(LogFormatter(redactor, is_json=is_json))
+    formatter = LogFormatter(redactor, is_json=is_json)
+    handler.setFormatter(formatter)
     logging.captureWarnings(capture=True)
     logging.basicConfig(level=level.upper(), handlers=[handler], force=True)
-    return handler
+    return formatter

@@ -26,8 +26,11 @@ from gateway.telemetry.families import (
     DECISIONS,
     FAMILIES,
     LIMIT_OUTCOMES,
+    NAMED_LABELS,
     OVERHEAD_BUCKETS,
+    RELOAD_RESULTS,
     REQUEST_BUCKETS,
+    UNMATCHED,
     UPSTREAM_OUTCOMES,
     Family,
 )
@@ -71,10 +74,11 @@ class Metrics:
             "python": platform.python_version(),
             "revision": revision,
         }
+        self._names = Names()
+        self._declared: tuple[frozenset[str], ...] = (frozenset(),) * len(NAMED_LABELS)
+        self._cells: dict[tuple[object, ...], Cell] = {}
         self._series = self._all_series(series_budget)
         self._watched: dict[str, Callable[[], Reading]] = {}
-        self._names = Names()
-        self._cells: dict[tuple[object, ...], Cell] = {}
         self._cells_max = series_budget
         self._overhead = self._series["overhead_seconds"].child(())
         self._render_lock = threading.Lock()
@@ -84,6 +88,8 @@ class Metrics:
             ProcessCollector(registry=self._registry)
         for decision in DECISIONS:
             self._series["auth_decisions_total"].child((decision,))
+        for result in RELOAD_RESULTS:
+            self._series["config_reloads_total"].child((result,))
         self.declare(routes=routes, upstreams=upstreams, policies=policies)
 
     def declare(
@@ -93,11 +99,15 @@ class Metrics:
         upstreams: Iterable[str] = (),
         policies: Iterable[str] = (),
     ) -> None:
-        """Allow more names as labels (a reload brought them); counters never forget a name.
+        """Allow these names as labels, those of the configuration in force.
 
-        Series of upstreams and policies start at 0. A route's series begin with its first request:
-        there may be thousands, and the budget is for those that are used.
+        Series of upstreams and policies start at 0. A route's series begin with its first request: there may be
+        thousands, and the budget is for those that are used. A name that left keeps its numbers, because it may come
+        back, until others need the room.
         """
+        routes, upstreams, policies = tuple(routes), tuple(upstreams), tuple(policies)
+        self._declared = tuple(map(frozenset, (routes, upstreams, policies)))
+        self._cells.clear()
         self._names.routes.update(routes)
         for upstream in upstreams:
             self._names.upstreams.add(upstream)
@@ -107,6 +117,26 @@ class Metrics:
             self._names.policies.add(policy)
             for outcome in LIMIT_OUTCOMES:
                 self._series["ratelimit_decisions_total"].child((policy, outcome))
+
+    def _make_room(self) -> bool:
+        """Drop the series of names that left the configuration; tell whether there were any."""
+        gone = (
+            self._names.routes - self._declared[0] - {UNMATCHED},
+            self._names.upstreams - self._declared[1] - {""},
+            self._names.policies - self._declared[2] - {""},
+        )
+        if not any(gone):
+            return False
+        self._names.routes -= gone[0]
+        self._names.upstreams -= gone[1]
+        self._names.policies -= gone[2]
+        by_label = dict(zip(NAMED_LABELS, gone, strict=True))
+        for series in self._series.values():
+            for position, label in enumerate(series.family.labels):
+                if label in by_label:
+                    series.drop(position, by_label[label])
+        self._cells.clear()
+        return True
 
     def record(self, outcome: Outcome) -> None:
         """Count one finished request (`Recorder`)."""
@@ -198,7 +228,7 @@ class Metrics:
         )
         for name in labelled:
             dropped.child((name,))
-        budget = Budget(series_budget)
+        budget = Budget(series_budget, self._make_room)
         return {
             name: dropped
             if family is dropped.family

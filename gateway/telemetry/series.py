@@ -7,7 +7,7 @@ format. One thread writes; any thread may read: copying a list is atomic in CPyt
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 
 from gateway.telemetry.families import OTHER, Family
 
@@ -16,19 +16,27 @@ Numbers = list[float]
 
 
 class Budget:
-    """How many series (lines of the exposition) may still be made."""
+    """How many series (lines of the exposition) may still be made.
 
-    __slots__ = ("left",)
+    `make_room` is asked when they do not suffice: it drops what is not needed any more and tells whether it did.
+    """
 
-    def __init__(self, series_max: int) -> None:
+    __slots__ = ("_make_room", "left")
+
+    def __init__(self, series_max: int, make_room: Callable[[], bool] = lambda: False) -> None:
         self.left = series_max
+        self._make_room = make_room
 
     def take(self, series: int) -> bool:
         """Spend `series`, or return False when they are not left."""
-        if series > self.left:
+        if series > self.left and not (self._make_room() and series <= self.left):
             return False
         self.left -= series
         return True
+
+    def give_back(self, series: int) -> None:
+        """Take back series that were dropped."""
+        self.left += series
 
 
 class Series:
@@ -68,6 +76,12 @@ class Series:
                 return self.child(self._overflow)
             child = self._children[labels] = self.blank()
         return child
+
+    def drop(self, position: int, values: Collection[str]) -> None:
+        """Drop the label sets that have one of `values` at `position`."""
+        for labels in [labels for labels in self._children if labels[position] in values]:
+            del self._children[labels]
+            self._budget.give_back(self._cost)
 
     def observe(self, labels: tuple[str, ...], value: float) -> None:
         """Count `value` into its bucket; an upper bound belongs to its own bucket."""

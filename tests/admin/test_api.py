@@ -55,7 +55,9 @@ class Caller:
 async def _serving(
     house: House, path: Path | None, token: str | None = None
 ) -> AsyncIterator[Caller]:
-    runner = web.AppRunner(create_admin_app(house.keyring, token=token), access_log=None)
+    runner = web.AppRunner(
+        create_admin_app(lambda: house.keyring, token=lambda: token), access_log=None
+    )
     await runner.setup()
     try:
         if path is not None:

@@ -23,7 +23,7 @@ OPEN = SomeStreams(
 
 
 async def asked(streams: Streams | None, query: str = "", *, expect: int = 200) -> Any:
-    app = create_admin_app(House().keyring, token=TOKEN, streams=streams)
+    app = create_admin_app(lambda: House().keyring, token=lambda: TOKEN, streams=streams)
     async with TestClient(TestServer(app)) as client:
         headers = {"Authorization": f"Bearer {TOKEN}"}
         async with client.get(f"/admin/v1/streams{query}", headers=headers) as response:

@@ -15,7 +15,7 @@ from tests.test_keyring import House
 async def test_state_of_upstreams_is_read_and_nothing_else(tmp_path: Path) -> None:
     path = tmp_path / "admin.sock"
     house = House()
-    app = create_admin_app(house.keyring, token=None, upstreams=lambda: [JOBS])
+    app = create_admin_app(lambda: house.keyring, upstreams=lambda: [JOBS])
     runner = web.AppRunner(app, access_log=None)
     await runner.setup()
     await web.UnixSite(runner, str(path)).start()

@@ -36,7 +36,7 @@ class House:
         return make_keyring(config, self.store, self.clock, self.forgotten.extend)
 
     async def boot(self, config: Config) -> None:
-        await bootstrap(config, self.keyring(config))
+        await bootstrap(config.bootstrap, self.keyring(config))
 
 
 def declared(

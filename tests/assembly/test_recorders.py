@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from gateway.assembly.recorders import Recorders, redactor
+from gateway.assembly.access_logs import redactor
+from gateway.assembly.recorders import Recorders
 from gateway.config.model import Config
 from gateway.domain.closing import Closed, Refused
 from gateway.domain.streams import StreamKind

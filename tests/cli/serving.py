@@ -37,7 +37,9 @@ def served(
     async def serve() -> None:
         house = House()
         await house.store.save_tenant(a_tenant())
-        app = create_admin_app(house.keyring, token=token, upstreams=upstreams, streams=streams)
+        app = create_admin_app(
+            lambda: house.keyring, token=lambda: token, upstreams=upstreams, streams=streams
+        )
         runner = web.AppRunner(app, access_log=None)
         await runner.setup()
         if path is not None:

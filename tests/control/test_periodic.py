@@ -37,14 +37,14 @@ async def test_work_is_done_each_round_and_once_more_after_stop() -> None:
         periodic.stop()
 
     work = Work(nothing, nothing, stop)
-    periodic = Periodic("work", 0.0, work)
+    periodic = Periodic("work", lambda: 0.0, work)
     await periodic.run()
     assert work.done == 4
 
 
 async def test_work_is_done_at_the_end_however_long_the_round() -> None:
     work = Work()
-    periodic = Periodic("work", NEVER, work)
+    periodic = Periodic("work", lambda: NEVER, work)
     running = asyncio.create_task(periodic.run())
     await asyncio.sleep(0)
     assert work.done == 0
@@ -55,7 +55,7 @@ async def test_work_is_done_at_the_end_however_long_the_round() -> None:
 
 async def test_work_is_done_even_if_stopped_before_it_began() -> None:
     work = Work()
-    periodic = Periodic("work", NEVER, work)
+    periodic = Periodic("work", lambda: NEVER, work)
     periodic.stop()
     await periodic.run()
     assert work.done == 1
@@ -68,7 +68,7 @@ async def test_a_failure_does_not_end_the_work_and_is_logged_once_until_it_works
         periodic.stop()
 
     work = Work(fail, fail, nothing, nothing, fail, stop)
-    periodic = Periodic("saving", 0.0, work)
+    periodic = Periodic("saving", lambda: 0.0, work)
     with caplog.at_level(logging.INFO):
         await periodic.run()
     assert work.done == 7
@@ -82,7 +82,7 @@ async def test_a_failure_does_not_end_the_work_and_is_logged_once_until_it_works
 
 async def test_cancellation_is_not_swallowed() -> None:
     work = Work()
-    running = asyncio.create_task(Periodic("work", NEVER, work).run())
+    running = asyncio.create_task(Periodic("work", lambda: NEVER, work).run())
     await asyncio.sleep(0)
     running.cancel()
     with pytest.raises(asyncio.CancelledError):
@@ -95,4 +95,4 @@ async def test_cancellation_of_the_work_is_not_swallowed() -> None:
         raise asyncio.CancelledError
 
     with pytest.raises(asyncio.CancelledError):
-        await Periodic("work", 0.0, Work(cancelled)).run()
+        await Periodic("work", lambda: 0.0, Work(cancelled)).run()

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import asyncio
 import signal
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import pytest
 
@@ -14,18 +14,23 @@ STOPPING = (signal.SIGTERM, signal.SIGINT)
 @pytest.fixture(autouse=True)
 def _as_before() -> Iterator[None]:
     """Leave the process with the handlers that it had."""
-    numbers = (*STOPPING, signal.SIGUSR1)
+    numbers = (*STOPPING, signal.SIGUSR1, signal.SIGHUP)
     before = {number: signal.getsignal(number) for number in numbers}
     yield
     for number, handler in before.items():
         signal.signal(number, handler)
 
 
-def listening() -> Signals:
-    def reopen() -> None:
-        raise AssertionError("nobody asked for that")
+def nobody() -> None:
+    raise AssertionError("nobody asked for that")
 
-    return Signals(asyncio.get_running_loop(), reopen)
+
+def listening(
+    reopen: Callable[[], None] = nobody,
+    reload: Callable[[], None] = nobody,
+    hurry: Callable[[], None] = nobody,
+) -> Signals:
+    return Signals(asyncio.get_running_loop(), reopen=reopen, reload=reload, hurry=hurry)
 
 
 def is_usual(number: signal.Signals) -> bool:
@@ -44,12 +49,30 @@ async def test_the_process_is_asked_to_stop(number: signal.Signals) -> None:
 
 
 @pytest.mark.parametrize("number", STOPPING)
-async def test_a_second_signal_of_either_kind_ends_it_as_usual(number: signal.Signals) -> None:
-    signals = listening()
-    assert not any(is_usual(each) for each in STOPPING)
+async def test_a_second_signal_cuts_short_and_a_third_of_either_kind_ends_it_as_usual(
+    number: signal.Signals,
+) -> None:
+    is_hurried = asyncio.Event()
+    signals = listening(hurry=is_hurried.set)
     signal.raise_signal(number)
     await asyncio.wait_for(signals.stopped(), 5)
+    assert not is_hurried.is_set()
+    assert not any(is_usual(each) for each in STOPPING)
+    signal.raise_signal(number)
+    await asyncio.wait_for(is_hurried.wait(), 5)
     assert all(is_usual(each) for each in STOPPING)
+
+
+async def test_the_configuration_is_reloaded_as_often_as_asked_and_nothing_stops() -> None:
+    was_asked = asyncio.Event()
+    signals = listening(reload=was_asked.set)
+    stopped = asyncio.ensure_future(signals.stopped())
+    for _ in range(2):
+        signal.raise_signal(signal.SIGHUP)
+        await asyncio.wait_for(was_asked.wait(), 5)
+        was_asked.clear()
+    assert not stopped.done()
+    stopped.cancel()
 
 
 async def test_whoever_asks_later_learns_at_once_that_it_was_stopped() -> None:
@@ -61,7 +84,7 @@ async def test_whoever_asks_later_learns_at_once_that_it_was_stopped() -> None:
 
 async def test_log_files_are_reopened_as_often_as_asked_and_nothing_stops() -> None:
     was_reopened = asyncio.Event()
-    signals = Signals(asyncio.get_running_loop(), was_reopened.set)
+    signals = listening(was_reopened.set)
     stopped = asyncio.ensure_future(signals.stopped())
     for _ in range(2):
         signal.raise_signal(signal.SIGUSR1)

@@ -79,6 +79,7 @@ def test_a_forwarded_request_becomes_one_line_with_every_field_in_order() -> Non
         ("request_bytes", 3),
         ("response_bytes", 760),
         ("ended", "complete"),
+        ("generation", 0),
     ]
 
 

@@ -85,8 +85,8 @@ def test_undecodable_and_endless_messages_are_written_all_the_same() -> None:
 def test_nothing_writes_beside_the_redactor() -> None:
     stream = io.StringIO()
     logging.getLogger().addHandler(logging.NullHandler())
-    handler = configure("info", is_json=True, redactor=REDACTOR, stream=stream)
-    assert logging.getLogger().handlers == [handler]
+    formatter = configure("info", is_json=True, redactor=REDACTOR, stream=stream)
+    assert [handler.formatter for handler in logging.getLogger().handlers] == [formatter]
     with warnings.catch_warnings():
         warnings.simplefilter("always")
         logging.captureWarnings(capture=True)

@@ -1,0 +1,71 @@
+"""The access log as configured, and its replacement while requests are being recorded.
+
+Knows where lines go and who writes them. It must not know what a line says.
+"""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+
+from gateway.assembly import policy
+from gateway.assembly.writer import Writer
+from gateway.config import model
+from gateway.config.load import anchored
+from gateway.domain.redaction import Redactor
+from gateway.ports import Clock
+from gateway.telemetry.access_log import AccessLog
+from gateway.telemetry.sink import STDOUT, Sink
+
+_log = logging.getLogger(__name__)
+
+
+class OpenLog:
+    """An access log that is open, with what writes it beside the event loop.
+
+    Raises `OSError` when the file cannot be opened.
+    """
+
+    def __init__(
+        self,
+        section: model.AccessLog,
+        config_path: Path,
+        redactor: Redactor,
+        clock: Clock,
+        patience_seconds: float,
+    ) -> None:
+        path = STDOUT if section.path == STDOUT else str(anchored(config_path, section.path))
+        self._sink = Sink(path)
+        self.recorder = AccessLog(
+            self._sink.write, redactor=redactor, clock=clock, queue_max=section.lines_max
+        )
+        self._writer = Writer(self.recorder, patience_seconds)
+
+    async def flush(self) -> None:
+        """Write the waiting lines. Raises `TimeoutError` while the sink is stuck."""
+        await self._writer.flush()
+
+    def reopen(self) -> None:
+        """Go on in a new file after log rotation."""
+        self._sink.reopen()
+
+    async def close(self) -> None:
+        """Write what is left and close the file. A sink that is stuck is left behind."""
+        try:
+            await self.flush()
+        except TimeoutError:
+            _log.error("the access log is stuck: its last lines are lost")
+        else:
+            self._sink.close()
+
+
+def redactor(config: model.Config, before: model.Config | None = None) -> Redactor:
+    """Return what removes anything that looks like one of our keys from a text, also like one of the formats before."""
+    sections = [*config.key_formats.values(), *(before.key_formats.values() if before else ())]
+    return Redactor({(section.prefix, section.environments) for section in sections})
+
+
+def policy_names(config: model.Config) -> list[str]:
+    """Return the names of all limits as metrics spell them."""
+    plans = policy.plans(config).values()
+    return [f"{plan.name}/{rule.name}" for plan in plans for rule in plan.rules]

@@ -1,0 +1,129 @@
+"""One configuration, ready to run: everything that is replaced when another one comes into force.
+
+Knows what is taken over from the edition before: the pools of upstreams that did not change, and the keys in memory.
+It must not change anything that runs: an edition that is not installed is closed, and nobody has noticed it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from gateway.assembly import generation as build
+from gateway.assembly.binder import Binder
+from gateway.assembly.draft import Draft
+from gateway.assembly.keys import make_keyring
+from gateway.assembly.runtime import Runtime
+from gateway.config import model
+from gateway.domain.keys import KeyRecord
+from gateway.keyring import Keyring
+from gateway.pipeline.authenticate import Authenticator
+from gateway.pipeline.generation import Generation
+from gateway.stores.cached import CachedKeys
+from gateway.upstreams.service import Service
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Edition:
+    """What a configuration means, running. `services` are the upstreams by name."""
+
+    draft: Draft
+    generation: Generation
+    keys: CachedKeys
+    keyring: Keyring
+    services: Mapping[str, Service]
+
+    @property
+    def config(self) -> model.Config:
+        """The configuration, with the running value of every key that needs a restart."""
+        return self.draft.config
+
+    def discard(self, before: Edition) -> None:
+        """Close what this edition, which is not installed, does not share with the one in force."""
+        for service in unshared(self, before):
+            service.close()
+
+
+def unshared(edition: Edition, other: Edition | None) -> list[Service]:
+    """Return the upstreams of `edition` that `other` does not use."""
+    shared = set(map(id, other.services.values())) if other is not None else set()
+    return [service for service in edition.services.values() if id(service) not in shared]
+
+
+def make_edition(draft: Draft, number: int, runtime: Runtime, before: Edition | None) -> Edition:
+    """Return the edition of `draft` as generation `number`, with what is left unchanged of the one `before`.
+
+    Raises `CannotStart` when an upstream's certificate or key cannot be used.
+    """
+    config = draft.config
+    keys = _keys(draft, number, runtime, before)
+    kept = _unchanged(draft, before) if before is not None else {}
+    services = {
+        name: kept.get(name) or runtime.upstreams.service(name, section)
+        for name, section in config.upstreams.items()
+    }
+    return Edition(
+        draft=draft,
+        generation=_generation(draft, number, runtime, keys, services),
+        keys=keys,
+        keyring=make_keyring(config, runtime.store, runtime.clock, keys.invalidate),
+        services=services,
+    )
+
+
+def _unchanged(draft: Draft, before: Edition) -> dict[str, Service]:
+    return {
+        name: service
+        for name, service in before.services.items()
+        if draft.config.upstreams.get(name) == before.config.upstreams[name]
+        and draft.upstream_files[name] == before.draft.upstream_files[name]
+    }
+
+
+def _keys(draft: Draft, number: int, runtime: Runtime, before: Edition | None) -> CachedKeys:
+    pepper_id = draft.peppers.current
+
+    def rekey(record: KeyRecord, digest: bytes) -> None:
+        runtime.rekeying.offer(record, digest, pepper_id)
+
+    return CachedKeys(
+        runtime.store,
+        draft.peppers,
+        Binder(draft.config, draft.plans, draft.scopes, number),
+        runtime.clock,
+        size_max=draft.config.store.cache_keys_max,
+        negative_ttl_seconds=draft.config.store.negative_ttl,
+        rekey=rekey,
+        generation=number,
+        lookups=None if before is None else before.keys.lookups,
+    )
+
+
+def _generation(
+    draft: Draft,
+    number: int,
+    runtime: Runtime,
+    keys: CachedKeys,
+    services: Mapping[str, Service],
+) -> Generation:
+    return Generation(
+        number=number,
+        table=draft.table,
+        authenticator=Authenticator(
+            formats=draft.formats,
+            peppers=draft.peppers,
+            keys=keys,
+            throttle=runtime.throttle,
+            clock=runtime.clock,
+        ),
+        barred=draft.barred,
+        limiter=runtime.limiter,
+        throttle=runtime.throttle,
+        border=draft.border,
+        upstreams=build.upstream_choice(draft.config, services),
+        voices=draft.voices,
+        problem=draft.problem,
+        introspect=build.introspection(draft.config, runtime.clock),
+        recorder=runtime.recorders.fanout,
+        clock=runtime.clock,
+    )

@@ -1,0 +1,98 @@
+"""Reloading, put together for one gateway: what asks for it, what does it, and what tells of it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+from gateway.admin.config import ConfigRoutes
+from gateway.assembly.succession import Succession
+from gateway.config.load import Loaded, read
+from gateway.config.reloading import Reloaded
+from gateway.config.sources import Sources
+from gateway.control.reload import Reloader, ReloadRequests
+from gateway.control.retirement import Retirement
+from gateway.control.watch import Watch
+
+if TYPE_CHECKING:
+    from gateway.assembly.gateway import Gateway
+
+
+class Reloads:
+    """What a gateway needs to take another configuration. Its tasks are owned by `tasks` and end after `close`."""
+
+    def __init__(
+        self, gateway: Gateway, environ: Mapping[str, str], tasks: asyncio.TaskGroup
+    ) -> None:
+        self._gateway = gateway
+        self._environ = environ
+        self._retirement = Retirement(tasks)
+        succession = Succession(
+            gateway.runtime,
+            present=lambda: gateway.edition,
+            install=gateway.install,
+            listener=gateway.listener,
+            retirement=self._retirement,
+            is_stopped=lambda: gateway.is_draining,
+        )
+        self.settling = succession.settling
+        self._reloader = Reloader(
+            self._read, check=succession.check, apply=succession.apply, told=self
+        )
+        self._requests = ReloadRequests(self._reloader, lambda: gateway.config.reload)
+        self._is_last_successful = True
+        self._loaded_at = gateway.clock.now()
+        self._restart_needed = 0
+        self._tell_metrics()
+        tasks.create_task(self._requests.run(), name="reloading")
+
+    def watch(self, sources: Sources) -> None:
+        """Notice when the files change from which the configuration in force was read."""
+        self._reloader.watch = Watch(sources)
+
+    def ask(self) -> None:
+        """Reload soon."""
+        self._requests.ask()
+
+    async def reload(self, cause: str) -> Reloaded:
+        """Reload now. Raises `ReloadRefused`."""
+        return await self._reloader.reload(cause)
+
+    def routes(self) -> ConfigRoutes:
+        """Return the routes of the admin API."""
+        return ConfigRoutes(self._reloader.reload, self._reloader.check)
+
+    def stop(self) -> None:
+        """Refuse every further reload."""
+        self._requests.stop()
+
+    def close(self) -> None:
+        """Let go of what has retired, whoever uses it still."""
+        self._requests.stop()
+        self._retirement.stop()
+
+    # ---- `control.reload.Told`
+
+    def applied(self, reloaded: Reloaded) -> None:
+        """Take note of a reload."""
+        self._is_last_successful = True
+        self._loaded_at = self._gateway.clock.now()
+        self._restart_needed = len(reloaded.restart)
+        self._gateway.recorders.metrics.count("config_reloads_total", "applied")
+
+    def refused(self) -> None:
+        """Take note of a reload that was refused."""
+        self._is_last_successful = False
+        self._gateway.recorders.metrics.count("config_reloads_total", "refused")
+
+    def _read(self) -> Loaded:
+        return read(self._gateway.config_path, self._environ)
+
+    def _tell_metrics(self) -> None:
+        metrics = self._gateway.recorders.metrics
+        metrics.watch("config_generation", lambda: self._gateway.generation.number)
+        metrics.watch("config_last_reload_successful", lambda: int(self._is_last_successful))
+        metrics.watch("config_last_reload_success_timestamp_seconds", lambda: self._loaded_at)
+        metrics.watch("config_restart_needed", lambda: self._restart_needed)
+        metrics.watch("config_retiring_upstreams", lambda: self._retirement.waiting)

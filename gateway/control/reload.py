@@ -1,0 +1,181 @@
+"""Takes a changed configuration into force: when somebody asks, and when its files have changed.
+
+Knows the order (read, apply, tell), that there is one attempt at a time, and when a file may be read. It must not know
+what a configuration means.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from typing import Final, Protocol
+
+from gateway.config.load import Loaded
+from gateway.config.model import Config, Reload
+from gateway.config.reloading import Reloaded, ReloadRefused
+from gateway.config.sources import Sources
+from gateway.control.watch import Watch
+
+_log = logging.getLogger(__name__)
+
+_PATHS_LOGGED_MAX: Final = 20
+_PROBLEMS_LOGGED_MAX: Final = 500
+
+Apply = Callable[[Config], Awaitable[Reloaded]]
+"""Takes a configuration, or raises `ReloadRefused` and leaves everything as it was."""
+
+
+class Told(Protocol):
+    """Is told of every attempt, for the metrics."""
+
+    def applied(self, reloaded: Reloaded) -> None: ...
+
+    def refused(self) -> None: ...
+
+
+class Reloader:
+    """One attempt at a time. `read` blocks, and runs in a thread."""
+
+    def __init__(
+        self, read: Callable[[], Loaded], *, check: Apply, apply: Apply, told: Told
+    ) -> None:
+        self._read = read
+        self._check = check
+        self._apply = apply
+        self._told = told
+        self._turn = asyncio.Lock()
+        self._is_stopped = False
+        self.watch: Watch | None = None
+
+    def stop(self) -> None:
+        """Refuse every further attempt: the gateway is going down."""
+        self._is_stopped = True
+
+    @property
+    def is_stopped(self) -> bool:
+        """Tell whether nothing is taken any more."""
+        return self._is_stopped
+
+    async def reload(self, cause: str, expected: Sources | None = None) -> Reloaded:
+        """Read the configuration and take it into force; `cause` is for the log. Raises `ReloadRefused`.
+
+        With `expected`, the files must still be as they were when they were looked at.
+        """
+        async with self._turn:
+            try:
+                reloaded = await self._apply(_sound(await self._load(expected)))
+            except ReloadRefused as refusal:
+                self._told.refused()
+                _log_refusal(cause, refusal)
+                raise
+            except _NotStill:
+                raise
+            except Exception as error:
+                self._told.refused()
+                _log.exception("not reloaded (%s)", cause)
+                raise ReloadRefused("it failed; the log has the cause") from error
+            self._told.applied(reloaded)
+        _log_success(cause, reloaded)
+        return reloaded
+
+    async def check(self) -> Reloaded:
+        """Say what `reload` would do, without doing it. Raises `ReloadRefused`."""
+        async with self._turn:
+            self._refuse_when_stopped()
+            return await self._check(_sound(await asyncio.to_thread(self._read)))
+
+    async def look(self) -> None:
+        """Reload if the files have changed and are still."""
+        watch = self.watch
+        changed = None if watch is None or self._is_stopped else await watch.look()
+        if changed is None:
+            return
+        # What is refused is logged, and the same content not tried again; what is not still is looked at again.
+        with suppress(ReloadRefused, _NotStill):
+            await self.reload("its files changed", changed)
+
+    async def _load(self, expected: Sources | None) -> Loaded:
+        self._refuse_when_stopped()
+        loaded = await asyncio.to_thread(self._read)
+        if expected is not None and loaded.sources != expected:
+            raise _NotStill
+        if self.watch is not None:
+            self.watch.know(loaded.sources)
+        self._refuse_when_stopped()
+        return loaded
+
+    def _refuse_when_stopped(self) -> None:
+        if self._is_stopped:
+            raise ReloadRefused("the gateway is stopping")
+
+
+class _NotStill(Exception):
+    """The files changed between the look at them and their reading."""
+
+
+class ReloadRequests:
+    """What asks for reloads while the gateway runs: a signal, and the look at the files. Stops when told to."""
+
+    def __init__(self, reloader: Reloader, settings: Callable[[], Reload]) -> None:
+        self._reloader = reloader
+        self._settings = settings
+        self._woken = asyncio.Event()
+        self._is_asked = False
+
+    def ask(self) -> None:
+        """Reload soon; asking twice before that is asking once."""
+        self._is_asked = True
+        self._woken.set()
+
+    def stop(self) -> None:
+        """Let `run` return."""
+        self._reloader.stop()
+        self._woken.set()
+
+    async def run(self) -> None:
+        """Serve the requests until `stop`."""
+        while not self._reloader.is_stopped:
+            await self._pause()
+            await self._serve()
+
+    async def _pause(self) -> None:
+        with suppress(TimeoutError):
+            async with asyncio.timeout(self._settings().poll):
+                await self._woken.wait()
+        self._woken.clear()
+
+    async def _serve(self) -> None:
+        is_asked, self._is_asked = self._is_asked, False
+        if is_asked:
+            with suppress(ReloadRefused):  # logged
+                await self._reloader.reload("SIGHUP")
+        elif self._settings().watch:
+            await self._reloader.look()
+
+
+def _sound(loaded: Loaded) -> Config:
+    if loaded.config is None:
+        count = len(loaded.problems)
+        raise ReloadRefused(
+            f"the configuration has {count} problem{'' if count == 1 else 's'}", loaded.problems
+        )
+    return loaded.config
+
+
+def _log_refusal(cause: str, refusal: ReloadRefused) -> None:
+    _log.error("not reloaded (%s): %s", cause, refusal)
+    for problem in refusal.problems[:_PROBLEMS_LOGGED_MAX]:
+        _log.error("%s", problem)
+
+
+def _log_success(cause: str, reloaded: Reloaded) -> None:
+    paths = [change.path for change in reloaded.changes]
+    named = ", ".join(paths[:_PATHS_LOGGED_MAX]) or "nothing"
+    more = f" and {len(paths) - _PATHS_LOGGED_MAX} more" if len(paths) > _PATHS_LOGGED_MAX else ""
+    _log.info(
+        "reloaded (%s) as generation %d; changed: %s%s", cause, reloaded.generation, named, more
+    )
+    if reloaded.restart:
+        _log.warning("these changed keys wait for a restart: %s", ", ".join(reloaded.restart))
