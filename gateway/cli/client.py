@@ -100,8 +100,8 @@ class AdminClient:
 Act = Callable[[AdminClient, argparse.Namespace, Printer], Awaitable[None]]
 
 
-def add_client_options(parser: argparse.ArgumentParser) -> None:
-    """Add the options that say whom to ask."""
+def add_client_options(parser: argparse.ArgumentParser, *, has_offline: bool = True) -> None:
+    """Add the options that say whom to ask; without `has_offline`, only a gateway that runs."""
     group = parser.add_argument_group("connection")
     group.add_argument(
         "--config",
@@ -120,16 +120,25 @@ def add_client_options(parser: argparse.ArgumentParser) -> None:
         metavar="PATH",
         help=f"file with the admin token (default: ${TOKEN_VARIABLE}, then the configuration)",
     )
-    group.add_argument(
-        "--offline",
-        action="store_true",
-        help="open the store's file instead of asking a gateway; one that runs follows shortly",
-    )
+    if has_offline:
+        group.add_argument(
+            "--offline",
+            action="store_true",
+            help="open the store's file instead of asking a gateway; one that runs follows shortly",
+        )
+    else:
+        parser.set_defaults(offline=False)
     add_output_option(parser)
 
 
-def run(options: argparse.Namespace, act: Act) -> int:
-    """Connect, do `act`, and return the exit status."""
+def _say(errors: ConfigErrors, printer: Printer) -> None:
+    printer.message(str(errors))
+
+
+def run(
+    options: argparse.Namespace, act: Act, tell: Callable[[ConfigErrors, Printer], None] = _say
+) -> int:
+    """Connect, do `act`, and return the exit status. `tell` says what is wrong with the configuration."""
     printer = Printer(options.output)
 
     async def connect_and_act() -> None:
@@ -144,7 +153,7 @@ def run(options: argparse.Namespace, act: Act) -> int:
             printer.message(f"  {each['pointer'] or '/'}: {each['detail']}")
         return REFUSED
     except ConfigErrors as error:
-        printer.message(str(error))
+        tell(error, printer)
         return REFUSED
     except WrongUsage as error:
         printer.message(f"tollhouse: {error}")

@@ -10,7 +10,7 @@ import argparse
 from collections.abc import Sequence
 
 from gateway import __version__
-from gateway.cli import check, docs, keys, pepper, run, streams, tenants, upstreams
+from gateway.cli import check, docs, keys, pepper, reload, run, streams, tenants, upstreams
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -22,7 +22,7 @@ def build_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="version", version=f"tollhouse {__version__}")
     verbs = parser.add_subparsers(dest="verb", metavar="VERB", required=True)
-    for module in (run, check, keys, tenants, streams, upstreams, pepper, docs):
+    for module in (run, check, reload, keys, tenants, streams, upstreams, pepper, docs):
         module.register(verbs)
     return parser
 

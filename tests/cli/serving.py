@@ -12,6 +12,7 @@ from pathlib import Path
 from aiohttp import web
 
 from gateway.admin.app import create_admin_app
+from gateway.admin.config import ConfigRoutes
 from gateway.admin.upstreams import Overview
 from gateway.cli import keys, tenants
 from gateway.cli import streams as stream_verbs
@@ -28,6 +29,7 @@ def served(
     *,
     upstreams: Overview | None = None,
     streams: Streams | None = None,
+    config: ConfigRoutes | None = None,
 ) -> Iterator[str]:
     """Serve a keyring with the tenant `ten_a` on a unix socket or on TCP; yield its address."""
     is_ready = threading.Event()
@@ -38,7 +40,11 @@ def served(
         house = House()
         await house.store.save_tenant(a_tenant())
         app = create_admin_app(
-            lambda: house.keyring, token=lambda: token, upstreams=upstreams, streams=streams
+            lambda: house.keyring,
+            token=lambda: token,
+            config=config,
+            upstreams=upstreams,
+            streams=streams,
         )
         runner = web.AppRunner(app, access_log=None)
         await runner.setup()
