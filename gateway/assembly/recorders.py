@@ -53,10 +53,12 @@ class Recorders:
         self.metrics.watch("access_log_dropped_total", self._dropped)
         self._key_counts: Mapping[tuple[str, ...], float] = {}
         self.metrics.watch("keys", lambda: self._key_counts)
+        loop = asyncio.get_running_loop()
         self.lag = LoopLag(
             lambda seconds: self.metrics.observe("event_loop_lag_seconds", seconds),
-            asyncio.get_running_loop(),
+            loop,
         )
+        self.metrics.watch("event_loop_tasks", lambda: len(asyncio.all_tasks(loop)))
         self._take_log(self.open_log(config))
         self._declare(config)
 

@@ -11,6 +11,7 @@ import asyncio
 import hmac
 from collections.abc import Callable, Iterable, Sequence
 from enum import Enum
+from functools import partial
 from typing import Final, Literal
 
 from gateway.domain.digest import Peppers
@@ -164,10 +165,10 @@ class Lookups:
         `land` remembers it in the same turn of the loop.
         """
         flight = self._flights.get(digests)
-        if flight is None:
+        if flight is None or flight.done():  # done, but not told yet: its answer may be overtaken
             flight = asyncio.create_task(self._read(digests, land), name="look up key")
             self._flights[digests] = flight
-            flight.add_done_callback(lambda _: self._landed(digests))
+            flight.add_done_callback(partial(self._landed, digests))
         # One client that goes away must not fail the others that wait for the same key.
         return await asyncio.shield(flight)
 
@@ -210,8 +211,9 @@ class Lookups:
         latest = max(self._invalidated.get(each, 0) for each in (record.key_id, tenant.tenant_id))
         return max(latest, self._all_invalidated) > began
 
-    def _landed(self, digests: Sequence[bytes]) -> None:
-        flight = self._flights.pop(digests)
+    def _landed(self, digests: Sequence[bytes], flight: asyncio.Task[_Landing]) -> None:
+        if self._flights.get(digests) is flight:
+            del self._flights[digests]
         if not flight.cancelled():
             flight.exception()  # whoever still waits is told; nobody waiting is no mistake
         if not self._flights:

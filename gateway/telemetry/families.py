@@ -264,6 +264,10 @@ FAMILIES: Final[tuple[Family, ...]] = (
         "How late a timer of the event loop fired.",
         LAG_BUCKETS,
     ),
+    _gauge(
+        "event_loop_tasks",
+        "Tasks of the event loop; a number that only grows is a leak.",
+    ),
     _counter(
         "access_log_dropped_total",
         "Access log lines lost because the queue was full or the sink failed.",

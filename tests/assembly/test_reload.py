@@ -146,18 +146,21 @@ async def test_the_pool_of_an_unchanged_upstream_goes_on_and_others_are_closed(
         "  - {{name: k, match: {{path: /k}}, auth: none, upstream: kept}}\n"
         "  - {{name: c, match: {{path: /c}}, auth: none, upstream: changed}}\n"
     )
-    async with backend("k") as (kept, kept_held), backend("c") as (changed, changed_held):
-        async with serving(tmp_path, text.format(kept, changed, "")) as gateway:
-            client = await keep_alive(gateway)
-            assert await get(client, "/k") == (200, b"k")
-            assert await get(client, "/c") == (200, b"c")
-            (before,) = kept_held.open
-            await reload(gateway, text.format(kept, changed, ", idle_lifetime: 20s"))
-            await until(lambda: not changed_held.open)
-            assert await get(client, "/k") == (200, b"k")
-            assert kept_held.open == {before}
-            assert await get(client, "/c") == (200, b"c")
-            client.close()
+    async with (
+        backend("k") as (kept, kept_held),
+        backend("c") as (changed, changed_held),
+        serving(tmp_path, text.format(kept, changed, "")) as gateway,
+    ):
+        client = await keep_alive(gateway)
+        assert await get(client, "/k") == (200, b"k")
+        assert await get(client, "/c") == (200, b"c")
+        (before,) = kept_held.open
+        await reload(gateway, text.format(kept, changed, ", idle_lifetime: 20s"))
+        await until(lambda: not changed_held.open)
+        assert await get(client, "/k") == (200, b"k")
+        assert kept_held.open == {before}
+        assert await get(client, "/c") == (200, b"c")
+        client.close()
 
 
 async def test_an_upstream_that_left_is_cut_when_its_time_is_over(tmp_path: Path) -> None:
@@ -450,12 +453,15 @@ async def test_an_old_configuration_is_freed_at_once_without_garbage_collection(
 
 
 async def test_many_reloads_leave_no_task_and_no_connection(tmp_path: Path) -> None:
-    async with backend("one") as (one, first), backend("two") as (two, second):
-        async with serving(tmp_path, routed(one)) as gateway:
-            await ask(gateway.public_address, "/x")
-            tasks = len(asyncio.all_tasks())
-            for number in range(10):
-                await reload(gateway, routed(two if number % 2 else one, further=PLANS))
-                assert (await ask(gateway.public_address, "/x")).status == 200
-            await until(lambda: len(asyncio.all_tasks()) == tasks)
-            await until(lambda: len(first.open) + len(second.open) == 1)
+    async with (
+        backend("one") as (one, first),
+        backend("two") as (two, second),
+        serving(tmp_path, routed(one)) as gateway,
+    ):
+        await ask(gateway.public_address, "/x")
+        tasks = len(asyncio.all_tasks())
+        for number in range(10):
+            await reload(gateway, routed(two if number % 2 else one, further=PLANS))
+            assert (await ask(gateway.public_address, "/x")).status == 200
+        await until(lambda: len(asyncio.all_tasks()) == tasks)
+        await until(lambda: len(first.open) + len(second.open) == 1)

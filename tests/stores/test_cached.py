@@ -1,7 +1,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Coroutine, Sequence
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -235,6 +236,31 @@ async def test_a_revocation_between_answer_and_waking_up_is_not_missed(store: Sl
     assert store.finds == 2
 
 
+async def test_an_answer_that_was_overtaken_as_it_landed_is_asked_for_again(
+    store: SlowStore,
+) -> None:
+    """The look-up is done and nobody was told yet; its answer is void, and who comes now must not be refused."""
+    await _saved(store, "a")
+    loop = asyncio.get_running_loop()
+    late: list[Coroutine[Any, Any, BoundKey | None]] = []
+
+    def come() -> None:
+        keys.invalidate(["key_a"])
+        late.append(keys.find(_digests("a")))
+        assert late[0].send(None) is not None  # it waits; a refusal would be raised here
+
+    def bind(record: KeyRecord, tenant: Tenant) -> BoundKey:
+        if not late:
+            loop.call_soon(come)
+        return bound(record, tenant)
+
+    keys = CachedKeys(store, PEPPERS, bind, FakeClock(), size_max=9, negative_ttl_seconds=TTL)
+    assert _key_id(await keys.find(_digests("a"))) == "key_a"
+    late[0].close()
+    await keys.close()
+    assert store.finds == 2
+
+
 async def test_a_key_that_never_holds_still_is_refused_not_guessed(store: SlowStore) -> None:
     keys = _cached(store)
     record = await _saved(store, "a")
@@ -259,8 +285,8 @@ async def test_a_key_that_changes_at_each_waking_up_is_refused_not_guessed(
     await _saved(store, "a")
     landed = keys.lookups._landed
 
-    def restless(digests: Sequence[bytes]) -> None:
-        landed(digests)
+    def restless(digests: Sequence[bytes], flight: asyncio.Task[Any]) -> None:
+        landed(digests, flight)
         keys.invalidate(["key_a"])
 
     keys.lookups._landed = restless  # type: ignore[method-assign]
