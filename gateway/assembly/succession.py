@@ -23,6 +23,7 @@ from gateway.config.changes import Change, changes, keep_running
 from gateway.config.load import broken_rules
 from gateway.config.problems import written
 from gateway.config.reloading import Reloaded, ReloadRefused
+from gateway.control.beside import beside
 from gateway.control.retirement import Retirement
 from gateway.listeners.public import PublicListener
 from gateway.ports import StoreUnavailable
@@ -80,7 +81,7 @@ class Succession:
     async def check(self, wanted: model.Config) -> Reloaded:
         """Say what `apply` would do. Raises `ReloadRefused`."""
         before = self._present()
-        found = await asyncio.to_thread(plan, before.config, wanted)
+        found = await beside(plan, before.config, wanted)
         edition = await self._made(found.config, before)
         edition.discard(before)
         return Reloaded(
@@ -90,7 +91,7 @@ class Succession:
     async def apply(self, wanted: model.Config) -> Reloaded:
         """Take `wanted` into force. Raises `ReloadRefused`, and then everything is as it was."""
         before = self._present()
-        found = await asyncio.to_thread(plan, before.config, wanted)
+        found = await beside(plan, before.config, wanted)
         edition = await self._made(found.config, before)
         log: OpenLog | None = None
         try:
@@ -111,13 +112,11 @@ class Succession:
 
     async def _made(self, config: model.Config, before: Edition) -> Edition:
         try:
-            drafted = await asyncio.to_thread(
-                draft, config, self._runtime.config_path, before.draft.plans
-            )
+            drafted = await beside(draft, config, self._runtime.config_path, before.draft.plans)
             edition = make_edition(drafted, before.generation.number + 1, self._runtime, before)
         except CannotStart as error:
             raise ReloadRefused(str(error)) from error
-        found = await asyncio.to_thread(faults, edition)
+        found = await beside(faults, edition)
         if found:
             edition.discard(before)
             raise ReloadRefused("; ".join(found))

@@ -16,6 +16,7 @@ from gateway.config.load import Loaded
 from gateway.config.model import Config, Reload
 from gateway.config.reloading import Reloaded, ReloadRefused
 from gateway.config.sources import Sources
+from gateway.control.beside import beside
 from gateway.control.watch import Watch
 
 _log = logging.getLogger(__name__)
@@ -84,7 +85,7 @@ class Reloader:
         """Say what `reload` would do, without doing it. Raises `ReloadRefused`."""
         async with self._turn:
             self._refuse_when_stopped()
-            return await self._check(_sound(await asyncio.to_thread(self._read)))
+            return await self._check(_sound(await beside(self._read)))
 
     async def look(self) -> None:
         """Reload if the files have changed and are still."""
@@ -98,7 +99,7 @@ class Reloader:
 
     async def _load(self, expected: Sources | None) -> Loaded:
         self._refuse_when_stopped()
-        loaded = await asyncio.to_thread(self._read)
+        loaded = await beside(self._read)
         if expected is not None and loaded.sources != expected:
             raise _NotStill
         if self.watch is not None:

@@ -1,0 +1,210 @@
+from __future__ import annotations
+
+import asyncio
+import logging
+from pathlib import Path
+
+import pytest
+
+from gateway.config.changes import Change
+from gateway.config.load import Loaded
+from gateway.config.model import Config, Reload
+from gateway.config.problems import Problem
+from gateway.config.reloading import Reloaded, ReloadRefused
+from gateway.config.sources import Sources, look
+from gateway.control.reload import Reloader, ReloadRequests
+from gateway.control.watch import Watch
+from tests.config.sample import PEPPER
+from tests.wire import until
+
+CONFIG = Config.model_validate({"version": 1, "peppers": {"current": "p", "p": PEPPER}})
+MISTAKE = Problem(file="c.yaml", line=3, column=1, path="routes", message="must be a list")
+NO_SOURCES = Sources({}, {})
+
+
+class Act:
+    """What a reload reads, does and tells; each may be made to fail."""
+
+    def __init__(self) -> None:
+        self.loaded = Loaded(config=CONFIG, problems=[], sources=NO_SOURCES)
+        self.error: Exception | None = None
+        self.gate = asyncio.Event()
+        self.gate.set()
+        self.applying = 0
+        self.generation = 1
+        self.told: list[str] = []
+        self.reloader = Reloader(lambda: self.loaded, check=self.check, apply=self.apply, told=self)
+
+    async def check(self, _: Config) -> Reloaded:
+        return Reloaded(generation=self.generation)
+
+    async def apply(self, _: Config) -> Reloaded:
+        self.applying += 1
+        assert self.applying == 1, "two at the same time"
+        await self.gate.wait()
+        self.applying -= 1
+        if self.error is not None:
+            raise self.error
+        self.generation += 1
+        changes = tuple(Change(f"routes[{n}]", "added") for n in range(25))
+        return Reloaded(generation=self.generation, changes=changes, restart=("store.path",))
+
+    def applied(self, reloaded: Reloaded) -> None:
+        self.told.append(f"applied {reloaded.generation}")
+
+    def refused(self) -> None:
+        self.told.append("refused")
+
+
+async def test_what_was_taken_is_told_with_its_changes_and_what_waits_for_a_restart(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    act = Act()
+    with caplog.at_level(logging.INFO):
+        assert (await act.reloader.reload("SIGHUP")).generation == 2
+    assert act.told == ["applied 2"]
+    assert "reloaded (SIGHUP) as generation 2; changed: routes[0], routes[1]," in caplog.text
+    assert "and 5 more" in caplog.text
+    assert "wait for a restart: store.path" in caplog.text
+
+
+async def test_mistakes_are_all_told_and_nothing_is_applied(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    act = Act()
+    act.loaded = Loaded(config=None, problems=[MISTAKE, MISTAKE], sources=NO_SOURCES)
+    with pytest.raises(ReloadRefused, match="2 problems") as caught:
+        await act.reloader.reload("test")
+    assert caught.value.problems == (MISTAKE, MISTAKE)
+    assert caplog.text.count("c.yaml:3:1: routes: must be a list") == 2
+    assert act.told == ["refused"]
+    assert act.generation == 1
+
+
+async def test_a_failure_of_ours_is_a_refusal_and_the_next_attempt_works(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    act = Act()
+    act.error = KeyError("a bug")
+    with pytest.raises(ReloadRefused, match="the log has the cause"):
+        await act.reloader.reload("test")
+    assert "a bug" in caplog.text
+    act.error = None
+    await act.reloader.reload("test")
+    assert act.told == ["refused", "applied 2"]
+
+
+async def test_attempts_take_turns_and_a_stopped_one_refuses_those_that_wait() -> None:
+    act = Act()
+    act.gate.clear()
+    first, second = (asyncio.create_task(act.reloader.reload("test")) for _ in range(2))
+    await until(lambda: act.applying == 1)
+    act.reloader.stop()
+    act.gate.set()
+    assert (await first).generation == 2
+    with pytest.raises(ReloadRefused, match="stopping"):
+        await second
+    with pytest.raises(ReloadRefused, match="stopping"):
+        await act.reloader.check()
+
+
+async def test_a_check_changes_nothing_and_is_told_to_nobody() -> None:
+    act = Act()
+    assert (await act.reloader.check()).generation == 1
+    act.loaded = Loaded(config=None, problems=[MISTAKE], sources=NO_SOURCES)
+    with pytest.raises(ReloadRefused):
+        await act.reloader.check()
+    assert act.told == []
+
+
+# ---- files
+
+
+def on_file(act: Act, path: Path, text: str) -> None:
+    """Let the act read what stands in a file, and watch it."""
+    path.write_text(text)
+    sources = Sources({path: look(path)}, {})
+    act.reloader.watch = Watch(sources)
+    act.loaded = Loaded(config=CONFIG, problems=[], sources=sources)
+
+
+def becomes(path: Path, text: str) -> Sources:
+    path.write_text(text)
+    return Sources({path: look(path)}, {})
+
+
+async def test_a_file_that_changes_between_the_look_and_the_reading_is_not_taken(
+    tmp_path: Path,
+) -> None:
+    act, path = Act(), tmp_path / "c.yaml"
+    on_file(act, path, "one")
+    becomes(path, "two, half")
+    await act.reloader.look()
+    act.loaded = Loaded(config=CONFIG, problems=[], sources=becomes(tmp_path / "other", "x"))
+    await act.reloader.look()
+    assert act.told == []
+    act.loaded = Loaded(config=CONFIG, problems=[], sources=becomes(path, "two"))
+    for _ in range(2):
+        await act.reloader.look()
+    assert act.told == ["applied 2"]
+
+
+async def test_a_bad_file_is_tried_once_and_again_when_it_changes(tmp_path: Path) -> None:
+    act, path = Act(), tmp_path / "c.yaml"
+    on_file(act, path, "one")
+    act.loaded = Loaded(config=None, problems=[MISTAKE], sources=becomes(path, "bad"))
+    for _ in range(4):
+        await act.reloader.look()
+    assert act.told == ["refused"]
+    act.loaded = Loaded(config=CONFIG, problems=[], sources=becomes(path, "good"))
+    for _ in range(4):
+        await act.reloader.look()
+    assert act.told == ["refused", "applied 2"]
+
+
+async def test_what_somebody_else_reloaded_is_not_loaded_again(tmp_path: Path) -> None:
+    act, path = Act(), tmp_path / "c.yaml"
+    on_file(act, path, "one")
+    act.loaded = Loaded(config=CONFIG, problems=[], sources=becomes(path, "two"))
+    await act.reloader.look()
+    await act.reloader.reload("SIGHUP")
+    for _ in range(3):
+        await act.reloader.look()
+    assert act.told == ["applied 2"]
+
+
+# ---- requests
+
+
+@pytest.mark.parametrize("is_watching", [True, False])
+async def test_files_are_looked_at_only_where_that_is_wanted(
+    is_watching: bool, tmp_path: Path
+) -> None:
+    act, path = Act(), tmp_path / "c.yaml"
+    on_file(act, path, "one")
+    act.loaded = Loaded(config=CONFIG, problems=[], sources=becomes(path, "two"))
+    settings = Reload.model_validate({"watch": is_watching, "poll": "10ms"})
+    requests = ReloadRequests(act.reloader, lambda: settings)
+    async with asyncio.TaskGroup() as tasks:
+        tasks.create_task(requests.run())
+        if is_watching:
+            await until(lambda: act.told == ["applied 2"])
+        else:
+            requests.ask()
+            await until(lambda: act.told == ["applied 2"])
+        requests.stop()
+
+
+async def test_asking_twice_before_it_begins_is_asking_once_and_a_refusal_ends_nothing() -> None:
+    act = Act()
+    act.loaded = Loaded(config=None, problems=[MISTAKE], sources=NO_SOURCES)
+    requests = ReloadRequests(act.reloader, Reload)
+    async with asyncio.TaskGroup() as tasks:
+        requests.ask()
+        requests.ask()
+        tasks.create_task(requests.run())
+        await until(lambda: act.told == ["refused"])
+        act.loaded = Loaded(config=CONFIG, problems=[], sources=NO_SOURCES)
+        requests.ask()
+        await until(lambda: act.told == ["refused", "applied 2"])
+        requests.stop()
