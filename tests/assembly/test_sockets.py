@@ -3,6 +3,7 @@ from __future__ import annotations
 import os
 import socket
 import stat
+import threading
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -152,3 +153,57 @@ def test_a_socket_that_another_process_put_in_its_place_is_left_alone(config_pat
 def test_a_path_that_is_too_long_for_a_socket_is_named(config_path: Path) -> None:
     with pytest.raises(BindError, match="too long"), bound("unix:" + "x" * 200, config_path):
         pass
+
+
+@pytest.mark.parametrize("setting", ["127.0.0.1:0", "unix:run/a.sock"])
+def test_of_two_that_start_at_the_same_time_the_second_is_refused_at_once(
+    setting: str, config_path: Path
+) -> None:
+    """Bound and listening is one step: nobody else gets the address before the first serves."""
+    with ExitStack() as stack:
+        first = stack.enter_context(bound(setting, config_path))
+        taken = setting if setting.startswith("unix") else describe(first)
+        with pytest.raises(BindError, match="Address already"):
+            stack.enter_context(bound(taken, config_path))
+
+
+def test_who_connects_before_we_serve_is_not_refused(config_path: Path) -> None:
+    with (
+        bound("127.0.0.1:0", config_path) as sock,
+        socket.create_connection(sock.getsockname(), 5) as client,
+    ):
+        assert client.getpeername() == sock.getsockname()
+
+
+def test_many_that_want_one_unix_socket_at_once_leave_it_to_one(config_path: Path) -> None:
+    """Also when a dead process left its file: nobody removes the fresh socket of another."""
+    path = config_path.parent / "a.sock"
+    with socket.socket(socket.AF_UNIX) as dead:
+        dead.bind(str(path))
+    for _ in range(20):
+        gate, winners, losers = threading.Barrier(4), list[int](), list[BindError]()
+        leave = threading.Event()
+
+        def take(
+            gate: threading.Barrier = gate,
+            winners: list[int] = winners,
+            losers: list[BindError] = losers,
+            leave: threading.Event = leave,
+        ) -> None:
+            gate.wait()
+            try:
+                with bound("unix:a.sock", config_path):
+                    winners.append(1)
+                    leave.wait(10)
+            except BindError as error:
+                losers.append(error)
+
+        threads = [threading.Thread(target=take) for _ in range(4)]
+        for thread in threads:
+            thread.start()
+        while len(winners) + len(losers) < 4:
+            leave.wait(0.001)
+        leave.set()
+        for thread in threads:
+            thread.join()
+        assert (len(winners), len(losers)) == (1, 3)

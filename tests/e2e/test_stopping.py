@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import signal
+import socket
+import subprocess
 import threading
+import time
 from pathlib import Path
 
 import pytest
 import requests
 
-from tests.e2e.process import running, tollhouse, write_config
+from tests.e2e.process import ROOT, TOLLHOUSE, Running, running, tollhouse, write_config
 
 
 @pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGINT])
@@ -89,3 +92,94 @@ def test_quotas_and_last_use_survive_a_restart(demo_upstream: str, tmp_path: Pat
             shown = gateway.cli("keys", "show", key_id, "--offline", "--output", "json")
             assert '"last_used_at":null' not in shown.replace(" ", "")
     assert remaining == [6, 12]
+
+
+def readiness(gateway: Running) -> int:
+    return requests.get(f"http://{gateway.metrics}/readyz", timeout=10).status_code
+
+
+def unready(gateway: Running) -> None:
+    for _ in range(200):
+        if readiness(gateway) == 503:
+            return
+        time.sleep(0.05)
+    raise AssertionError("it is still ready")
+
+
+def with_drain(folder: Path, upstream: str, setting: str) -> str:
+    text = write_config(folder, upstream).read_text()
+    assert "    #drain_timeout: 10s\n" in text
+    return text.replace("    #drain_timeout: 10s\n", f"    {setting}\n")
+
+
+def test_load_balancers_learn_of_the_end_while_connections_are_still_served(
+    demo_upstream: str, tmp_path: Path
+) -> None:
+    text = with_drain(tmp_path, demo_upstream, "drain_delay: 5m")
+    with running(tmp_path, demo_upstream, text) as gateway:
+        assert readiness(gateway) == 200
+        gateway.process.send_signal(signal.SIGTERM)
+        unready(gateway)
+        for _ in range(3):
+            assert requests.get(gateway.url + "/v1/status", timeout=10).status_code == 200
+        assert gateway.process.poll() is None
+        assert gateway.stop(signal.SIGTERM) == 0  # the second one waits for nothing
+
+
+def test_a_second_signal_cuts_what_the_first_one_waits_for(
+    demo_upstream: str, tmp_path: Path
+) -> None:
+    text = with_drain(tmp_path, demo_upstream, "drain_timeout: 5m")
+    with running(tmp_path, demo_upstream, text) as gateway:
+        gateway.cli("tenants", "create", "--id", "acme", "--name", "Acme")
+        _, secret = gateway.create_key(
+            "--tenant", "acme", "--name", "k", "--environment", "live", "--scope", "*"
+        )
+        stream = requests.get(
+            gateway.url + "/v1/events?count=100000",
+            headers={"Authorization": f"Bearer {secret}"},
+            stream=True,
+            timeout=10,
+        )
+        gateway.process.send_signal(signal.SIGTERM)
+        unready(gateway)
+        assert gateway.process.poll() is None
+        assert gateway.stop(signal.SIGINT) == 0
+        with pytest.raises(requests.exceptions.ChunkedEncodingError):
+            for _ in stream.iter_content(None):
+                pass
+
+
+def test_of_two_gateways_that_start_at_once_on_one_port_one_serves_and_one_changes_nothing(
+    tmp_path: Path,
+) -> None:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    processes = []
+    for name in ("one", "two"):
+        folder = tmp_path / name
+        folder.mkdir()
+        path = write_config(folder, "http://127.0.0.1:1")
+        path.write_text(path.read_text().replace("127.0.0.1:0", f"127.0.0.1:{port}", 1))
+        command = [*TOLLHOUSE, "run", "--config", str(path)]
+        processes.append(
+            subprocess.Popen(command, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+        )
+    lost: list[Path] = []
+    for _ in range(600):
+        lost = [
+            tmp_path / name
+            for name, process in zip(("one", "two"), processes, strict=True)
+            if process.poll() is not None
+        ]
+        if lost:
+            break
+        time.sleep(0.05)
+    for process in processes:
+        process.terminate()
+    told = [process.communicate(timeout=30)[1].decode() for process in processes]
+    assert len(lost) == 1
+    assert sorted(process.returncode for process in processes) == [0, 1]
+    assert sum(f"cannot listen on 127.0.0.1:{port}" in text for text in told) == 1
+    assert not (lost[0] / "data" / "tollhouse.db").exists()

@@ -30,3 +30,15 @@ def test_what_is_used_all_the_time_is_kept_through_a_flood() -> None:
     for other in range(1, 1000):
         look_up(memory, other)
         assert look_up(memory, 0) is first
+
+
+def test_what_is_no_longer_remembered_is_released_once() -> None:
+    released: list[int] = []
+    memory: Memory[int, int] = Memory(4, released.append)
+    for number in range(6):
+        memory.keep(number, number)
+    assert released == [0, 1]
+    memory.clear()
+    assert sorted(released) == [0, 1, 2, 3, 4, 5]
+    assert len(memory) == 0
+    assert memory.recall(5) is None

@@ -74,3 +74,25 @@ def test_the_standing_tells_what_an_address_may_still_do(clock: FakeClock) -> No
     assert throttle.standing("192.0.2.1") == (3, 3, 0)
     throttle.failed("192.0.2.1")
     assert throttle.standing("192.0.2.1") == (3, 2, 20)
+
+
+def test_changed_settings_keep_what_is_left_and_refill_nothing(clock: FakeClock) -> None:
+    throttle = AddressThrottle(clock, 3, 60)
+    for _ in range(3):
+        throttle.failed("192.0.2.1")
+    throttle.follow(6, 60, 100)
+    assert throttle.retry_after("192.0.2.1") == 10
+    assert throttle.standing("192.0.2.1")[:2] == (6, 0)
+    throttle.failed("192.0.2.2")
+    throttle.follow(1, 60, 100)
+    assert throttle.standing("192.0.2.2")[:2] == (1, 1)
+    assert throttle.retry_after("192.0.2.3") == 0
+
+
+def test_fewer_addresses_may_be_remembered(clock: FakeClock) -> None:
+    throttle = AddressThrottle(clock, 1, 60)
+    for number in range(5):
+        throttle.failed(f"192.0.2.{number}")
+    throttle.follow(1, 60, 2)
+    assert len(throttle) == 2
+    assert throttle.retry_after("192.0.2.4") == 60

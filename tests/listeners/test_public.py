@@ -5,11 +5,15 @@ from __future__ import annotations
 import asyncio
 import gc
 import os
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from gateway.domain.client_address import ClientAddressResolver
 from gateway.domain.denial import Reason
+from gateway.http1.request_head import HeadLimits
+from gateway.listeners.peer import AddressRules
 from gateway.listeners.public import ListenerSettings
 from tests.harness import Plane, plane, request
 from tests.wire import OK, Asked, Client, answering, keeping, read_request, silent, until
@@ -349,3 +353,25 @@ async def raw_client(held: Plane) -> Client:
     held.clients.remove(client)
     assert (await client.answer()).status == 200
     return client
+
+
+async def test_changed_limits_and_addresses_count_for_open_connections() -> None:
+    async with plane(answering(OK), trusted=TRUSTED) as held:
+        client = await held.client()
+        client.send(
+            request("/open", token=None, fields=["X-Forwarded-For: 192.0.2.1"], close=False)
+        )
+        assert (await client.answer()).status == 200
+        held.listener.follow(
+            replace(held.listener.settings, head_limits=HeadLimits(target_bytes_max=64)),
+            AddressRules(resolver=ClientAddressResolver(None)),
+        )
+        client.send(
+            request("/open", token=None, fields=["X-Forwarded-For: 192.0.2.1"], close=False)
+        )
+        assert (await client.answer()).status == 200
+        client.send(request("/open/" + "x" * 64, token=None, close=False))
+        assert (await client.answer()).status == 414
+        found = [outcome.client_address for outcome in await held.recorded.first(3)]
+        assert found == ["192.0.2.1", "127.0.0.1", "127.0.0.1"]
+        client.close()

@@ -46,3 +46,19 @@ def test_a_broken_recorder_never_raises_and_never_silences_the_others(
     clock.advance(0.1)
     fanout.record(make_outcome())
     assert len(caplog.records) == 2
+
+
+def test_a_recorder_is_replaced_and_left_out_while_the_others_go_on() -> None:
+    first, second, third = Listening(), Listening(), Listening()
+    fanout = Fanout({"first": first}, FakeClock())
+    fanout.put("log", second)
+    fanout.record(make_outcome())
+    fanout.put("log", third)
+    fanout.record(make_outcome())
+    fanout.put("log", None)
+    fanout.record(make_outcome())
+    assert [len(each.heard) for each in (first, second, third)] == [3, 1, 1]
+    assert fanout.faults() == {("first",): 0, ("log",): 0}
+    fanout.put("log", Broken())
+    fanout.record(make_outcome())
+    assert fanout.faults()["log",] == 1

@@ -375,3 +375,35 @@ def test_promtool_finds_nothing_to_complain_about() -> None:
         check=False,
     )
     assert (checked.returncode, checked.stdout, checked.stderr) == (0, b"", b"")
+
+
+def test_a_name_that_left_keeps_its_numbers_until_others_need_the_room() -> None:
+    metrics = make_metrics(routes=["old"], series_budget=420)
+    metrics.record(make_outcome(route="old"))
+    metrics.declare(routes=["new"])
+    metrics.record(make_outcome(route="old"))  # it began before the reload
+    metrics.record(make_outcome(route="new"))
+    assert value(metrics, "request_bytes_total", route="old") == 6
+    number = 0
+    while 'route="old"' in metrics.render()[0].decode():
+        number += 1
+        assert number < 100
+        metrics.declare(routes=[f"r{number}"])
+        metrics.record(make_outcome(route=f"r{number}"))
+    assert value(metrics, "request_bytes_total", route=f"r{number}") == 3
+    assert value(metrics, "series_dropped_total", metric="request_duration_seconds") == 0
+    metrics.record(make_outcome(route="old"))
+    assert 'route="old"' not in metrics.render()[0].decode()
+
+
+def test_a_thousand_reloads_that_rename_everything_never_spend_the_budget() -> None:
+    metrics = make_metrics(series_budget=2000)
+    for number in range(1000):
+        names = [f"{number}-{n}" for n in range(3)]
+        metrics.declare(routes=names, upstreams=names, policies=names)
+        for name in names:
+            metrics.record(make_outcome(route=name, upstream=name, policy=name))
+    for name in names:
+        assert value(metrics, "request_bytes_total", route=name) == 3
+        assert value(metrics, "ratelimit_decisions_total", policy=name, outcome="allowed") == 1
+    assert value(metrics, "series_dropped_total", metric="requests_total") == 0
