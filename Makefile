@@ -7,7 +7,7 @@ PIP    := $(BIN)/python -m pip install --quiet --quiet --disable-pip-version-che
 
 .DEFAULT_GOAL := help
 .PHONY: help run test lint types bench bench-quick bench-transfer bench-streams bench-hostile autobahn conformance \
-        fuzz docs fmt clean distclean
+        fuzz bench-reload docs fmt clean distclean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -51,6 +51,9 @@ conformance: $(VENV)/.ready-to-test ## judge Tollhouse, nginx and HAProxy by the
 
 fuzz: $(VENV)/.ready-to-test ## compare what is forwarded with what second readers see, for FUZZ_SECONDS (60)
 	@$(BIN)/python -m tests.fuzz --seconds $(or $(FUZZ_SECONDS),60) --seed $(or $(FUZZ_SEED),1)
+
+bench-reload: $(VENV)/.ready-to-run ## reload every 100 ms for a minute under load: no failed request, flat memory
+	@$(BIN)/python -m bench.reload
 
 docs: $(VENV)/.ready-to-run ## write docs/reference from the code
 	@$(BIN)/tollhouse docs

@@ -12,6 +12,7 @@ from ruamel.yaml import YAML
 
 from gateway.cli.docs import FOLDER, stale
 from gateway.cli.main import build_parser
+from gateway.config.fields import keys
 from gateway.config.load import check
 
 ROOT = Path(__file__).parents[1]
@@ -81,6 +82,15 @@ def test_every_page_is_reached_from_the_index() -> None:
         reached.add(page)
         waiting += [(page.parent / link.partition("#")[0]).resolve() for link in links(page)]
     assert [name(page) for page in DOCS.rglob("*.md") if page not in reached] == []
+
+
+def test_what_needs_a_restart_is_told_and_nothing_else() -> None:
+    text = (DOCS / "how-to/reload-the-configuration.md").read_text("utf-8")
+    told = re.search(r"## What needs a restart\n(.*?)\n## ", text, re.DOTALL)
+    assert told is not None
+    rows = [line.split("|")[1] for line in told[1].splitlines() if line.startswith("| `")]
+    named = {path for row in rows for path in re.findall(r"`([^`]+)`", row)}
+    assert named == {key.path for key in keys() if key.applies == "restart"}
 
 
 @pytest.mark.parametrize("page", PAGES, ids=name)

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import gc
+
 import pytest
 
 from gateway.domain.denial import Denial, Reason
@@ -302,3 +304,26 @@ def test_a_body_is_chunked_or_has_a_length() -> None:
     assert accepted(b"Transfer-Encoding: chunked").body_length == CHUNKED
     assert accepted(b"Content-Length: 5").body_length == 5
     assert accepted().body_length == 0
+
+
+def test_heads_that_are_forgotten_are_freed_at_once_though_they_know_their_match() -> None:
+    """A match knows its head: without a break in that cycle, heads would pile up until a full garbage collection."""
+    reader = RequestHeadReader(HeadLimits(), remembered_max=4)
+    gc.collect()
+    gc.disable()
+    try:
+        before = heads_in_memory()
+        for number in range(50):
+            head = reader.read(b"GET /%d HTTP/1.1\r\nHost: a\r\n\r\n" % number)
+            assert isinstance(head, RequestHead)
+            head.memo_match = (None, [head])
+        del head
+        assert heads_in_memory() - before <= 4
+        reader.forget()
+        assert heads_in_memory() == before
+    finally:
+        gc.enable()
+
+
+def heads_in_memory() -> int:
+    return sum(type(each) is RequestHead for each in gc.get_objects())
