@@ -91,6 +91,7 @@ NOT_IN_DOMAIN: Final = frozenset(
 
 TASK_OWNERS: Final = frozenset(
     {
+        "gateway/assembly/upstream_care.py",  # upkeep of upstreams, in the group it was given; cancelled by stop()
         "gateway/control/retirement.py",  # what waits for requests from before a reload, in the group it was given
         "gateway/stores/cached.py",  # one look-up for all that wait, ended by its close()
         "gateway/stores/rekeying.py",  # one worker for all that waits, ended by its close()

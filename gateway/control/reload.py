@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from typing import Final, Protocol
 
 from gateway.config.load import Loaded
 from gateway.config.model import Config, Reload
+from gateway.config.problems import Problem
 from gateway.config.reloading import Reloaded, ReloadRefused
 from gateway.config.sources import Sources
 from gateway.control.beside import beside
@@ -66,7 +67,8 @@ class Reloader:
         """
         async with self._turn:
             try:
-                reloaded = await self._apply(_sound(await self._load(expected)))
+                loaded = await self._load(expected)
+                reloaded = await self._apply(_sound(loaded))
             except ReloadRefused as refusal:
                 self._told.refused()
                 _log_refusal(cause, refusal)
@@ -78,7 +80,7 @@ class Reloader:
                 _log.exception("not reloaded (%s)", cause)
                 raise ReloadRefused("it failed; the log has the cause") from error
             self._told.applied(reloaded)
-        _log_success(cause, reloaded)
+        _log_success(cause, reloaded, loaded.problems)
         return reloaded
 
     async def check(self) -> Reloaded:
@@ -158,7 +160,7 @@ class ReloadRequests:
 
 def _sound(loaded: Loaded) -> Config:
     if loaded.config is None:
-        count = len(loaded.problems)
+        count = sum(not problem.is_warning for problem in loaded.problems)
         raise ReloadRefused(
             f"the configuration has {count} problem{'' if count == 1 else 's'}", loaded.problems
         )
@@ -171,7 +173,9 @@ def _log_refusal(cause: str, refusal: ReloadRefused) -> None:
         _log.error("%s", problem)
 
 
-def _log_success(cause: str, reloaded: Reloaded) -> None:
+def _log_success(cause: str, reloaded: Reloaded, warnings: Sequence[Problem]) -> None:
+    for warning in warnings[:_PROBLEMS_LOGGED_MAX]:
+        _log.warning("%s", warning)
     paths = [change.path for change in reloaded.changes]
     named = ", ".join(paths[:_PATHS_LOGGED_MAX]) or "nothing"
     more = f" and {len(paths) - _PATHS_LOGGED_MAX} more" if len(paths) > _PATHS_LOGGED_MAX else ""

@@ -17,6 +17,7 @@ from gateway.config.load import read
 from gateway.config.reloading import ReloadRefused
 from gateway.domain.routes import RouteTable
 from tests.assembly.serving import EDGE, add_tenant, ask, mint
+from tests.certificates import authority, trust
 from tests.config.sample import HEAD, PEPPER, write
 from tests.key_samples import ACTOR
 from tests.wire import Client, until
@@ -68,6 +69,7 @@ async def backend(name: str) -> AsyncIterator[tuple[str, Backend]]:
 class Backend:
     def __init__(self, name: str) -> None:
         self.name = name
+        self.asked = 0
         self.open: set[asyncio.StreamWriter] = set()
         self.is_asked = asyncio.Event()
         self.may_answer = asyncio.Event()
@@ -77,6 +79,7 @@ class Backend:
         try:
             while True:
                 head = await reader.readuntil(b"\r\n\r\n")
+                self.asked += 1
                 if b"/slow" in head.split(b"\r\n")[0]:
                     self.is_asked.set()
                     await self.may_answer.wait()
@@ -161,6 +164,37 @@ async def test_the_pool_of_an_unchanged_upstream_goes_on_and_others_are_closed(
         assert kept_held.open == {before}
         assert await get(client, "/c") == (200, b"c")
         client.close()
+
+
+async def test_a_renewed_certificate_is_taken_though_no_key_of_the_configuration_changed(
+    tmp_path: Path,
+) -> None:
+    trust(tmp_path, authority())
+    text = (
+        "upstreams:\n"
+        "  plain: {targets: ['http://127.0.0.1:1']}\n"
+        "  secure: {targets: ['https://127.0.0.1:1'], tls: {ca: ca.pem}}\n" + ME
+    )
+    async with serving(tmp_path, text + "reload: {poll: 50ms}\n") as gateway:
+        before = dict(gateway.services)
+        trust(tmp_path, authority("Another authority"))
+        await generation_is(gateway, 2)
+        assert gateway.services["plain"] is before["plain"]
+        assert gateway.services["secure"] is not before["secure"]
+
+
+async def test_health_checks_begin_and_end_with_their_upstream(tmp_path: Path) -> None:
+    async with backend("one") as (url, held), serving(tmp_path) as gateway:
+        plain = f"upstreams: {{u: {{targets: ['{url}']}}}}\n{ME}"
+        health = ", health: {active: {path: /health, interval: 50ms}}"
+        checked = f"upstreams: {{u: {{targets: ['{url}']{health}}}}}\n{ME}"
+        tasks = len(asyncio.all_tasks())
+        for _ in range(3):
+            before = held.asked
+            await reload(gateway, checked)
+            await until(lambda before=before: held.asked > before + 1)  # type: ignore[misc]
+            await reload(gateway, plain)
+            await until(lambda: len(asyncio.all_tasks()) == tasks)
 
 
 async def test_an_upstream_that_left_is_cut_when_its_time_is_over(tmp_path: Path) -> None:

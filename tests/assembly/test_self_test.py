@@ -36,10 +36,12 @@ def nobody() -> Keyring:
 
 @pytest.fixture
 async def edition(tmp_path: Path) -> Edition:
-    config, clock = loaded(tmp_path, TEXT), FakeClock()
-    recorders = Recorders(config, tmp_path / "config.yaml", clock)
-    runtime = Runtime(config, clock=clock, store=MemoryStore(), recorders=recorders, keyring=nobody)
-    made = make_edition(draft(config), 1, runtime, None)
+    config, clock, path = loaded(tmp_path, TEXT), FakeClock(), tmp_path / "config.yaml"
+    recorders = Recorders(config, path, clock)
+    runtime = Runtime(
+        config, path, clock=clock, store=MemoryStore(), recorders=recorders, keyring=nobody
+    )
+    made = make_edition(draft(config, path), 1, runtime, None)
     await recorders.close()
     return made
 

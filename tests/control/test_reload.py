@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -79,6 +80,16 @@ async def test_mistakes_are_all_told_and_nothing_is_applied(
     assert caplog.text.count("c.yaml:3:1: routes: must be a list") == 2
     assert act.told == ["refused"]
     assert act.generation == 1
+
+
+async def test_warnings_refuse_nothing_and_are_told(caplog: pytest.LogCaptureFixture) -> None:
+    act = Act()
+    warning = replace(MISTAKE, message="has expired", is_warning=True)
+    act.loaded = Loaded(config=CONFIG, problems=[warning], sources=NO_SOURCES)
+    await act.reloader.reload("test")
+    assert act.told == ["applied 2"]
+    assert "c.yaml:3:1: " in caplog.text
+    assert "has expired" in caplog.text
 
 
 async def test_a_failure_of_ours_is_a_refusal_and_the_next_attempt_works(
