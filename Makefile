@@ -6,8 +6,8 @@ CONFIG ?= config.yaml
 PIP    := $(BIN)/python -m pip install --quiet --quiet --disable-pip-version-check
 
 .DEFAULT_GOAL := help
-.PHONY: help run test lint types bench bench-quick bench-transfer bench-streams bench-hostile autobahn conformance \
-        fuzz bench-reload docs fmt clean distclean
+.PHONY: help run test lint types bench bench-quick bench-transfer bench-handshakes bench-streams bench-hostile \
+        bench-reload autobahn conformance fuzz docs fmt clean distclean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -54,6 +54,9 @@ fuzz: $(VENV)/.ready-to-test ## compare what is forwarded with what second reade
 
 bench-reload: $(VENV)/.ready-to-run ## reload every 100 ms for a minute under load: no failed request, flat memory
 	@$(BIN)/python -m bench.reload
+
+bench-handshakes: $(VENV)/.ready-to-run ## what TLS costs: new connections, requests on kept ones, memory
+	@$(BIN)/python -m bench.handshakes
 
 docs: $(VENV)/.ready-to-run ## write docs/reference from the code
 	@$(BIN)/tollhouse docs

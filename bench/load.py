@@ -82,13 +82,21 @@ class Load:
         )
         self._requests.write_text("".join(lines), "ascii")
 
-    def run(self, port: int, gateway: Process, upstream: Process, seconds: int) -> Slice:
+    def run(
+        self,
+        port: int,
+        gateway: Process,
+        upstream: Process,
+        seconds: int,
+        *,
+        scheme: str = "http",
+    ) -> Slice:
         """Load the gateway on `port` for `seconds` and meter it."""
         cores = {self._cores.gateway, self._cores.load}
         busy = sum(map(core_busy_seconds, cores))
         spent, passed_on, own = gateway.cpu_seconds(), upstream.cpu_seconds(), _children_cpu()
         started = time.monotonic()
-        duration, requests, refused, broken, p50, p99 = self._wrk_once(port, seconds)
+        duration, requests, refused, broken, p50, p99 = self._wrk_once(port, seconds, scheme)
         elapsed = time.monotonic() - started
         spent, passed_on, own = (
             gateway.cpu_seconds() - spent,
@@ -106,11 +114,11 @@ class Load:
             failures=refused + broken,
         )
 
-    def _wrk_once(self, port: int, seconds: int) -> list[int]:
+    def _wrk_once(self, port: int, seconds: int, scheme: str) -> list[int]:
         command = ["taskset", "--cpu-list", str(self._cores.load), self._wrk]
         command += ["--threads", "1", "--connections", str(CONNECTIONS), "--timeout", "10s"]
         command += ["--duration", f"{seconds}s", "--script", str(SCRIPT)]
-        command += [f"http://127.0.0.1:{port}/", "--", str(self._requests)]
+        command += [f"{scheme}://127.0.0.1:{port}/", "--", str(self._requests)]
         done = subprocess.run(
             command, capture_output=True, text=True, timeout=seconds + 30, check=False
         )

@@ -37,13 +37,15 @@ def issue(
     *names: str,
     file: str = "server",
     valid_days: float = 90,
+    common_name: str | None = None,
 ) -> Issued:
     """Issue a certificate for host names and addresses; `valid_days` below zero: it has expired by so many.
 
-    Writes `<file>.pem` and `<file>.key`.
+    One for a client may have a `common_name` instead of any of them. Writes `<file>.pem` and `<file>.key`.
     """
     ends = datetime.now(UTC) + timedelta(days=valid_days)
-    made = ca.issue_cert(*names, not_before=ends - timedelta(days=365), not_after=ends)
+    begins = ends - timedelta(days=365)
+    made = ca.issue_cert(*names, not_before=begins, not_after=ends, common_name=common_name)
     issued = Issued(folder / f"{file}.pem", folder / f"{file}.key")
     issued.certificate.write_bytes(b"".join(pem.bytes() for pem in made.cert_chain_pems))
     made.private_key_pem.write_to_path(issued.key)

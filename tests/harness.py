@@ -10,6 +10,7 @@ import asyncio
 import contextlib
 import socket
 import ssl
+from collections import Counter
 from collections.abc import AsyncIterator, Iterable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
@@ -34,8 +35,10 @@ from gateway.domain.tenants import Tenant
 from gateway.domain.timeouts import Timeouts
 from gateway.limiters.memory import MemoryLimiter
 from gateway.limiters.throttle import AddressThrottle
+from gateway.listeners.certificates import Terms
 from gateway.listeners.peer import AddressRules
 from gateway.listeners.public import ListenerSettings, PublicListener
+from gateway.listeners.tls import TlsPort
 from gateway.outbox import Outbox
 from gateway.pipeline.authenticate import Authenticator
 from gateway.pipeline.generation import Generation, Voice
@@ -48,6 +51,7 @@ from gateway.upstreams.health import Health
 from gateway.upstreams.service import Service
 from gateway.upstreams.settings import Settings
 from gateway.upstreams.target import Address, Target
+from tests.raw_tls import RawTls
 from tests.wire import Answer, Backend, Client, until
 from tests.witnesses import Complaints, Recorded, complaints_of
 
@@ -82,19 +86,33 @@ class Plane:
     complaints: Complaints
     seen: list[asyncio.StreamWriter]
     clients: list[Client] = field(default_factory=list)
+    tls: TlsPort | None = None
+    handshakes: Counter[str] = field(default_factory=Counter)
 
     @property
     def target(self) -> Target:
         return self.service.targets[0]
 
-    async def client(self) -> Client:
-        """Open a connection."""
+    async def client(self, context: ssl.SSLContext | None = None, host: str = "api.test") -> Client:
+        """Open a connection, with TLS for `host` under `context`."""
         if isinstance(self.address, str):
             client = Client(*await asyncio.open_unix_connection(self.address, limit=2**20))
         else:
             client = Client(*await asyncio.open_connection(*self.address, limit=2**20))
+        if context is not None:
+            await client.writer.start_tls(context, server_hostname=host)
         self.clients.append(client)
         return client
+
+    async def raw_tls(
+        self,
+        context: ssl.SSLContext,
+        host: str | None = "api.test",
+        session: ssl.SSLSession | None = None,
+    ) -> RawTls:
+        """Open a connection for a handshake that was not begun."""
+        client = await self.client()
+        return RawTls(client.reader, client.writer, context, host, session)
 
     async def send(self, raw: bytes) -> Client:
         """Open a connection and send raw bytes."""
@@ -187,10 +205,11 @@ async def plane(
     tls: Tls | None = None,
     upstream: Settings | None = None,
     slow_start: float = 0.0,
+    terms: Terms | None = None,
 ) -> AsyncIterator[Plane]:
     """Run a data plane in front of `backends`, each a target, and of what listens at further `addresses`.
 
-    With `tls`, that is what the backends speak.
+    With `tls`, that is what the backends speak; with `terms`, the listener speaks it, too.
 
     A test fails if the gateway logs an error, or if anything is left open at the end.
     """
@@ -236,12 +255,18 @@ async def plane(
         generation = _generation(
             clock, keys, limiter, recorded, service, table, errors, rate_headers, failures
         )
-        listener = _listener(settings, loop, deadlines, trusted, generation)
+        handshakes: Counter[str] = Counter()
+        port = None
+        if terms is not None:
+            port = TlsPort(
+                terms, loop=loop, deadlines=deadlines, count=lambda how: handshakes.update([how])
+            )
+        listener = _listener(settings, loop, deadlines, trusted, generation, port)
         sock = _bound(listen_path)
         await listener.serve(sock, 128)
         held = Plane(
             sock.getsockname(), listener, generation, service, store, keys, recorded, limiter,
-            dialer, complaints, seen,
+            dialer, complaints, seen, tls=port, handshakes=handshakes,
         )  # fmt: skip
         try:
             yield held
@@ -265,6 +290,7 @@ def _listener(
     deadlines: DeadlineWheel,
     trusted: Iterable[str],
     generation: Generation,
+    tls: TlsPort | None,
 ) -> PublicListener:
     resolver = ClientAddressResolver(Allowlist(trusted) if trusted else None)
     return PublicListener(
@@ -275,6 +301,7 @@ def _listener(
         addresses=AddressRules(resolver=resolver),
         tell=lambda exchange: handle(exchange, generation),
         random=Random(1),
+        tls=tls,
     )
 
 
@@ -286,6 +313,7 @@ async def _stop(held: Plane) -> None:
     await held.dialer.close()
     await held.keys.close()
     assert held.listener.connections == held.listener.in_flight == 0
+    assert held.tls is None or held.tls.handshakes == 0
     assert all(target.connections == target.waiting == 0 for target in held.service.targets)
 
 

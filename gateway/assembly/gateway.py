@@ -16,6 +16,7 @@ from typing import Any, Final
 from aiohttp import web
 
 from gateway.admin.app import create_admin_app
+from gateway.assembly.certificates import Certificates
 from gateway.assembly.draft import draft
 from gateway.assembly.edition import Edition, make_edition
 from gateway.assembly.keys import bootstrap
@@ -66,6 +67,7 @@ class Gateway:
         clock: Clock,
         store: KeyStore,
         recorders: Recorders,
+        certificates: Certificates,
     ) -> None:
         self.config_path = config_path
         self.clock = clock
@@ -76,6 +78,7 @@ class Gateway:
             clock=clock,
             store=store,
             recorders=recorders,
+            certificates=certificates,
             keyring=lambda: self.keyring,
         )
         self.edition = make_edition(draft(config, config_path), 1, self.runtime, None)
@@ -132,6 +135,9 @@ class Gateway:
             addresses=self.edition.draft.addresses,
             tell=tell,
             random=self.runtime.random,
+            tls=self.runtime.certificates.port(
+                loop=self.runtime.loop, deadlines=self.runtime.deadlines
+            ),
         )
         self.streams.watch(listener)
         self.recorders.watch_listener(listener)
@@ -147,6 +153,16 @@ class Gateway:
         self.listener.follow(edition.draft.settings, edition.draft.addresses)
         for tell in self.on_install:
             tell(edition)
+
+    def admin_app(self) -> web.Application:
+        """Return the admin API."""
+        return create_admin_app(
+            lambda: self.keyring,
+            token=self.admin_token,
+            config=self.reloads.routes(),
+            upstreams=lambda: overview(self.services.values(), self.runtime.loop.time()),
+            streams=self.streams,
+        )
 
     # ---- upkeep
 
@@ -239,12 +255,13 @@ async def _open(
     clock = SystemClock()
     recorders = Recorders(config, path, clock)
     stack.push_async_callback(recorders.close)
+    certificates = Certificates(config, path, clock, recorders.metrics)
     raw_store = await stack.enter_async_context(sqlite.opened(anchored(path, config.store.path)))
     store = ObservedStore(raw_store, clock, recorders.store_operation)
     recorders.watch_store(store)
     await recorders.count_keys(store)
 
-    gateway = Gateway(config, path, clock, store, recorders)
+    gateway = Gateway(config, path, clock, store, recorders, certificates)
     await _begin(gateway, store, stack)
     tasks = await stack.enter_async_context(_background())
     gateway.reloads = Reloads(gateway, environ, tasks)
@@ -252,16 +269,13 @@ async def _open(
     await _upkeep(gateway, store, tasks, stack)
 
     gateway.metrics_address = await _serve(
-        stack, create_metrics_app(recorders.metrics.render, gateway.readiness), metrics
+        stack,
+        gateway,
+        "metrics",
+        create_metrics_app(recorders.metrics.render, gateway.readiness),
+        metrics,
     )
-    admin_app = create_admin_app(
-        lambda: gateway.keyring,
-        token=gateway.admin_token,
-        config=gateway.reloads.routes(),
-        upstreams=lambda: overview(gateway.services.values(), gateway.runtime.loop.time()),
-        streams=gateway.streams,
-    )
-    gateway.admin_address = await _serve(stack, admin_app, admin)
+    gateway.admin_address = await _serve(stack, gateway, "admin", gateway.admin_app(), admin)
     recorders.watch_upstreams(lambda: [*gateway.services.values()])
     await gateway.listener.serve(public, config.listeners.public.backlog)
     gateway.public_address = describe(public)
@@ -326,10 +340,12 @@ async def _background() -> AsyncIterator[asyncio.TaskGroup]:
         raise failure
 
 
-async def _serve(stack: AsyncExitStack, app: web.Application, sock: socket.socket) -> str:
-    """Serve an aiohttp application until the stack closes; return its address."""
+async def _serve(
+    stack: AsyncExitStack, gateway: Gateway, name: str, app: web.Application, sock: socket.socket
+) -> str:
+    """Serve an aiohttp application as the listener `name` until the stack closes; return its address."""
     runner = web.AppRunner(app, access_log=None, handle_signals=False)
     await runner.setup()
     stack.push_async_callback(runner.cleanup)
-    await web.SockSite(runner, sock).start()
+    await web.SockSite(runner, sock, ssl_context=gateway.runtime.certificates.context(name)).start()
     return describe(sock)

@@ -38,6 +38,7 @@ def border(config: model.Config) -> Border:
     """Return what decides which fields cross."""
     names = config.identity_headers
     identity = [names.key_id, names.lineage, names.tenant, names.scopes, names.environment]
+    identity += [names.certificate_subject, names.certificate_fingerprint]
     forwarded = [name for section in config.environments.values() for name in section.forward]
     return Border(
         identity_names=[name.encode("ascii") for name in (*identity, *forwarded) if name],
@@ -50,6 +51,8 @@ def border(config: model.Config) -> Border:
 def voices(config: model.Config) -> dict[str, Voice]:
     """Return how to speak on each route, and, under `""`, where none matched."""
     common = config.dialect
+    hsts = strict_transport_security(config)
+    own = frozenset({b"strict-transport-security"}) if hsts else frozenset[bytes]()
     made: dict[tuple[str, tuple[str, ...]], Voice] = {}
 
     def voice(errors: str, rate_headers: tuple[str, ...]) -> Voice:
@@ -57,18 +60,37 @@ def voices(config: model.Config) -> dict[str, Voice]:
         if known is None:
             headers = RateHeaders(rate_headers)
             known = Voice(
-                dialect=dialect(config, errors), rate_headers=headers, overwritten=headers.names
+                dialect=dialect(config, errors),
+                rate_headers=headers,
+                overwritten=headers.names | own,
+                lines=hsts,
             )
             made[errors, rate_headers] = known
         return known
 
     result = {"": voice(common.errors, common.rate_headers)}
     for route in config.routes:
-        own = route.dialect
+        chosen = route.dialect
         result[route.name] = voice(
-            own.errors or common.errors, own.rate_headers or common.rate_headers
+            chosen.errors or common.errors, chosen.rate_headers or common.rate_headers
         )
     return result
+
+
+def strict_transport_security(config: model.Config) -> bytes:
+    """Return the line that stands on every answer, or nothing.
+
+    The setting is one of TLS, and a listener speaks either TLS or not: over plain HTTP the field must never be sent
+    (RFC 6797 section 7.2).
+    """
+    tls = config.listeners.public.tls
+    if tls is None or not tls.strict_transport_security.max_age:
+        return b""
+    section = tls.strict_transport_security
+    directives = [b"max-age=%d" % section.max_age]
+    directives += [b"includeSubDomains"] if section.include_subdomains else []
+    directives += [b"preload"] if section.preload else []
+    return b"Strict-Transport-Security: %b\r\n" % b"; ".join(directives)
 
 
 def dialect(config: model.Config, name: str) -> Dialect:

@@ -1,7 +1,7 @@
 """What lives as long as the process, whatever configuration is in force.
 
-Knows the parts that several editions share: clocks, deadlines, buckets, recorders, the store. It must not know routes
-or keys.
+Knows the parts that several editions share: clocks, deadlines, buckets, recorders, certificates, the store. It must not
+know routes or keys.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 from random import Random, SystemRandom
 
+from gateway.assembly.certificates import Certificates
 from gateway.assembly.recorders import Recorders
 from gateway.assembly.upstreams import Builder
 from gateway.config import model
@@ -35,12 +36,14 @@ class Runtime:
         clock: Clock,
         store: KeyStore,
         recorders: Recorders,
+        certificates: Certificates,
         keyring: Callable[[], Keyring],
     ) -> None:
         self.config_path = config_path
         self.clock = clock
         self.store = store
         self.recorders = recorders
+        self.certificates = certificates
         self.loop = asyncio.get_running_loop()
         self.deadlines = DeadlineWheel(self.loop)
         self.outbox = Outbox(self.loop)

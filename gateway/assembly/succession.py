@@ -18,6 +18,7 @@ from gateway.assembly.errors import CannotStart
 from gateway.assembly.keys import bootstrap, make_keyring
 from gateway.assembly.runtime import Runtime
 from gateway.assembly.self_test import faults
+from gateway.assembly.tls_files import Prepared
 from gateway.config import model
 from gateway.config.changes import Change, changes, keep_running
 from gateway.config.load import broken_rules
@@ -82,6 +83,7 @@ class Succession:
         """Say what `apply` would do. Raises `ReloadRefused`."""
         before = self._present()
         found = await beside(plan, before.config, wanted)
+        await self._certificates(found.config)
         edition = await self._made(found.config, before)
         edition.discard(before)
         return Reloaded(
@@ -92,13 +94,14 @@ class Succession:
         """Take `wanted` into force. Raises `ReloadRefused`, and then everything is as it was."""
         before = self._present()
         found = await beside(plan, before.config, wanted)
+        certificates = await self._certificates(found.config)
         edition = await self._made(found.config, before)
         log: OpenLog | None = None
         try:
             log = self._runtime.recorders.open_log(found.config)
             async with self.settling:
                 changed = await self._bring_up(edition, before)
-                self._replace(before, edition, log)
+                self._replace(before, edition, log, certificates)
                 edition.keys.invalidate(changed)
         except (CannotStart, StoreUnavailable, OSError, ReloadRefused) as error:
             edition.discard(before)
@@ -109,6 +112,12 @@ class Succession:
         return Reloaded(
             generation=edition.generation.number, changes=found.changes, restart=found.restart
         )
+
+    async def _certificates(self, config: model.Config) -> Prepared:
+        try:
+            return await beside(self._runtime.certificates.prepare, config)
+        except CannotStart as error:
+            raise ReloadRefused(str(error)) from error
 
     async def _made(self, config: model.Config, before: Edition) -> Edition:
         try:
@@ -136,11 +145,14 @@ class Succession:
             raise ReloadRefused("the gateway is stopping")
         return changed
 
-    def _replace(self, before: Edition, edition: Edition, log: OpenLog | None) -> None:
+    def _replace(
+        self, before: Edition, edition: Edition, log: OpenLog | None, certificates: Prepared
+    ) -> None:
         """Put `edition` in the place of `before`. Nothing else happens meanwhile: there is no wait in here."""
         earlier = self._listener.exchanges()
         self._install(edition)
         self._runtime.follow(edition.config)
+        self._runtime.certificates.replace(certificates)
         replaced = self._runtime.recorders.follow(edition.config, log)
         if replaced is not None:
             self._retirement.finish("the access log", replaced.close())

@@ -11,6 +11,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import os
+import ssl
 import tempfile
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -24,6 +25,7 @@ from aiohttp import web
 from gateway.admin.app import create_admin_app
 from gateway.assembly.keys import open_keyring
 from gateway.cli.output import Printer, add_output_option
+from gateway.cli.trust import Untrusted, by_authority, by_file
 from gateway.config.load import anchored, load
 from gateway.config.model import split_bind
 from gateway.config.problems import ConfigErrors
@@ -36,6 +38,8 @@ DONE: Final = 0
 REFUSED: Final = 1
 WRONG_USAGE: Final = 2
 UNREACHABLE: Final = 3
+
+HTTPS: Final = "https://"
 
 
 class CannotConnect(Exception):
@@ -112,7 +116,20 @@ def add_client_options(parser: argparse.ArgumentParser, *, has_offline: bool = T
     group.add_argument(
         "--admin",
         metavar="ADDRESS",
-        help="admin socket, unix:PATH or HOST:PORT; the configuration is then not read",
+        help="admin socket, unix:PATH, HOST:PORT or https://HOST:PORT; the configuration is then not read",
+    )
+    group.add_argument(
+        "--ca",
+        type=Path,
+        metavar="PATH",
+        help="speak TLS, and believe these authorities (PEM; default: with --admin the system's, else the "
+        "certificate that the configuration names)",
+    )
+    group.add_argument(
+        "--certificate",
+        type=Path,
+        metavar="PATH",
+        help="certificate and key (PEM, one file) for a gateway that asks for client certificates",
     )
     group.add_argument(
         "--token-file",
@@ -173,10 +190,14 @@ async def _connected(options: argparse.Namespace) -> AsyncIterator[AdminClient]:
         else:
             whom = _whom_to_ask(options)
         host, port = split_bind(whom.address)
-        connector = aiohttp.UnixConnector(host) if port < 0 else aiohttp.TCPConnector()
+        connector = (
+            aiohttp.UnixConnector(host)
+            if port < 0
+            else aiohttp.TCPConnector(ssl=whom.trust if whom.trust is not None else True)
+        )
         name = "tollhouse" if port < 0 else f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
         session = aiohttp.ClientSession(
-            f"http://{name}",
+            f"{'http' if whom.trust is None else 'https'}://{name}",
             connector=connector,
             headers={"Authorization": f"Bearer {whom.token}"} if whom.token else {},
             timeout=aiohttp.ClientTimeout(total=ANSWER_SECONDS_MAX),
@@ -186,26 +207,57 @@ async def _connected(options: argparse.Namespace) -> AsyncIterator[AdminClient]:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Whom:
-    """An admin socket, `unix:PATH` or `HOST:PORT`, and the token that it asks for (empty: none)."""
+    """An admin socket, `unix:PATH` or `HOST:PORT`, and the token that it asks for (empty: none).
+
+    `trust` says whom to believe to be the gateway when TLS is spoken, None without TLS.
+    """
 
     address: str
     token: str = field(repr=False)
+    trust: ssl.SSLContext | None = None
 
 
 def _whom_to_ask(options: argparse.Namespace) -> Whom:
     token = os.environ.get(TOKEN_VARIABLE, "")
     if options.token_file is not None:
         token = _read_token(options.token_file)
-    if options.admin is not None:
-        try:
-            split_bind(options.admin)
-        except ValueError as error:
-            raise WrongUsage(f"--admin {options.admin}: {error}") from error
-        return Whom(address=options.admin, token=token)
+    try:
+        if options.admin is not None:
+            return _named(options, token)
+        return _configured(options, token)
+    except Untrusted as error:
+        raise WrongUsage(str(error)) from error
+
+
+def _named(options: argparse.Namespace, token: str) -> Whom:
+    address = options.admin.removeprefix(HTTPS)
+    try:
+        _, port = split_bind(address)
+    except ValueError as error:
+        raise WrongUsage(f"--admin {options.admin}: {error}") from error
+    if options.admin == address and options.ca is None:
+        return Whom(address=address, token=token)
+    if port < 0:
+        raise WrongUsage("TLS is spoken over TCP only: leave --ca out, or name HOST:PORT")
+    return Whom(address=address, token=token, trust=by_authority(options.ca, options.certificate))
+
+
+def _configured(options: argparse.Namespace, token: str) -> Whom:
     section = load(options.config, os.environ).listeners.admin
     path, port = split_bind(section.bind)
+    trust = None
+    if port < 0:
+        if section.tls is not None or options.ca is not None:
+            raise WrongUsage(
+                "commands speak TLS over TCP only: remove `listeners.admin.tls` or --ca"
+            )
+    elif options.ca is not None:
+        trust = by_authority(options.ca, options.certificate)
+    elif section.tls is not None:
+        certificate = anchored(options.config, section.tls.certificates[0].certificate)
+        trust = by_file(certificate, options.certificate)
     address = f"unix:{anchored(options.config, path)}" if port < 0 else section.bind
-    return Whom(address=address, token=token or section.token.get_secret_value())
+    return Whom(address=address, token=token or section.token.get_secret_value(), trust=trust)
 
 
 def _read_token(path: Path) -> str:

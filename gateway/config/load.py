@@ -23,6 +23,7 @@ from gateway.config.rules import (
     reach,
     routes,
     scopes,
+    tls,
     upstreams,
 )
 from gateway.config.sources import Sources
@@ -54,12 +55,16 @@ RULES: Final[tuple[Rule, ...]] = (
     routes.overlaps,
     routes.purposes,
     routes.denials,
+    tls.tls,
 )
 
 FileRule = Callable[[Config, Path, float], Iterator[Finding]]
 """Takes the folder at which relative paths start, and the time (epoch seconds)."""
 
-FILE_RULES: Final[tuple[FileRule, ...]] = (files.upstream_certificates,)
+FILE_RULES: Final[tuple[FileRule, ...]] = (
+    files.listener_certificates,
+    files.upstream_certificates,
+)
 
 
 def load(path: Path | str, environ: Mapping[str, str]) -> Config:
@@ -101,8 +106,7 @@ def read(path: Path | str, environ: Mapping[str, str]) -> Loaded:
     config = _judge(root, Path(path).parent, report) if root is not None else None
     problems = report.in_order()
     is_sound = all(problem.is_warning for problem in problems)
-    upstreams_read = config.upstreams.values() if config is not None else ()
-    named = [file for each in upstreams_read for file in files.named_by(each, Path(path).parent)]
+    named = files.named(config, Path(path).parent) if config is not None else ()
     return Loaded(
         config=config if is_sound else None,
         problems=problems,

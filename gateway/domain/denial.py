@@ -52,6 +52,7 @@ class Reason(StrEnum):
     AUTH_THROTTLED = "auth_throttled"
     NO_ROUTE = "no_route"
     METHOD_NOT_ALLOWED = "method_not_allowed"
+    MISDIRECTED_REQUEST = "misdirected_request"
     REQUEST_TIMEOUT = "request_timeout"
     BODY_TOO_LARGE = "body_too_large"
     URI_TOO_LONG = "uri_too_long"
@@ -273,6 +274,12 @@ VERDICTS: Final[dict[Reason, Verdict]] = {
         "Method not allowed",
         "The method is not allowed here.",
         "Use a method that the `Allow` header names.",
+    ),
+    Reason.MISDIRECTED_REQUEST: _client(
+        421,
+        "Misdirected request",
+        "This connection was not made for the host that the request names.",
+        "Open a new connection that names the host in its TLS handshake (SNI).",
     ),
     Reason.REQUEST_TIMEOUT: _client(
         408,

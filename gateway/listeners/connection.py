@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Final, cast
 from gateway.domain.closing import Closed
 from gateway.domain.denial import Denial
 from gateway.domain.request import RequestHead
+from gateway.listeners.certificates import Security
 from gateway.listeners.exchange import Exchange
 from gateway.listeners.head_cut import cut_head
 from gateway.listeners.patience import FIRST_REQUEST_SECONDS, PatientStream
@@ -41,9 +42,9 @@ class DownstreamConnection(PatientStream):
         "accepted_from",
         "counted_as",
         "is_refused",
-        "is_secure",
         "peer",
         "peer_address",
+        "security",
     )
 
     def __init__(self, listener: PublicListener) -> None:
@@ -52,9 +53,9 @@ class DownstreamConnection(PatientStream):
         self.accepted_from = ""
         self.counted_as = ""  # the address under which the listener counts this connection
         self.is_refused = False
-        self.is_secure = False
         self.peer: Peer | None = None  # who `peer_address` is, once the first request asks
         self.peer_address = ""
+        self.security: Security | None = None  # what the TLS handshake settled
 
     # ---- asyncio.Protocol
 

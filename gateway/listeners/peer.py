@@ -34,14 +34,23 @@ class Peer:
     """One peer under one set of rules.
 
     A peer that is no declared proxy is the client of all its requests; a proxy's requests are each looked at.
+    `certificate` are the lines that tell the upstream about the client's certificate.
     """
 
-    __slots__ = ("_fields", "_last", "_last_authority", "_socket_address", "is_trusted", "rules")
+    __slots__ = (
+        *("_certificate", "_fields", "_last", "_last_authority", "_socket_address"),
+        *("is_trusted", "rules"),
+    )
 
     def __init__(
-        self, rules: AddressRules, socket_address: str, scheme: Literal["http", "https"]
+        self,
+        rules: AddressRules,
+        socket_address: str,
+        scheme: Literal["http", "https"],
+        certificate: bytes = b"",
     ) -> None:
         self.rules = rules
+        self._certificate = certificate
         self._socket_address = socket_address
         self._fields = ForwardingFields(
             rules.resolver, socket_address, scheme=scheme, sends_forwarded=rules.sends_forwarded
@@ -57,7 +66,8 @@ class Peer:
             return last
         found = self.rules.resolver.resolve(self._socket_address, head)
         network = fold_address(found.address, self.rules.ipv6_prefix) if found.address else ""
-        client = Client(found.address, network, self._fields.block(head, found))
+        lines = self._fields.block(head, found) + self._certificate
+        client = Client(found.address, network, lines)
         if not self.is_trusted:
             self._last, self._last_authority = client, head.authority
         return client

@@ -18,17 +18,24 @@ if TYPE_CHECKING:
 class ProxyPreamble(asyncio.Protocol):
     """Takes the bytes of one accepted socket until its header is whole, then leaves them to the connection.
 
-    The connection counts, expires and drains from the start, as one that has sent nothing yet.
+    The header stands in clear before everything else; `next_protocol` takes the bytes behind it: the connection, or
+    the TLS in front of it. The connection counts, expires and drains from the start, as one that has sent nothing yet.
     """
 
-    def __init__(self, listener: PublicListener) -> None:
+    def __init__(
+        self,
+        listener: PublicListener,
+        connection: DownstreamConnection,
+        next_protocol: asyncio.Protocol,
+    ) -> None:
         self._listener = listener
-        self._connection = DownstreamConnection(listener)
+        self._connection = connection
+        self._next = next_protocol
         self._reader = ProxyHeaderReader()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast("asyncio.Transport", transport)
-        self._connection.connection_made(transport)
+        self._next.connection_made(transport)
 
     def data_received(self, data: bytes) -> None:
         connection = self._connection
@@ -40,16 +47,16 @@ class ProxyPreamble(asyncio.Protocol):
             return
         if header is None:
             return
-        self._transport.set_protocol(connection)
+        self._transport.set_protocol(self._next)
         if header.source is not None:
             connection.peer_address = header.source.address
         if not self._listener.identified(connection):
             connection.break_off()
         elif header.rest:
-            connection.data_received(header.rest)
+            self._next.data_received(header.rest)
 
-    def eof_received(self) -> bool:
-        return self._connection.eof_received()
+    def eof_received(self) -> bool | None:
+        return self._next.eof_received()
 
     def connection_lost(self, error: Exception | None) -> None:
-        self._connection.connection_lost(error)
+        self._next.connection_lost(error)

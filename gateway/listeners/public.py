@@ -12,18 +12,20 @@ import socket
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, field
 from random import Random
-from typing import Any, Final, Literal
+from typing import Any, Final
 
 from gateway import eager
 from gateway.domain.closing import Refused
-from gateway.domain.denial import Denial
+from gateway.domain.denial import Denial, Reason
 from gateway.domain.request import RequestHead
 from gateway.http1.request_head import HeadLimits, RequestHeadReader
 from gateway.listeners.census import Census
+from gateway.listeners.certificates import Security
 from gateway.listeners.connection import DownstreamConnection
 from gateway.listeners.exchange import Exchange
 from gateway.listeners.peer import AddressRules, Peer
 from gateway.listeners.preamble import ProxyPreamble
+from gateway.listeners.tls import TlsConnection, TlsPort
 from gateway.outbox import Outbox
 from gateway.ports import Deadlines
 
@@ -79,6 +81,7 @@ class PublicListener:
         addresses: AddressRules,
         tell: Tell,
         random: Random,
+        tls: TlsPort | None = None,
     ) -> None:
         self.settings = settings
         self.head_limits = settings.head_limits
@@ -94,6 +97,7 @@ class PublicListener:
         self._addresses = addresses
         self._tell = tell
         self._random_bits = random.getrandbits
+        self._tls = tls
         self._is_unix = False
         self._server: asyncio.Server | None = None
         self._is_empty = asyncio.Event()
@@ -143,7 +147,9 @@ class PublicListener:
             self._server = await self._loop.create_server(self._accept, sock=sock, backlog=backlog)
 
     def _accept(self) -> asyncio.Protocol:
-        return ProxyPreamble(self) if self.settings.proxy_protocol else DownstreamConnection(self)
+        connection = DownstreamConnection(self)
+        first = connection if self._tls is None else TlsConnection(connection, self._tls)
+        return ProxyPreamble(self, connection, first) if self.settings.proxy_protocol else first
 
     async def drain(self, seconds: float) -> None:
         """Stop accepting, let requests in flight end for at most `seconds`, then cut what is left."""
@@ -219,10 +225,13 @@ class PublicListener:
         self, connection: DownstreamConnection, head: RequestHead, malformed: Denial | None
     ) -> Exchange:
         """Make the exchange for one head: who asks, under which id."""
-        peer = connection.peer
+        peer, security = connection.peer, connection.security
         if peer is None or peer.rules is not self._addresses:
-            scheme: Literal["http", "https"] = "https" if connection.is_secure else "http"
-            peer = connection.peer = Peer(self._addresses, connection.peer_address, scheme)
+            peer = connection.peer = self._peer(connection.peer_address, security)
+        if security is not None and malformed is None and not security.covers(head.host):
+            malformed = Denial(
+                reason=Reason.MISDIRECTED_REQUEST, internal="not the host of the handshake"
+            )
         trace_id = b"%032x" % self._random_bits(128)
         request_id = b"req_" + trace_id
         if peer.is_trusted:
@@ -235,6 +244,11 @@ class PublicListener:
             trace_id=trace_id,
             client=peer.client(head),
         )
+
+    def _peer(self, address: str, security: Security | None) -> Peer:
+        if security is None:
+            return Peer(self._addresses, address, "http")
+        return Peer(self._addresses, address, "https", security.fields)
 
     def tell(self, exchange: Exchange) -> None:
         """Begin the story of a request; it runs as far as it can at once."""

@@ -262,10 +262,11 @@ def _response_block(
         known: tuple[bytes, bool, bool, bool] = memo[2]
         return known
     framing, is_chunked = response_framing(answer, method=head.method, to_http_10=head.is_http_10)
-    block = b"HTTP/1.1 %d %b\r\n%b%b" % (
+    block = b"HTTP/1.1 %d %b\r\n%b%b%b" % (
         answer.status,
         answer.reason,
         response_fields(answer, route, voice.overwritten),
+        voice.lines,
         framing,
     )
     is_dated = b"\r\ndate:" in block.lower()

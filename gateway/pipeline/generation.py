@@ -27,12 +27,14 @@ Introspect = Callable[[BoundKey, Grant | None, str], bytes]
 class Voice:
     """How the gateway speaks on a route: error dialect and rate-limit headers.
 
-    `overwritten` are the lower-case names which only the gateway may set on a response.
+    `overwritten` are the lower-case names which only the gateway may set on a response. `lines` stand on every answer,
+    each ended by CRLF.
     """
 
     dialect: Dialect
     rate_headers: RateHeaders
     overwritten: frozenset[bytes]
+    lines: bytes = b""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -23,6 +23,7 @@ def introspect(admission: Admission, exchange: Exchange, generation: Generation)
             status_line(200),
             b"Content-Type: application/json\r\nCache-Control: no-store\r\nContent-Length: %d\r\n"
             % len(body),
+            voice.lines,
             voice.rate_headers.render(admission.grant, 0, now),
             b"X-Request-Id: ",
             exchange.request_id,

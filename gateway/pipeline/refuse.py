@@ -33,6 +33,7 @@ def refuse(
         (
             status_line(answer.status),
             answer.block,
+            voice.lines,
             b"Content-Length: %d\r\n" % len(answer.body),
             _rate_block(denial, key, voice, exchange, generation, now),
             b"X-Request-Id: ",

@@ -232,6 +232,19 @@ FAMILIES: Final[tuple[Family, ...]] = (
         "cause",
         is_watched=True,
     ),
+    _counter(
+        "tls_handshakes_total",
+        "TLS handshakes of the public listener, by how they ended: well (`full`, `resumed`), by the client (`closed`, "
+        "`client_alert`), by a bound (`timeout`, `too_many`, `refused`: a limit on connections or a wrong PROXY "
+        "header), or for what they lacked (`plain_http`, `not_tls`, `version`, `cipher`, `unknown_name`, "
+        "`client_certificate`, `other`).",
+        "outcome",
+    ),
+    _gauge(
+        "tls_certificate_expiry_timestamp_seconds",
+        "When a certificate in use expires (epoch seconds), by its first host.",
+        "listener", "name",
+    ),
     _gauge("keys", "API keys in the store.", "state", "environment"),
     _gauge("store_up", "Whether the last contact with the key store succeeded (1) or not (0)."),
     _histogram(

@@ -23,6 +23,7 @@ from gateway.limiters.memory import MemoryLimiter
 from gateway.outbox import Outbox
 from gateway.upstreams.dialer import Dialer
 from gateway.upstreams.service import Service
+from tests.certificates import authority, issue, trust
 from tests.clock import FakeClock
 from tests.config.sample import UPSTREAM, loaded
 from tests.key_samples import a_key, a_tenant
@@ -286,3 +287,52 @@ def test_every_dialect_that_can_be_configured_can_introspect(name: str, tmp_path
 def test_no_introspection_tells_a_digest(tmp_path: Path) -> None:
     subject = key()
     assert subject.record.digest.hex() not in json.dumps(told(tmp_path, subject))
+
+
+TLS = "tls: {certificates: [{certificate: a.pem, key: a.key}]"
+
+
+@pytest.fixture
+def pki(tmp_path: Path) -> None:
+    ca = authority()
+    issue(tmp_path, ca, "a.test", file="a")
+    trust(tmp_path, ca)
+
+
+@pytest.mark.usefixtures("pki")
+def test_strict_transport_security_is_a_line_of_every_voice(tmp_path: Path) -> None:
+    hsts = "strict_transport_security: {max_age: 90d}"
+    config = loaded(
+        tmp_path,
+        f"listeners: {{public: {{{TLS}, {hsts}}}}}}}\n" + UPSTREAM + "routes:\n"
+        "  - {name: quiet, match: {path: /q}, upstream: u, dialect: {rate_headers: ['off']}}\n",
+    )
+    for voice in build.voices(config).values():
+        assert voice.lines == b"Strict-Transport-Security: max-age=7776000\r\n"
+        assert b"strict-transport-security" in voice.overwritten
+
+
+@pytest.mark.usefixtures("pki")
+@pytest.mark.parametrize("text", ["", f"listeners: {{public: {{{TLS}}}}}}}\n"])
+def test_without_it_nothing_is_sent(tmp_path: Path, text: str) -> None:
+    voice = build.voices(loaded(tmp_path, text))[""]
+    assert voice.lines == b""
+    assert b"strict-transport-security" not in voice.overwritten
+
+
+@pytest.mark.usefixtures("pki")
+def test_headers_of_client_certificates_are_stripped_from_requests(tmp_path: Path) -> None:
+    clients = "client_certificates: {mode: optional, ca: ca.pem}"
+    config = loaded(
+        tmp_path,
+        f"listeners: {{public: {{{TLS}, {clients}}}}}}}\n"
+        "identity_headers: {prefix: '', certificate_subject: X-Subject, "
+        "certificate_fingerprint: X-Print}\n",
+    )
+    route = Route(name="r", pattern="/r", upstream="u")
+    fields = made_fields([("x-subject", "a"), ("X_Print", "b"), ("X-Other", "c")])
+    asked = RequestHead(method="GET", target=b"/r", path="/r", fields=fields)
+    lines = build.border(config).request_fields(asked, route)
+    assert b"X-Other: c" in lines
+    assert b"subject" not in lines.lower()
+    assert b"print" not in lines.lower()

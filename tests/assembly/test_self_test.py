@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from gateway.assembly.certificates import Certificates
 from gateway.assembly.draft import draft
 from gateway.assembly.edition import Edition, make_edition
 from gateway.assembly.recorders import Recorders
@@ -39,7 +40,13 @@ async def edition(tmp_path: Path) -> Edition:
     config, clock, path = loaded(tmp_path, TEXT), FakeClock(), tmp_path / "config.yaml"
     recorders = Recorders(config, path, clock)
     runtime = Runtime(
-        config, path, clock=clock, store=MemoryStore(), recorders=recorders, keyring=nobody
+        config,
+        path,
+        clock=clock,
+        store=MemoryStore(),
+        recorders=recorders,
+        certificates=Certificates(config, path, clock, recorders.metrics),
+        keyring=nobody,
     )
     made = make_edition(draft(config, path), 1, runtime, None)
     await recorders.close()

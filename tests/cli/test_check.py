@@ -72,6 +72,20 @@ def test_warnings_are_printed_and_counted_and_do_not_stop_the_start(tmp_path: Pa
     assert "1 problem, so nothing would start" in err.getvalue()
 
 
+def test_certificates_are_part_of_what_is_checked(tmp_path: Path) -> None:
+    out, err = io.StringIO(), io.StringIO()
+    tls = "tls: {certificates: [{certificate: a.pem, key: a.key}]}"
+    text = f"listeners: {{metrics: {{{tls}}}}}\n"
+    (tmp_path / "a.pem").write_text("junk")
+    (tmp_path / "a.key").write_text("junk")
+    path = write(tmp_path, GOOD + text)
+    assert check(path, ENVIRON, out=out, err=err) == 1
+    assert out.getvalue() == (
+        f"{path}:3:58: listeners.metrics.tls.certificates[0].certificate: "
+        f"'{tmp_path}/a.pem' holds no certificate in PEM form\n"
+    )
+
+
 def test_schema_is_printed_as_json() -> None:
     out = io.StringIO()
     assert schema(out=out) == 0

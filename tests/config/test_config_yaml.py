@@ -10,6 +10,7 @@ import pytest
 from gateway.config.fields import ANY_NAME, keys
 from gateway.config.load import check, load
 from gateway.config.model import Config, Section
+from tests.certificates import authority, issue, trust
 from tests.config.sample import NOTHING, PEPPER, write
 
 SHIPPED = Path(__file__).parents[2] / "config.yaml"
@@ -31,6 +32,12 @@ def with_examples(text: str) -> str:
 
 def read(folder: Path, text: str) -> Config:
     write(folder, PEPPER + "\n", "data/pepper")
+    ca, tls = authority(), folder / "tls"
+    tls.mkdir(exist_ok=True)
+    for host in ("api", "admin", "metrics"):
+        issue(tls, ca, f"{host}.example.com", file=f"{host}.example.com")
+    for name in ("clients-ca.pem", "operators-ca.pem"):
+        trust(tls, ca, name)
     return load(write(folder, text), NOTHING)
 
 

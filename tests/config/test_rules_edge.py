@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.certificates import authority, issue
 from tests.config.sample import UPSTREAM, said
 
 TOKEN = "t" * 32
@@ -39,11 +40,25 @@ def test_admin_listens_on_loopback_with_a_token(tmp_path: Path, host: str) -> No
     assert said(tmp_path, f"listeners: {{admin: {{bind: '{host}:1', token: {TOKEN}}}}}") == []
 
 
+TLS = "tls: {certificates: [{certificate: a.pem, key: a.key}]}"
+
+
 @pytest.mark.parametrize("host", ["0.0.0.0", "10.0.0.1", "[::]", "admin.example.com"])
-def test_admin_out_of_loopback_is_refused(tmp_path: Path, host: str) -> None:
-    assert said(tmp_path, f"listeners: {{admin: {{bind: '{host}:1', token: {TOKEN}}}}}") == [
-        "listeners.admin.bind: must be loopback or a unix socket (`unix:data/admin.sock`)"
+def test_admin_beyond_loopback_needs_tls_or_an_explicit_word(tmp_path: Path, host: str) -> None:
+    issue(tmp_path, authority(), "admin.test", file="a")
+    common = f"listeners: {{admin: {{bind: '{host}:1', token: {TOKEN}"
+    assert said(tmp_path, f"{common}}}}}") == [
+        "listeners.admin.bind: is in reach of the network: tokens and keys would cross it in clear "
+        "(use a unix socket or loopback, or set `tls`)"
     ]
+    assert said(tmp_path, f"{common}, insecure: true}}}}") == []
+    assert said(tmp_path, f"{common}, {TLS}}}}}") == []
+
+
+def test_admin_with_tls_still_needs_a_token(tmp_path: Path) -> None:
+    issue(tmp_path, authority(), "admin.test", file="a")
+    (text,) = said(tmp_path, f"listeners: {{admin: {{bind: '10.0.0.1:1', {TLS}}}}}")
+    assert "token: required key is missing" in text
 
 
 def test_admin_on_tcp_needs_a_token_that_cannot_be_guessed(tmp_path: Path) -> None:

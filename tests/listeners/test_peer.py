@@ -60,3 +60,11 @@ def test_network_of_an_ipv6_client_is_what_one_customer_owns() -> None:
 def test_peer_of_a_unix_socket_has_no_address() -> None:
     client = Peer(rules(), "", "http").client(head())
     assert (client.address, client.network) == ("", "")
+
+
+def test_a_client_certificate_is_told_with_the_address() -> None:
+    peer = Peer(rules(), "198.51.100.1", "https", b"X-Subject: CN=a\r\n")
+    assert peer.client(head()).forwarded.endswith(b"\r\nX-Subject: CN=a\r\n")
+    proxy = Peer(rules(PROXIES), "127.0.0.1", "https", b"X-Subject: CN=a\r\n")
+    told = proxy.client(head((b"X-Forwarded-For", b"203.0.113.1"))).forwarded
+    assert told.endswith(b"\r\nX-Subject: CN=a\r\n")

@@ -431,6 +431,18 @@ def test_what_was_drawn_is_told_and_the_upstream_s_copies_are_not() -> None:
     assert story.exchange.response.all("X-RateLimit-Limit") == [b"5"]
 
 
+def test_a_line_of_the_gateway_takes_the_place_of_the_upstream_s() -> None:
+    world = World().insist_on_tls()
+    world.upstream.script.append(ok(("strict-transport-security", "max-age=0")))
+    response = Story(world=world).begin().exchange.response
+    assert response.all("Strict-Transport-Security") == [b"max-age=60"]
+
+
+def test_without_such_a_line_the_upstream_s_passes() -> None:
+    response = answered(ok(("Strict-Transport-Security", "max-age=0"))).response
+    assert response.all("Strict-Transport-Security") == [b"max-age=0"]
+
+
 def test_hop_by_hop_fields_of_the_upstream_stop_here() -> None:
     head_of_it = ResponseHead(
         status=200,

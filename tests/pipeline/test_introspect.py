@@ -28,6 +28,11 @@ def answered(
     return exchange.response
 
 
+def test_the_lines_of_every_answer_stand_on_this_one_too() -> None:
+    response = answered(world=World().insist_on_tls())
+    assert response.all("Strict-Transport-Security") == [b"max-age=60"]
+
+
 def test_a_caller_is_told_about_its_own_key_and_nobody_keeps_the_answer() -> None:
     answer = answered()
     assert answer.status == 200

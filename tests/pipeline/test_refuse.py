@@ -53,6 +53,11 @@ def test_what_only_the_log_may_know_never_reaches_the_client(reason: Reason) -> 
     assert all(b"SECRET" not in value for _, value in answer.fields)
 
 
+def test_the_lines_of_every_answer_stand_on_refusals_too() -> None:
+    refused = answered(Denial(reason=Reason.NO_ROUTE), world=World().insist_on_tls())
+    assert refused.all("Strict-Transport-Security") == [b"max-age=60"]
+
+
 def test_the_default_dialect_answers_with_the_status_of_the_table() -> None:
     for reason, verdict in VERDICTS.items():
         assert answered(Denial(reason=reason)).status == verdict.status

@@ -37,6 +37,8 @@ from tests.clock import FakeClock
 from tests.pipeline.fakes import Answer, FakeExchange, FakeUpstream
 from tests.pipeline.samples import FORMATS, ME, OPEN, PEPPERS, THINGS, TOKEN
 
+HSTS = b"Strict-Transport-Security: max-age=60\r\n"
+
 
 class SpiedStore(MemoryStore):
     """A store that can be down."""
@@ -213,6 +215,18 @@ class World:
             claims=self.claims,
             identity=b"X-Gateway-Key-Id: %b\r\n" % record.key_id.encode(),
         )
+
+    def insist_on_tls(self) -> World:
+        """Put a line on every answer, as a listener with TLS does, which an upstream may not set."""
+        name = frozenset({b"strict-transport-security"})
+        voices = self.generation.voices
+        self.change(
+            voices={
+                route: replace(voice, lines=HSTS, overwritten=voice.overwritten | name)
+                for route, voice in voices.items()
+            }
+        )
+        return self
 
     def change(self, **parts: Any) -> None:
         """Run on with other parts."""

@@ -23,8 +23,8 @@ _WILDCARDS: Final = frozenset({"0.0.0.0", "::"})  # noqa: S104 - compared, not b
 
 
 def listeners(config: Config, _declared: Declared) -> Iterator[Finding]:
-    """Each listener has an address of its own, and the admin listener is out of reach of the
-    network."""
+    """Each listener has an address of its own, and what reaches the admin listener over a network is
+    encrypted."""
     taken: list[tuple[str, str]] = []
     for name in ("public", "admin", "metrics"):
         bind = getattr(config.listeners, name).bind
@@ -41,10 +41,9 @@ def _admin(config: Config) -> Iterator[Finding]:
     host, port = split_bind(admin.bind)
     token = admin.token.get_secret_value()
     path: KeyPath = ("listeners", "admin")
-    if port >= 0 and not _is_loopback(host):
-        yield Finding(
-            (*path, "bind"), "must be loopback or a unix socket", "`unix:data/admin.sock`"
-        )
+    if port >= 0 and not _is_loopback(host) and admin.tls is None and not admin.insecure:
+        message = "is in reach of the network: tokens and keys would cross it in clear"
+        yield Finding((*path, "bind"), message, "use a unix socket or loopback, or set `tls`")
     if port >= 0 and not token:
         message = "required key is missing: on TCP every local user could connect"
         yield Finding((*path, "token"), message, "make one with `openssl rand -hex 32`")
@@ -83,9 +82,13 @@ def proxies(config: Config, _declared: Declared) -> Iterator[Finding]:
 def headers(config: Config, _declared: Declared) -> Iterator[Finding]:
     """No configured header takes the place of one that the gateway itself vouches for."""
     identity = config.identity_headers
+    fields = (
+        "key_id", "lineage", "tenant", "scopes", "environment",
+        "certificate_subject", "certificate_fingerprint",
+    )  # fmt: skip
     named: list[tuple[KeyPath, str]] = [
         (("identity_headers", field), value.lower())
-        for field in ("key_id", "lineage", "tenant", "scopes", "environment")
+        for field in fields
         if (value := getattr(identity, field))
     ]
     yield from repeated("the header", named)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-from gateway.config.model import Config, Upstream, UpstreamTls
+from gateway.config.model import CertificateFiles, Config, Tls, Upstream, UpstreamTls
 from gateway.config.pem import PemError, check_authorities, check_key, read_certificates, staleness
 from gateway.config.problems import Finding, KeyPath, quoted
 from gateway.domain.validity import Validity
@@ -15,6 +15,16 @@ def upstream_certificates(config: Config, folder: Path, now: float) -> Iterator[
     """The files of `upstreams.<name>.tls` can be used; one that is not valid at `now` is a warning."""
     for name, upstream in config.upstreams.items():
         yield from _tls(("upstreams", name, "tls"), upstream.tls, folder, now)
+
+
+def listener_certificates(config: Config, folder: Path, now: float) -> Iterator[Finding]:
+    """The files of `listeners.<name>.tls` can be used; one that is not valid at `now` is a warning."""
+    for path, section in _listeners(config):
+        for n, pair in enumerate(section.certificates):
+            yield from _pair((*path, "certificates", n), pair, folder, now)
+        if section.client_certificates.ca:
+            where = (*path, "client_certificates", "ca")
+            yield from _authorities(where, folder / section.client_certificates.ca, now)
 
 
 def _tls(path: KeyPath, section: UpstreamTls, folder: Path, now: float) -> Iterator[Finding]:
@@ -34,7 +44,9 @@ def _authorities(path: KeyPath, file: Path, now: float) -> Iterator[Finding]:
         yield from _stale(path, file, max(found, key=lambda validity: validity.ends_at), now)
 
 
-def _pair(path: KeyPath, section: UpstreamTls, folder: Path, now: float) -> Iterator[Finding]:
+def _pair(
+    path: KeyPath, section: UpstreamTls | CertificateFiles, folder: Path, now: float
+) -> Iterator[Finding]:
     place, certificate = (*path, "certificate"), folder / section.certificate
     try:
         chain = read_certificates(certificate)
@@ -62,3 +74,21 @@ def named_by(upstream: Upstream, folder: Path) -> list[Path]:
     """Return the files whose content belongs to the configuration of an upstream."""
     section = upstream.tls
     return [folder / name for name in (section.ca, section.certificate, section.key) if name]
+
+
+def named(config: Config, folder: Path) -> Iterator[Path]:
+    """Yield every file whose content belongs to the configuration."""
+    for upstream in config.upstreams.values():
+        yield from named_by(upstream, folder)
+    for _, section in _listeners(config):
+        for pair in section.certificates:
+            yield from (folder / pair.certificate, folder / pair.key)
+        if section.client_certificates.ca:
+            yield folder / section.client_certificates.ca
+
+
+def _listeners(config: Config) -> Iterator[tuple[KeyPath, Tls]]:
+    for name in ("public", "admin", "metrics"):
+        section: Tls | None = getattr(config.listeners, name).tls
+        if section is not None:
+            yield ("listeners", name, "tls"), section

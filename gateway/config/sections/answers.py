@@ -71,6 +71,10 @@ class IdentityHeaders(Section):
     """Field for the granted atoms, separated by spaces."""
     environment: OptionalFieldName = "X-Gateway-Environment"
     """Field for the environment of the key."""
+    certificate_subject: OptionalFieldName = ""
+    """Field for the subject of the client's verified certificate (RFC 4514: `CN=jobs,O=Example`)."""
+    certificate_fingerprint: OptionalFieldName = ""
+    """Field for the SHA-256 of that certificate, in hexadecimal digits."""
     forward_authorization: Flag = False
     """Pass the client's `Authorization` on. Off, so that keys do not end up in upstream logs."""
 

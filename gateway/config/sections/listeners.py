@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 from pydantic import Field, SecretStr
 
 from gateway.config.sections.base import RESTART, Section
+from gateway.config.sections.tls import PublicTls, Tls
 from gateway.config.sections.values import (
     Count,
     Duration,
@@ -26,6 +27,9 @@ class PublicListener(Section):
     bind: Bind = Field("127.0.0.1:8080", json_schema_extra=RESTART)
     """Address of the data plane. Loopback by default, so that nothing is exposed by accident; port
     0 takes a free one."""
+    tls: PublicTls | None = Field(None, json_schema_extra=RESTART)
+    """TLS. Null speaks HTTP in clear, for a listener behind a proxy that speaks TLS. To add or remove
+    it needs a restart."""
     proxy_protocol: Flag = Field(default=False, json_schema_extra=RESTART)
     """Expect a PROXY protocol header (v1 or v2) on each connection, as HAProxy and AWS NLB send it.
     Only for a listener that nobody else can reach: it needs `client_address.trusted_proxies`."""
@@ -83,8 +87,13 @@ class AdminListener(Section):
     """Where operators connect; never in reach of clients."""
 
     bind: Bind = Field("unix:data/admin.sock", json_schema_extra=RESTART)
-    """Address of the admin API. A unix socket is protected by its file mode; TCP is accepted on
-    loopback only, and with a `token`."""
+    """Address of the admin API. A unix socket is protected by its file mode; TCP needs a `token`, and
+    beyond loopback `tls`, too."""
+    tls: Tls | None = Field(None, json_schema_extra=RESTART)
+    """TLS. To add or remove it needs a restart."""
+    insecure: Flag = False
+    """Accept an address beyond loopback without `tls`: tokens and keys then cross the network in
+    clear. Only where something else encrypts, such as a mesh."""
     token: Secret = SecretStr("")
     """Bearer token of the admin API, at least 32 characters; required on TCP, where every local
     user could connect."""
@@ -95,6 +104,8 @@ class MetricsListener(Section):
 
     bind: Bind = Field("127.0.0.1:9100", json_schema_extra=RESTART)
     """Address of `/metrics`, `/livez` and `/readyz`."""
+    tls: Tls | None = Field(None, json_schema_extra=RESTART)
+    """TLS. To add or remove it needs a restart."""
 
 
 class Listeners(Section):

@@ -139,6 +139,7 @@ STATUS_TEXTS: Final[Mapping[int, str]] = {
     410: "Gone",
     413: "Payload Too Large",
     414: "URI Too Long",
+    421: "Misdirected Request",
     422: "Unprocessable Entity",
     429: "Too Many Requests",
     431: "Request Header Fields Too Large",
