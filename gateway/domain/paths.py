@@ -195,6 +195,9 @@ def _inspect(text: str) -> int:
     return quirks
 
 
+_PARAMETERS: Final = re.compile(rb";[^/]*")
+"""Parameters of a raw path: to a server that cuts them off before it decodes, an escaped slash ends none."""
+
 _STEPS: Final[tuple[tuple[int, Callable[[str], str]], ...]] = (
     (Quirk.DOUBLE_ENCODED.value, _decode_again),
     (Quirk.ENCODED_SLASH.value, lambda text: text.replace("%2F", "/")),
@@ -211,13 +214,18 @@ def readings(path: str, raw: bytes, quirks: int) -> dict[str, bool]:
 
     Each step of reading may happen or not, independently; folding is not among them (look up `fold`
     of each text). The value tells whether the text comes from quirks of `OPTIONAL`, which an
-    operator vouched for. At most 128 texts, and one for nearly every path.
+    operator vouched for. At most 256 texts, and one for nearly every path.
     """
     texts = {path: False}
     if not quirks & ~Quirk.FOLDABLE.value:
         return texts
-    if quirks & Quirk.NEEDLESS_ESCAPE.value:
+    has_needless = bool(quirks & Quirk.NEEDLESS_ESCAPE.value)
+    if has_needless:
         texts[_undecoded(raw)] = False
+    if b";" in raw:
+        cut = _PARAMETERS.sub(b"", raw)
+        for text in (_decode(cut), _undecoded(cut)) if has_needless else (_decode(cut),):
+            texts.setdefault(text, True)
     for quirk, step in _STEPS:
         if quirks & quirk:
             is_vouched = bool(quirk & OPTIONAL)

@@ -28,6 +28,8 @@ BACKENDS = [
     Backend(cuts_parameters="before"),
     Backend(cuts_parameters="after"),
     Backend(cuts_parameters="before", resolves_dots=True),
+    Backend(cuts_parameters="before", splits_decoded=True),
+    Backend(cuts_parameters="before", splits_decoded=True, decodings=2),
     Backend(strips_ends=True),
     Backend(
         splits_decoded=True, turns_backslashes=True, strips_ends=True, merges_slashes=True,
@@ -169,6 +171,13 @@ SPLIT = [
 ]
 
 
+STRICT = [
+    Pattern("strict", ("a", "a"), "exact", 0, frozenset()),
+    Pattern("odd", ("b;y", "b"), "exact", OPTIONAL, frozenset()),
+    Pattern("loose", (), "rest", OPTIONAL, frozenset()),
+]
+
+
 @settings(max_examples=1500, deadline=None)
 @given(
     hostile_requests(),
@@ -180,6 +189,11 @@ SPLIT = [
 @example((SPLIT, "/a/b%252fAB;x"), "GET", [])
 @example((SPLIT, "/a//admin."), "GET", [])
 @example((SPLIT, "/a/admin%3fx"), "GET", [])
+@example((STRICT, "/a%2fa;x%2fb"), "GET", [])
+@example((STRICT, "/a%252fa;x%252fb"), "GET", [])
+@example((STRICT, "/b%3by/b;z%2fc"), "GET", [])
+@example((STRICT, "/b%253by/b;z%252fc"), "GET", [])
+@example((STRICT, "/%61%2f%61;x%2fb"), "GET", [])
 def test_admitted_path_means_the_matched_route_to_every_backend(
     request_: tuple[list[Pattern], str], method: str, backends: list[Backend]
 ) -> None:
