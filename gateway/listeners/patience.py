@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final
 
 from gateway.domain.closing import Closed
 from gateway.domain.denial import Denial, Reason
-from gateway.listeners.stream import ClientStream
+from gateway.listeners.client_stream import ClientStream
 
 if TYPE_CHECKING:
     from gateway.listeners.exchange import Exchange
