@@ -36,6 +36,9 @@ _REQUEST_ID_MAX: Final = 128
 _CUT_SECONDS: Final = 1.0
 """How long a drain that was cut waits for the last answers to leave."""
 
+_WARNING_SECONDS: Final = 1.0
+"""How often a rejected connection is logged; all are counted."""
+
 Tell = Callable[[Exchange], Coroutine[Any, Any, None]]
 """Tells the story of one request, to its end."""
 
@@ -98,6 +101,7 @@ class PublicListener:
         self._tell = tell
         self._random_bits = random.getrandbits
         self._tls = tls
+        self._warns_from = 0.0
         self._is_unix = False
         self._server: asyncio.Server | None = None
         self._is_empty = asyncio.Event()
@@ -217,8 +221,14 @@ class PublicListener:
             self._is_empty.set()
 
     def rejected(self, connection: DownstreamConnection, why: str) -> bool:
-        """Log a connection that never got as far as a request; returns False, as `opened` does."""
-        _log.warning("connection from %s rejected: %s", connection.accepted_from, why)
+        """Count a connection that never got as far as a request, and log one a second: a flood must not fill the log.
+
+        Returns False, as `opened` does.
+        """
+        now = self.time()
+        if now >= self._warns_from:
+            self._warns_from = now + _WARNING_SECONDS
+            _log.warning("connection from %s rejected: %s", connection.accepted_from, why)
         return self.census.refuse(connection, Refused.PROXY_PROTOCOL)
 
     def exchange(

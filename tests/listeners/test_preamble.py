@@ -9,6 +9,7 @@ import struct
 
 import pytest
 
+from gateway.domain.closing import Refused
 from gateway.http1.proxy_protocol import SIGNATURE_V2
 from gateway.listeners.public import ListenerSettings
 from tests.harness import plane, request
@@ -79,6 +80,19 @@ async def test_header_of_a_peer_that_is_no_declared_proxy_is_not_even_read(
             assert await held.ask(raw) == b""
         assert "no declared proxy" in caplog.text
         assert not held.recorded.outcomes
+
+
+async def test_a_flood_of_rejected_connections_is_counted_and_does_not_fill_the_log(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    async with plane(answering(OK), settings=SETTINGS, trusted=["192.0.2.0/24"]) as held:
+        began = held.listener.time()
+        with caplog.at_level(logging.WARNING):
+            for _ in range(30):
+                assert await held.ask(b"") == b""
+        seconds = held.listener.time() - began
+        assert held.listener.census.refused[Refused.PROXY_PROTOCOL] == 30
+        assert 1 <= caplog.text.count("rejected") <= seconds + 1
 
 
 @pytest.mark.parametrize("beginning", [b"", b"PROXY TCP4 198.5"])
