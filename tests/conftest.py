@@ -1,4 +1,4 @@
-"""What all tests share: the event loop that production runs on."""
+"""What all tests share: the event loop that production runs on, and how long an example may take."""
 
 from __future__ import annotations
 
@@ -6,6 +6,11 @@ import asyncio
 from collections.abc import Callable, Mapping
 
 import uvloop
+from hypothesis import HealthCheck, settings
+
+# A shared machine may stop for longer than any example takes: benchmarks measure time, tests do not.
+settings.register_profile("shared", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("shared")
 
 
 def pytest_asyncio_loop_factories() -> Mapping[str, Callable[[], asyncio.AbstractEventLoop]]:

@@ -25,7 +25,7 @@ telemetry: {access_log: {path: "off"}}
 upstreams:
   jobs:
     targets: TARGETS
-    health: {active: {path: /health, interval: 500ms, timeout: 500ms, host: health.test}}
+    health: {active: {path: /health, interval: 1s, timeout: 1s, host: health.test}}
 routes:
   - {name: jobs, match: {prefix: /}, auth: none, upstream: jobs}
 """

@@ -198,7 +198,7 @@ async def test_connection_and_deadline_at_the_same_moment_lose_nothing() -> None
         port, dialer = held.target.address.port, Dialer()
         for _ in range(20):
             one = target(dialer, port, connect=0.01)
-            connection = await settled(one.connect())
+            connection = await settled(one.connect(Timeouts(connect_seconds=10)))
             assert isinstance(connection, UpstreamConnection)
             turn = one.connect()
             await asyncio.sleep(0.009)
