@@ -6,7 +6,6 @@ section had brought into the store by then.
 
 from __future__ import annotations
 
-import asyncio
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -75,9 +74,7 @@ class Succession:
         self._listener = listener
         self._retirement = retirement
         self._is_stopped = is_stopped
-        self.settling = (
-            asyncio.Lock()
-        )  # held while keys in the store may be ahead of the edition in force
+        self.settling = present().keys.lookups.settling
 
     async def check(self, wanted: model.Config) -> Reloaded:
         """Say what `apply` would do. Raises `ReloadRefused`."""

@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import hmac
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 from enum import Enum
 from functools import partial
 from typing import Final, Literal
@@ -105,9 +106,21 @@ class CachedKeys:
         """Return the key with one of `digests` (pepper id, digest; the current first), or None.
 
         Asks the store once however many wait for the same key. Raises `StoreUnavailable`; then
-        nothing is remembered.
+        nothing is remembered. What the store holds may be meant for the generation that comes next: that one then
+        binds it. Raises `LookupError` for a key that no configuration in force can bind.
         """
         values = tuple(digest for _, digest in digests)
+        try:
+            return await self._find(values)
+        except LookupError:
+            async with self.lookups.settling:
+                current = self.lookups.current
+            # Under other peppers it has another digest, which only a request of that generation knows.
+            if current is None or current is self or current._peppers != self._peppers:  # noqa: SLF001
+                raise
+        return await current.find(digests)
+
+    async def _find(self, values: Sequence[bytes]) -> BoundKey | None:
         for _ in range(READS_MAX):
             known = self.peek(values[0])
             if known is not MISS:
@@ -148,12 +161,16 @@ class CachedKeys:
 
 
 class Lookups:
-    """The look-ups of a process that are under way, each for all who wait for the same key."""
+    """The look-ups of a process that are under way, each for all who wait for the same key.
+
+    `settling` is held while the store may be ahead of the generation in force.
+    """
 
     def __init__(self, store: KeyStore, memory: Remembered) -> None:
         self.memory = memory
         self.current: CachedKeys | None = None
         self.revision = 0
+        self.settling = asyncio.Lock()
         self._store = store
         self._flights: dict[Sequence[bytes], asyncio.Task[_Landing]] = {}
         self._invalidated: dict[str, int] = {}
@@ -200,7 +217,9 @@ class Lookups:
             began = self.revision
             found = await self._store.find(digests)
             if not self._is_overtaken(found, began):
-                land(digests, found)
+                # Whether it can be bound differs between those who wait: each of them tries, and is told.
+                with suppress(LookupError, ValueError):
+                    land(digests, found)
                 return found, self.revision
         raise StoreUnavailable(_RESTLESS)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 
 import pytest
 
@@ -214,3 +215,73 @@ async def test_the_size_of_the_memory_may_change(home: Home) -> None:
         await new.find(ONE.digests(str(number).encode()))
         known = sum(new.peek(ONE.digest(str(n).encode())) is not MISS for n in range(8))
     assert known <= 2
+
+
+class Choosy(Binding):
+    """Knows one plan only, as a configuration that declares no other."""
+
+    def __init__(self, generation: int, plan: str) -> None:
+        super().__init__(generation)
+        self.plan = plan
+
+    def __call__(self, record: KeyRecord, tenant: Tenant) -> BoundKey:
+        if record.plan != self.plan:
+            raise LookupError(record.plan)
+        return super().__call__(record, tenant)
+
+
+def choosy(home: Home, generation: int, plan: str, before: CachedKeys | None = None) -> CachedKeys:
+    keys = home.keys(generation, before)
+    keys._bind = Choosy(generation, plan)
+    return keys
+
+
+async def test_a_key_that_the_store_holds_for_the_next_generation_is_bound_by_that_one() -> None:
+    home = Home()
+    await home.fill()
+    first = choosy(home, 1, "free")
+    second = choosy(home, 2, "pro", first)
+    await first.lookups.settling.acquire()  # a reload: the store is ahead until it is done
+    record = await home.store.get_key(a_key().key_id)
+    assert record is not None
+    await home.store.save_key(replace(record, plan="pro"))
+    waiting = [asyncio.ensure_future(first.find(digests())) for _ in range(3)]
+    await asyncio.sleep(0.05)
+    assert not any(each.done() for each in waiting)
+    second.take_over()
+    first.lookups.settling.release()
+    assert [generation_of(key) for key in await asyncio.gather(*waiting)] == [2, 2, 2]
+    assert generation_of(await second.find(digests())) == 2
+
+
+async def test_a_look_up_that_an_earlier_generation_began_serves_those_of_the_next() -> None:
+    home = Home()
+    await home.fill()
+    first = choosy(home, 1, "another")
+    second = choosy(home, 2, a_key().plan, first)
+    home.store.gate.clear()
+    early = asyncio.ensure_future(first.find(digests()))
+    await asyncio.sleep(0)
+    second.take_over()
+    late = asyncio.ensure_future(second.find(digests()))
+    await asyncio.sleep(0)
+    home.store.gate.set()
+    assert generation_of(await late) == generation_of(await early) == 2
+
+
+async def test_a_key_that_nobody_can_bind_is_refused() -> None:
+    home = Home()
+    await home.fill()
+    keys = choosy(home, 1, "another")
+    with pytest.raises(LookupError):
+        await keys.find(digests())
+
+
+async def test_a_key_under_other_peppers_is_never_bound_for_a_request_of_the_old_ones() -> None:
+    home = Home()
+    await home.fill()
+    first = choosy(home, 1, "another")
+    home.keys(2, first, BOTH).take_over()
+    with pytest.raises(LookupError):
+        await first.find(digests())
+    assert home.rekeyed == []
