@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from gateway.domain.status import status_line
+from gateway.pipeline.answer import answer
 from gateway.pipeline.generation import Generation
 from gateway.pipeline.values import Admission
 from gateway.ports import Exchange
@@ -17,21 +17,5 @@ def introspect(admission: Admission, exchange: Exchange, generation: Generation)
     # A route with this handler always needs a key: the config's rules say so.
     assert principal.key is not None
     body = generation.introspect(principal.key, admission.grant, voice.dialect.name)
-    now = generation.clock.now()
-    head = b"".join(
-        (
-            status_line(200),
-            b"Content-Type: application/json\r\nCache-Control: no-store\r\nContent-Length: %d\r\n"
-            % len(body),
-            voice.lines,
-            voice.rate_headers.render(admission.grant, 0, now),
-            b"X-Request-Id: ",
-            exchange.request_id,
-            b"\r\n",
-            generation.dates.at(now),
-            exchange.closing_fields(),
-            b"\r\n",
-        )
-    )
-    exchange.answer(head, b"" if exchange.head.method == "HEAD" else body)
-    return 200
+    fields = b"Content-Type: application/json\r\nCache-Control: no-store\r\n"
+    return answer(exchange, generation, voice, admission.grant, fields=fields, body=body)

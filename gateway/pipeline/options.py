@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import Final
 
+from gateway.pipeline.answer import answer
 from gateway.pipeline.generation import Generation
 from gateway.pipeline.values import Admission
 from gateway.ports import Exchange
@@ -20,25 +21,8 @@ def options(admission: Admission | None, exchange: Exchange, generation: Generat
     """Answer 200 with what the route allows, or the server for None; return the status, 0 if the client had left."""
     if exchange.is_gone:
         return 0
-    now = generation.clock.now()
-    methods, rates = _EVERYWHERE, b""
-    if admission is not None:
-        route = admission.permit.principal.match.route
-        methods = tuple(sorted(route.methods)) or _EVERYWHERE
-        rates = generation.voice(route).rate_headers.render(admission.grant, 0, now)
-    head = b"".join(
-        (
-            b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\nAllow: ",
-            ", ".join(methods).encode("ascii"),
-            b"\r\n",
-            rates,
-            b"X-Request-Id: ",
-            exchange.request_id,
-            b"\r\n",
-            generation.dates.at(now),
-            exchange.closing_fields(),
-            b"\r\n",
-        )
-    )
-    exchange.answer(head, b"")
-    return 200
+    route = None if admission is None else admission.permit.principal.match.route
+    methods = (tuple(sorted(route.methods)) if route is not None else ()) or _EVERYWHERE
+    fields = b"Allow: %b\r\n" % ", ".join(methods).encode("ascii")
+    grant = None if admission is None else admission.grant
+    return answer(exchange, generation, generation.voice(route), grant, fields=fields)

@@ -44,12 +44,12 @@ def secured(folder: Path, ca: trustme.CA, more: str = "", text: str = ROUTES) ->
 
 
 async def get(
-    address: str, context: ssl.SSLContext, path: str, *fields: str
+    address: str, context: ssl.SSLContext, path: str, *fields: str, method: str = "GET"
 ) -> tuple[str, ssl.SSLObject]:
     """Return the answer, and the client's end of the connection."""
     host, _, port = address.rpartition(":")
     reader, writer = await asyncio.open_connection(host, int(port), ssl=context)
-    lines = [f"GET {path} HTTP/1.1", f"Host: {host}", "Connection: close", *fields]
+    lines = [f"{method} {path} HTTP/1.1", f"Host: {host}", "Connection: close", *fields]
     writer.write("\r\n".join(lines).encode() + b"\r\n\r\n")
     async with asyncio.timeout(10):
         answer = await reader.read()
@@ -240,6 +240,9 @@ async def test_browsers_are_told_to_insist_on_tls_on_every_answer(
             answer, _ = await get(gateway.public_address, client_context(ca), path)
             line = "\r\nStrict-Transport-Security: max-age=31536000; includeSubDomains; preload\r\n"
             assert answer.count(line) == 1
+        answer, _ = await get(gateway.public_address, client_context(ca), "*", method="OPTIONS")
+        assert answer.startswith("HTTP/1.1 200 ")
+        assert answer.count(line) == 1
         reader, writer = await asyncio.open_connection(*gateway.public_address.split(":"))
         writer.write(b"GET /me HTTP/1.1\r\n\r\n")
         assert b"Strict-Transport-Security" not in await reader.read()
