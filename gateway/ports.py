@@ -28,6 +28,10 @@ class StoreUnavailable(Exception):
     """The key store could not answer; the text is for the log and holds no secret."""
 
 
+class LimiterUnavailable(Exception):
+    """The limiter could not count; nothing was charged. The text is for the log."""
+
+
 class Conflict(Exception):
     """A write met a state that does not allow it (duplicate name or digest, stale revision, unknown id)."""
 
@@ -114,7 +118,7 @@ class Limiter(Protocol):
     """
 
     def acquire(self, claims: Sequence[Claim]) -> Grant | Awaitable[Grant]:
-        """Draw one request from every claim."""
+        """Draw one request from every claim. Raises `LimiterUnavailable`; then nothing was drawn."""
         ...
 
     def look(self, claims: Sequence[Claim]) -> Grant | None:

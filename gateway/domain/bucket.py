@@ -30,34 +30,34 @@ class TokenBucket:
     never refills: the debt grows, up to an empty bucket, and is paid at the normal rate from there.
     """
 
-    __slots__ = ("_paid_at", "rule")
+    __slots__ = ("paid_at", "rule")
 
     is_held: ClassVar[bool] = False
 
     def __init__(self, rule: Rate) -> None:
         self.rule = rule
-        self._paid_at = 0
+        self.paid_at = 0
 
     def draw(self, ticks: int, _now: float = 0.0) -> int:
         """Charge one request at `ticks` (monotonic nanoseconds); return the debt or `REFUSED`."""
         rule = self.rule
         arrival = ticks * rule.limit
-        level = self._paid_at - arrival
+        level = self.paid_at - arrival
         level = rule.price + level if level > 0 else rule.price
         if level > rule.capacity:
             if level > rule.capacity + rule.price:
-                self._paid_at = arrival + rule.capacity  # the clock went back: never owe more
+                self.paid_at = arrival + rule.capacity  # the clock went back: never owe more
             return REFUSED
-        self._paid_at = arrival + level
+        self.paid_at = arrival + level
         return level
 
     def undo(self) -> None:
         """Take the last successful draw back."""
-        self._paid_at -= self.rule.price
+        self.paid_at -= self.rule.price
 
     def level(self, ticks: int, _now: float = 0.0) -> int:
         """Return the debt at `ticks`, from 0 (full) to the rule's capacity (empty)."""
-        level = self._paid_at - ticks * self.rule.limit
+        level = self.paid_at - ticks * self.rule.limit
         return min(level, self.rule.capacity) if level > 0 else 0
 
     def wait_seconds(self, ticks: int, _now: float = 0.0) -> int:
@@ -73,7 +73,7 @@ class TokenBucket:
         old = self.rule
         left = (old.capacity - self.level(ticks)) * rule.price // old.price
         self.rule = rule
-        self._paid_at = ticks * rule.limit + rule.capacity - min(left, rule.capacity)
+        self.paid_at = ticks * rule.limit + rule.capacity - min(left, rule.capacity)
 
 
 class PeriodCounter:

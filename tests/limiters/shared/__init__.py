@@ -1,0 +1,1 @@
+"""Limits in shared memory: one worker, several, and workers that die."""
