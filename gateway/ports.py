@@ -146,6 +146,18 @@ class Throttle(Protocol):
         ...
 
 
+class Headcount(Protocol):
+    """Counts the open connections of each client, in all processes that serve the same clients."""
+
+    def enter(self, who: str, maximum: int) -> bool:
+        """Count one connection of `who`; False when `maximum` are open, and nothing is counted."""
+        ...
+
+    def leave(self, who: str) -> None:
+        """A connection that was counted for `who` is closed."""
+        ...
+
+
 class Recorder(Protocol):
     """Is told about every finished request. Never awaits, never raises, never blocks."""
 

@@ -66,6 +66,7 @@ class Reason(StrEnum):
     CIRCUIT_OPEN = "circuit_open"
     NO_HEALTHY_UPSTREAM = "no_healthy_upstream"
     STORE_UNAVAILABLE = "store_unavailable"
+    LIMITER_UNAVAILABLE = "limiter_unavailable"
     SHUTTING_DOWN = "shutting_down"
     INTERNAL = "internal"
 
@@ -361,6 +362,13 @@ VERDICTS: Final[dict[Reason, Verdict]] = {
         "The API key cannot be checked at the moment.",
         "Check the key store; keys that the gateway has not seen yet are refused until it answers.",
         wait=2,
+    ),
+    Reason.LIMITER_UNAVAILABLE: _gateway(
+        503,
+        "Limits unavailable",
+        "The limits of the request cannot be checked at the moment.",
+        "Check the gateway's log: a worker that is stopped or stuck holds some limits until it is replaced.",
+        wait=1,
     ),
     Reason.SHUTTING_DOWN: _gateway(
         503,

@@ -15,6 +15,16 @@ from gateway.domain.limits import NANOSECONDS, Rate
 from gateway.ports import Clock
 
 
+def failure_rule(failures: int, per_seconds: float) -> Rate:
+    """Return how often an address may fail: `failures` at once, then one per `per_seconds / failures`."""
+    return Rate(
+        name="failures",
+        limit=failures,
+        window_seconds=max(1, ceil(per_seconds)),
+        burst=failures,
+    )
+
+
 class AddressThrottle:
     """Implements `ports.Throttle`: a token bucket of failures per address.
 
@@ -32,12 +42,7 @@ class AddressThrottle:
 
     def follow(self, failures: int, per_seconds: float, addresses_max: int) -> None:
         """Follow changed settings. What an address has left stays, up to the new number: never a refill."""
-        self._rule = Rate(
-            name="failures",
-            limit=failures,
-            window_seconds=max(1, ceil(per_seconds)),
-            burst=failures,
-        )
+        self._rule = failure_rule(failures, per_seconds)
         self._addresses_max = max(1, addresses_max)
         while len(self._buckets) > self._addresses_max:
             self._buckets.popitem(last=False)

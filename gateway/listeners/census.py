@@ -5,13 +5,14 @@ Knows how many there may be and why connections were refused or ended. It must n
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable
 from heapq import nsmallest
 from typing import TYPE_CHECKING, Final
 
 from gateway.domain.closing import Closed, Refused
 from gateway.domain.networks import fold_address
+from gateway.limiters.headcount import MemoryHeadcount
+from gateway.ports import Headcount
 
 if TYPE_CHECKING:
     from gateway.listeners.connection import DownstreamConnection
@@ -24,11 +25,13 @@ _LOOK_SECONDS: Final = 1.0
 
 
 class Census:
-    """The connections of one listener."""
+    """The connections of one listener in this process; `headcount` counts those of an address in all processes."""
 
-    def __init__(self, time: Callable[[], float], *, ipv6_prefix: int) -> None:
+    def __init__(
+        self, time: Callable[[], float], *, ipv6_prefix: int, headcount: Headcount | None = None
+    ) -> None:
         self.connections: set[DownstreamConnection] = set()
-        self.per_address: Counter[str] = Counter()
+        self.headcount = headcount or MemoryHeadcount()
         self.refused = dict.fromkeys(Refused, 0)
         self.closed = dict.fromkeys(Closed, 0)
         self._time = time
@@ -55,18 +58,18 @@ class Census:
         address = connection.peer_address
         if not maximum or not address:
             return True
-        counted = connection.counted_as = fold_address(address, self.ipv6_prefix)
-        self.per_address[counted] += 1
-        return self.per_address[counted] <= maximum
+        folded = fold_address(address, self.ipv6_prefix)
+        if not self.headcount.enter(folded, maximum):
+            return False
+        connection.counted_as = folded
+        return True
 
     def forget(self, connection: DownstreamConnection) -> None:
         """A connection is closed, or as good as closed; harmless for one that was forgotten before."""
         self.connections.discard(connection)
         counted, connection.counted_as = connection.counted_as, ""
         if counted:
-            self.per_address[counted] -= 1
-            if not self.per_address[counted]:
-                del self.per_address[counted]
+            self.headcount.leave(counted)
 
     def _evict(self) -> bool:
         if self._evict_known():

@@ -27,7 +27,7 @@ from gateway.listeners.peer import AddressRules, Peer
 from gateway.listeners.preamble import ProxyPreamble
 from gateway.listeners.tls import TlsConnection, TlsPort
 from gateway.outbox import Outbox
-from gateway.ports import Deadlines
+from gateway.ports import Deadlines, Headcount
 
 _log = logging.getLogger(__name__)
 
@@ -85,6 +85,7 @@ class PublicListener:
         tell: Tell,
         random: Random,
         tls: TlsPort | None = None,
+        headcount: Headcount | None = None,
     ) -> None:
         self.settings = settings
         self.head_limits = settings.head_limits
@@ -93,7 +94,11 @@ class PublicListener:
         self.outbox = outbox
         self.call_soon = loop.call_soon
         self.is_draining = False
-        self.census = Census(loop.time, ipv6_prefix=addresses.ipv6_prefix)
+        self.census = Census(
+            loop.time,
+            ipv6_prefix=addresses.ipv6_prefix,
+            headcount=headcount,
+        )
         self._connections = self.census.connections
         self._loop = loop
         self._deadlines = deadlines

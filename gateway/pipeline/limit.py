@@ -11,7 +11,7 @@ from gateway.domain.denial import Denial, Reason
 from gateway.domain.limits import Claim, Concurrency, Grant, Quota
 from gateway.domain.rate_headers import policy_name
 from gateway.pipeline.values import Admission, Permit
-from gateway.ports import Limiter
+from gateway.ports import Limiter, LimiterUnavailable
 
 
 def limit(permit: Permit, limiter: Limiter) -> Admission | Denial | Awaitable[Admission | Denial]:
@@ -23,14 +23,25 @@ def limit(permit: Permit, limiter: Limiter) -> Admission | Denial | Awaitable[Ad
         claims = key.claims + claims if claims else key.claims
     if not claims:
         return Admission(permit, None)
-    grant = limiter.acquire(claims)
+    try:
+        grant = limiter.acquire(claims)
+    except LimiterUnavailable as error:
+        return _unavailable(error)
     if isinstance(grant, Grant):
         return _judge(permit, grant)
     return _later(permit, grant)
 
 
 async def _later(permit: Permit, pending: Awaitable[Grant]) -> Admission | Denial:
-    return _judge(permit, await pending)
+    try:
+        return _judge(permit, await pending)
+    except LimiterUnavailable as error:
+        return _unavailable(error)
+
+
+def _unavailable(error: LimiterUnavailable) -> Denial:
+    """Refuse what nobody could count: a limit that holds only while all is well is none."""
+    return Denial(reason=Reason.LIMITER_UNAVAILABLE, retry_after_seconds=1, internal=str(error))
 
 
 def _judge(permit: Permit, grant: Grant) -> Admission | Denial:

@@ -24,7 +24,7 @@ def test_every_reason_has_a_verdict_and_no_verdict_lacks_its_reason() -> None:
         ("body_too_large", 413), ("uri_too_long", 414), ("headers_too_large", 431),
         ("upstream_unreachable", 502), ("upstream_bad_response", 502), ("upstream_timeout", 504),
         ("circuit_open", 503), ("no_healthy_upstream", 503), ("store_unavailable", 503),
-        ("shutting_down", 503), ("internal", 500),
+        ("limiter_unavailable", 503), ("shutting_down", 503), ("internal", 500),
     ],
 )  # fmt: skip
 def test_the_reasons_of_the_contract_have_their_default_status(reason: str, status: int) -> None:

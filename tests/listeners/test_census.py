@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any, cast
 
 from gateway.domain.closing import Closed, Refused
+from gateway.limiters.headcount import MemoryHeadcount
 from gateway.listeners.census import Census
 from gateway.listeners.connection import DownstreamConnection
 
@@ -29,7 +30,8 @@ class Fake:
 class House:
     def __init__(self, ipv6_prefix: int = 64) -> None:
         self.now = 100.0
-        self.census = Census(lambda: self.now, ipv6_prefix=ipv6_prefix)
+        self.headcount = MemoryHeadcount()
+        self.census = Census(lambda: self.now, ipv6_prefix=ipv6_prefix, headcount=self.headcount)
 
     def come(self, *idle_since: float) -> list[Fake]:
         fakes = [Fake(since) for since in idle_since]
@@ -121,7 +123,7 @@ def test_an_address_has_its_share_and_gets_it_back() -> None:
     assert not house.identify(other)
     for fake in (one, other, other):
         house.census.forget(cast("DownstreamConnection", fake))
-    assert house.census.per_address == {}
+    assert house.headcount.open == {}
     assert house.identify(one)
 
 
@@ -138,7 +140,7 @@ def test_without_a_limit_or_an_address_nothing_is_counted() -> None:
     house = House()
     assert all(house.identify(Fake(1.0), maximum=0) for _ in range(3))
     assert all(house.identify(Fake(1.0, "")) for _ in range(3))
-    assert house.census.per_address == {}
+    assert house.headcount.open == {}
 
 
 def test_refusals_are_counted_by_cause() -> None:

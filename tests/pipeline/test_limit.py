@@ -14,7 +14,7 @@ from gateway.domain.routes import Route
 from gateway.limiters.memory import MemoryLimiter
 from gateway.pipeline.limit import limit
 from gateway.pipeline.values import Admission, Permit, Principal
-from gateway.ports import Limiter
+from gateway.ports import Limiter, LimiterUnavailable
 from tests.clock import FakeClock
 from tests.pipeline.samples import (
     OPEN,
@@ -152,6 +152,31 @@ async def test_a_limiter_on_another_host_is_waited_for() -> None:
         assert not task.done()
         await limiter.arrive()
         assert isinstance(await task, expected)
+
+
+class Broken(Untouchable):
+    """A limiter that cannot count."""
+
+    def acquire(self, claims: Sequence[Claim]) -> Grant:
+        raise LimiterUnavailable("a lock is held by a process that does not run")
+
+
+class BrokenFarAway(Untouchable):
+    """A limiter on another host that cannot count."""
+
+    async def acquire(self, claims: Sequence[Claim]) -> Grant:  # type: ignore[override]
+        raise LimiterUnavailable("a lock is held by a process that does not run")
+
+
+@pytest.mark.parametrize("broken", [Broken, BrokenFarAway])
+async def test_a_request_that_nobody_can_count_is_refused_and_not_let_through(
+    broken: type[Broken | BrokenFarAway],
+) -> None:
+    result = limit(permit(bound(claims=[rate()])), broken())
+    denial = await result if inspect.isawaitable(result) else result
+    assert isinstance(denial, Denial)
+    assert (denial.reason, denial.retry_after_seconds) == (Reason.LIMITER_UNAVAILABLE, 1)
+    assert denial.internal == "a lock is held by a process that does not run"
 
 
 def test_a_grant_that_does_not_say_how_the_refusing_bucket_stands_is_still_truthful() -> None:

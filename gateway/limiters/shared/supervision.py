@@ -7,15 +7,12 @@ wait here is bounded: what a stopped worker locks is left for the next call.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import Final
 
 from gateway.limiters.shared.buckets import KIND, MORE, QUOTA, STATE, SavedCount, unpack_period
 from gateway.limiters.shared.ledger import Ledger
 from gateway.limiters.shared.segment import Segment
 from gateway.limiters.shared.table import Table
 from gateway.ports import LimiterUnavailable
-
-_SAVED: Final = b"saved"
 
 
 class Supervision:
@@ -73,7 +70,7 @@ class Supervision:
         """
         for name, (start, count) in counts.items():
             saved = SavedCount(self._words, name, start, count)
-            self._table.identify(saved, _SAVED)
+            self._table.identify(saved, f"saved {start} {count}".encode())
             order = self._table.order(saved.bit)
             self._segment.mutexes.lock(order)
             try:

@@ -33,3 +33,14 @@ def segment(
 def limiter(clock: Clock, worker: int = 0, **shape: Any) -> Iterator[SharedLimiter]:
     with segment(**shape) as made:
         yield SharedLimiter(made, clock, worker)
+
+
+@contextmanager
+def held_by_nobody_who_runs(held: Segment) -> Iterator[None]:
+    """Hold the lock of the first stripe as a stopped worker does; whoever asks gives up."""
+    address = (held.mutex(0),)
+    held.mutexes.lock(address)
+    try:
+        yield
+    finally:
+        held.mutexes.release(address)
