@@ -40,9 +40,9 @@ class SharingUnavailable(Exception):
 class Mutexes:
     """The operations on robust mutexes, by address. Raises `SharingUnavailable` where there are none."""
 
-    def __init__(self) -> None:
+    def __init__(self, library: ctypes.PyDLL | None = None) -> None:
         # PyDLL keeps the interpreter's lock: giving it away costs more than the call.
-        library = ctypes.PyDLL(None)
+        library = ctypes.PyDLL(None) if library is None else library
         try:
             self._try_lock = _function(library, "pthread_mutex_trylock")
             self._unlock = _function(library, "pthread_mutex_unlock")

@@ -83,6 +83,12 @@ def _paged(words: int) -> int:
     return -(-words // _PAGE_WORDS) * _PAGE_WORDS
 
 
+def _unavailable(error: Exception) -> SharingUnavailable:
+    return SharingUnavailable(
+        f"more than one worker needs shared memory ({error}); set workers to 1"
+    )
+
+
 class Segment:
     """A segment in this process's memory. `words` are its 8-byte words, `descriptor` is what workers inherit."""
 
@@ -99,18 +105,19 @@ class Segment:
     def create(cls, shape: Shape) -> Segment:
         """Make a segment, in the supervisor. Raises `SharingUnavailable` when the system can't."""
         mutexes = Mutexes()
-        layout = Layout(shape)
         try:
             descriptor = os.memfd_create("tollhouse-limits", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
-            os.ftruncate(descriptor, layout.bytes)
-            fcntl.fcntl(
-                descriptor, fcntl.F_ADD_SEALS, fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW
-            )  # a worker that shrank it would kill the others
         except (AttributeError, OSError) as error:
-            raise SharingUnavailable(
-                f"more than one worker needs shared memory: {error}; set workers to 1"
-            ) from error
-        segment = cls(descriptor, layout, mutexes)
+            raise _unavailable(error) from error
+        layout = Layout(shape)
+        try:
+            os.ftruncate(descriptor, layout.bytes)
+            # A worker that shrank it would kill the others.
+            fcntl.fcntl(descriptor, fcntl.F_ADD_SEALS, fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW)
+            segment = cls(descriptor, layout, mutexes)
+        except (OSError, OverflowError) as error:
+            os.close(descriptor)
+            raise _unavailable(error) from error
         segment._begin(shape)
         return segment
 

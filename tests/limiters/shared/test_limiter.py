@@ -33,6 +33,7 @@ from tests.contracts.limiter import (
     quota,
     rate,
 )
+from tests.limiters.shared.segments import held_by_nobody_who_runs
 from tests.limiters.shared.segments import limiter as opened
 from tests.limiters.shared.segments import segment as made
 
@@ -191,6 +192,38 @@ def test_more_buckets_than_a_worker_remembers_places_of_count_just_as_well(
         assert sum(take(limiter, 1, claim(once, name)) for name in names[::97]) == 0
         assert len(limiter) == 40_000
         assert limiter.forgotten_early == 0
+
+
+def test_the_clock_is_read_under_the_locks_that_a_request_needs() -> None:
+    """A reading that waited for a lock would be a step back for the bucket, and a second refill."""
+    with made() as segment:
+        inner = FakeClock(now=HOUR)
+
+        class Watching(FakeClock):
+            def monotonic(self) -> float:
+                with pytest.raises(LimiterUnavailable):
+                    segment.mutexes.lock((segment.mutex(0),))
+                return inner.monotonic()
+
+        limiter = SharedLimiter(segment, Watching(now=HOUR), 0)
+        assert take(limiter, 2, claim(rate(burst=1))) == 1
+        segment.mutexes.lock((segment.mutex(0),))
+        segment.mutexes.release((segment.mutex(0),))
+
+
+def test_what_could_not_be_given_back_in_time_is_given_back_with_the_next(clock: FakeClock) -> None:
+    with made() as segment:
+        limiter, at_once = SharedLimiter(segment, clock, 0), claim(concurrency(2))
+        first, second = limiter.acquire([at_once]), limiter.acquire([at_once])
+        with held_by_nobody_who_runs(segment):
+            limiter.release(first)
+            assert limiter.look([at_once]) is None
+            with pytest.raises(LimiterUnavailable, match="does not run"):
+                limiter.acquire([at_once])
+        limiter.release(first)
+        assert take(limiter, 1, at_once) == 1, "given back with the next that is released"
+        limiter.release(second)
+        assert take(limiter, 9, at_once) == 1
 
 
 # ---- beside the limiter of one process
