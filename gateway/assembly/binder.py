@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from itertools import chain
+from typing import Final
 
 from gateway.assembly import policy
 from gateway.config import model
@@ -15,6 +16,9 @@ from gateway.domain.limits import Claim, Plan
 from gateway.domain.networks import Allowlist
 from gateway.domain.scopes import ScopeCatalogue
 from gateway.domain.tenants import Tenant
+
+_SHARED_MAX: Final = 10_000
+"""Different lists of scopes, and of networks, that keys share; beyond, sharing begins anew."""
 
 
 class Binder:
@@ -31,6 +35,8 @@ class Binder:
         self._config = config
         self._plans = plans
         self._scopes = scopes
+        self._granted: dict[tuple[str, ...], tuple[frozenset[str], str]] = {}
+        self._allowed: dict[tuple[str, ...], Allowlist] = {}
 
     def __call__(self, record: KeyRecord, tenant: Tenant) -> BoundKey:
         """Return `record` of `tenant`, ready for requests.
@@ -38,22 +44,40 @@ class Binder:
         Raises `LookupError` when the config no longer declares what the key is bound to, `ValueError` when the store
         holds what no door lets in: such a key is refused, never used with less than its limits.
         """
-        granted = self._scopes.granted(record.scopes)
+        granted, scopes_line = self._grant(record.scopes)
         return BoundKey(
             record=record,
             tenant=tenant,
             scopes=granted,
             allowlists=tuple(self._allowlists(record, tenant)),
             claims=self._claims(record, tenant),
-            identity=self._identity(record, granted),
+            identity=self._identity(record, scopes_line),
             generation=self._generation,
         )
 
     def _allowlists(self, record: KeyRecord, tenant: Tenant) -> Iterable[Allowlist]:
         if record.ip_allowlist:
-            yield Allowlist(record.ip_allowlist)
+            yield self._allowlist(record.ip_allowlist)
         if tenant.ip_allowlist_enabled and tenant.ip_allowlist:
-            yield Allowlist(tenant.ip_allowlist)
+            yield self._allowlist(tenant.ip_allowlist)
+
+    def _allowlist(self, entries: tuple[str, ...]) -> Allowlist:
+        known = self._allowed.get(entries)
+        if known is None:
+            if len(self._allowed) >= _SHARED_MAX:
+                self._allowed.clear()
+            known = self._allowed[entries] = Allowlist(entries)
+        return known
+
+    def _grant(self, names: tuple[str, ...]) -> tuple[frozenset[str], str]:
+        """Return the atoms that `names` grant, and what the upstream is told of them."""
+        known = self._granted.get(names)
+        if known is None:
+            if len(self._granted) >= _SHARED_MAX:
+                self._granted.clear()
+            granted = self._scopes.granted(names)
+            known = self._granted[names] = granted, " ".join(sorted(granted))
+        return known
 
     def _claims(self, record: KeyRecord, tenant: Tenant) -> tuple[Claim, ...]:
         """Return what each request draws on: the key's plan for its lineage, and every plan for its tenant."""
@@ -72,14 +96,14 @@ class Binder:
             )
         return plan
 
-    def _identity(self, record: KeyRecord, granted: frozenset[str]) -> bytes:
+    def _identity(self, record: KeyRecord, scopes_line: str) -> bytes:
         """Return the lines that tell the upstream who the caller is."""
         names = self._config.identity_headers
         lines = {
             names.key_id: record.key_id,
             names.lineage: record.lineage_id,
             names.tenant: record.tenant_id,
-            names.scopes: " ".join(sorted(granted)),
+            names.scopes: scopes_line,
             names.environment: record.environment,
             **self._config.environments[record.environment].forward,
         }

@@ -133,10 +133,16 @@ class CachedKeys:
     def _peek_further(self, digest: bytes) -> BoundKey | Literal[_Miss.MISS] | None:
         bound = self._memory.recall(digest)
         if bound is None:
-            return None if self._memory.is_unknown(digest) else MISS
+            return self._wake(digest)
         if bound.generation == self._generation:
             return bound
         return self._keep(digest, self._bind(bound.record, bound.tenant))
+
+    def _wake(self, digest: bytes) -> BoundKey | Literal[_Miss.MISS] | None:
+        resting = self._memory.wake(digest)
+        if resting is not None:
+            return self._keep(digest, self._bind(*resting))
+        return None if self._memory.is_unknown(digest) else MISS
 
     def _found(self, digests: Sequence[bytes], found: Found) -> BoundKey | None:
         current = digests[0]

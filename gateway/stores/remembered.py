@@ -6,24 +6,41 @@ outlives configurations. It must not know how a key is read or bound.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection
+from typing import Final
 
-from gateway.domain.keys import BoundKey
+from gateway.domain.keys import BoundKey, KeyRecord
+from gateway.domain.tenants import Tenant
+from gateway.stores.resting import Kinds, Resting
+
+BOUND_MAX: Final = 8192
+"""Keys that are kept bound, about 1.6 KB each; all others rest at a quarter of that, and are bound when they wake."""
 
 
 class Remembered:
     """At most `size_max` keys and, apart from them, as many unknown digests: a flood of made-up keys cannot push out
     the real ones. The keys used last are kept: of `size_max`, at least the latest half.
 
-    `recent` may be asked directly on the hot path; then `recall` must be asked before reading anew.
+    The `BOUND_MAX` used last are bound, the others rest. `recent` may be asked directly on the hot path; then `recall`
+    and `wake` must be asked before reading anew. No step takes long: what leaves is moved on key by key, or dropped as
+    a whole.
     """
 
     def __init__(
-        self, monotonic: Callable[[], float], size_max: int, negative_ttl_seconds: float
+        self,
+        monotonic: Callable[[], float],
+        size_max: int,
+        negative_ttl_seconds: float,
+        bound_max: int = BOUND_MAX,
     ) -> None:
         self._monotonic = monotonic
+        self._bound_max = bound_max
         self._young = _Half()
         self._old = _Half()
+        self._leaving = _Half()
+        self._kinds: Kinds = {}
+        self._resting = Resting(self._kinds)
+        self._resting_old = Resting(self._kinds)
         self.recent = self._young.keys
         self._unknown: dict[bytes, float] = {}
         self._unknown_old: dict[bytes, float] = {}
@@ -31,26 +48,49 @@ class Remembered:
 
     def resize(self, size_max: int, negative_ttl_seconds: float) -> None:
         """Set how much is remembered, and how long that a key is unknown."""
-        self._half = max(1, size_max // 2)
+        self._half = max(1, min(size_max, self._bound_max) // 2)
+        self._resting_half = max(0, size_max - self._bound_max) // 2
+        self._unknown_half = max(1, size_max // 2)
         self._negative_ttl_seconds = negative_ttl_seconds
 
     def recall(self, digest: bytes) -> BoundKey | None:
-        """Return the key with `digest`; one from the older half becomes a recent one."""
+        """Return the bound key with `digest`; one from the older half becomes a recent one."""
         known = self.recent.get(digest)
         if known is not None:
             return known
-        bound = self._old.keys.get(digest)
+        bound = self._old.keys.get(digest) or self._leaving.keys.get(digest)
         if bound is not None:
             self.keep(digest, bound)
         return bound
 
+    def wake(self, digest: bytes) -> tuple[KeyRecord, Tenant] | None:
+        """Return the key with `digest` that rests, and its tenant: whoever binds it keeps it."""
+        return self._resting.wake(digest) or self._resting_old.wake(digest)
+
     def keep(self, digest: bytes, bound: BoundKey) -> None:
         """Remember a key."""
+        self._resting.drop(digest)
+        self._resting_old.drop(digest)
         if len(self.recent) >= self._half:
+            if self._resting_half:
+                self._leaving = self._old
             self._old = self._young
             self._young = _Half()
             self.recent = self._young.keys
         self._young.add(digest, bound)
+        self._lay_to_rest()
+
+    def _lay_to_rest(self) -> None:
+        """Move two keys on for each that comes: done before the next half leaves."""
+        for _ in range(2):
+            if not self._leaving.keys:
+                return
+            digest, bound = self._leaving.keys.popitem()
+            if digest not in self.recent and digest not in self._old.keys:
+                if len(self._resting) >= self._resting_half:
+                    self._resting_old = self._resting
+                    self._resting = Resting(self._kinds)
+                self._resting.put(digest, bound.record, bound.tenant)
 
     def is_unknown(self, digest: bytes) -> bool:
         """Tell whether there was no such key a moment ago."""
@@ -59,16 +99,19 @@ class Remembered:
 
     def keep_unknown(self, digest: bytes) -> None:
         """Remember that no key has `digest`."""
-        if len(self._unknown) >= self._half:
+        if len(self._unknown) >= self._unknown_half:
             self._unknown_old = self._unknown
             self._unknown = {}
         self._unknown[digest] = self._monotonic() + self._negative_ttl_seconds
 
-    def forget(self, ids: Iterable[str]) -> None:
+    def forget(self, ids: Collection[str]) -> None:
         """Forget the keys and the keys of the tenants with these ids."""
         for each in ids:
             self._young.drop(each)
             self._old.drop(each)
+            self._leaving.drop(each)
+        self._resting.forget(ids)
+        self._resting_old.forget(ids)
 
     def forget_unknown(self) -> None:
         """Forget the digests that no key has."""
@@ -79,6 +122,10 @@ class Remembered:
         """Forget everything."""
         self._young = _Half()
         self._old = _Half()
+        self._leaving = _Half()
+        self._kinds.clear()
+        self._resting = Resting(self._kinds)
+        self._resting_old = Resting(self._kinds)
         self.recent = self._young.keys
         self.forget_unknown()
 
@@ -110,7 +157,10 @@ class _Half:
         digest = self._digests.pop(key_id, None)
         if digest is None:
             return
-        tenant_id = self.keys.pop(digest).record.tenant_id
+        bound = self.keys.pop(digest, None)
+        if bound is None:
+            return  # laid to rest
+        tenant_id = bound.record.tenant_id
         siblings = self._by_tenant.get(tenant_id)
         if siblings is not None:
             siblings.discard(key_id)

@@ -22,7 +22,14 @@ from gateway.domain.keys import KeyRecord
 from gateway.domain.tenants import Tenant
 from gateway.ports import Conflict, StoreUnavailable
 from gateway.stores.migrations import SchemaError, prepare
-from gateway.stores.rows import KEY_COLUMNS, TENANT_COLUMNS, key_of, tenant_of, values_of
+from gateway.stores.rows import (
+    KEY_COLUMNS,
+    TENANT_COLUMNS,
+    SharedRows,
+    key_of,
+    tenant_of,
+    values_of,
+)
 
 ANSWER_SECONDS_MAX: Final = 5.0  # what the port promises
 BUSY_MILLISECONDS_MAX: Final = 4_000  # shorter, so that a locked file is named as the cause
@@ -110,6 +117,7 @@ class SqliteStore:
         self._reader = reader
         self._seeker = seeker
         self._answer_seconds_max = answer_seconds_max
+        self._rows = SharedRows()
 
     async def find(self, digests: Sequence[bytes]) -> tuple[KeyRecord, Tenant] | None:
         """Return the key with one of `digests` and its tenant, or None."""
@@ -118,7 +126,7 @@ class SqliteStore:
         if not rows:
             return None
         border = len(KEY_COLUMNS)
-        return key_of(rows[0][:border]), tenant_of(rows[0][border:])
+        return self._rows.key_of(rows[0][:border]), self._rows.tenant_of(rows[0][border:])
 
     async def get_key(self, key_id: str) -> KeyRecord | None:
         """Return the key, or None."""

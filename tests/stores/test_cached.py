@@ -12,8 +12,9 @@ from gateway.domain.digest import Peppers
 from gateway.domain.keys import BoundKey, KeyRecord, KeyState
 from gateway.domain.tenants import Tenant
 from gateway.ports import StoreUnavailable
-from gateway.stores.cached import MISS, READS_MAX, CachedKeys
+from gateway.stores.cached import MISS, READS_MAX, CachedKeys, Lookups
 from gateway.stores.memory import MemoryStore
+from gateway.stores.remembered import Remembered
 from tests.clock import FakeClock
 from tests.key_samples import a_key, a_tenant, bound
 
@@ -421,3 +422,34 @@ def test_memory_is_bounded_and_never_wrong(acts: list[tuple[str, int]], size_max
                     assert (known.record if known else None) == truth
 
     asyncio.run(run())
+
+
+async def test_a_key_at_rest_is_bound_again_without_asking_the_store(store: SlowStore) -> None:
+    clock = FakeClock()
+    lookups = Lookups(store, Remembered(clock.monotonic, 100, TTL, bound_max=4))
+    keys = CachedKeys(
+        store, PEPPERS, bound, clock, size_max=100, negative_ttl_seconds=TTL, lookups=lookups
+    )
+    lookups.current = keys
+    tokens = [f"t{n}" for n in range(20)]
+    for token in tokens:
+        await _saved(store, token)
+        await keys.find(_digests(token))
+    assert [_key_id(keys.peek(_current(token))) for token in tokens] == [
+        f"key_{token}" for token in tokens
+    ]
+    assert store.finds == len(tokens)
+
+
+async def test_a_key_that_changed_at_rest_is_read_anew(store: SlowStore) -> None:
+    clock = FakeClock()
+    lookups = Lookups(store, Remembered(clock.monotonic, 100, TTL, bound_max=4))
+    keys = CachedKeys(
+        store, PEPPERS, bound, clock, size_max=100, negative_ttl_seconds=TTL, lookups=lookups
+    )
+    lookups.current = keys
+    for token in (tokens := [f"t{n}" for n in range(20)]):
+        await _saved(store, token)
+        await keys.find(_digests(token))
+    keys.invalidate(["key_t0"])
+    assert keys.peek(_current(tokens[0])) is MISS
