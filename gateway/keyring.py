@@ -140,13 +140,25 @@ class Keyring:
         if await self._store.get_key(record.key_id) is None:
             fresh = replace(record, created_at=record.created_at or self._clock.now())
             return await self._ledger.insert_key(fresh, actor)
-        values = {name: getattr(record, name) for name in KEY_FIELD_EVENTS}
 
         def edit(before: KeyRecord) -> KeyRecord:
-            _require_same_key(before, record)
-            return before if before.state is KeyState.REVOKED else replace(before, **values)
+            return _brought_up(before, record)
 
         return await self._ledger.edit_key(record.key_id, edit, actor)
+
+    async def import_keys(self, records: Collection[KeyRecord], actor: Actor) -> None:
+        """Import every key. Those that are stored just so, which is most of them at any start but the first, cost one
+        question to the store together.
+        """
+        stored = await self._store.get_keys([record.key_id for record in records])
+        for record in records:
+            before = stored.get(record.key_id)
+            if (
+                before is None
+                or any(self._import_problems(record))
+                or _brought_up(before, record) != before
+            ):
+                await self.import_key(record, actor)
 
     async def update_key(
         self, key_id: str, changes: KeyChanges, actor: Actor, reason: str = ""
@@ -272,6 +284,13 @@ class Keyring:
         extra = self._scopes.granted(record.scopes) - self._scopes.granted(template.scopes)
         text = f"the key may do more than template '{template.name}': {', '.join(sorted(extra))}"
         return (text,) if extra else ()
+
+
+def _brought_up(before: KeyRecord, record: KeyRecord) -> KeyRecord:
+    """Return the stored key with what `record` says of it; a revoked one stays as it is."""
+    _require_same_key(before, record)
+    values = {name: getattr(record, name) for name in KEY_FIELD_EVENTS}
+    return before if before.state is KeyState.REVOKED else replace(before, **values)
 
 
 def _require_same_key(stored: KeyRecord, record: KeyRecord) -> None:

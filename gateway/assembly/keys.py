@@ -91,8 +91,8 @@ async def _bootstrap_tenants(tenants: Iterable[model.BootstrapTenant], keyring: 
 
 
 async def _bootstrap_keys(keys: Iterable[model.BootstrapKey], keyring: Keyring) -> None:
-    for key in keys:
-        await keyring.import_key(
+    await keyring.import_keys(
+        [
             KeyRecord(
                 key_id=key.id,
                 lineage_id=key.id,
@@ -109,6 +109,8 @@ async def _bootstrap_keys(keys: Iterable[model.BootstrapKey], keyring: Keyring) 
                 tags=key.tags,
                 metadata=key.metadata,
                 expires_at=key.expires_at,
-            ),
-            _BOOTSTRAP,
-        )
+            )
+            for key in keys
+        ],
+        _BOOTSTRAP,
+    )

@@ -20,6 +20,9 @@ from gateway.ports import Clock
 _INSPECTED: Final = 8
 """How many of the oldest buckets are looked at to make room: no request pays for a whole sweep."""
 
+_TIDIED_FROM: Final = 4096
+"""From so many buckets on, those that are full again are forgotten: a megabyte is not worth the work."""
+
 
 class MemoryLimiter:
     """Implements `ports.Limiter` within one process.
@@ -122,6 +125,8 @@ class MemoryLimiter:
             bucket = self._make(claim, now)
             if len(self._buckets) >= self._buckets_max:
                 self._make_room(ticks, now)
+            elif len(self._buckets) >= _TIDIED_FROM:
+                self._forget_full(ticks, now)
             self._buckets[name] = bucket
         return bucket
 
@@ -139,6 +144,15 @@ class MemoryLimiter:
 
     def _note_unsaved(self, counter: PeriodCounter) -> None:
         self._unsaved[counter.bucket] = counter
+
+    def _forget_full(self, ticks: int, now: float) -> None:
+        """Forget those of the two oldest that are full again: what is kept is what is in use, not what ever was."""
+        for _ in range(min(2, len(self._buckets))):
+            name = next(iter(self._buckets))
+            if self._buckets[name].used(ticks, now) == 0:
+                del self._buckets[name]
+            else:
+                self._buckets.move_to_end(name)
 
     def _make_room(self, ticks: int, now: float) -> None:
         """Forget the least used of the oldest buckets; the others become the youngest."""

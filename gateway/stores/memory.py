@@ -7,7 +7,7 @@ from it. It forgets everything when the process ends.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Final, TypeVar
 
@@ -42,6 +42,10 @@ class MemoryStore:
     async def get_key(self, key_id: str) -> KeyRecord | None:
         """Return the key, or None."""
         return self._keys.get(key_id)
+
+    async def get_keys(self, key_ids: Collection[str]) -> Mapping[str, KeyRecord]:
+        """Return those of the keys that exist."""
+        return {each: self._keys[each] for each in key_ids if each in self._keys}
 
     async def list_keys(
         self, *, tenant_id: str = "", state: str = "", after: str = "", limit: int = 100

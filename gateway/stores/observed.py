@@ -4,7 +4,7 @@ all.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from typing import TypeVar
 
 from gateway.domain.keys import KeyRecord
@@ -44,6 +44,9 @@ class ObservedStore:
 
     async def get_key(self, key_id: str) -> KeyRecord | None:
         return await self._timed("get_key", self._store.get_key(key_id))
+
+    async def get_keys(self, key_ids: Collection[str]) -> Mapping[str, KeyRecord]:
+        return await self._timed("get_keys", self._store.get_keys(key_ids))
 
     async def list_keys(
         self, *, tenant_id: str = "", state: str = "", after: str = "", limit: int = 100

@@ -6,6 +6,7 @@ outlives configurations. It must not know how a key is read or bound.
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Collection
 from typing import Final
 
@@ -16,10 +17,13 @@ from gateway.stores.resting import Kinds, Resting
 BOUND_MAX: Final = 8192
 """Keys that are kept bound, about 1.6 KB each; all others rest at a quarter of that, and are bound when they wake."""
 
+PARTS: Final = 8
+"""Keys at rest leave an eighth at a time: that takes no longer than one, and seven eighths are always kept."""
+
 
 class Remembered:
     """At most `size_max` keys and, apart from them, as many unknown digests: a flood of made-up keys cannot push out
-    the real ones. The keys used last are kept: of `size_max`, at least the latest half.
+    the real ones. The keys used last are kept: of the bound ones at least the latest half, of the others seven eighths.
 
     The `BOUND_MAX` used last are bound, the others rest. `recent` may be asked directly on the hot path; then `recall`
     and `wake` must be asked before reading anew. No step takes long: what leaves is moved on key by key, or dropped as
@@ -39,8 +43,7 @@ class Remembered:
         self._old = _Half()
         self._leaving = _Half()
         self._kinds: Kinds = {}
-        self._resting = Resting(self._kinds)
-        self._resting_old = Resting(self._kinds)
+        self._resting = deque((Resting(self._kinds),))
         self.recent = self._young.keys
         self._unknown: dict[bytes, float] = {}
         self._unknown_old: dict[bytes, float] = {}
@@ -49,7 +52,7 @@ class Remembered:
     def resize(self, size_max: int, negative_ttl_seconds: float) -> None:
         """Set how much is remembered, and how long that a key is unknown."""
         self._half = max(1, min(size_max, self._bound_max) // 2)
-        self._resting_half = max(0, size_max - self._bound_max) // 2
+        self._resting_part = max(0, size_max - self._bound_max) // PARTS
         self._unknown_half = max(1, size_max // 2)
         self._negative_ttl_seconds = negative_ttl_seconds
 
@@ -65,14 +68,18 @@ class Remembered:
 
     def wake(self, digest: bytes) -> tuple[KeyRecord, Tenant] | None:
         """Return the key with `digest` that rests, and its tenant: whoever binds it keeps it."""
-        return self._resting.wake(digest) or self._resting_old.wake(digest)
+        for part in self._resting:
+            found = part.wake(digest)
+            if found is not None:
+                return found
+        return None
 
     def keep(self, digest: bytes, bound: BoundKey) -> None:
         """Remember a key."""
-        self._resting.drop(digest)
-        self._resting_old.drop(digest)
+        for part in self._resting:
+            part.drop(digest)
         if len(self.recent) >= self._half:
-            if self._resting_half:
+            if self._resting_part:
                 self._leaving = self._old
             self._old = self._young
             self._young = _Half()
@@ -87,10 +94,11 @@ class Remembered:
                 return
             digest, bound = self._leaving.keys.popitem()
             if digest not in self.recent and digest not in self._old.keys:
-                if len(self._resting) >= self._resting_half:
-                    self._resting_old = self._resting
-                    self._resting = Resting(self._kinds)
-                self._resting.put(digest, bound.record, bound.tenant)
+                if len(self._resting[0]) >= self._resting_part:
+                    self._resting.appendleft(Resting(self._kinds))
+                    if len(self._resting) > PARTS:
+                        self._resting.pop()
+                self._resting[0].put(digest, bound.record, bound.tenant)
 
     def is_unknown(self, digest: bytes) -> bool:
         """Tell whether there was no such key a moment ago."""
@@ -110,8 +118,8 @@ class Remembered:
             self._young.drop(each)
             self._old.drop(each)
             self._leaving.drop(each)
-        self._resting.forget(ids)
-        self._resting_old.forget(ids)
+        for part in self._resting:
+            part.forget(ids)
 
     def forget_unknown(self) -> None:
         """Forget the digests that no key has."""
@@ -124,8 +132,7 @@ class Remembered:
         self._old = _Half()
         self._leaving = _Half()
         self._kinds.clear()
-        self._resting = Resting(self._kinds)
-        self._resting_old = Resting(self._kinds)
+        self._resting = deque((Resting(self._kinds),))
         self.recent = self._young.keys
         self.forget_unknown()
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import json
 import sqlite3
-from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Collection, Iterable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -133,6 +133,12 @@ class SqliteStore:
         rows = await self._ask(self._reader, f"{_KEY} WHERE key_id = ?", (key_id,))
         return key_of(rows[0]) if rows else None
 
+    async def get_keys(self, key_ids: Collection[str]) -> Mapping[str, KeyRecord]:
+        """Return those of the keys that exist."""
+        sql = f"{_KEY} WHERE key_id IN (SELECT value FROM json_each(?))"  # noqa: S608 - own names
+        rows = await self._ask(self._reader, sql, (json.dumps(list(key_ids)),))
+        return {record.key_id: record for record in map(key_of, rows)}
+
     async def list_keys(
         self, *, tenant_id: str = "", state: str = "", after: str = "", limit: int = 100
     ) -> list[KeyRecord]:
@@ -148,7 +154,7 @@ class SqliteStore:
 
     async def count_keys(self) -> Mapping[tuple[str, str], int]:
         """Return how many keys there are per (stored state, environment)."""
-        sql = "SELECT state, environment, count(*) FROM keys GROUP BY state, environment"
+        sql = "SELECT state, environment, count FROM key_counts WHERE count > 0"
         rows = await self._ask(self._reader, sql)
         return {(state, environment): count for state, environment, count in rows}
 

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -15,6 +16,7 @@ from gateway.domain.keys import KeyState
 from gateway.keyring import Keyring
 from gateway.ports import StoreUnavailable
 from gateway.stores.memory import MemoryStore
+from gateway.stores.observed import ObservedStore
 from tests.clock import FakeClock
 from tests.config.sample import HEAD, PEPPER, loaded, write
 from tests.key_samples import ACTOR, a_tenant
@@ -100,6 +102,26 @@ async def test_bootstrap_is_idempotent(tmp_path: Path) -> None:
     await house.boot(config)
     await house.boot(config)
     assert await house.store.revision() == revision
+
+
+async def test_a_start_with_unchanged_keys_asks_the_store_once_for_all_of_them(
+    tmp_path: Path,
+) -> None:
+    keys = ", ".join(
+        f"{{id: key_{n}, tenant: acme, name: CI, format: tollhouse, environment: live, "
+        f"hash: '{n:064x}', pepper: p1}}"
+        for n in range(50)
+    )
+    config = loaded(
+        tmp_path, f"{SCOPES}bootstrap:\n  tenants: [{{id: acme, name: A}}]\n  keys: [{keys}]\n"
+    )
+    house, asked = House(), Counter[str]()
+    await house.boot(config)
+    observed = ObservedStore(house.store, house.clock, lambda act, _: asked.update([act]))
+    keyring = make_keyring(config, observed, house.clock, house.forgotten.extend)
+    await bootstrap(config.bootstrap, keyring)
+    assert asked.pop("get_tenant") <= 2
+    assert asked == {"get_keys": 1}
 
 
 async def test_what_is_declared_anew_is_brought_up_to_date(tmp_path: Path) -> None:

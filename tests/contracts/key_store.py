@@ -169,6 +169,22 @@ class KeyStoreContract:
             ("revoked", "live"): 1,
         }
 
+    async def test_keys_are_counted_by_what_they_are_now(self, store: KeyStore) -> None:
+        await store.save_tenant(a_tenant())
+        key = await store.save_key(a_key("key_1"))
+        await store.save_key(a_key("key_2"))
+        key = await store.save_key(replace(key, state=KeyState.SUSPENDED))
+        assert dict(await store.count_keys()) == {("suspended", "live"): 1, ("active", "live"): 1}
+        await store.save_key(replace(key, state=KeyState.ACTIVE, name="Renamed"))
+        assert dict(await store.count_keys()) == {("active", "live"): 2}
+
+    async def test_many_keys_are_read_together(self, store: KeyStore) -> None:
+        await store.save_tenant(a_tenant())
+        written = [await store.save_key(a_key(f"key_{n}")) for n in range(3)]
+        found = await store.get_keys(["key_0", "key_2", "key_unknown", 'key_"'])
+        assert dict(found) == {"key_0": written[0], "key_2": written[2]}
+        assert dict(await store.get_keys([])) == {}
+
     async def test_last_use_never_goes_back_and_is_no_change(self, store: KeyStore) -> None:
         await store.save_tenant(a_tenant())
         key = await store.save_key(a_key())

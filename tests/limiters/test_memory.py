@@ -148,6 +148,18 @@ def test_a_request_that_pushes_out_its_own_bucket_still_charges_all_or_nothing(
     assert len(limiter) == 1
 
 
+def test_buckets_that_are_full_again_do_not_pile_up(clock: FakeClock) -> None:
+    limiter = MemoryLimiter(clock)
+    busy = claim(quota(3), "lineage:busy")
+    take(limiter, 2, busy)
+    for n in range(20_000):
+        take(limiter, 1, claim(rate(), f"lineage:{n}"))
+        clock.advance(1)
+    assert len(limiter) < 5_000
+    assert limiter.forgotten_early == 0
+    assert take(limiter, 9, busy) <= 1  # what was counted is kept, unless its hour is over
+
+
 def test_counts_outlive_the_process(clock: FakeClock) -> None:
     old = MemoryLimiter(clock)
     take(old, 3, claim(quota(5)), claim(rate()))

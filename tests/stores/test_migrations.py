@@ -3,10 +3,13 @@ from __future__ import annotations
 import sqlite3
 from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from gateway.stores.migrations import SchemaError, prepare, require_version, steps
+from gateway.stores.rows import values_of
+from tests.key_samples import a_key, a_tenant
 
 
 def _version(path: Path) -> int:
@@ -49,6 +52,26 @@ def test_a_file_from_the_step_before_is_brought_up_to_date(tmp_path: Path) -> No
     later = (newest + 1, "CREATE TABLE later (a TEXT) STRICT;\n")
     prepare(path, [*steps(), later])
     assert _version(path) == newest + 1
+
+
+def test_keys_from_before_they_were_counted_are_counted(tmp_path: Path) -> None:
+    path = tmp_path / "t.db"
+    prepare(path, [step for step in steps() if step[0] < 2])
+    with closing(sqlite3.connect(path, isolation_level=None)) as file:
+        _insert(file, "tenants", values_of(a_tenant()))
+        for n, environment in enumerate(("live", "live", "test")):
+            _insert(file, "keys", values_of(a_key(f"key_{n}", environment=environment)))
+    prepare(path)
+    with closing(sqlite3.connect(path, isolation_level=None)) as file:
+        file.execute("DELETE FROM keys WHERE key_id = 'key_0'")
+        counted = list(file.execute("SELECT * FROM key_counts ORDER BY environment"))
+    assert counted == [("active", "live", 1), ("active", "test", 1)]
+
+
+def _insert(file: sqlite3.Connection, table: str, values: dict[str, Any]) -> None:
+    names = ", ".join(values)
+    places = ", ".join(f":{name}" for name in values)
+    file.execute(f"INSERT INTO {table} ({names}) VALUES ({places})", values)
 
 
 def test_an_old_sqlite_is_refused_by_name() -> None:

@@ -62,13 +62,23 @@ def test_few_keys_are_bound_however_many_are_remembered() -> None:
     assert memory.recall(_digest(89)) is not None
 
 
-def test_the_latest_half_is_always_remembered() -> None:
-    memory = _memory()
+def test_seven_eighths_of_the_keys_at_rest_are_always_remembered() -> None:
+    memory = _memory(size_max=86)
     for n in range(1000):
         memory.keep(_digest(n), _bound(n))
         assert all(
             memory.recall(_digest(each)) or memory.wake(_digest(each))
-            for each in range(max(0, n + 1 - SIZE_MAX // 2), n + 1)
+            for each in range(max(0, n + 1 - 70), n + 1)
+        )
+
+
+def test_the_latest_half_is_always_bound() -> None:
+    memory = _memory()
+    for n in range(1000):
+        memory.keep(_digest(n), _bound(n))
+        assert all(
+            memory.recall(_digest(each)) is not None
+            for each in range(max(0, n + 1 - BOUND_MAX // 2), n + 1)
         )
 
 
