@@ -7,7 +7,7 @@ PIP    := $(BIN)/python -m pip install --quiet --quiet --disable-pip-version-che
 
 .DEFAULT_GOAL := help
 .PHONY: help run test lint types bench bench-quick bench-transfer bench-handshakes bench-streams bench-hostile \
-        bench-reload autobahn conformance fuzz docs fmt clean distclean
+        bench-reload bench-keys bench-soak autobahn conformance fuzz docs fmt clean distclean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -57,6 +57,12 @@ bench-reload: $(VENV)/.ready-to-run ## reload every 100 ms for a minute under lo
 
 bench-handshakes: $(VENV)/.ready-to-run ## what TLS costs: new connections, requests on kept ones, memory
 	@$(BIN)/python -m bench.handshakes
+
+bench-keys: $(VENV)/.ready-to-run ## a million keys in SQLite: cold look-ups, memory, start (builds 600 MB once; needs nginx)
+	@$(BIN)/python -m bench.keys $(if $(KEYS_FOLDER),--folder $(KEYS_FOLDER))
+
+bench-soak: $(VENV)/.ready-to-run ## ten minutes (SOAK_SECONDS) of mixed load; write docs/figures/soak.md; fails when memory grows
+	@$(BIN)/python -m bench.soak --seconds $(or $(SOAK_SECONDS),600) --out docs/figures
 
 docs: $(VENV)/.ready-to-run ## write docs/reference from the code
 	@$(BIN)/tollhouse docs

@@ -23,7 +23,7 @@ from gateway.assembly.errors import CannotStart
 from gateway.assembly.gateway import Gateway, opened
 from gateway.cli.pepper import create_pepper
 from gateway.config import model
-from gateway.config.load import read
+from gateway.config.load import Loaded, read
 from gateway.config.sources import Sources
 from gateway.control.run import Signals
 from gateway.demo.provision import provision, render_curls
@@ -70,7 +70,7 @@ def _run(options: argparse.Namespace) -> int:
     if options.demo:
         with contextlib.suppress(FileExistsError):
             create_pepper(path.parent / "data" / "pepper")
-    loaded = read(path, os.environ)
+    loaded = _read(path)
     for problem in loaded.problems:
         print(problem, file=sys.stderr)
     config = loaded.config
@@ -83,6 +83,16 @@ def _run(options: argparse.Namespace) -> int:
     except (CannotStart, StoreUnavailable, OSError) as error:
         _log.error("cannot start: %s", error)
         return 1
+
+
+def _read(path: Path) -> Loaded:
+    """Read the configuration without a search for garbage among all that was imported before."""
+    gc.freeze()
+    gc.disable()
+    try:
+        return read(path, os.environ)
+    finally:
+        gc.enable()
 
 
 async def _serve(
@@ -137,6 +147,7 @@ def _settle_memory() -> None:
     up all requests for tens of milliseconds. A reload frees what it replaces at once, frozen or not, because nothing
     in a configuration refers back to itself: so nothing is collected or frozen then.
     """
+    gc.unfreeze()
     gc.collect()
     gc.freeze()
     gc.set_threshold(*_GC_THRESHOLDS)
