@@ -58,8 +58,8 @@ bench-reload: $(VENV)/.ready-to-run ## reload every 100 ms for a minute under lo
 bench-handshakes: $(VENV)/.ready-to-run ## what TLS costs: new connections, requests on kept ones, memory
 	@$(BIN)/python -m bench.handshakes
 
-bench-keys: $(VENV)/.ready-to-run ## a million keys in SQLite: cold look-ups, memory, start (builds 600 MB once; needs nginx)
-	@$(BIN)/python -m bench.keys $(if $(KEYS_FOLDER),--folder $(KEYS_FOLDER))
+bench-keys: $(VENV)/.ready-to-run ## a million keys in SQLite: cold look-ups, memory, start (600 MB once; needs nginx)
+	@$(BIN)/python -m bench.keys --out docs/figures $(if $(KEYS_FOLDER),--folder $(KEYS_FOLDER))
 
 bench-soak: $(VENV)/.ready-to-run ## ten minutes (SOAK_SECONDS) of mixed load; write docs/figures/soak.md; fails when memory grows
 	@$(BIN)/python -m bench.soak --seconds $(or $(SOAK_SECONDS),600) --out docs/figures

@@ -11,6 +11,7 @@ import argparse
 import asyncio
 import json
 import os
+import platform
 import random
 import shlex
 import sys
@@ -24,7 +25,7 @@ from typing import Any, Final
 
 import uvloop
 
-from bench.key_store import built, digest, token
+from bench.key_store import KEYS_PER_TENANT, built, digest, token
 from bench.machine import Cores, Process, Unusable, free_port, running
 from bench.policy import WIDE, Key, Policy, Route, mint
 from bench.subjects import GATEWAY_COMMAND, ROOT, Bench, gateway_config
@@ -296,6 +297,24 @@ def _gateway(
     return stack.enter_context(running(words, core, folder / "gateway.log", ROOT))
 
 
+def _page(rows: Rows, options: argparse.Namespace) -> str:
+    table = "\n".join(f"| {name} | {value} |" for name, value in rows.rows)
+    python = f"{platform.python_implementation()} {platform.python_version()}"
+    return f"""# Figures: a million keys
+
+`make bench-keys` builds a store with {options.keys:,} keys of {options.keys // KEYS_PER_TENANT:,} tenants once, looks
+keys up in no order, first in the store alone, then through a gateway that starts on it, and fills the cache
+(`store.cache_keys_max: {options.bound}`). A cold key is one that this gateway has not seen since it started; the steady
+client sends {STEADY_RATE} requests per second with a key that is known.
+
+| {options.keys:,} keys in SQLite | |
+|---|---:|
+{table}
+
+{python}, {os.cpu_count()} cores, {platform.machine()}, Linux {platform.release()}.
+"""
+
+
 def main() -> int:
     """Measure; return 0, or 1 when a promise is broken or the machine cannot be measured."""
     parser = argparse.ArgumentParser(prog="python -m bench.keys", description=__doc__)
@@ -310,6 +329,7 @@ def main() -> int:
         default=Path(tempfile.gettempdir()) / "tollhouse-bench-keys",
         help="where the store is kept between runs (1 GiB for a million keys)",
     )
+    parser.add_argument("--out", type=Path, help="folder for keys.md")
     parser.add_argument("--command", default=GATEWAY_COMMAND, help="how to start the gateway")
     options = parser.parse_args()
     try:
@@ -324,6 +344,8 @@ def main() -> int:
     except Unusable as problem:
         print(f"keys: {problem}", file=sys.stderr)
         return 1
+    if options.out is not None:
+        (options.out / "keys.md").write_text(_page(rows, options))
     for each in rows.broken:
         print(f"keys: {each}", file=sys.stderr)
     return 1 if rows.broken else 0
