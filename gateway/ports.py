@@ -61,9 +61,7 @@ class KeyStore(Protocol):
 
     async def get_key(self, key_id: str) -> KeyRecord | None: ...
 
-    async def get_keys(self, key_ids: Collection[str]) -> Mapping[str, KeyRecord]:
-        """Return those keys of `key_ids` that exist, by id, as they were at one moment."""
-        ...
+    async def get_keys(self, key_ids: Collection[str]) -> Mapping[str, KeyRecord]: ...
 
     async def list_keys(
         self, *, tenant_id: str = "", state: str = "", after: str = "", limit: int = 100
