@@ -6,8 +6,9 @@ CONFIG ?= config.yaml
 PIP    := $(BIN)/python -m pip install --quiet --quiet --disable-pip-version-check
 
 .DEFAULT_GOAL := help
-.PHONY: help run test lint types bench bench-quick bench-transfer bench-handshakes bench-streams bench-hostile \
-        bench-reload bench-keys bench-soak autobahn conformance fuzz docs fmt clean distclean
+.PHONY: help run test lint types bench bench-quick bench-full bench-growth bench-workers bench-docs bench-transfer \
+        bench-handshakes bench-streams bench-hostile bench-reload bench-keys bench-soak autobahn conformance fuzz docs \
+        fmt clean distclean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -28,11 +29,27 @@ lint: $(VENV)/.ready-to-test ## check style and formatting
 types: $(VENV)/.ready-to-test ## check types (mypy strict)
 	$(BIN)/mypy -p gateway -p tests -p bench
 
-bench: $(VENV)/.ready-to-run ## measure against plain nginx and an aiohttp proxy (needs nginx and wrk; under 3 minutes)
-	@$(BIN)/python -m bench
+bench: $(VENV)/.ready-to-run ## measure beside nginx, HAProxy, an aiohttp proxy and others (needs nginx, wrk; 5 minutes)
+	@$(BIN)/python -m bench $(BENCH)
 
-bench-quick: $(VENV)/.ready-to-run ## the same in under 40 seconds, with more noise
-	@$(BIN)/python -m bench --quick
+bench-quick: $(VENV)/.ready-to-run ## the same in two minutes, with more noise
+	@$(BIN)/python -m bench --quick $(BENCH)
+
+bench-full: $(VENV)/.ready-to-run ## the same with more rounds and floods on everybody, then growth and workers (40 minutes)
+	@$(BIN)/python -m bench --full $(BENCH)
+	@$(BIN)/python -m bench.growth --rounds 12
+	@$(BIN)/python -m bench.scaling --rounds 12
+
+bench-growth: $(VENV)/.ready-to-run ## measure up to 10,000 routes, 1,000,000 keys, 4,096 connections; writes docs/figures
+	@$(BIN)/python -m bench.growth --write docs/figures
+
+bench-workers: $(VENV)/.ready-to-run ## measure one worker and two in turn; writes docs/figures
+	@$(BIN)/python -m bench.scaling --write docs/figures
+
+bench-docs: $(VENV)/.ready-to-run ## write the figures of docs/figures and of the README (15 minutes; a quiet machine)
+	@$(BIN)/python -m bench --rounds 8 --other-rounds 3 --write docs/figures --readme README.md $(BENCH)
+	@$(BIN)/python -m bench.growth --rounds 5 --write docs/figures
+	@$(BIN)/python -m bench.scaling --write docs/figures
 
 bench-transfer: $(VENV)/.ready-to-run ## send 1 GiB down and up and report the gateway's peak memory
 	@$(BIN)/python -m bench.transfer

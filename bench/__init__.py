@@ -1,7 +1,9 @@
-"""Measures the gateway beside plain nginx and an aiohttp proxy that carries out the same policy.
+"""Measures the gateway beside plain nginx and gateways that carry out the same policy.
 
-`machine` starts, pins and meters processes; `policy` is what every subject must enforce; `subjects`
-says how each is started; `verify` proves that it enforces the policy before it is measured; `load`
-runs the paired slices; `report` turns them into a table. `transfer` is a separate run: one long
-body down and up, and what it cost in memory. Nothing of this is imported by the gateway.
+`machine` starts, pins and meters processes; `policy` is what every subject must enforce; `peers` and `subjects` say how
+each is started; `verify` proves that it enforces the policy before it is measured. `work` holds the loads, `load` and
+`constant_rate` produce them, `session` runs them in rounds, `slices` says what may be concluded from pairs; `report`,
+`plot` and `figures` turn that into tables and a chart. `growth` and `scaling` are runs of their own: as routes, keys
+and connections grow, and with two workers. Others are `transfer`, `streams`, `handshakes`, `reload` and `hostile`.
+Nothing of this is imported by the gateway.
 """

@@ -1,86 +1,107 @@
-"""`python -m bench`: start everything, verify, measure in rounds, print the table."""
+"""`python -m bench`: start everything, verify, measure in rounds, print the tables, and write them on request."""
 
 from __future__ import annotations
 
 import argparse
-import platform
 import sys
 import tempfile
 from pathlib import Path
 
-from bench.load import Load, Pair
-from bench.machine import Cores, Process, Unusable, free_port
+from bench import figures
+from bench.facts import Facts
+from bench.load import Load
+from bench.machine import Cores, Unusable, free_port
 from bench.policy import make_policy
-from bench.report import Row, against, notes, table
-from bench.subjects import GATEWAY_COMMAND, Bench, Subject, all_subjects
+from bench.report import Report, Row
+from bench.session import LOADS, Rounds, Session, flooded
+from bench.subjects import GATEWAY_COMMAND, Bench, all_subjects
+
+QUICK, USUAL, FULL = Rounds(main=2, others=1), Rounds(main=6, others=2), Rounds(main=15, others=7)
 
 
 def main() -> int:
-    """Measure; return 0, or 1 when the machine or a subject cannot be measured."""
+    """Measure; return 0, or 1 when the machine or the gateway cannot be measured."""
     options = _parser().parse_args()
     try:
+        if options.readme:
+            figures.marked(options.readme)  # before, not after a quarter of an hour
         with tempfile.TemporaryDirectory(prefix="tollhouse-bench-") as folder:
-            rows = _measure(options, Path(folder))
+            report = measure(options, Path(folder))
     except Unusable as problem:
         print(f"bench: {problem}", file=sys.stderr)
         return 1
-    _print(rows, options)
+    print(figures.text(report))
+    if options.write:
+        figures.write(report, options.write)
+    if options.readme:
+        figures.write_into(options.readme, report)
     return 0
+
+
+def measure(options: argparse.Namespace, folder: Path) -> Report:
+    """Start upstream and subjects, measure them, and return all that is known."""
+    usual = QUICK if options.quick else FULL if options.full else USUAL
+    rounds = Rounds(
+        main=options.rounds or usual.main,
+        others=options.other_rounds or usual.others,
+        seconds=options.seconds,
+    )
+    bench = Bench(folder, Cores.of_this_machine(), make_policy(), free_port())
+    load = Load(bench.policy, bench.cores, folder)
+    with (
+        bench.upstream() as upstream,
+        all_subjects(
+            bench, options.command, names=options.subjects, has_gateway=not options.only_peers
+        ) as taking_part,
+    ):
+        for name, why in {**taking_part.absent, **taking_part.failed}.items():
+            print(f"{name} is left out: {why}", file=sys.stderr)
+        subjects = taking_part.subjects
+        session = Session(bench.policy, bench.cores, load, (bench.upstream_port, upstream), rounds)
+        targets = flooded(subjects, everybody=options.full)
+        results = session.measure(subjects, options.loads, targets)
+        rows = [
+            Row(
+                name=subject.name,
+                memory_bytes=subject.process.memory_bytes()[0],
+                policy_seen=subject.policy_seen,
+                lacks=subject.lacks,
+            )
+            for subject in subjects
+        ]
+    return Report(
+        rows=rows,
+        results=results,
+        facts=str(Facts.of_this_machine()),
+        seconds=rounds.seconds,
+        are_cores_separate=bench.cores.are_separate,
+        absent=taking_part.absent,
+        failed=taking_part.failed,
+    )
 
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m bench",
-        description="Measure the gateway beside plain nginx and an aiohttp proxy.",
+        description="Measure the gateway beside plain nginx and gateways that carry out the same policy.",
     )
-    parser.add_argument("--quick", action="store_true", help="4 rounds of 1 s slices: 40 s in all")
-    parser.add_argument("--rounds", type=int, help="rounds of all subjects (10, quick: 4)")
-    parser.add_argument("--seconds", type=int, help="length of a slice (2, quick: 1)")
+    length = parser.add_mutually_exclusive_group()
+    length.add_argument("--quick", action="store_true", help="about two minutes, with more noise")
+    length.add_argument(
+        "--full", action="store_true", help="more rounds, floods on everybody: half an hour"
+    )
+    parser.add_argument("--loads", nargs="+", choices=LOADS, default=list(LOADS), metavar="LOAD",
+                        help=f"which of {', '.join(LOADS)} (all)")  # fmt: skip
+    parser.add_argument("--subjects", nargs="+", default=[], metavar="NAME",
+                        help="parts of names, such as haproxy (everybody who is installed)")  # fmt: skip
+    parser.add_argument("--rounds", type=int, help="rounds of get1k")
+    parser.add_argument("--other-rounds", type=int, help="rounds of each other load")
+    parser.add_argument("--seconds", type=int, default=1, help="length of a slice (1)")
     parser.add_argument("--command", default=GATEWAY_COMMAND, help="how to start the gateway")
     parser.add_argument("--only-peers", action="store_true", help="leave the gateway out")
+    parser.add_argument("--write", type=Path, metavar="FOLDER", help="write peers.md and peers.svg")
+    parser.add_argument("--readme", type=Path, metavar="FILE", help="replace the short table there")
     return parser
-
-
-def _measure(options: argparse.Namespace, folder: Path) -> list[Row]:
-    options.rounds = options.rounds or (4 if options.quick else 10)
-    options.seconds = options.seconds or (1 if options.quick else 2)
-    bench = Bench(folder, Cores.of_this_machine(), make_policy(), free_port())
-    load = Load(bench.policy, bench.cores, folder)
-    with (
-        bench.upstream() as upstream,
-        all_subjects(bench, options.command, only_peers=options.only_peers) as subjects,
-    ):
-        pairs = _rounds(load, upstream, subjects, options.rounds, options.seconds)
-        return [
-            Row(s.name, pairs[s.name], s.process.memory_bytes()[0], s.policy_seen) for s in subjects
-        ]
-
-
-def _rounds(
-    load: Load, upstream: Process, subjects: list[Subject], rounds: int, seconds: int
-) -> dict[str, list[Pair]]:
-    """Return each subject's pairs; every other round goes backwards, so that drift cancels out."""
-    plain = subjects[0]
-    pairs: dict[str, list[Pair]] = {subject.name: [] for subject in subjects}
-    for subject in subjects:
-        load.run(subject.port, subject.process, upstream, 1)  # warm-up
-    for n in range(rounds):
-        for subject in subjects[:: -1 if n % 2 else 1]:
-            reference = load.run(plain.port, plain.process, upstream, seconds)
-            slice_ = load.run(subject.port, subject.process, upstream, seconds)
-            pairs[subject.name].append(Pair(reference, slice_))
-        print(f"round {n + 1} of {rounds}", file=sys.stderr)
-    return pairs
-
-
-def _print(rows: list[Row], options: argparse.Namespace) -> None:
-    python = f"{platform.python_implementation()} {platform.python_version()}"
-    separate = Cores.of_this_machine().are_separate
-    by_name = {row.name: row for row in rows}
-    print(table(rows), "\n")
-    if "Tollhouse" in by_name:
-        print(against(by_name["Tollhouse"], by_name["aiohttp proxy"]), "\n")
-    print(notes(by_name, python, are_separate=separate, seconds=options.seconds))
 
 
 if __name__ == "__main__":

@@ -25,8 +25,9 @@ from typing import Final
 
 from bench.load import Load
 from bench.machine import Cores, Process, Unusable, free_port, program, running
+from bench.peers.nginx import framed
 from bench.policy import make_policy
-from bench.subjects import GATEWAY_COMMAND, NGINX, ROOT, Bench, gateway_config
+from bench.subjects import GATEWAY_COMMAND, ROOT, Bench, gateway_config
 
 IDLE_CONNECTIONS: Final = 500
 
@@ -194,7 +195,7 @@ def _nginx(bench: Bench, home: Path) -> Iterator[Server]:
     folder.mkdir()
     body = NGINX_TLS.format(port=port, certificate=home / "certificate.pem", key=home / "key.pem")
     config = folder / "nginx.conf"
-    config.write_text(NGINX.format(folder=folder, body=body, endless=1000))
+    config.write_text(framed(folder, body))
     command = [program("nginx", "nginx-light"), "-p", str(folder), "-c", str(config)]
     with running(command, bench.cores.gateway, folder / "out.log", folder) as process:
         process.wait_for_port(port)

@@ -1,139 +1,159 @@
-"""Load in paired slices: the speed of a shared host moves by tens of percent within seconds.
-
-So no figure stands alone. A slice of each subject runs right after a slice of plain nginx, and only
-ratios within such a pair are compared; a pair in which other processes took the cores is set aside.
-"""
+"""The load side: wrk on the load core, and what a slice of it cost everybody."""
 
 from __future__ import annotations
 
-import os
+import json
 import resource
-import statistics
 import subprocess
+import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from bench.machine import Cores, Process, Unusable, core_busy_seconds, program
-from bench.policy import LOAD_PATHS, Policy
+from bench.machine import (
+    Cores,
+    Process,
+    Unusable,
+    core_busy_seconds,
+    core_stolen_seconds,
+    program,
+)
+from bench.policy import Policy
+from bench.slices import Slice
+from bench.work import Work, get1k
 
 CONNECTIONS: Final = 64
-FOREIGN_MAX: Final = 0.10
-"""A slice is clean when others used at most this share of one core while it ran."""
-
+ROOT: Final = Path(__file__).parents[1]
 SCRIPT: Final = Path(__file__).with_name("load.lua")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Slice:
-    """What one subject did in a few seconds; times are seconds."""
+@dataclass(frozen=True, slots=True)
+class Answered:
+    """What the load saw: requests, wrong answers, and latencies in seconds."""
 
-    requests_per_second: float
-    cpu_per_request: float
-    core_share: float
-    foreign_share: float
+    seconds: float
+    requests: int
+    failures: int
     latency_p50: float
     latency_p99: float
-    failures: int
-
-    @property
-    def is_clean(self) -> bool:
-        """Tell whether the slice had the cores to itself."""
-        return self.foreign_share <= FOREIGN_MAX
+    late_p99: float = 0.0
 
 
-@dataclass(frozen=True, slots=True)
-class Pair:
-    """A slice of plain nginx and the slice of a subject that followed it."""
+class Meter:
+    """Reads what everybody has spent, and says what a slice took since."""
 
-    plain: Slice
-    subject: Slice
+    def __init__(self, cores: Cores, gateway: Process, upstream: Process) -> None:
+        self._cores = sorted({cores.gateway, cores.load})
+        self._processes = (gateway, upstream)
+        self._before = self._read()
 
-    @property
-    def is_clean(self) -> bool:
-        """Tell whether both slices are clean."""
-        return self.plain.is_clean and self.subject.is_clean
+    def slice(self, answered: Answered) -> Slice:
+        """Return the slice between the making of this meter and now."""
+        spent = [after - before for before, after in zip(self._before, self._read(), strict=True)]
+        elapsed, busy, stolen, gateway, upstream, load = spent
+        if self._processes[0] is self._processes[1]:
+            upstream = 0.0  # asked directly: it is its own upstream
+        return Slice(
+            requests_per_second=answered.requests / answered.seconds,
+            cpu_per_request=gateway / max(1, answered.requests),
+            core_share=gateway / elapsed,
+            foreign_share=max(0.0, busy - stolen - gateway - upstream - load) / elapsed,
+            stolen_share=max(0.0, stolen) / elapsed,
+            upstream_share=upstream / elapsed,
+            load_share=load / elapsed,
+            latency_p50=answered.latency_p50,
+            latency_p99=answered.latency_p99,
+            failures=answered.failures,
+            late_p99=answered.late_p99,
+        )
 
-
-def clean(pairs: Sequence[Pair]) -> Sequence[Pair]:
-    """Return the pairs nobody disturbed, or all of them when fewer than three are left."""
-    undisturbed = [pair for pair in pairs if pair.is_clean]
-    return undisturbed if len(undisturbed) >= 3 else pairs
-
-
-def median(pairs: Sequence[Pair], figure: Callable[[Pair], float]) -> float:
-    """Return the median of `figure` over the clean pairs."""
-    return statistics.median(figure(pair) for pair in clean(pairs))
+    def _read(self) -> tuple[float, ...]:
+        gateway, upstream = self._processes
+        return (
+            time.monotonic(),
+            sum(map(core_busy_seconds, self._cores)),
+            sum(map(core_stolen_seconds, self._cores)),
+            gateway.cpu_seconds(),
+            upstream.cpu_seconds(),
+            _children_cpu(),
+        )
 
 
 class Load:
-    """The load side: one wrk on the load core."""
+    """One wrk on the load core, or on the cores `on`."""
 
-    def __init__(self, policy: Policy, cores: Cores, folder: Path) -> None:
+    def __init__(
+        self, policy: Policy, cores: Cores, folder: Path, *, on: Sequence[int] = ()
+    ) -> None:
+        self._on = ",".join(map(str, on or (cores.load,)))
         self._wrk = program("wrk", "wrk")
         self._cores = cores
-        self._requests = folder / "requests.tsv"
-        tokens = [key.token for key in policy.load_keys]
-        lines = (
-            f"{LOAD_PATHS[n % len(LOAD_PATHS)]}\t{tokens[n % len(tokens)]}\n"
-            for n in range(len(LOAD_PATHS) * len(tokens))
-        )
-        self._requests.write_text("".join(lines), "ascii")
+        self._folder = folder
+        self._usual = get1k(policy)
 
     def run(
         self,
         port: int,
         gateway: Process,
         upstream: Process,
-        seconds: int,
+        seconds: float,
         *,
+        work: Work | None = None,
         scheme: str = "http",
     ) -> Slice:
         """Load the gateway on `port` for `seconds` and meter it."""
-        cores = {self._cores.gateway, self._cores.load}
-        busy = sum(map(core_busy_seconds, cores))
-        spent, passed_on, own = gateway.cpu_seconds(), upstream.cpu_seconds(), _children_cpu()
-        started = time.monotonic()
-        duration, requests, refused, broken, p50, p99 = self._wrk_once(port, seconds, scheme)
-        elapsed = time.monotonic() - started
-        spent, passed_on, own = (
-            gateway.cpu_seconds() - spent,
-            upstream.cpu_seconds() - passed_on,
-            _children_cpu() - own,
-        )
-        foreign = sum(map(core_busy_seconds, cores)) - busy - spent - passed_on - own
-        return Slice(
-            requests_per_second=requests / (duration / 1e6),
-            cpu_per_request=spent / max(1, requests),
-            core_share=spent / elapsed,
-            foreign_share=max(0.0, foreign / elapsed),
-            latency_p50=p50 / 1e6,
-            latency_p99=p99 / 1e6,
-            failures=refused + broken,
-        )
+        work = work or self._usual
+        requests = self._requests(work)
+        meter = Meter(self._cores, gateway, upstream)
+        try:
+            answered = self._wrk_once(f"{scheme}://127.0.0.1:{port}/", requests, work, seconds)
+        except Unusable as problem:
+            raise Unusable(f"{problem}\nIts log ends with: {gateway.log_tail()}") from None
+        return meter.slice(answered)
 
-    def _wrk_once(self, port: int, seconds: int, scheme: str) -> list[int]:
-        command = ["taskset", "--cpu-list", str(self._cores.load), self._wrk]
-        command += ["--threads", "1", "--connections", str(CONNECTIONS), "--timeout", "10s"]
-        command += ["--duration", f"{seconds}s", "--script", str(SCRIPT)]
-        command += [f"{scheme}://127.0.0.1:{port}/", "--", str(self._requests)]
-        done = subprocess.run(
-            command, capture_output=True, text=True, timeout=seconds + 30, check=False
-        )
+    def run_at(
+        self, port: int, gateway: Process, upstream: Process, seconds: float, *, rate: float
+    ) -> Slice:
+        """Send the usual load at a constant rate, whatever the answers take."""
+        requests = self._requests(self._usual)
+        meter = Meter(self._cores, gateway, upstream)
+        command = ["taskset", "--cpu-list", self._on, sys.executable]
+        command += ["-m", "bench.constant_rate", str(port), str(rate), str(seconds), str(requests)]
+        done = _finished(command, seconds)
+        if done.returncode:
+            raise Unusable(f"the load at a constant rate failed: {done.stderr[-1000:]}")
+        report = json.loads(done.stdout)
+        return meter.slice(Answered(**report))
+
+    def _requests(self, work: Work) -> Path:
+        path = self._folder / f"{work.name}.tsv"
+        if not path.exists():
+            path.write_text("".join(request.line for request in work.requests), "ascii")
+        return path
+
+    def _wrk_once(self, url: str, requests: Path, work: Work, seconds: float) -> Answered:
+        command = ["taskset", "--cpu-list", self._on, self._wrk]
+        command += ["--threads", "1", "--connections", str(work.connections), "--timeout", "10s"]
+        command += ["--duration", f"{seconds:.0f}s", "--script", str(SCRIPT)]
+        command += [url, "--", str(requests)]
+        done = _finished(command, seconds)
         for line in done.stdout.splitlines():
             if line.startswith("measured "):
-                return [int(word) for word in line.split()[1:]]
+                duration, count, refused, broken, p50, p99 = map(int, line.split()[1:])
+                failures = work.failures(count, refused, broken)
+                return Answered(duration / 1e6, count, failures, p50 / 1e6, p99 / 1e6)
         raise Unusable(f"wrk failed: {(done.stdout + done.stderr)[-1000:]}")
 
 
+def _finished(command: list[str], seconds: float) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        command, cwd=ROOT, capture_output=True, text=True, timeout=seconds + 60, check=False
+    )
+
+
 def _children_cpu() -> float:
-    """Return the CPU seconds of children that have been waited for: of each wrk that ended."""
+    """Return the CPU seconds of children that have been waited for: of each load that ended."""
     used = resource.getrusage(resource.RUSAGE_CHILDREN)
     return used.ru_utime + used.ru_stime
-
-
-def load_average() -> float:
-    """Return how many processes wanted a core during the last minute."""
-    return os.getloadavg()[0]

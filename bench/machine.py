@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import os
+import random
 import re
 import shutil
 import signal
 import socket
 import subprocess
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +22,10 @@ PROC: Final = Path("/proc")
 
 class Unusable(Exception):
     """The machine or a subject cannot be measured; the text says why and what to do."""
+
+
+class Absent(Unusable):
+    """A program is not installed, so its subject is left out."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,20 +47,30 @@ class Cores:
         return self.gateway != self.load
 
 
-def program(name: str, package: str) -> str:
+def program(name: str, package: str = "") -> str:
     """Return the path of a program, also from the sbin folders that a user's PATH leaves out."""
     path = shutil.which(name, path=os.environ.get("PATH", "") + ":/usr/sbin:/sbin")
     if path is None:
-        raise Unusable(f"{name} is not installed; on Debian and Ubuntu: apt-get install {package}")
+        hint = f"; on Debian and Ubuntu: apt-get install {package}" if package else ""
+        raise Absent(f"{name} is not installed{hint}")
     return path
 
 
 def free_port() -> int:
-    """Return a TCP port of 127.0.0.1 that nobody listens on."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
+    """Return a TCP port of 127.0.0.1 that nobody uses.
+
+    Below the range from which the kernel gives ports to outgoing connections and to tests that ask for any: those may
+    take it in the seconds before it is listened on.
+    """
+    for _ in range(100):
+        port = random.randrange(10_000, 32_000)
+        with socket.socket() as probe:
+            try:
+                probe.bind(("127.0.0.1", port))
+            except OSError:
+                continue
+            return port
+    raise Unusable("no free port between 10000 and 32000 was found")
 
 
 class Process:
@@ -81,11 +96,17 @@ class Process:
 
     def cpu_seconds(self) -> float:
         """Return user plus system time spent so far."""
-        ticks = 0
+        return sum(map(_cpu_seconds, self.pids()))
+
+    def cpu_seconds_each(self) -> dict[int, float]:
+        """Return the same for each process by its pid, the program first."""
+        return {pid: _cpu_seconds(pid) for pid in self.pids()}
+
+    def pin(self, *cores: int) -> None:
+        """Move the program, its descendants and all their threads to `cores`."""
         for pid in self.pids():
-            stat = _stat(pid)
-            ticks += int(stat[11]) + int(stat[12]) if stat else 0
-        return ticks / TICKS_PER_SECOND
+            for thread in _threads(pid):
+                os.sched_setaffinity(int(thread.name), cores)
 
     def memory_bytes(self) -> tuple[int, int]:
         """Return the resident set now and at its peak, summed over the processes."""
@@ -109,8 +130,11 @@ class Process:
                 time.sleep(0.05)
             else:
                 return
-        tail = self.log.read_text("utf-8", "replace")[-2000:]
-        raise Unusable(f"{self._popen.args!r} does not listen on port {port}:\n{tail}")
+        raise Unusable(f"{self._popen.args!r} does not listen on port {port}:\n{self.log_tail()}")
+
+    def log_tail(self) -> str:
+        """Return the end of what it said."""
+        return self.log.read_text("utf-8", "replace")[-2000:]
 
     def stop(self) -> None:
         """Ask the program to end, and make sure that it and its descendants have."""
@@ -129,8 +153,14 @@ class Process:
 
 
 @contextmanager
-def running(command: Sequence[str], core: int, log: Path, cwd: Path) -> Iterator[Process]:
-    """Run `command` pinned to `core`, its output in `log`."""
+def running(
+    command: Sequence[str],
+    core: int,
+    log: Path,
+    cwd: Path,
+    environment: Mapping[str, str] | None = None,
+) -> Iterator[Process]:
+    """Run `command` pinned to `core`, its output in `log`; `environment` is added to this one's."""
     with log.open("wb") as output:
         popen = subprocess.Popen(
             [program("taskset", "util-linux"), "--cpu-list", str(core), *command],
@@ -138,6 +168,7 @@ def running(command: Sequence[str], core: int, log: Path, cwd: Path) -> Iterator
             stdout=output,
             stderr=output,
             cwd=cwd,
+            env={**os.environ, **(environment or {})},
         )
     process = Process(popen, log)
     try:
@@ -148,13 +179,43 @@ def running(command: Sequence[str], core: int, log: Path, cwd: Path) -> Iterator
 
 def core_busy_seconds(core: int) -> float:
     """Return for how long `core` has worked for anybody, with the time that the host stole."""
+    user, nice, system, _idle, _iowait, irq, softirq, steal = _core(core)
+    return (user + nice + system + irq + softirq + steal) / TICKS_PER_SECOND
+
+
+def core_stolen_seconds(core: int) -> float:
+    """Return for how long the host of this virtual machine gave `core` to somebody else."""
+    return _core(core)[7] / TICKS_PER_SECOND
+
+
+def _core(core: int) -> list[int]:
     with (PROC / "stat").open() as lines:
         for line in lines:
             name, *fields = line.split()
             if name == f"cpu{core}":
-                user, nice, system, _idle, _iowait, irq, softirq, steal = map(int, fields[:8])
-                return (user + nice + system + irq + softirq + steal) / TICKS_PER_SECOND
+                return [int(field) for field in fields[:8]]
     raise Unusable(f"/proc/stat does not know core {core}")
+
+
+def _cpu_seconds(pid: int) -> float:
+    """Return the CPU time of a process: the scheduler's nanoseconds, or ticks where it keeps none."""
+    nanoseconds = 0
+    for thread in _threads(pid):
+        try:
+            nanoseconds += int((thread / "schedstat").read_text("ascii").split()[0])
+        except (OSError, IndexError):
+            continue  # this thread has ended
+    if nanoseconds:
+        return nanoseconds / 1e9
+    stat = _stat(pid)
+    return (int(stat[11]) + int(stat[12])) / TICKS_PER_SECOND if stat else 0.0
+
+
+def _threads(pid: int) -> list[Path]:
+    try:
+        return list((PROC / str(pid) / "task").iterdir())
+    except OSError:
+        return []
 
 
 def _stat(pid: int) -> list[str]:

@@ -42,6 +42,20 @@ LOAD_PATHS: Final = (
 )
 """What the load asks for: twelve targets over all ten reading routes."""
 
+BODY_BYTES: Final = 1024
+"""What the upstream answers with."""
+
+BIG_PATH: Final = "/api/v1/reports/big"
+BIG_BYTES: Final = 100 * 1024
+"""... but for this path."""
+
+POST_PATH: Final = "/api/v1/jobs"
+POST_BYTES: Final = 10 * 1024
+
+CHECKED_PATH: Final = "/api/v1/offers/checked"
+WHOLE_FIELD: Final = "X-Body-Whole"
+"""A PUT to this path is answered with this field if its body arrived as it was sent: `POST_BYTES` times `x`."""
+
 
 @dataclass(frozen=True, slots=True)
 class Route:
@@ -113,6 +127,11 @@ def mint(seed: str) -> str:
     number = int.from_bytes(hashlib.sha512(seed.encode()).digest(), "big")
     letters = "".join(BASE62[number // 62**n % 62] for n in range(FORMAT.random_length))
     return FORMAT.mint("live", letters)
+
+
+def damaged(token: str) -> str:
+    """Return the token with a typing error that its checksum shows."""
+    return token[:-1] + ("0" if token[-1] != "0" else "1")
 
 
 def _routes(resource: str) -> tuple[Route, ...]:

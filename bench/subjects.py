@@ -1,70 +1,36 @@
-"""How the upstream and each subject are started: their configuration files and command lines."""
+"""How the upstream and each subject are started, side by side on the cores of this machine."""
 
 from __future__ import annotations
 
 import json
 import shlex
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Final
 
-from bench.machine import Cores, Process, free_port, program, running
+from bench.everything import everything_on, like_the_peers
+from bench.machine import Absent, Cores, Process, Unusable, free_port, running
+from bench.peers import nginx
+from bench.peers.catalogue import PEERS, PLAIN_NGINX
+from bench.peers.site import ENDLESS, Launch, Peer, Site
 from bench.policy import FORMAT, PEPPER, WIDE, Key, Policy, Route
-from bench.verify import BODY_BYTES, verify, verify_passes
+from bench.verify import verify
 
 ROOT: Final = Path(__file__).parents[1]
 GATEWAY_COMMAND: Final = f"{shlex.quote(sys.executable)} -m gateway run --config {{config}}"
 """The default command of the gateway; `{config}` becomes the path of the generated file."""
 
-ENDLESS: Final = 1_000_000_000
-"""Requests on one connection: nobody may reconnect in the middle of a slice."""
+START_SECONDS: Final = 180.0
+"""A configuration of 10,000 routes takes its time to be read and checked, and a busy machine takes longer."""
 
-NGINX: Final = """
-worker_processes 1;
-pid {folder}/nginx.pid;
-error_log {folder}/error.log warn;
-daemon off;
-events {{ worker_connections 4096; }}
-http {{
-  access_log off;
-  keepalive_requests {endless};
-  keepalive_timeout 1h;
-  client_body_temp_path {folder}/client;
-  proxy_temp_path {folder}/proxy;
-  fastcgi_temp_path {folder}/fastcgi;
-  uwsgi_temp_path {folder}/uwsgi;
-  scgi_temp_path {folder}/scgi;
-  default_type application/json;
-  {body}
-}}
-"""
+SAME_POLICY: Final = "Tollhouse, same policy"
+EVERYTHING_ON: Final = "Tollhouse, everything on"
 
-NGINX_UPSTREAM: Final = """
-  server {{
-    listen 127.0.0.1:{port} backlog=1024;
-    location / {{ return 200 '{json}'; }}
-  }}
-"""
-
-NGINX_PLAIN: Final = """
-  upstream backend {{
-    server 127.0.0.1:{upstream};
-    keepalive 128;
-    keepalive_requests {endless};
-    keepalive_timeout 1h;
-  }}
-  server {{
-    listen 127.0.0.1:{port} backlog=1024;
-    location / {{
-      proxy_pass http://backend;
-      proxy_http_version 1.1;
-      proxy_set_header Connection "";
-    }}
-  }}
-"""
+Change = Callable[[dict[str, Any]], dict[str, Any]]
+"""What makes one configuration of the gateway from another."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +41,20 @@ class Subject:
     port: int
     process: Process
     policy_seen: str
+    lacks: str = ""
+
+
+@dataclass(slots=True)
+class Field:
+    """Who takes part: those that run, and those that are left out with the reason."""
+
+    subjects: list[Subject] = field(default_factory=list)
+    absent: dict[str, str] = field(default_factory=dict)
+    failed: dict[str, str] = field(default_factory=dict)
+
+    def named(self, name: str) -> Subject | None:
+        """Return a subject by its name, or None when it does not take part."""
+        return next((subject for subject in self.subjects if subject.name == name), None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,84 +68,90 @@ class Bench:
 
     @contextmanager
     def upstream(self) -> Iterator[Process]:
-        """Run nginx on the load core; it answers everything with 1 KiB of JSON."""
-        text = '{"data":"' + "x" * (BODY_BYTES - 11) + '"}'
-        body = NGINX_UPSTREAM.format(port=self.upstream_port, json=text)
-        command, folder = self._nginx("upstream", body)
-        with running(command, self.cores.load, folder / "out.log", folder) as process:
-            process.wait_for_port(self.upstream_port)
+        """Run nginx on the load core; it answers everything with 1 KiB of JSON, one path with 100 KiB."""
+        site = self._site("upstream", self.upstream_port)
+        with self._running(nginx.upstream(site), site, self.cores.load) as process:
             yield process
 
     @contextmanager
-    def plain_nginx(self) -> Iterator[Subject]:
-        """Run nginx as a proxy without any policy: what one core can do at best."""
-        port = free_port()
-        body = NGINX_PLAIN.format(port=port, upstream=self.upstream_port, endless=ENDLESS)
-        command, folder = self._nginx("plain", body)
-        with self._gateway("plain nginx", command, folder, port, verify_passes) as subject:
-            yield subject
+    def peer(self, peer: Peer) -> Iterator[Subject]:
+        """Run a peer and see that it does what it claims."""
+        site = self._site(peer.name)
+        with self._running(peer.prepare(site), site, self.cores.gateway) as process:
+            seen = verify(peer.name, site.port, self.policy, peer.refusals)
+            yield Subject(peer.name, site.port, process, seen, peer.lacks)
 
     @contextmanager
-    def aiohttp_proxy(self) -> Iterator[Subject]:
-        """Run the aiohttp proxy of `bench.peers` on this interpreter."""
-        port, folder = free_port(), self._folder("aiohttp")
-        upstream = f"http://127.0.0.1:{self.upstream_port}"
-        command = [sys.executable, "-m", "bench.peers.aiohttp_proxy"]
-        command += ["--port", str(port), "--upstream", upstream]
-        with self._gateway("aiohttp proxy", command, ROOT, port, verify, folder) as subject:
-            yield subject
-
-    @contextmanager
-    def tollhouse(self, command: str) -> Iterator[Subject]:
-        """Run the gateway with a configuration made from the policy."""
-        port, folder = free_port(), self._folder("tollhouse")
-        config = folder / "config.yaml"  # JSON is YAML
-        config.write_text(json.dumps(gateway_config(self.policy, port, self.upstream_port)))
-        words = [word.replace("{config}", str(config)) for word in shlex.split(command)]
-        with self._gateway("Tollhouse", words, ROOT, port, verify, folder) as subject:
-            yield subject
-
-    @contextmanager
-    def _gateway(
+    def tollhouse(
         self,
-        name: str,
-        command: list[str],
-        cwd: Path,
-        port: int,
-        check: Callable[[str, int, Policy], str],
-        folder: Path | None = None,
+        command: str,
+        *,
+        name: str = "Tollhouse",
+        change: Change = dict,
+        check: bool = True,
+        prepare: Callable[[Path], None] | None = None,
     ) -> Iterator[Subject]:
-        log = (folder or cwd) / "out.log"
-        with running(command, self.cores.gateway, log, cwd) as process:
-            process.wait_for_port(port)
-            yield Subject(name, port, process, check(name, port, self.policy))
+        """Run the gateway with a configuration made from the policy, changed by `change`.
 
-    def _nginx(self, name: str, body: str) -> tuple[list[str], Path]:
-        folder = self._folder(name)
-        config = folder / "nginx.conf"
-        config.write_text(NGINX.format(folder=folder, body=body, endless=ENDLESS))
-        binary = program("nginx", "nginx-light")
-        return [binary, "-p", str(folder), "-c", str(config)], folder
+        `prepare` gets the folder of configuration and store before the start.
+        """
+        site = self._site(name)
+        if prepare:
+            prepare(site.folder)
+            site = replace(site, port=free_port())  # that may have taken minutes
+        config = change(gateway_config(self.policy, site.port, self.upstream_port))
+        path = site.write("config.yaml", json.dumps(config))  # JSON is YAML
+        words = [word.replace("{config}", str(path)) for word in shlex.split(command)]
+        with self._running(Launch(words, cwd=ROOT), site, self.cores.gateway) as process:
+            seen = verify(name, site.port, self.policy) if check else ""
+            yield Subject(name, site.port, process, seen)
 
-    def _folder(self, name: str) -> Path:
-        folder = self.folder / name
+    @contextmanager
+    def _running(self, launch: Launch, site: Site, core: int) -> Iterator[Process]:
+        cwd, log = launch.cwd or site.folder, site.folder / "out.log"
+        with running(launch.command, core, log, cwd, launch.environment) as process:
+            process.wait_for_port(site.port, START_SECONDS)
+            yield process
+
+    def _site(self, name: str, port: int = 0) -> Site:
+        folder = self.folder / "".join(c if c.isalnum() else "-" for c in name)
         folder.mkdir()
-        return folder
+        return Site(folder, port or free_port(), self.upstream_port, self.policy)
 
 
 @contextmanager
-def all_subjects(bench: Bench, command: str, *, only_peers: bool) -> Iterator[list[Subject]]:
-    """Run plain nginx and the others side by side; those that are not loaded cost nothing."""
+def all_subjects(
+    bench: Bench, command: str, *, names: Sequence[str] = (), has_gateway: bool = True
+) -> Iterator[Field]:
+    """Run plain nginx and the others side by side; those that are not loaded cost next to nothing.
+
+    A peer that is not installed, does not start or does not carry out the policy is left out and named. `names` are
+    parts of names; without any everybody takes part.
+    """
     with ExitStack() as stack:
-        subjects = [stack.enter_context(bench.plain_nginx())]
-        if not only_peers:
-            subjects.append(stack.enter_context(bench.tollhouse(command)))
-        subjects.append(stack.enter_context(bench.aiohttp_proxy()))
-        yield subjects
+        field_ = Field([stack.enter_context(bench.peer(PLAIN_NGINX))])
+        for peer in PEERS:
+            if _is_wanted(peer.name, names):
+                try:
+                    field_.subjects.append(stack.enter_context(bench.peer(peer)))
+                except Absent as problem:
+                    field_.absent[peer.name] = str(problem)
+                except Unusable as problem:
+                    field_.failed[peer.name] = str(problem)
+        changes = {SAME_POLICY: like_the_peers, EVERYTHING_ON: everything_on}
+        for name, change in changes.items() if has_gateway else ():
+            if _is_wanted(name, names):
+                ours = bench.tollhouse(command, name=name, change=change)
+                field_.subjects.append(stack.enter_context(ours))
+        yield field_
+
+
+def _is_wanted(name: str, names: Sequence[str]) -> bool:
+    return not names or any(part.lower() in name.lower() for part in names)
 
 
 def gateway_config(policy: Policy, port: int, upstream_port: int) -> dict[str, Any]:
-    """Return the gateway's configuration: the policy, metrics, and like the others no log."""
+    """Return a configuration of the gateway that carries out the policy; else the defaults, but no access log."""
     return {
         "version": 1,
         "listeners": {

@@ -21,8 +21,9 @@ from pathlib import Path
 from typing import Any, Final
 
 from bench.machine import Cores, Process, Unusable, free_port, program, running
+from bench.peers.nginx import framed
 from bench.policy import WIDE, Key, Policy, Route, mint
-from bench.subjects import GATEWAY_COMMAND, NGINX, ROOT, gateway_config
+from bench.subjects import GATEWAY_COMMAND, ROOT, gateway_config
 
 POLICY: Final = Policy(
     routes=(
@@ -207,8 +208,7 @@ def _upstream(folder: Path, core: int) -> Iterator[int]:
     text = '{"data":"' + "x" * 1013 + '"}'
     body = UPSTREAM.format(port=port, json=text, folder=place)
     config = place / "nginx.conf"
-    written = NGINX.format(folder=place, body=body, endless=1_000_000_000)
-    config.write_text(written.replace("worker_connections 4096", "worker_connections 8192"))
+    config.write_text(framed(place, body))
     command = [program("nginx", "nginx-light"), "-p", str(place), "-c", str(config)]
     with running(command, core, place / "out.log", place) as process:
         process.wait_for_port(port)
