@@ -139,8 +139,11 @@ class Throttle(Protocol):
         """Return 0 if `address` may try, else the whole seconds that it has to wait (at least 1)."""
         ...
 
-    def failed(self, address: str) -> None:
-        """Count one failed authentication."""
+    def failed(self, address: str) -> int:
+        """Count one failed authentication; return 0, or the whole seconds to wait where it was one too many.
+
+        That one is not counted: whoever goes on failing does not wait for longer.
+        """
         ...
 
     def standing(self, address: str) -> tuple[int, int, int]:

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from gateway.assembly.edition import Edition
 from gateway.domain.denial import Denial, Reason
 
-_REQUEST_ID = "req_selftest"
+_REQUEST_ID = b"req_selftest"
 
 
 def faults(edition: Edition) -> list[str]:

@@ -90,9 +90,11 @@ class Verdict:
     retry_after_seconds: int = 0
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True)
 class Denial:
     """A "no" as a value: the reason and what the answer may name.
+
+    Immutable by convention, since constant ones are shared; a frozen one would take four times as long to make.
 
     `internal` is for the log only and never reaches a client. `retry_after_seconds` is 0 when
     waiting does not help. `allow` lists the methods for 405 (RFC 9110 section 15.5.6).

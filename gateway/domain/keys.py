@@ -92,8 +92,10 @@ class BoundKey:
     `scopes` are the granted atoms; `allowlists` every enabled list that the client address must
     satisfy (key, tenant); `claims` the limits that each request draws on; `identity` the ready
     header block for the upstream (`Name: value\\r\\n` lines); `expires_at` is `inf` for a key that
-    never expires; `generation` the number of the config that it was bound under. Replaced as a
-    whole when the key, its tenant or the config changes, never mutated.
+    never expires; `generation` the number of the config that it was bound under. `usable_until` is
+    the epoch second from which it must not be used: `expires_at`, or minus infinity for a key that
+    is not in use at all. Replaced as a whole when the key, its tenant or the config changes, never
+    mutated.
     """
 
     __slots__ = (
@@ -105,6 +107,7 @@ class BoundKey:
         "record",
         "scopes",
         "tenant",
+        "usable_until",
     )
 
     def __init__(
@@ -126,6 +129,8 @@ class BoundKey:
         self.identity = identity
         self.generation = generation
         self.expires_at = float("inf") if record.expires_at is None else record.expires_at
+        is_in_use = self.refusal(float("-inf")) is None
+        self.usable_until = self.expires_at if is_in_use else float("-inf")
 
     def refusal(self, now: float) -> Reason | None:
         """Say why the key may not be used at `now` (epoch seconds), or None if it may."""

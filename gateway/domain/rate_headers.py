@@ -60,40 +60,42 @@ _REMEMBERED_MAX: Final = 10_000
 class _View:
     """The standings of one response, with what turns them into numbers.
 
-    `first` is the most restrictive one; `wait` is the response's `Retry-After`; `at` and `now` are
-    the epoch seconds of the measurement and of the response.
+    `first` is the most restrictive one and `told` its numbers, in the order of `_LIMIT` to `_WAIT`; `wait` is the
+    response's `Retry-After`; `at` and `now` are the epoch seconds of the measurement and of the response.
     """
 
-    __slots__ = ("_age", "_at", "first", "grant", "is_refused", "wait")
+    __slots__ = ("_age", "_at", "_wait", "first", "grant", "told")
 
     def __init__(self, grant: Grant, first: Standing, wait: int, at: float, now: float) -> None:
         self.grant = grant
         self.first = first
-        self.is_refused = grant.refused is not None
-        self.wait = wait
+        self._wait = wait
         self._at = at
         self._age = int(now - at) if now > at else 0
-
-    def reset_in(self, standing: Standing) -> int:
-        """Return the seconds from the response to the reset; of what refused, to the retry."""
-        if self.is_refused and standing is self.first:
-            return self.wait
-        left = standing.reset_seconds - self._age
-        return left if left > 0 else 0  # noqa: FURB136 - max() takes three times as long
+        # Of what refused, the reset is the retry.
+        self.told = self._tell(first, wait, wait) if grant.refused else self.numbers(first)
 
     def numbers(self, standing: Standing) -> _Numbers:
-        """Return the numbers of one standing, in the order of `_LIMIT` to `_WAIT`."""
+        """Return the numbers of one standing."""
+        if standing is self.first and self.grant.refused:
+            return self.told
+        left = standing.reset_seconds - self._age
+        return self._tell(standing, left if left > 0 else 0, standing.reset_seconds)  # noqa: FURB136 - max() takes three times as long
+
+    def _tell(self, standing: Standing, left: int, reset: int) -> _Numbers:
         rule = standing.claim.rule
-        left = self.reset_in(standing)
-        reset = left if self.is_refused and standing is self.first else standing.reset_seconds
         # A period ends on a whole second; a bucket is full at a fraction of one: round up.
-        since = int(self._at) if isinstance(rule, Quota) else ceil(self._at)
-        return rule.limit, standing.remaining, left, since + reset, self.wait or left
+        since = int(self._at) if rule.__class__ is Quota else ceil(self._at)
+        return rule.limit, standing.remaining, left, since + reset, self._wait or left
 
 
 class _Profile(Protocol):
     names: tuple[str, ...]
-    is_promised: bool
+
+    @property
+    def promised(self) -> _Template | None:
+        """What tells of a limit per minute on responses that no bucket stands behind; None promises nothing."""
+        ...
 
     def render(self, view: _View) -> bytes: ...
 
@@ -101,19 +103,23 @@ class _Profile(Protocol):
 class _Template:
     """A block of fields, compiled to one format operation."""
 
-    __slots__ = ("_pick", "_text", "is_promised", "names")
+    __slots__ = ("_is_promised", "_pick", "_text", "names")
 
     def __init__(self, fields: _Fields, suffix: str = "", *, is_promised: bool = False) -> None:
-        self.is_promised = is_promised
+        self._is_promised = is_promised
         self.names = tuple(name + suffix for name, _ in fields)
         self._text = "".join(f"{name}: %d\r\n" for name in self.names).encode("ascii")
         self._pick: Callable[[_Numbers], tuple[int, ...]] = itemgetter(*(n for _, n in fields))
 
-    def render(self, view: _View) -> bytes:
-        return self.render_one(view, view.first)
+    @property
+    def promised(self) -> _Template | None:
+        return self if self._is_promised else None
 
-    def render_one(self, view: _View, standing: Standing) -> bytes:
-        return self._text % self._pick(view.numbers(standing))
+    def render(self, view: _View) -> bytes:
+        return self._text % self._pick(view.told)
+
+    def write(self, numbers: _Numbers) -> bytes:
+        return self._text % self._pick(numbers)
 
 
 class _Windowed:
@@ -124,8 +130,6 @@ class _Windowed:
 
     __slots__ = ("_templates", "names")
 
-    is_promised = True
-
     def __init__(self, fields: _Fields) -> None:
         self._templates = {window: _Template(fields, f"-{window}") for window in _WINDOWS}
         self.names = tuple(name for part in self._templates.values() for name in part.names)
@@ -135,8 +139,12 @@ class _Windowed:
         for standing in view.grant.standings:
             window = _window_of(standing.claim.rule)
             if window and window not in blocks:
-                blocks[window] = self._templates[window].render_one(view, standing)
+                blocks[window] = self._templates[window].write(view.numbers(standing))
         return b"".join(blocks.values())
+
+    @property
+    def promised(self) -> _Template | None:
+        return self._templates["Minute"]
 
 
 def policy_name(claim: Claim) -> str:
@@ -154,8 +162,6 @@ class _Draft:
 
     __slots__ = ("_fields_of", "_members", "names")
 
-    is_promised = False
-
     def __init__(self) -> None:
         self.names: tuple[str, ...] = ("RateLimit-Policy", "RateLimit")
         # Policies come from the config, so this stays small. A reload may bring another rule under
@@ -166,13 +172,17 @@ class _Draft:
         self._fields_of: dict[int, tuple[tuple[Claim, ...], bytes]] = {}
 
     def render(self, view: _View) -> bytes:
-        first = view.first
+        _, remaining, reset_in, _, _ = view.told
         return b"%b%b%d;t=%d\r\n" % (
             self._policies(view.grant.claims),
-            self._member(first.claim)[2],
-            first.remaining,
-            view.reset_in(first),
+            self._member(view.first.claim)[2],
+            remaining,
+            reset_in,
         )
+
+    @property
+    def promised(self) -> _Template | None:
+        return None
 
     def _policies(self, claims: tuple[Claim, ...]) -> bytes:
         """Return the field with all policies and the begin of the next one, remembered for a key's claims."""
@@ -234,11 +244,12 @@ class RateHeaders:
     """Renders the header profiles that a gateway is configured with, in the given order.
 
     `names` are the lower-case field names that belong to the gateway: remove them from upstream
-    responses. Raises `ValueError` for a name that is not in `PROFILES`, and for `off` together with
+    responses. `is_promised` tells whether a profile has its fields on all responses, `is_off` that there is no profile.
+    Raises `ValueError` for a name that is not in `PROFILES`, and for `off` together with
     another one.
     """
 
-    __slots__ = ("_fields", "_profiles", "_promised", "names")
+    __slots__ = ("_fields", "_profiles", "_promised", "is_off", "is_promised", "names")
 
     def __init__(self, profiles: Iterable[str]) -> None:
         chosen = tuple(dict.fromkeys(profiles))
@@ -248,7 +259,11 @@ class RateHeaders:
         if "off" in chosen and len(chosen) > 1:
             raise ValueError("rate header profile 'off' stands alone: remove it or the others")
         self._profiles = tuple(_PROFILES[name]() for name in chosen if name != "off")
-        self._promised = tuple(profile for profile in self._profiles if profile.is_promised)
+        self._promised = tuple(
+            profile.promised for profile in self._profiles if profile.promised is not None
+        )
+        self.is_off = not self._profiles
+        self.is_promised = bool(self._promised)
         self._fields = tuple(name for profile in self._profiles for name in profile.names)
         self.names = frozenset(name.lower().encode("ascii") for name in self._fields)
 
@@ -286,12 +301,6 @@ class RateHeaders:
         limit per minute; `retry_after` is the response's `Retry-After`, 0 without one, else the
         numbers are those of a refusal.
         """
-        if not self._promised:
-            return b""
-        rule = Rate(name="failures", limit=limit, window_seconds=60, burst=limit)
-        claim = Claim(bucket="address", policy="failures", rule=rule)
-        standing = Standing(claim, remaining, reset_seconds)
-        refused = claim if retry_after else None
-        grant = Grant((standing,), refused=refused, measured_at=now)
-        view = _View(grant, standing, retry_after, now, now)
-        return b"".join([profile.render(view) for profile in self._promised])
+        left = retry_after or max(0, reset_seconds)
+        numbers = (limit, remaining, left, ceil(now) + left, left)
+        return b"".join([template.write(numbers) for template in self._promised])

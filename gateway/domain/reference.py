@@ -15,7 +15,7 @@ from gateway.domain.dialects.definition import STATUS_TEXTS
 from gateway.domain.dialects.fill import NAMED
 from gateway.domain.dialects.render import Dialect
 
-EXAMPLE_REQUEST_ID: Final = "req_0123456789abcdefghjkmnpq"
+EXAMPLE_REQUEST_ID: Final = b"req_0123456789abcdefghjkmnpq"
 EXAMPLE_NOW: Final = 1_640_995_140.25
 """2021-12-31T23:59:00.25Z."""
 

@@ -115,6 +115,8 @@ class MemoryLimiter:
         """Return the bucket of `claim`: as it is, adapted to a rule that changed, or made now."""
         name, rule = claim.bucket, claim.rule
         bucket = self._buckets.get(name)
+        if bucket is not None and bucket.rule is rule:
+            return bucket
         if isinstance(bucket, TokenBucket) and isinstance(rule, Rate):
             bucket.adopt(rule, ticks)
         elif isinstance(bucket, PeriodCounter) and isinstance(rule, Quota):

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections import OrderedDict
 from math import ceil
 
-from gateway.domain.bucket import TokenBucket
+from gateway.domain.bucket import REFUSED, TokenBucket
 from gateway.domain.limits import NANOSECONDS, Rate
 from gateway.ports import Clock
 
@@ -60,8 +60,12 @@ class AddressThrottle:
             del self._buckets[address]
         return self._rule.wait_seconds(level)
 
-    def failed(self, address: str) -> None:
-        """Count one failed authentication. A throttled address is not throttled for longer."""
+    def failed(self, address: str) -> int:
+        """Count one failed authentication; return 0, or the seconds to wait where it was one too many.
+
+        That one is not counted: a throttled address is not throttled for longer.
+        """
+        ticks = self._ticks()
         bucket = self._bucket(address)
         if bucket is None:
             if len(self._buckets) >= self._addresses_max:
@@ -69,7 +73,9 @@ class AddressThrottle:
             bucket = self._buckets[address] = TokenBucket(self._rule)
         else:
             self._buckets.move_to_end(address)
-        bucket.draw(self._ticks())
+        if bucket.draw(ticks) == REFUSED:
+            return self._rule.wait_seconds(bucket.level(ticks))
+        return 0
 
     def standing(self, address: str) -> tuple[int, int, int]:
         """Return the failures that are allowed, those left, and the seconds until all are again.
@@ -77,7 +83,9 @@ class AddressThrottle:
         For the rate-limit headers of answers that no other bucket stands behind.
         """
         bucket = self._bucket(address)
-        level = 0 if bucket is None else bucket.level(self._ticks())
+        if bucket is None:
+            return self._rule.limit, self._rule.limit, 0
+        level = bucket.level(self._ticks())
         return self._rule.limit, self._rule.remaining(level), self._rule.reset_seconds(level)
 
     def _bucket(self, address: str) -> TokenBucket | None:

@@ -37,13 +37,18 @@ class Keys(Protocol):
 
 
 class Credential:
-    """A well-formed token, reduced to what may be kept: its environment and its digests, the current pepper's first."""
+    """A well-formed token, reduced to what may be kept: its environment and its digests, the current pepper's first.
 
-    __slots__ = ("digests", "environment")
+    `digest` is that first one. `principal` is who came with these very bytes the last time.
+    """
+
+    __slots__ = ("digest", "digests", "environment", "principal")
 
     def __init__(self, environment: str, digests: tuple[tuple[str, bytes], ...]) -> None:
         self.environment = environment
         self.digests = digests
+        self.digest = digests[0][1]
+        self.principal: Principal | None = None
 
 
 class Authenticator:
@@ -57,6 +62,7 @@ class Authenticator:
         self._keys = keys
         self._throttle = throttle
         self._clock = clock
+        self._denials = {reason: Denial(reason=reason) for reason in Reason}
 
     def authenticate(
         self, match: Match, address: str
@@ -67,7 +73,7 @@ class Authenticator:
         credential = self._credential(match.head)
         if not isinstance(credential, Credential):
             return self._refuse(credential, address)
-        key = self._keys.peek(credential.digests[0][1])
+        key = self._keys.peek(credential.digest)
         if isinstance(key, BoundKey):
             return self._judge(match, credential, key, address)
         wait = self._throttle.retry_after(address)
@@ -93,27 +99,32 @@ class Authenticator:
     def _judge(
         self, match: Match, credential: Credential, key: BoundKey, address: str
     ) -> Principal | Denial:
-        refusal = key.refusal(self._clock.now())
+        now = self._clock.now()
+        refusal = key.refusal(now) if now >= key.usable_until else None
         if refusal is not None:
             return self._refuse(refusal, address, key)
+        known = credential.principal
+        if known is not None and known.key is key and known.match is match:
+            return known  # nothing has changed: a key is replaced as a whole when it does
         if credential.environment and credential.environment != key.record.environment:
             return Denial(
                 reason=Reason.ENV_MISMATCH,
                 internal=f"{key.record.key_id}: token and record disagree",
             )
-        return Principal(match, key)
+        principal = credential.principal = Principal(match, key)
+        return principal
 
     def _refuse(self, reason: Reason, address: str, key: BoundKey | None = None) -> Denial:
         """Refuse, and count what looks like guessing; a caller without any credential has not guessed."""
-        internal = key.record.key_id if key is not None else ""
         if reason is not Reason.MISSING_CREDENTIALS and reason is not Reason.TENANT_SUSPENDED:
-            wait = self._throttle.retry_after(address)
+            wait = self._throttle.failed(address)
             if wait:
                 return Denial(
                     reason=Reason.AUTH_THROTTLED, retry_after_seconds=wait, internal=reason.value
                 )
-            self._throttle.failed(address)
-        return Denial(reason=reason, internal=internal)
+        if key is None:
+            return self._denials[reason]
+        return Denial(reason=reason, internal=key.record.key_id)
 
     def _credential(self, head: RequestHead) -> Credential | Reason:
         memo = head.memo_credential

@@ -11,7 +11,6 @@ from gateway.domain.dialects.render import Dialect
 from gateway.domain.keys import BoundKey
 from gateway.domain.request import RequestHead
 from gateway.domain.routes import Route
-from gateway.domain.status import status_line
 from gateway.pipeline.generation import Generation, Voice
 from gateway.ports import Exchange
 
@@ -28,13 +27,11 @@ def refuse(
     voice = generation.voice(route)
     now = generation.clock.now()
     dialect = _dialect(voice.dialect, head, generation)
-    answer = dialect.render(denial, exchange.request_id.decode("ascii"), now)
+    answer = dialect.render(denial, exchange.request_id, now)
     block = b"".join(
         (
-            status_line(answer.status),
-            answer.block,
+            answer.start,
             voice.lines,
-            b"Content-Length: %d\r\n" % len(answer.body),
             _rate_block(denial, key, voice, exchange, generation, now),
             b"X-Request-Id: ",
             exchange.request_id,
@@ -63,13 +60,16 @@ def _rate_block(
     now: float,
 ) -> bytes:
     """Return rate-limit headers: of the buckets that were asked, else of the key's, else of the throttle."""
-    if not voice.overwritten:
+    headers = voice.rate_headers
+    if headers.is_off:
         return b""
     grant = denial.grant
     if grant is None and key is not None and key.claims:
         grant = generation.limiter.look(key.claims)
     if grant is not None:
-        return voice.rate_headers.render(grant, denial.retry_after_seconds, now)
+        return headers.render(grant, denial.retry_after_seconds, now)
+    if not headers.is_promised:
+        return b""
     limit, remaining, reset_seconds = generation.throttle.standing(exchange.client_network)
     retry_after = denial.retry_after_seconds if denial.reason is Reason.AUTH_THROTTLED else 0
-    return voice.rate_headers.render_fallback(limit, remaining, reset_seconds, retry_after, now)
+    return headers.render_fallback(limit, remaining, reset_seconds, retry_after, now)

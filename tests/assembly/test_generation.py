@@ -192,7 +192,7 @@ def test_a_dialect_knows_the_realm_and_where_help_is(tmp_path: Path) -> None:
         "dialect: {realm: jobs, docs_url: 'https://docs.test', support_url: 'https://help.test'}\n",
     )
     answer = build.dialect(config, "problem").render(
-        Denial(reason=Reason.MISSING_CREDENTIALS), "req_1", 0.0
+        Denial(reason=Reason.MISSING_CREDENTIALS), b"req_1", 0.0
     )
     assert b'realm="jobs"' in answer.block
     assert b"https://docs.test/reasons/missing_credentials" in answer.body

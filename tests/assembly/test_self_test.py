@@ -73,7 +73,7 @@ class Dumb(Dialect):
     def __init__(self) -> None:
         pass
 
-    def render(self, denial: Denial, request_id: str, now: float) -> object:  # type: ignore[override]
+    def render(self, denial: Denial, request_id: bytes, now: float) -> object:  # type: ignore[override]
         raise ZeroDivisionError(denial.reason)
 
 

@@ -23,12 +23,12 @@ _INVALID = (
 def _body(name: str, denial: Denial | Reason, site: Site | None = None) -> dict[str, Any]:
     denial = denial if isinstance(denial, Denial) else Denial(reason=denial)
     dialect = Dialect(DIALECTS[name], site or Site())
-    body: dict[str, Any] = json.loads(dialect.render(denial, "req_1", 1_700_000_000.0).body)
+    body: dict[str, Any] = json.loads(dialect.render(denial, b"req_1", 1_700_000_000.0).body)
     return body
 
 
 def _bytes(name: str, reason: Reason) -> bytes:
-    return Dialect(DIALECTS[name]).render(Denial(reason=reason), "req_1", 0.0).body
+    return Dialect(DIALECTS[name]).render(Denial(reason=reason), b"req_1", 0.0).body
 
 
 def test_the_default_dialect_is_problem() -> None:
@@ -143,7 +143,7 @@ def test_iv_36_and_x_8_the_nest_429_tells_the_number_of_the_header() -> None:
     denial = Denial(
         reason=Reason.RATE_LIMITED, retry_after_seconds=30, limit=60, remaining=0, reset_seconds=30
     )
-    answer = Dialect(DIALECTS["instaview_nest"]).render(denial, "req_1", 1_700_000_000.0)
+    answer = Dialect(DIALECTS["instaview_nest"]).render(denial, b"req_1", 1_700_000_000.0)
     body = json.loads(answer.body)
     assert list(body.items()) == [
         ("statusCode", 429),

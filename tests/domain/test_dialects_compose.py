@@ -49,7 +49,7 @@ def _body(
     recipe = compose(
         definition, site or Site(), denial.reason, phrase, has_extras=has_extras, names=names
     )
-    body: dict[str, Any] = json.loads(recipe.answer(denial, "req_1", 0.0).body)
+    body: dict[str, Any] = json.loads(recipe.answer(denial, b"req_1", 0.0).body)
     return body
 
 
@@ -153,7 +153,7 @@ def test_an_answer_that_never_differs_is_made_once() -> None:
     phrase = resolve(_PLAIN, Reason.INTERNAL, None)
     recipe = compose(_PLAIN, Site(), Reason.INTERNAL, phrase, has_extras=False, names=False)
     denial = Denial(reason=Reason.INTERNAL)
-    assert recipe.answer(denial, "req_1", 1.0) is recipe.answer(denial, "req_2", 2.0)
+    assert recipe.answer(denial, b"req_1", 1.0) is recipe.answer(denial, b"req_2", 2.0)
 
 
 @pytest.mark.parametrize(
@@ -174,7 +174,7 @@ def test_a_status_with_a_duty_brings_its_field_last(
     )
     phrase = resolve(_PLAIN, reason, None)
     recipe = compose(_PLAIN, Site(), reason, phrase, has_extras=True, names=True)
-    fields = recipe.answer(denial, "req_1", 0.0).fields
+    fields = recipe.answer(denial, b"req_1", 0.0).fields
     assert fields[:2] == (
         (b"Content-Type", b"application/json"),
         (b"Cache-Control", b"no-store"),

@@ -9,7 +9,15 @@ from hypothesis import strategies as st
 
 from gateway.domain.denial import Denial, Reason
 from gateway.domain.dialects.definition import Slot
-from gateway.domain.dialects.fill import NAMED, NAMES, WRITERS, naming_text, timestamp
+from gateway.domain.dialects.fill import (
+    AROUND_ID,
+    NAMED,
+    NAMES,
+    WRITERS,
+    is_plain,
+    naming_text,
+    timestamp,
+)
 
 _DENIAL = Denial(
     reason=Reason.RATE_LIMITED,
@@ -71,6 +79,23 @@ def test_a_foreign_request_id_cannot_leave_its_string(request_id: str) -> None:
     assert instance.isascii()
     assert " " not in instance
     assert '"' not in instance
+
+
+@given(st.text(min_size=1).map(str.encode) | st.text("azAZ09_-", min_size=1).map(str.encode))
+def test_a_plain_id_is_written_as_it_is(request_id: bytes) -> None:
+    if is_plain(request_id):
+        text = request_id.decode("ascii")
+        for slot in (Slot.REQUEST_ID, Slot.INSTANCE):
+            writer = WRITERS[slot]
+            before, after = AROUND_ID[writer]
+            assert writer(_DENIAL, text, 0.0, 0) == before + text + after
+
+
+def test_our_own_ids_and_uuids_are_plain() -> None:
+    for plain in (b"req_0123456789abcdef", b"3f2b9a60-1c1e-4a51-9c5f-0d8f7a6b5c4d", b"a_b-c"):
+        assert is_plain(plain)
+    for odd in (b"", b'a"b', b"a b", b"a.b", "ü".encode(), b"a\n", b"a%20"):
+        assert not is_plain(odd)
 
 
 @given(st.floats(0, 4_102_444_800, allow_nan=False))

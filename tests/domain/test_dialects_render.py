@@ -4,7 +4,7 @@ import json
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gateway.domain.denial import VERDICTS, Denial, Reason
@@ -51,7 +51,7 @@ each_reason = pytest.mark.parametrize("reason", Reason)
 @each_reason
 def test_every_reason_is_answered_in_every_dialect(dialect: Dialect, reason: Reason) -> None:
     for denial in (_full(reason), Denial(reason=reason)):
-        answer = dialect.render(denial, "req_1", 1_700_000_000.5)
+        answer = dialect.render(denial, b"req_1", 1_700_000_000.5)
         assert answer.status == VERDICTS[reason].status
         assert answer.status in STATUS_TEXTS
         assert answer.body.isascii()
@@ -66,7 +66,7 @@ def test_every_reason_is_answered_in_every_dialect(dialect: Dialect, reason: Rea
 def test_no_answer_tells_what_is_for_the_log_or_for_others(
     dialect: Dialect, reason: Reason
 ) -> None:
-    answer = dialect.render(_full(reason), "req_1", 0.0)
+    answer = dialect.render(_full(reason), b"req_1", 0.0)
     wire = answer.body + b"".join(name + value for name, value in answer.fields)
     assert b"0123456789abcdef" not in wire
     assert b"10.9.8.7" not in wire
@@ -77,7 +77,7 @@ def test_no_answer_tells_what_is_for_the_log_or_for_others(
 @each_dialect
 @each_reason
 def test_every_401_and_403_carries_a_bearer_challenge(dialect: Dialect, reason: Reason) -> None:
-    answer = dialect.render(_full(reason), "req_1", 0.0)
+    answer = dialect.render(_full(reason), b"req_1", 0.0)
     value = _fields(answer).get(b"WWW-Authenticate", b"")
     is_due = answer.status in (401, 403) or reason is Reason.DUPLICATE_CREDENTIALS
     assert value.startswith(b'Bearer realm="tollhouse"') == is_due
@@ -85,24 +85,24 @@ def test_every_401_and_403_carries_a_bearer_challenge(dialect: Dialect, reason: 
 
 @each_dialect
 def test_the_challenge_says_no_more_than_the_body_of_the_dialect(dialect: Dialect) -> None:
-    unknown = dialect.render(Denial(reason=Reason.UNKNOWN_KEY), "req_1", 0.0)
-    revoked = dialect.render(Denial(reason=Reason.KEY_REVOKED), "req_1", 0.0)
+    unknown = dialect.render(Denial(reason=Reason.UNKNOWN_KEY), b"req_1", 0.0)
+    revoked = dialect.render(Denial(reason=Reason.KEY_REVOKED), b"req_1", 0.0)
     assert unknown.fields == revoked.fields
 
 
 @each_dialect
 def test_a_missing_scope_is_named_in_body_and_challenge(dialect: Dialect) -> None:
     """IV-35."""
-    answer = dialect.render(_full(Reason.INSUFFICIENT_SCOPE), "req_1", 0.0)
+    answer = dialect.render(_full(Reason.INSUFFICIENT_SCOPE), b"req_1", 0.0)
     assert b"jobs:write" in answer.body
     assert _fields(answer)[b"WWW-Authenticate"].endswith(b', scope="jobs:write sch?ne:sache"')
 
 
 @each_dialect
 def test_the_address_is_told_only_when_the_denial_names_it(dialect: Dialect) -> None:
-    named = dialect.render(_full(Reason.IP_NOT_ALLOWED), "req_1", 0.0)
+    named = dialect.render(_full(Reason.IP_NOT_ALLOWED), b"req_1", 0.0)
     assert b"203.0.113.9" in named.body
-    bare = dialect.render(Denial(reason=Reason.IP_NOT_ALLOWED), "req_1", 0.0)
+    bare = dialect.render(Denial(reason=Reason.IP_NOT_ALLOWED), b"req_1", 0.0)
     assert b"address" in bare.body.lower()
     assert b"{}" not in bare.body
 
@@ -110,8 +110,8 @@ def test_the_address_is_told_only_when_the_denial_names_it(dialect: Dialect) -> 
 @each_dialect
 @each_reason
 def test_every_429_and_503_says_when_to_come_back(dialect: Dialect, reason: Reason) -> None:
-    told = dialect.render(_full(reason), "req_1", 0.0)
-    silent = dialect.render(Denial(reason=reason), "req_1", 0.0)
+    told = dialect.render(_full(reason), b"req_1", 0.0)
+    silent = dialect.render(Denial(reason=reason), b"req_1", 0.0)
     if told.status in (429, 503):
         assert _fields(told)[b"Retry-After"] == b"7"
         assert int(_fields(silent)[b"Retry-After"]) >= 1
@@ -121,9 +121,9 @@ def test_every_429_and_503_says_when_to_come_back(dialect: Dialect, reason: Reas
 
 @each_dialect
 def test_a_405_names_the_methods_even_when_there_are_none(dialect: Dialect) -> None:
-    told = dialect.render(_full(Reason.METHOD_NOT_ALLOWED), "req_1", 0.0)
+    told = dialect.render(_full(Reason.METHOD_NOT_ALLOWED), b"req_1", 0.0)
     assert _fields(told)[b"Allow"] == b"GET, HEAD"
-    silent = dialect.render(Denial(reason=Reason.METHOD_NOT_ALLOWED), "req_1", 0.0)
+    silent = dialect.render(Denial(reason=Reason.METHOD_NOT_ALLOWED), b"req_1", 0.0)
     assert _fields(silent)[b"Allow"] == b""
 
 
@@ -132,7 +132,7 @@ def test_a_405_names_the_methods_even_when_there_are_none(dialect: Dialect) -> N
 def test_the_request_id_stands_in_every_body_but_the_vendors_own(
     dialect: Dialect, reason: Reason
 ) -> None:
-    answer = dialect.render(_full(reason), "req_42", 0.0)
+    answer = dialect.render(_full(reason), b"req_42", 0.0)
     given_bytes = answer.body in (
         b'{"error":{"code":"unauthorized","message":"Invalid or missing API key","status":401}}',
         b'{"success":false,"error":{"code":"AUTHENTICATION_REQUIRED","message":"API key is '
@@ -146,9 +146,9 @@ def test_the_request_id_stands_in_every_body_but_the_vendors_own(
 @each_reason
 def test_extras_can_be_wanted_everywhere_or_nowhere(name: str, reason: Reason) -> None:
     always = Dialect(DIALECTS[name], _SITE, extras=Extras.ALWAYS)
-    assert b"req_42" in always.render(Denial(reason=reason), "req_42", 0.0).body
+    assert b"req_42" in always.render(Denial(reason=reason), b"req_42", 0.0).body
     never = Dialect(DIALECTS[name], _SITE, extras=Extras.NEVER)
-    body = never.render(Denial(reason=reason), "req_42", 0.0).body
+    body = never.render(Denial(reason=reason), b"req_42", 0.0).body
     # A problem's members are the standard's and its own: nothing in it is an extra.
     assert (b"req_42" in body) == (name == "problem")
     assert (b"help.example" in body) == (name == "problem")
@@ -157,7 +157,7 @@ def test_extras_can_be_wanted_everywhere_or_nowhere(name: str, reason: Reason) -
 @pytest.mark.parametrize("name", DIALECTS)
 def test_links_of_the_operator_do_not_tell_merged_reasons_apart(name: str) -> None:
     dialect = Dialect(DIALECTS[name], _SITE)
-    body = dialect.render(Denial(reason=Reason.KEY_EXPIRED), "req_1", 0.0).body
+    body = dialect.render(Denial(reason=Reason.KEY_EXPIRED), b"req_1", 0.0).body
     assert b"https://docs.example" in body
     assert b"https://help.example" in body
     assert (b"/reasons/" in body) == (name == "problem")
@@ -171,8 +171,8 @@ def test_a_hidden_reason_cannot_be_told_from_an_unknown_path() -> None:
             hidden={Reason.CROSS_TENANT},
             overrides={Reason.NO_ROUTE: Override(message="Nope."), Reason.CROSS_TENANT: Override()},
         )
-        hidden = dialect.render(_full(Reason.CROSS_TENANT), "req_1", 0.0)
-        unknown = dialect.render(Denial(reason=Reason.NO_ROUTE), "req_1", 0.0)
+        hidden = dialect.render(_full(Reason.CROSS_TENANT), b"req_1", 0.0)
+        unknown = dialect.render(Denial(reason=Reason.NO_ROUTE), b"req_1", 0.0)
         assert hidden.status == 404
         assert (hidden.status, hidden.body, hidden.fields) == (
             unknown.status,
@@ -190,19 +190,19 @@ def test_the_table_of_a_dialect_can_be_edited() -> None:
             Reason.KEY_EXPIRED: Override(message="Vorbei: schön war's"),
         },
     )
-    suspended = dialect.render(Denial(reason=Reason.KEY_SUSPENDED), "req_1", 0.0)
+    suspended = dialect.render(Denial(reason=Reason.KEY_SUSPENDED), b"req_1", 0.0)
     assert suspended.status == 403
     assert _json(suspended)["error"]["code"] == "API_KEY_SUSPENDED"
     assert _fields(suspended)[b"WWW-Authenticate"] == b'Bearer realm="tollhouse"'
-    expired = dialect.render(Denial(reason=Reason.KEY_EXPIRED), "req_1", 0.0)
+    expired = dialect.render(Denial(reason=Reason.KEY_EXPIRED), b"req_1", 0.0)
     assert _json(expired)["error"]["message"] == "Vorbei: schön war's"
     assert b'error_description="Vorbei: sch?n war' in _fields(expired)[b"WWW-Authenticate"]
 
 
 def test_an_override_to_a_status_with_a_duty_brings_its_field() -> None:
     dialect = Dialect(DIALECTS["problem"], overrides={Reason.INTERNAL: Override(status=503)})
-    assert _fields(dialect.render(_full(Reason.INTERNAL), "r", 0.0))[b"Retry-After"] == b"7"
-    answer = dialect.render(Denial(reason=Reason.INTERNAL), "r", 0.0)
+    assert _fields(dialect.render(_full(Reason.INTERNAL), b"r", 0.0))[b"Retry-After"] == b"7"
+    answer = dialect.render(Denial(reason=Reason.INTERNAL), b"r", 0.0)
     assert _fields(answer)[b"Retry-After"] == b"1"
 
 
@@ -213,7 +213,51 @@ def test_no_value_can_break_the_json_or_the_head(
 ) -> None:
     for reason in (Reason.INSUFFICIENT_SCOPE, Reason.IP_NOT_ALLOWED):
         denial = Denial(reason=reason, required_scopes=tuple(scopes), client_address=address)
-        answer = dialect.render(denial, request_id, 0.0)
+        answer = dialect.render(denial, request_id.encode(), 0.0)
         assert _json(answer)
         for _, value in answer.fields:
             assert not set(value) & set(b"\r\n\0")
+
+
+ASKED = st.tuples(
+    st.sampled_from(list(Reason)),
+    st.sampled_from([(), ("a:b",), ("a:b", "c:d")]),
+    st.sampled_from(["", "192.0.2.1", "2001:db8::1"]),
+    st.integers(0, 3),
+    st.sampled_from([b"req_1", b"req_22", b"given-1", b"odd.id", b'"', b"\xff"]),
+    st.sampled_from([0.0, 1.0, 1.25, 2.0]),
+)
+
+
+@each_dialect
+@settings(max_examples=12, deadline=None)  # a fresh dialect takes milliseconds
+@given(asked=st.lists(ASKED, min_size=4, max_size=6))
+def test_what_was_written_for_one_denial_is_never_told_to_another(
+    dialect: Dialect, asked: list[tuple[Reason, tuple[str, ...], str, int, bytes, float]]
+) -> None:
+    for reason, scopes, address, number, request_id, now in asked:
+        denial = Denial(
+            reason=reason,
+            required_scopes=scopes,
+            client_address=address,
+            allow=scopes,
+            violated_policies=scopes,
+            retry_after_seconds=number,
+            limit=number,
+            remaining=number,
+        )
+        known = dialect.render(denial, request_id, now)
+        fresh = Dialect(DIALECTS[dialect.name]).render(denial, request_id, now)
+        assert (known.status, known.body) == (fresh.status, fresh.body)
+        assert (known.start, known.block) == (fresh.start, fresh.block)
+        assert known.start.endswith(b"Content-Length: %d\r\n" % len(known.body))
+
+
+@each_dialect
+def test_a_flood_of_different_addresses_is_answered_one_by_one(dialect: Dialect) -> None:
+    for number in range(200):
+        address = f"192.0.2.{number}"
+        denial = Denial(reason=Reason.IP_NOT_ALLOWED, client_address=address)
+        assert address.encode() in dialect.render(denial, b"req_1", 0.0).body or (
+            b"192.0.2." not in dialect.render(denial, b"req_1", 0.0).body
+        )

@@ -96,3 +96,11 @@ def test_fewer_addresses_may_be_remembered(clock: FakeClock) -> None:
     throttle.follow(1, 60, 2)
     assert len(throttle) == 2
     assert throttle.retry_after("192.0.2.4") == 60
+
+
+def test_a_failure_too_many_says_how_long_to_wait_and_is_not_counted(clock: FakeClock) -> None:
+    throttle = AddressThrottle(clock, 2, 60)
+    assert [throttle.failed("192.0.2.1") for _ in range(4)] == [0, 0, 30, 30]
+    assert throttle.retry_after("192.0.2.1") == 30
+    clock.advance(30)
+    assert throttle.failed("192.0.2.1") == 0

@@ -186,6 +186,13 @@ def test_headers_that_are_not_promised_are_left_out_where_no_bucket_was_asked() 
     assert "RateLimit" not in answer
 
 
+def test_where_headers_are_promised_a_client_reads_them_whatever_else_is_configured() -> None:
+    world = World(rate_headers=("draft", "instaview"), failures=20)
+    answer = answered(Denial(reason=Reason.NO_ROUTE), world=world)
+    assert "RateLimit" not in answer
+    assert answer["X-RateLimit-Remaining-Minute"] == b"20"
+
+
 def test_without_rate_headers_a_refused_limit_tells_only_when_to_retry() -> None:
     world = World(rate_headers=("off",))
     world.limiter.acquire([rate(1)])

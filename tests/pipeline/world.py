@@ -74,9 +74,12 @@ class SpiedThrottle(AddressThrottle):
         self.touched.append("throttle")
         return super().retry_after(address)
 
-    def failed(self, address: str) -> None:
-        self.touched.append(f"failed {address}")
-        super().failed(address)
+    def failed(self, address: str) -> int:
+        self.touched.append("throttle")
+        wait = super().failed(address)
+        if not wait:
+            self.touched.append(f"failed {address}")
+        return wait
 
 
 class SpiedLimiter(MemoryLimiter):

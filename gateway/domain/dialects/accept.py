@@ -23,7 +23,9 @@ def choose(dialect: Dialect, problem: Dialect, accept: bytes) -> Dialect:
 
     `accept` is the value of the `Accept` field, several joined by commas; empty when there is none.
     """
-    return problem if accept and names_problem(accept) else dialect
+    if not accept or accept == b"*/*":
+        return dialect
+    return problem if names_problem(accept) else dialect
 
 
 def names_problem(accept: bytes) -> bool:

@@ -1,7 +1,7 @@
 """Composes answers from a dialect's data, once, at load time.
 
 Knows how a phrase is found, how an envelope is written as JSON with gaps, and which header fields a
-status needs. Nothing here runs per request except `Recipe.answer`.
+status needs. Nothing here runs per request except `Recipe.answer`, which writes what many denials share only once.
 """
 
 from __future__ import annotations
@@ -10,6 +10,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from json import dumps
 from json.encoder import encode_basestring_ascii as quoted
+from math import ceil
+from typing import Final
 
 from gateway.domain.challenge import challenge, with_scope
 from gateway.domain.denial import VERDICTS, Denial, Reason
@@ -23,45 +25,79 @@ from gateway.domain.dialects.definition import (
     Site,
     Slot,
 )
-from gateway.domain.dialects.fill import NAMED, WRITERS, Writer, naming_text
+from gateway.domain.dialects.fill import (
+    AROUND_ID,
+    NAMED,
+    TIMED,
+    WRITERS,
+    Writer,
+    is_plain,
+    naming_text,
+)
+from gateway.domain.status import status_line
 
 Field = tuple[bytes, bytes]
 Piece = str | Writer
 LastField = Callable[[Denial, int], Field]
 
+_DRAFTS_MAX: Final = 64
+"""Per recipe: what differs are scopes, methods and policies of the config, and seconds."""
+
 
 class ErrorAnswer:
     """A refusal ready for the wire; immutable by convention, since constant ones are shared.
 
-    `fields` lacks what every message gets from its writer: length, date, request id. `block` is the
-    same fields as lines, each ended by CR LF.
+    `block` are the header lines, each ended by CR LF, without what every message gets from its writer: date, request
+    id. `start` is what a message begins with: status line, `block` and `Content-Length`.
     """
 
-    __slots__ = ("block", "body", "fields", "status")
+    __slots__ = ("block", "body", "start", "status")
 
-    def __init__(self, status: int, body: bytes, fields: tuple[Field, ...], block: bytes) -> None:
+    def __init__(self, status: int, start: bytes, block: bytes, body: bytes) -> None:
         self.status = status
-        self.body = body
-        self.fields = fields
+        self.start = start
         self.block = block
+        self.body = body
+
+    @property
+    def fields(self) -> tuple[Field, ...]:
+        """The lines of `block` as pairs."""
+        pairs = (line.partition(b": ") for line in self.block.split(b"\r\n")[:-1])
+        return tuple((name, value) for name, _, value in pairs)
+
+
+class _Draft:
+    """An answer to which only the request id is missing: it stands between the `parts` of the body."""
+
+    __slots__ = ("_block", "_body_bytes", "_parts", "_start", "_status")
+
+    def __init__(self, status: int, block: bytes, parts: tuple[bytes, ...]) -> None:
+        self._status = status
+        self._block = block
+        self._parts = parts
+        self._body_bytes = -1
+        self._start = b""
+
+    def complete(self, request_id: bytes) -> ErrorAnswer:
+        body = request_id.join(self._parts)
+        if len(body) != self._body_bytes:  # nearly all ids are of one length
+            self._body_bytes = len(body)
+            length = b"Content-Length: %d\r\n" % self._body_bytes
+            self._start = status_line(self._status) + self._block + length
+        return ErrorAnswer(self._status, self._start, self._block, body)
 
 
 class Recipe:
     """The answer to one reason, ready but for what only the request knows.
 
-    `template` is the JSON text with `%s` for each of `writers`; `last_field` the header field that
-    depends on the denial; `wait_seconds` the least that `Retry-After` says, 0 when it is not sent.
+    `pieces` are the JSON text and what writes into it; `last_field` the header field that depends on the denial;
+    `wait_seconds` the least that `Retry-After` says, 0 when it is not sent. What was written for one denial is
+    remembered for those that tell the same.
     """
 
     __slots__ = (
-        "_block",
-        "_constant",
-        "_fields",
-        "_last_field",
-        "_status",
-        "_template",
-        "_wait",
-        "_writers",
+        *("_constant", "_draft", "_drafts", "_fields", "_is_timed"),
+        *("_last_field", "_pieces", "_status", "_wait"),
     )
 
     def __init__(
@@ -73,29 +109,65 @@ class Recipe:
         wait_seconds: int,
     ) -> None:
         self._status = status
-        self._template = "".join(
-            piece.replace("%", "%%") if isinstance(piece, str) else "%s" for piece in pieces
-        )
-        self._writers = tuple(piece for piece in pieces if not isinstance(piece, str))
-        self._fields = fields
-        self._block = _lines(fields)
+        self._pieces = tuple(pieces)
+        self._fields = _lines(fields)
         self._last_field = last_field
         self._wait = wait_seconds
-        is_constant = not self._writers and last_field is None
-        body = (self._template % ()).encode("ascii") if is_constant else b""
-        self._constant = ErrorAnswer(status, body, fields, self._block) if is_constant else None
+        writers = [piece for piece in pieces if not isinstance(piece, str)]
+        self._is_timed = any(writer in TIMED for writer in writers)
+        self._drafts: dict[tuple[object, ...], _Draft] = {}
+        self._draft: _Draft | None = None
+        self._constant: ErrorAnswer | None = None
+        if last_field is None and all(writer in AROUND_ID for writer in writers):
+            self._draft = self._write(Denial(reason=Reason.INTERNAL), 0.0, None)
+            self._constant = None if writers else self._draft.complete(b"")
 
-    def answer(self, denial: Denial, request_id: str, now: float) -> ErrorAnswer:
+    def answer(self, denial: Denial, request_id: bytes, now: float) -> ErrorAnswer:
         """Return the answer; `now` is epoch seconds."""
         if self._constant is not None:
             return self._constant
+        if not is_plain(request_id):
+            text = request_id.decode("utf-8", "replace")
+            return self._write(denial, now, text).complete(b"")
+        draft = self._draft or self._remembered(denial, now)
+        return draft.complete(request_id)
+
+    def _remembered(self, denial: Denial, now: float) -> _Draft:
+        """Return the draft that tells what `denial` tells: the key holds all that any writer reads."""
+        told = (
+            *(
+                denial.required_scopes,
+                denial.client_address,
+                denial.allow,
+                denial.violated_policies,
+            ),
+            *(denial.retry_after_seconds, denial.limit, denial.remaining, denial.reason),
+            *((int(now), ceil(now)) if self._is_timed else ()),
+        )
+        draft = self._drafts.get(told)
+        if draft is None:
+            if len(self._drafts) >= _DRAFTS_MAX:
+                self._drafts.clear()
+            draft = self._drafts[told] = self._write(denial, now, None)
+        return draft
+
+    def _write(self, denial: Denial, now: float, request_id: str | None) -> _Draft:
+        """Write all that is known; with None for the request id, leave gaps for a plain one."""
         wait = self._wait and (denial.retry_after_seconds or self._wait)
-        values = [write(denial, request_id, now, wait) for write in self._writers]
-        body = (self._template % tuple(values)).encode("ascii")
-        if self._last_field is None:
-            return ErrorAnswer(self._status, body, self._fields, self._block)
-        last = self._last_field(denial, wait)
-        return ErrorAnswer(self._status, body, (*self._fields, last), self._block + _lines((last,)))
+        parts = [""]
+        for piece in self._pieces:
+            if isinstance(piece, str):
+                parts[-1] += piece
+            elif request_id is None and piece in AROUND_ID:
+                before, after = AROUND_ID[piece]
+                parts[-1] += before
+                parts.append(after)
+            else:
+                parts[-1] += piece(denial, request_id or "", now, wait)
+        block = self._fields
+        if self._last_field is not None:
+            block += _lines((self._last_field(denial, wait),))
+        return _Draft(self._status, block, tuple(part.encode("ascii") for part in parts))
 
 
 def _lines(fields: tuple[Field, ...]) -> bytes:

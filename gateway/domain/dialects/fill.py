@@ -22,6 +22,8 @@ Writer = Callable[[Denial, str, float, int], str]
 _EPOCH: Final = datetime.fromtimestamp(0, UTC).replace(tzinfo=None)
 """Without a zone, because that is written a quarter faster; `timestamp` adds the `Z`."""
 
+_URN: Final = "urn:tollhouse:request:"
+
 NAMED: Final[Mapping[Reason, Slot]] = {
     Reason.INSUFFICIENT_SCOPE: Slot.REQUIRED_SCOPES,
     Reason.IP_NOT_ALLOWED: Slot.CLIENT_ADDRESS,
@@ -61,15 +63,19 @@ def _list(slot: Slot) -> Writer:
     return write
 
 
+def is_plain(request_id: bytes) -> bool:
+    """Tell whether an id stands in JSON and in a URN as it is, as our own ids do."""
+    bare = request_id.replace(b"_", b"")
+    return bare.isalnum() or bare.replace(b"-", b"").isalnum()
+
+
 def _request_id(_denial: Denial, request_id: str, _now: float, _wait: int) -> str:
     return quoted(request_id)
 
 
 def _instance(_denial: Denial, request_id: str, _now: float, _wait: int) -> str:
-    # Our own ids are identifiers; one taken over from a trusted peer may need escapes (RFC 8141).
-    if not (request_id.isascii() and request_id.isidentifier()):
-        request_id = quote(request_id, safe="", errors="replace")
-    return f'"urn:tollhouse:request:{request_id}"'
+    # One taken over from a trusted peer may need escapes (RFC 8141).
+    return f'"{_URN}{quote(request_id, safe="", errors="replace")}"'
 
 
 def _timestamp(_denial: Denial, _id: str, now: float, _wait: int) -> str:
@@ -117,3 +123,12 @@ WRITERS: Final[Mapping[Slot, Writer]] = {
     Slot.REMAINING: _remaining,
     Slot.RESET_AT: _reset_at,
 }
+
+AROUND_ID: Final[Mapping[Writer, tuple[str, str]]] = {
+    _request_id: ('"', '"'),
+    _instance: (f'"{_URN}', '"'),
+}
+"""What stands before and after a plain id, for the writers that write nothing else."""
+
+TIMED: Final[frozenset[Writer]] = frozenset({_timestamp, _reset_at})
+"""The writers that tell the time, to the second."""

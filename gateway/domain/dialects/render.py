@@ -27,7 +27,7 @@ class Dialect:
     names what does not fit.
     """
 
-    __slots__ = ("_naming", "_recipes", "name")
+    __slots__ = ("_recipes", "name")
 
     def __init__(
         self,
@@ -39,8 +39,7 @@ class Dialect:
         hidden: Collection[Reason] = (),
     ) -> None:
         self.name = definition.name
-        self._recipes: dict[Reason, Recipe] = {}
-        self._naming: dict[Reason, tuple[Callable[[Denial], object], Recipe]] = {}
+        self._recipes: dict[Reason, tuple[Recipe, Callable[[Denial], object] | None, Recipe]] = {}
         for reason in Reason:
             shown = Reason.NO_ROUTE if reason in hidden else reason
             phrase = resolve(definition, shown, overrides.get(shown))
@@ -48,16 +47,15 @@ class Dialect:
                 extras is Extras.UNLESS_EXACT and not phrase.is_exact
             )
             recipe = partial(compose, definition, site, shown, phrase, has_extras=has_extras)
-            self._recipes[reason] = recipe(names=False)
-            if shown in NAMED:
-                self._naming[reason] = (NAMES[NAMED[shown]], recipe(names=True))
+            names = NAMES[NAMED[shown]] if shown in NAMED else None
+            self._recipes[reason] = (recipe(names=False), names, recipe(names=names is not None))
 
-    def render(self, denial: Denial, request_id: str, now: float) -> ErrorAnswer:
+    def render(self, denial: Denial, request_id: bytes, now: float) -> ErrorAnswer:
         """Return the answer to `denial`; `now` is epoch seconds.
 
         A `HEAD` request gets the same answer without its body, which is the sender's to drop.
         """
-        naming = self._naming.get(denial.reason)
-        if naming is not None and naming[0](denial):
-            return naming[1].answer(denial, request_id, now)
-        return self._recipes[denial.reason].answer(denial, request_id, now)
+        recipe, names, naming = self._recipes[denial.reason]
+        if names is not None and names(denial):
+            recipe = naming
+        return recipe.answer(denial, request_id, now)
