@@ -50,6 +50,10 @@ _TRACEPARENT: Final = re.compile(
 )
 _TRACEPARENT_BYTES: Final = 55
 
+_KNOWN_MAX: Final = 1024
+_KNOWN_BYTES_MAX: Final = 64
+"""Of how many names, and how long ones, it is remembered whether they cross: far more than are in use."""
+
 _ALIKE: Final = bytes.maketrans(b"!#$%&'*+.^_`|~", b"-" * 14)
 
 
@@ -84,6 +88,7 @@ class Border:
         prefix = _spelled(identity_prefix.lower())
         self._families = (_FORWARDED, prefix) if prefix else (_FORWARDED,)
         self._pseudonym = pseudonym
+        self._known: dict[bytes, bool] = {}
         self._via_member = re.compile(
             rb"(?i:(?:http/)?[0-9.]+[ \t]+" + re.escape(pseudonym) + rb")(?:[ \t]|$)"
         )
@@ -98,12 +103,14 @@ class Border:
 
     def request_fields(self, head: RequestHead, route: Route) -> bytes:
         """Return the client's fields that cross, then the route's, `Via` and the framing, as lines ending in CRLF."""
-        replaced = {name.lower() for name, _ in route.request_headers_set}
-        removed = {_spelled(name) for name in route.request_headers_remove | replaced}
+        known, nominated = self._known, head.connection_options
+        removed = _removed(route)
         lines = [
             b"%b: %b\r\n" % (name, value)
             for lower, name, value in head.fields
-            if self._crosses(lower, head.connection_options, removed)
+            if (known[lower] if lower in known else self._may_cross(lower))
+            and lower not in nominated
+            and not (removed and _spelled(lower) in removed)
         ]
         lines += [b"%b: %b\r\n" % pair for pair in route.request_headers_set]
         lines.append(self._via_line(head))
@@ -115,14 +122,15 @@ class Border:
         lines.append(_request_framing(head))
         return b"".join(lines)
 
-    def _crosses(self, lower: bytes, nominated: frozenset[bytes], removed: set[bytes]) -> bool:
-        spelled = lower.translate(_ALIKE)
-        return not (
-            spelled in self._stripped
-            or spelled.startswith(self._families)
-            or lower in nominated
-            or spelled in removed
-        )
+    def _may_cross(self, lower: bytes) -> bool:
+        """Tell whether a field of this name is the client's to send; remembered, since few names are in use."""
+        spelled = _spelled(lower)
+        may = not (spelled in self._stripped or spelled.startswith(self._families))
+        if len(lower) <= _KNOWN_BYTES_MAX:
+            if len(self._known) >= _KNOWN_MAX:
+                self._known.clear()
+            self._known[lower] = may
+        return may
 
     def _via_line(self, head: RequestHead) -> bytes:
         """Return `Via` with this gateway at its end: the protocol is the one that the request came with."""
@@ -130,6 +138,14 @@ class Border:
         return b"Via: %b\r\n" % b", ".join(
             [value for value in (*head.values(b"via"), own) if value]
         )
+
+
+def _removed(route: Route) -> set[bytes]:
+    """Return the names, as `_spelled`, that a route keeps from its upstream or sets itself."""
+    if not (route.request_headers_remove or route.request_headers_set):
+        return set()
+    replaced = {name.lower() for name, _ in route.request_headers_set}
+    return {_spelled(name) for name in route.request_headers_remove | replaced}
 
 
 def _request_framing(head: RequestHead) -> bytes:

@@ -30,8 +30,8 @@ class RequestHead:
     request, else empty; `connection_options` the lower-case names that `Connection` nominated; `ends_here` whether it
     is an OPTIONS that must not be forwarded; `accept` and `user_agent` the values of these fields, joined.
 
-    The three memos hold what a later step derived from this head alone and from one immutable value of the running
-    generation; each step compares that value by identity before it believes its memo.
+    The memos hold what a later step derived from this head and from other immutable values (a part of the running
+    generation, a bound key); each step compares those by identity before it believes its memo.
     """
 
     __slots__ = (
@@ -49,6 +49,7 @@ class RequestHead:
         "memo_credential",
         "memo_crossing",
         "memo_match",
+        "memo_permit",
         "method",
         "path",
         "query",
@@ -98,6 +99,7 @@ class RequestHead:
         self.user_agent = b" ".join(self.values(b"user-agent"))
         self.memo_match: Any = None
         self.memo_credential: Any = None
+        self.memo_permit: Any = None
         self.memo_crossing: Any = None
 
     def values(self, name: bytes) -> list[bytes]:

@@ -39,6 +39,12 @@ _NO_QUIRKS: Final = Quirk(0)
 _HOST: Final = re.compile(r"(\*\.)?[^\s*/:A-Z\[\]]*[^\s*/:A-Z\[\].]|\[[0-9a-f:.]+\]")
 
 
+ResponseEdits = tuple[frozenset[bytes], tuple[tuple[bytes, bytes], ...]]
+"""The lower-case names of fields to remove, and the fields to set."""
+
+_NO_EDITS: Final[ResponseEdits] = (frozenset(), ())
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Route:
     """One route, with everything that was decided at load time.
@@ -48,7 +54,8 @@ class Route:
     `scopes` are atoms, all required. `claims` are the limits of the route itself. `allowed_quirks`
     are those of `paths.OPTIONAL` that the upstream reads as we do. Header names to remove are lower
     case. `body_bytes_max` 0 means no limit. `timeouts` are by upstream: an environment may choose
-    another one. Of an upstream that is not among them, its own hold.
+    another one. Of an upstream that is not among them, its own hold. `response_edits` are what the
+    route does to the fields of a response: routes that do the same to the same response share it.
     """
 
     name: str
@@ -74,6 +81,11 @@ class Route:
     dialect: str = ""
     rate_headers: tuple[str, ...] = ()
     timeouts: Mapping[str, Timeouts] = field(default_factory=dict, hash=False)
+    response_edits: ResponseEdits = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        edits = (self.response_headers_remove, self.response_headers_set)
+        object.__setattr__(self, "response_edits", edits if any(edits) else _NO_EDITS)
 
 
 class Match:

@@ -20,16 +20,24 @@ def authorize(
 
     `barred` are the pairs of an environment and the name of a route which keys of that environment may not use.
     """
-    route = principal.match.route
-    key = principal.key
-    if key is None:
-        return _from_there(route.allowlist, address, "", f"route {route.name}") or Permit(principal)
-    return _against(key, route, address, barred) or Permit(principal)
+    head = principal.match.head
+    memo = head.memo_permit
+    if memo is not None and memo[0] is principal and memo[1] == address and memo[2] is barred:
+        known: Permit | Denial = memo[
+            3
+        ]  # the same route, and the same key: it is replaced when it changes
+        return known
+    refused = _against(principal.key, principal.match.route, address, barred)
+    decided = Permit(principal) if refused is None else refused
+    head.memo_permit = (principal, address, barred, decided)
+    return decided
 
 
 def _against(
-    key: BoundKey, route: Route, address: str, barred: frozenset[tuple[str, str]]
+    key: BoundKey | None, route: Route, address: str, barred: frozenset[tuple[str, str]]
 ) -> Denial | None:
+    if key is None:
+        return _from_there(route.allowlist, address, "", route)
     environment = key.record.environment
     if route.environments and environment not in route.environments:
         return Denial(reason=Reason.ENV_MISMATCH, internal=f"key is {environment}")
@@ -37,11 +45,11 @@ def _against(
         return Denial(
             reason=Reason.ENV_MISMATCH, internal=f"{environment} keys may not use {route.name}"
         )
-    refused = _from_there(route.allowlist, address, address, f"route {route.name}")
+    refused = _from_there(route.allowlist, address, address, route)
     if refused is not None:
         return refused
     for allowlist in key.allowlists:
-        refused = _from_there(allowlist, address, address, "key or tenant")
+        refused = _from_there(allowlist, address, address, None)
         if refused is not None:
             return refused
     scopes = key.scopes
@@ -52,9 +60,13 @@ def _against(
 
 
 def _from_there(
-    allowlist: Allowlist | None, address: str, told: str, internal: str
+    allowlist: Allowlist | None, address: str, told: str, route: Route | None
 ) -> Denial | None:
-    """Refuse an address that the list does not allow; `told` is what the caller may hear of it."""
+    """Refuse an address that the list does not allow; `told` is what the caller may hear of it.
+
+    The list is that of `route`, or of the key or its tenant.
+    """
     if allowlist is None or allowlist.allows(address):
         return None
+    internal = "key or tenant" if route is None else f"route {route.name}"
     return Denial(reason=Reason.IP_NOT_ALLOWED, client_address=told, internal=internal)

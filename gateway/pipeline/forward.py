@@ -20,7 +20,7 @@ from gateway.eager import Signal
 from gateway.pipeline.attempts import Attempts
 from gateway.pipeline.generation import Generation, Voice
 from gateway.pipeline.values import Admission, Reply
-from gateway.ports import Clock, Connection, Exchange, Upstream, UpstreamFailure
+from gateway.ports import Connection, Exchange, Upstream, UpstreamFailure
 
 _CLIENT_GONE: Final = Denial(reason=Reason.INTERNAL, internal="client gone")
 
@@ -63,36 +63,41 @@ class Crossing:
 async def forward(
     admission: Admission, exchange: Exchange, generation: Generation
 ) -> Reply | Denial:
-    """Forward the request and relay the response to its end; a denial when no response could be begun."""
-    if exchange.is_gone:
-        return _CLIENT_GONE  # it left while its key was looked up: no connection is made for it
+    """Forward the request and relay the response to its end; a denial when no response could be begun.
+
+    It is sent more than once only with the proof of `Attempts`.
+    """
     principal = admission.permit.principal
     match, key = principal.match, principal.key
-    head, route = match.head, match.route
-    if route.body_bytes_max and head.body_length > route.body_bytes_max:
-        return Denial(reason=Reason.BODY_TOO_LARGE, internal=f"{head.body_length} bytes announced")
-    crossing = _crossing(match, "" if key is None else key.record.environment, generation)
-    upstream = crossing.upstream
-    if crossing.is_loop:
-        return Denial(reason=Reason.LOOP_DETECTED)
+    crossing = _cross(match, key, exchange, generation)
+    if isinstance(crossing, Denial):
+        return crossing
+    head, upstream, timeouts = match.head, crossing.upstream, crossing.timeouts
+    affinity = b""
+    if upstream.affinity is not None:
+        affinity = upstream.affinity.of(head, key, exchange.client_address)
+    attempts: Attempts | None = None
     started = generation.clock.monotonic()
-    found = await _ask(crossing, match, exchange, key, started, generation.clock)
-    if isinstance(found, UpstreamFailure):
-        if exchange.is_gone:
-            return _CLIENT_GONE
-        return Denial(
-            reason=found.reason,
-            internal=found.internal,
-            retry_after_seconds=found.retry_after_seconds,
-            upstream=upstream.name,
-            upstream_seconds=generation.clock.monotonic() - started,
-        )
-    connection, answer = found
-    try:
-        _begin(answer, match, admission, exchange, connection, crossing.voice, generation)
-    except Exception:
-        connection.cancel(UpstreamFailure(Reason.INTERNAL, "the response could not be begun"))
-        raise
+    found = upstream.connect(affinity, timeouts)
+    while True:
+        connection = await found if isinstance(found, Future) else found
+        if isinstance(connection, UpstreamFailure):
+            return _unanswered(connection, exchange, upstream, started, generation)
+        answer = await _send(connection, crossing, match, exchange, key, timeouts)
+        if isinstance(answer, ResponseHead) and answer.status not in upstream.retry_statuses:
+            if upstream.learns:
+                upstream.heard(connection.target, answer.status)
+            break
+        attempts = attempts or Attempts(head, exchange, upstream, timeouts, started)
+        if not attempts.may_go_on(answer, connection, generation.clock.monotonic()):
+            break
+        timeouts = attempts.timeouts
+        found = upstream.reconnect(attempts.tried, affinity, timeouts)
+    if isinstance(answer, ResponseHead) and answer.status == 101:
+        answer = _accepted(connection, answer, head)
+    if isinstance(answer, UpstreamFailure):
+        return _unanswered(answer, exchange, upstream, started, generation)
+    _begin(answer, match, admission, exchange, connection, crossing.voice, generation)
     ended = await exchange.finished
     return Reply(
         answer.status,
@@ -103,40 +108,35 @@ async def forward(
     )
 
 
-async def _ask(
-    crossing: Crossing,
-    match: Match,
+def _cross(
+    match: Match, key: BoundKey | None, exchange: Exchange, generation: Generation
+) -> Crossing | Denial:
+    """Return where the request goes, or why it goes nowhere."""
+    if exchange.is_gone:
+        return _CLIENT_GONE  # it left while its key was looked up: no connection is made for it
+    route, length = match.route, match.head.body_length
+    if route.body_bytes_max and length > route.body_bytes_max:
+        return Denial(reason=Reason.BODY_TOO_LARGE, internal=f"{length} bytes announced")
+    crossing = _crossing(match, "" if key is None else key.record.environment, generation)
+    return Denial(reason=Reason.LOOP_DETECTED) if crossing.is_loop else crossing
+
+
+def _unanswered(
+    failure: UpstreamFailure,
     exchange: Exchange,
-    key: BoundKey | None,
+    upstream: Upstream,
     started: float,
-    clock: Clock,
-) -> tuple[Connection, ResponseHead] | UpstreamFailure:
-    """Send the request until a response begins; more than once only with the proof of `Attempts`."""
-    head, upstream, timeouts = match.head, crossing.upstream, crossing.timeouts
-    affinity = b""
-    if upstream.affinity is not None:
-        affinity = upstream.affinity.of(head, key, exchange.client_address)
-    attempts: Attempts | None = None
-    found = upstream.connect(affinity, timeouts)
-    while True:
-        connection: Connection | UpstreamFailure = (
-            await found if isinstance(found, Future) else found
-        )
-        if isinstance(connection, UpstreamFailure):
-            return connection
-        answer = await _send(connection, crossing, match, exchange, key, timeouts)
-        if isinstance(answer, ResponseHead) and answer.status not in upstream.retry_statuses:
-            if upstream.learns:
-                upstream.heard(connection.target, answer.status)
-            return _accepted(connection, answer, head)
-        if attempts is None:
-            attempts = Attempts(head, exchange, upstream, timeouts, started)
-        if not attempts.may_go_on(answer, connection, clock.monotonic()):
-            if isinstance(answer, ResponseHead):
-                return _accepted(connection, answer, head)
-            return answer
-        timeouts = attempts.timeouts
-        found = upstream.reconnect(attempts.tried, affinity, timeouts)
+    generation: Generation,
+) -> Denial:
+    if exchange.is_gone:
+        return _CLIENT_GONE
+    return Denial(
+        reason=failure.reason,
+        internal=failure.internal,
+        retry_after_seconds=failure.retry_after_seconds,
+        upstream=upstream.name,
+        upstream_seconds=generation.clock.monotonic() - started,
+    )
 
 
 def _send(
@@ -164,10 +164,10 @@ def _send(
 
 def _accepted(
     connection: Connection, answer: ResponseHead, head: RequestHead
-) -> tuple[Connection, ResponseHead] | UpstreamFailure:
+) -> ResponseHead | UpstreamFailure:
     """Refuse a switch of protocols that nobody asked for: what follows would not be HTTP."""
-    if answer.status != 101 or (head.upgrade and answer.upgrade == head.upgrade):
-        return connection, answer
+    if head.upgrade and answer.upgrade == head.upgrade:
+        return answer
     failure = UpstreamFailure(
         Reason.UPSTREAM_BAD_RESPONSE,
         f"{connection.target}: 101 to a protocol that was not asked for",
@@ -229,39 +229,51 @@ def _begin(
     voice: Voice,
     generation: Generation,
 ) -> None:
-    block, is_chunked, is_dated, needs_close = _response_block(
-        answer, match.head, match.route, voice
-    )
-    now = generation.clock.now()
-    head = b"".join(
-        (
-            block,
-            voice.rate_headers.render(admission.grant, 0, now),
-            b"X-Request-Id: ",
-            exchange.request_id,
-            b"\r\n",
-            b"" if is_dated else generation.dates.at(now),
-            exchange.closing_fields(must_close=needs_close) if answer.status != 101 else b"",
-            b"\r\n",
+    """Begin the response; if that fails, nobody will read what the upstream sends."""
+    try:
+        block, is_chunked, is_dated, needs_close = _response_block(
+            answer, match.head, match.route, voice
         )
-    )
-    if answer.status == 101:
-        exchange.tunnel(head, connection)
-    else:
-        exchange.begin(head, is_chunked=is_chunked, connection=connection)
-    connection.relay_to(exchange)
+        now = generation.clock.now()
+        head = b"".join(
+            (
+                block,
+                voice.rate_headers.render(admission.grant, 0, now),
+                b"X-Request-Id: ",
+                exchange.request_id,
+                b"\r\n",
+                b"" if is_dated else generation.dates.at(now),
+                exchange.closing_fields(must_close=needs_close) if answer.status != 101 else b"",
+                b"\r\n",
+            )
+        )
+        if answer.status == 101:
+            exchange.tunnel(head, connection)
+        else:
+            exchange.begin(head, is_chunked=is_chunked, connection=connection)
+        connection.relay_to(exchange)
+    except Exception:
+        connection.cancel(UpstreamFailure(Reason.INTERNAL, "the response could not be begun"))
+        raise
 
 
 def _response_block(
     answer: ResponseHead, head: RequestHead, route: Route, voice: Voice
 ) -> tuple[bytes, bool, bool, bool]:
     """Return status line, fields that cross and framing; is content chunked, is it dated, does its end close."""
-    shape = (head.method == "HEAD", head.is_http_10)
+    edits = route.response_edits
+    is_head, is_http_10 = head.method == "HEAD", head.is_http_10
     memo = answer.memo_crossing
-    if memo is not None and memo[0] is route and memo[1] == shape:
-        known: tuple[bytes, bool, bool, bool] = memo[2]
+    if (
+        memo is not None
+        and memo[0] is voice
+        and (memo[1] is edits or memo[1] == edits)
+        and memo[2] is is_head
+        and memo[3] is is_http_10
+    ):
+        known: tuple[bytes, bool, bool, bool] = memo[4]
         return known
-    framing, is_chunked = response_framing(answer, method=head.method, to_http_10=head.is_http_10)
+    framing, is_chunked = response_framing(answer, method=head.method, to_http_10=is_http_10)
     block = b"HTTP/1.1 %d %b\r\n%b%b%b" % (
         answer.status,
         answer.reason,
@@ -270,7 +282,7 @@ def _response_block(
         framing,
     )
     is_dated = b"\r\ndate:" in block.lower()
-    needs_close = answer.body_length < 0 and not is_chunked and head.method != "HEAD"
+    needs_close = answer.body_length < 0 and not is_chunked and not is_head
     made = (block, is_chunked, is_dated, needs_close)
-    answer.memo_crossing = (route, shape, made)
+    answer.memo_crossing = (voice, edits, is_head, is_http_10, made)
     return made

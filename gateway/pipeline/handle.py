@@ -55,28 +55,14 @@ async def handle(exchange: Exchange, generation: Generation) -> None:
 async def _tell(
     exchange: Exchange, generation: Generation, progress: Progress
 ) -> Denial | Reply | int:
-    admission = await admit(exchange, generation, progress)
-    if isinstance(admission, Denial):
-        if admission.reason is Reason.NO_ROUTE and exchange.head.target == b"*":
-            return options(None, exchange, generation)  # it asks about the server as a whole
-        return admission
-    progress.admission = admission
-    route = admission.permit.principal.match.route
-    if route.handler == "introspect":
-        return introspect(admission, exchange, generation)
-    if exchange.head.ends_here:
-        return options(admission, exchange, generation)
-    return await forward(admission, exchange, generation)
-
-
-async def admit(
-    exchange: Exchange, generation: Generation, progress: Progress
-) -> Admission | Denial:
-    """Decide: the four checks in their order, each on what the one before it made."""
+    """Take the steps in their order, each on what the one before it made."""
+    head = exchange.head
     if exchange.malformed is not None:
         return exchange.malformed
-    match = route(exchange.head, generation.table)
+    match = route(head, generation.table)
     if isinstance(match, Denial):
+        if head.target == b"*":
+            return options(None, exchange, generation)  # it asks about the server as a whole
         return match
     progress.route = match.route
     found = generation.authenticator.authenticate(match, exchange.client_network)
@@ -87,8 +73,16 @@ async def admit(
     permit = authorize(principal, exchange.client_address, generation.barred)
     if isinstance(permit, Denial):
         return permit
-    admission = limit(permit, generation.limiter)
-    return admission if isinstance(admission, (Admission, Denial)) else await admission
+    drawn = limit(permit, generation.limiter)
+    admission = drawn if isinstance(drawn, (Admission, Denial)) else await drawn
+    if isinstance(admission, Denial):
+        return admission
+    progress.admission = admission
+    if match.route.handler == "introspect":
+        return introspect(admission, exchange, generation)
+    if head.ends_here:
+        return options(admission, exchange, generation)
+    return await forward(admission, exchange, generation)
 
 
 def _conclude(

@@ -16,15 +16,10 @@ from gateway.ports import Limiter, LimiterUnavailable
 
 def limit(permit: Permit, limiter: Limiter) -> Admission | Denial | Awaitable[Admission | Denial]:
     """Draw on every bucket of the key, its tenant and the route; an awaitable when the limiter is remote."""
-    principal = permit.principal
-    key = principal.key
-    claims: tuple[Claim, ...] = principal.match.route.claims
-    if key is not None:
-        claims = key.claims + claims if claims else key.claims
-    if not claims:
+    if not permit.claims:
         return Admission(permit, None)
     try:
-        grant = limiter.acquire(claims)
+        grant = limiter.acquire(permit.claims)
     except LimiterUnavailable as error:
         return _unavailable(error)
     if isinstance(grant, Grant):

@@ -2,13 +2,14 @@
 
 Proof by type: `forward` takes an `Admission`; only `limit` makes one, from a `Permit`; only `authorize` makes one,
 from a `Principal`; only `authenticate` makes one, from a `Match`. A request that skipped a check cannot be forwarded
-without a type error. Plain slotted classes, since one of each is made per request.
+without a type error. Plain slotted classes, immutable by convention: a head that comes again, from the same address and
+with the same key, is given the principal and the permit that it was given before.
 """
 
 from __future__ import annotations
 
 from gateway.domain.keys import BoundKey
-from gateway.domain.limits import Grant
+from gateway.domain.limits import Claim, Grant
 from gateway.domain.routes import Match
 
 
@@ -23,12 +24,14 @@ class Principal:
 
 
 class Permit:
-    """A principal that may do what it asks for, from where it asks."""
+    """A principal that may do what it asks for, from where it asks; `claims` are all limits that it draws on."""
 
-    __slots__ = ("principal",)
+    __slots__ = ("claims", "principal")
 
     def __init__(self, principal: Principal) -> None:
         self.principal = principal
+        key, own = principal.key, principal.match.route.claims
+        self.claims: tuple[Claim, ...] = own if key is None else key.claims + own
 
 
 class Admission:

@@ -223,6 +223,28 @@ def test_no_field_of_a_client_crosses_under_a_protected_name(
     assert [name for name, _, value in crossed if value == "forged"] == ordinary
 
 
+KEPT = border()
+
+
+@settings(max_examples=300)
+@given(st.lists(names, max_size=6), st.lists(names, max_size=2), st.booleans())
+def test_what_is_remembered_of_names_never_changes_what_crosses(
+    sent: list[str], nominated: list[str], removes: bool
+) -> None:
+    lines = (*(f"{name}: 1" for name in sent), *(f"Connection: {name}" for name in nominated))
+    on = route(removes=[name.lower().encode() for name in sent[:1]] if removes else ())
+    known = crossing(head(*lines), through=KEPT, on=on)
+    assert known == crossing(head(*lines), on=on)
+    assert known == crossing(head(*lines), through=KEPT, on=on)
+
+
+def test_a_flood_of_made_up_names_changes_nothing() -> None:
+    through = border()
+    for number in range(3000):
+        lines = (f"X-Made-Up-{number}: 1", "X-Gateway-Tenant: forged", f"{'x' * 99}{number}: 2")
+        assert crossing(head(*lines), through=through) == [lines[0], lines[2]]
+
+
 # ---- via
 
 

@@ -6,6 +6,7 @@ of the limits: addresses that cost nothing must not push out buckets of keys.
 
 from __future__ import annotations
 
+from gateway.domain.bucket import REFUSED
 from gateway.domain.limits import NANOSECONDS
 from gateway.limiters.shared.segment import Segment
 from gateway.limiters.shared.table import Table
@@ -44,18 +45,23 @@ class SharedThrottle:
         except LimiterUnavailable:
             return 1
 
-    def failed(self, address: str) -> None:
-        """Count one failed authentication. A throttled address is not throttled for longer."""
+    def failed(self, address: str) -> int:
+        """Count one failed authentication; return 0, or the seconds to wait where it was one too many.
+
+        That one is not counted: a throttled address is not throttled for longer.
+        """
         bucket = self._table.bucket(address, self._rule)
         order = self._table.order(bucket.bit)
         try:
             self._mutexes.lock(order)
         except LimiterUnavailable:
-            return  # `retry_after` lets nobody try whose failures can't be counted
+            return 1
         try:
             ticks = self._ticks()
             self._table.open(bucket, ticks, 0.0)
-            bucket.draw(ticks, 0.0)
+            if bucket.draw(ticks, 0.0) == REFUSED:
+                return self._rule.wait_seconds(bucket.level(ticks, 0.0))
+            return 0
         finally:
             self._mutexes.release(order)
 

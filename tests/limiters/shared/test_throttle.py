@@ -73,8 +73,7 @@ def test_two_workers_answer_as_one_process_would(
             assert workers[worker].retry_after(address) == alone.retry_after(address)
             assert workers[worker].standing(address) == alone.standing(address)
             if fails:
-                workers[worker].failed(address)
-                alone.failed(address)
+                assert workers[worker].failed(address) == alone.failed(address)
 
 
 def test_asking_about_an_address_remembers_nothing(clock: FakeClock) -> None:
@@ -110,5 +109,5 @@ def test_who_cannot_be_counted_may_not_guess(clock: FakeClock) -> None:
     with segment() as shared, held_by_nobody_who_runs(shared):
         throttle = SharedThrottle(shared, clock, 3, 60)
         assert throttle.retry_after("192.0.2.1") == 1
-        throttle.failed("192.0.2.1")
+        assert throttle.failed("192.0.2.1") == 1
         assert throttle.standing("192.0.2.1") == (3, 0, 1)
