@@ -140,10 +140,7 @@ class Throttle(Protocol):
         ...
 
     def failed(self, address: str) -> int:
-        """Count one failed authentication; return 0, or the whole seconds to wait where it was one too many.
-
-        That one is not counted: whoever goes on failing does not wait for longer.
-        """
+        """Count one failed authentication; return 0, or the seconds to wait where it was one too many to be counted."""
         ...
 
     def standing(self, address: str) -> tuple[int, int, int]:
