@@ -7,11 +7,11 @@ PIP    := $(BIN)/python -m pip install --quiet --quiet --disable-pip-version-che
 
 .DEFAULT_GOAL := help
 .PHONY: help run test lint types bench bench-quick bench-full bench-growth bench-workers bench-docs bench-transfer \
-        bench-handshakes bench-streams bench-hostile bench-reload bench-keys bench-soak autobahn conformance fuzz docs \
-        fmt clean distclean
+        bench-handshakes bench-streams bench-hostile bench-reload bench-keys bench-soak bench-instructions profile \
+        autobahn conformance fuzz docs fmt clean distclean
 
 help: ## show this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-18s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 
 run: $(VENV)/.ready-to-run ## start the gateway with the demo upstream and print curl commands to paste
 	@$(BIN)/tollhouse run --demo --config $(CONFIG)
@@ -71,6 +71,9 @@ fuzz: $(VENV)/.ready-to-test ## compare what is forwarded with what second reade
 
 bench-reload: $(VENV)/.ready-to-run ## reload every 100 ms for a minute under load: no failed request, flat memory
 	@$(BIN)/python -m bench.reload
+
+bench-instructions: $(VENV)/.ready-to-run ## count the instructions of one request, by how it ends (needs valgrind; 2 minutes)
+	@$(BIN)/python -m bench.instructions
 
 bench-handshakes: $(VENV)/.ready-to-run ## what TLS costs: new connections, requests on kept ones, memory
 	@$(BIN)/python -m bench.handshakes
