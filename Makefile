@@ -75,6 +75,11 @@ bench-reload: $(VENV)/.ready-to-run ## reload every 100 ms for a minute under lo
 bench-instructions: $(VENV)/.ready-to-run ## count the instructions of one request, by how it ends (needs valgrind; 2 minutes)
 	@$(BIN)/python -m bench.instructions
 
+profile: $(VENV)/.ready-to-run ## draw a flame graph under load, count system calls (needs nginx, wrk, strace, py-spy)
+	@$(BIN)/python -c 'import shutil, sys; sys.exit(not shutil.which("py-spy", path="$(BIN)"))' \
+	  || $(PIP) --editable '.[profile]'
+	@$(BIN)/python -m bench.profile
+
 bench-handshakes: $(VENV)/.ready-to-run ## what TLS costs: new connections, requests on kept ones, memory
 	@$(BIN)/python -m bench.handshakes
 
