@@ -21,6 +21,7 @@ import uvloop
 from bench.policy import LOAD_PATHS, WIDE, Key, Policy, make_policy, mint
 from bench.subjects import gateway_config
 from gateway.assembly.gateway import Gateway, opened
+from gateway.cli.run import settle_memory
 from gateway.config import model
 
 PER_TURN: Final = 8
@@ -199,6 +200,7 @@ async def driver(folder: Path) -> AsyncIterator[Driver]:
     policy = make_policy()
     config = model.Config.model_validate(_config(policy))
     async with opened(config, folder / "config.yaml") as gateway:
+        settle_memory()
         yield Driver(gateway, policy)
 
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import cProfile
+import gc
 import os
 import platform
 import pstats
@@ -125,6 +126,7 @@ async def _serve(cases: Sequence[Case]) -> None:
                 await driven.check(case)
                 requests = driven.requests(case)
                 for number in (FEW, MANY):
+                    gc.collect()  # so that the same collections fall into every run
                     _mark()
                     await driven.run(requests, number)
                 _mark()

@@ -18,31 +18,29 @@ T = TypeVar("T")
 class Signal(Generic[T]):
     """A value that is set once and awaited by one story; the first `set` wins, later ones do nothing.
 
+    `is_set` tells whether the value is there; it is for reading only.
     `wake` belongs to whoever drives the story. A story that sets the signal of another runs it within its own call, so
     long chains of stories that wake one another would nest as deep; any number of signals for one story does not.
     """
 
-    __slots__ = ("_is_set", "_value", "wake")
+    __slots__ = ("_value", "is_set", "wake")
+
+    _value: T
 
     def __init__(self) -> None:
-        self._is_set = False
+        self.is_set = False
         self.wake: Callable[[], None] | None = None
-
-    @property
-    def is_set(self) -> bool:
-        """Tell whether the value is there."""
-        return self._is_set
 
     @property
     def value(self) -> T | None:
         """The value, or None as long as it was not set."""
-        return self._value if self._is_set else None
+        return self._value if self.is_set else None
 
     def set(self, value: T) -> None:
         """Give the value and resume the story that waits for it, before returning."""
-        if self._is_set:
+        if self.is_set:
             return
-        self._is_set = True
+        self.is_set = True
         self._value = value
         wake = self.wake
         if wake is not None:
@@ -50,7 +48,7 @@ class Signal(Generic[T]):
             wake()
 
     def __await__(self) -> Generator[Any, None, T]:
-        if not self._is_set:
+        if not self.is_set:
             yield self
         return self._value
 
@@ -60,10 +58,19 @@ def start(story: Coroutine[Any, Any, None], crashed: Callable[[BaseException], N
 
     What the story raises is handed to `crashed`: there is no caller left to whom it could be raised.
     """
-    _Strand(story, crashed).advance()
+    try:
+        awaited = story.send(None)
+    except StopIteration:
+        return  # most denials: nothing was waited for, so nothing has to be remembered
+    except (Exception, CancelledError) as error:  # noqa: BLE001 - handed on, not swallowed
+        crashed(error)
+        return
+    _Strand(story, crashed).wait_for(awaited)
 
 
 class _Strand:
+    """A story that waits, and who hears when it crashes."""
+
     __slots__ = ("_crashed", "_story")
 
     def __init__(
@@ -80,6 +87,10 @@ class _Strand:
         except (Exception, CancelledError) as error:  # noqa: BLE001 - handed on, not swallowed
             self._crashed(error)
             return
+        self.wait_for(awaited)
+
+    def wait_for(self, awaited: Any) -> None:
+        """Let `awaited` resume the story."""
         if type(awaited) is Signal:
             awaited.wake = self.advance
         elif getattr(awaited, "_asyncio_future_blocking", None):

@@ -43,11 +43,12 @@ class Outbox:
 class CorkedTransport:
     """The part of `asyncio.Transport` that connections use; closing sends what waits first, aborting drops it."""
 
-    __slots__ = ("_outbox", "_transport", "_unsent")
+    __slots__ = ("_outbox", "_transport", "_unsent", "is_closing")
 
     def __init__(self, transport: asyncio.Transport, outbox: Outbox) -> None:
         self._transport = transport
         self._outbox = outbox
+        self.is_closing = transport.is_closing  # asked twice per request
         self._unsent = b""
 
     def write(self, data: bytes) -> None:
@@ -65,7 +66,7 @@ class CorkedTransport:
         unsent = self._unsent
         if unsent:
             self._unsent = b""
-            if not self._transport.is_closing():
+            if not self.is_closing():
                 self._transport.write(unsent)
 
     def write_eof(self) -> None:
@@ -79,9 +80,6 @@ class CorkedTransport:
     def abort(self) -> None:
         self._unsent = b""
         self._transport.abort()
-
-    def is_closing(self) -> bool:
-        return self._transport.is_closing()
 
     def can_write_eof(self) -> bool:
         return self._transport.can_write_eof()

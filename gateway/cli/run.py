@@ -119,7 +119,7 @@ async def _serve(
             gateway.admin_address,
             gateway.metrics_address,
         )
-        _settle_memory()
+        settle_memory()
         if is_demo:
             await _show_demo(gateway)
         await signals.stopped()
@@ -140,7 +140,7 @@ def _redacting(formatter: log.LogFormatter, config: model.Config) -> Callable[[E
     return follow
 
 
-def _settle_memory() -> None:
+def settle_memory() -> None:
     """Keep what was built at start out of every later garbage collection: most of it lives as long as the process.
 
     A request makes no cycles, so collecting rarely costs nothing; a full collection over the configuration would hold

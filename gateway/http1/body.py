@@ -201,8 +201,14 @@ class ChunkedBody:
             raise MessageError("trailer that belongs into the head (RFC 9112 section 7.1.2)")
 
 
+WHOLE: Final[Body] = LengthBody(0)
+"""The reader of every body that is whole already: being fed does not change it, so one serves all."""
+
+
 def body_reader(body_length: int) -> Body:
     """Return the reader for a head's `body_length`."""
+    if body_length == 0:
+        return WHOLE
     if body_length == CHUNKED:
         return ChunkedBody()
     if body_length == UNTIL_CLOSE:

@@ -38,20 +38,21 @@ class ResponseHeadReader:
     """Reads heads and remembers the latest: within one second an upstream says the same again and again."""
 
     def __init__(self, remembered_max: int = 256) -> None:
-        self._remembered: Memory[tuple[bytes, bool], ResponseHead] = Memory(remembered_max)
+        self._remembered: Memory[bytes, ResponseHead] = Memory(remembered_max)
+        self._without_body: Memory[bytes, ResponseHead] = Memory(remembered_max)  # answers to HEAD
 
     def read(self, raw: bytes, *, to_head_request: bool) -> ResponseHead:
         """Read `raw`, one whole head with its empty line; raises `MessageError`.
 
         A response to a HEAD request has no body whatever its fields say (RFC 9112 section 6.3, rule 1).
         """
-        key = (raw, to_head_request)
-        known = self._remembered.recent.get(key) or self._remembered.recall(key)
+        remembered = self._without_body if to_head_request else self._remembered
+        known = remembered.recent.get(raw) or remembered.recall(raw)
         if known is not None:
             return known
         head = _read(raw, to_head_request)
         if len(raw) <= _REMEMBERED_BYTES_MAX:
-            self._remembered.keep(key, head)
+            remembered.keep(raw, head)
         return head
 
 

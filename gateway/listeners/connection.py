@@ -181,14 +181,16 @@ class DownstreamConnection(PatientStream):
             self.resume_reading()
 
     def _begin(self, raw: bytes | Denial) -> None:
-        read = self._listener.reader.read(raw) if isinstance(raw, bytes) else raw
-        head, malformed = (read, None) if isinstance(read, RequestHead) else (_UNREAD, read)
+        listener = self._listener
+        read = listener.reader.read(raw) if isinstance(raw, bytes) else raw
         self._requests += 1
-        exchange = self._listener.exchange(self, head, malformed)
-        self._exchange = exchange
-        if malformed is not None:
+        if isinstance(read, RequestHead):
+            exchange = listener.exchange(self, read, None)
+        else:
+            exchange = listener.exchange(self, _UNREAD, read)
             self._buffer = b""
-        if exchange.wants_body:
+        self._exchange = exchange
+        if exchange.head.body_length and exchange.wants_body:
             if self._buffer:
                 self._buffer = exchange.receive(self._buffer)
             self._rearm()
@@ -196,7 +198,7 @@ class DownstreamConnection(PatientStream):
             self.deadline = _INFINITY
         else:
             self._rearm()
-        self._listener.tell(exchange)
+        listener.tell(exchange)
 
     def exchange_ended(self, exchange: Exchange) -> None:
         """Go on with the next request, or close."""
@@ -214,10 +216,14 @@ class DownstreamConnection(PatientStream):
         if exchange.closes or self._listener.is_draining:
             self.close(Closed.ANSWERED if exchange.closes else Closed.DRAIN)
             return
-        self._rearm()
-        self.resume_reading()
-        if self._buffer:
-            self._process_soon()
+        if self._buffer or self.is_write_blocked or not self._is_reading:
+            self._rearm()
+            self.resume_reading()
+            if self._buffer:
+                self._process_soon()
+        else:
+            listener = self._listener
+            self.deadline = listener.time() + listener.settings.idle_timeout_seconds
 
     def _hold(self) -> None:
         """Keep bytes of later requests until their turn comes, but not without end."""

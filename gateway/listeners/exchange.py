@@ -58,6 +58,7 @@ class Exchange:
         "is_gone",
         "is_tunnel",
         "malformed",
+        "peer_address",
         "progress",
         "request_bytes",
         "request_id",
@@ -76,6 +77,7 @@ class Exchange:
         client: Client,
     ) -> None:
         self._connection = connection
+        self.peer_address = connection.peer_address  # of its other end, which may be a proxy
         self.head = head
         self.malformed = malformed
         self.request_id = request_id
@@ -112,11 +114,6 @@ class Exchange:
         return answer if isinstance(answer, ResponseHead) else None
 
     # ---- the request body, client to upstream
-
-    @property
-    def peer_address(self) -> str:
-        """The address of the connection's other end, which may be a proxy."""
-        return self._connection.peer_address
 
     @property
     def wants_body(self) -> bool:
@@ -312,7 +309,7 @@ class Exchange:
                 self._connection.write(self._corked)
             # Tunnels end with their connection, and so do messages to HTTP/1.0 clients if their length is unknown.
             self._connection.break_off(resets=self.is_tunnel or self.head.is_http_10)
-        if self.wants_body or broken:
+        if broken or (self._body is not None and self.wants_body):
             # The upstream answered before it had the whole request, or nobody is left to hear it.
             self._give_up(
                 self.failure or UpstreamFailure(Reason.INTERNAL, f"exchange ended: {ended}")

@@ -205,7 +205,7 @@ class UpstreamConnection(asyncio.Protocol):
 
     def _complete(self) -> None:
         receiving = self._receiving
-        sink = receiving.release()
+        sink, receiving.sink = receiving.sink, None
         if self._keeps and not (receiving.rest or self._is_closed or self._sending.is_blocked):
             receiving.is_relaying = False
             if self._is_paused:

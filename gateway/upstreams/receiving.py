@@ -7,7 +7,7 @@ deadlines or when a connection may be used again.
 from __future__ import annotations
 
 from gateway.domain.request import UNTIL_CLOSE, ResponseHead
-from gateway.http1.body import Body, body_reader
+from gateway.http1.body import WHOLE, Body, body_reader
 from gateway.http1.response_head import ResponseHeadReader
 from gateway.ports import Sink
 from gateway.upstreams.beginning import Beginning
@@ -59,7 +59,12 @@ class Receiving:
         if found is None:
             return None
         head, rest = found
-        body = self.body = body_reader(UNTIL_CLOSE if head.status == 101 else head.body_length)
+        length = UNTIL_CLOSE if head.status == 101 else head.body_length
+        if len(rest) == length:  # most answers come in one piece
+            self._content = rest
+            self.body = WHOLE
+            return head
+        body = self.body = body_reader(length)
         if rest:
             self._content, self.rest = body.feed(rest)
         return head
