@@ -95,8 +95,12 @@ class RequestHead:
         self.upgrade = upgrade
         self.connection_options = connection_options
         self.ends_here = ends_here
-        self.accept = b",".join(self.values(b"accept"))
-        self.user_agent = b" ".join(self.values(b"user-agent"))
+        self.accept = self.user_agent = b""
+        for lower, _, value in fields:
+            if lower == b"accept":
+                self.accept = self.accept + b"," + value if self.accept else value
+            elif lower == b"user-agent":
+                self.user_agent = self.user_agent + b" " + value if self.user_agent else value
         self.memo_match: Any = None
         self.memo_credential: Any = None
         self.memo_permit: Any = None

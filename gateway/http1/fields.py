@@ -18,6 +18,7 @@ from gateway.domain.request import Field
 _LENGTH: Final = re.compile(rb"[0-9]{1,18}")
 _TOKEN: Final = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
 _WHITESPACE: Final = b" \t"
+_NO_OPTIONS: Final[frozenset[bytes]] = frozenset()
 
 _START_LINE: Final = b"HTTP/1.1 204 "
 """What llhttp sees instead of the start line. Of requests it knows only some methods, which are an open set (RFC 9110
@@ -56,7 +57,11 @@ class Lines:
         lower = name.lower()
         value = value.rstrip(_WHITESPACE)
         self.fields.append((lower, name, value))
-        self._by_name.setdefault(lower, []).append(value)
+        values = self._by_name.get(lower)
+        if values is None:
+            self._by_name[lower] = [value]
+        else:
+            values.append(value)
 
     def on_headers_complete(self) -> None:
         """Note the empty line (called by llhttp)."""
@@ -97,6 +102,8 @@ def is_chunked(codings: Sequence[bytes]) -> bool:
 
 def connection_options(values: Sequence[bytes]) -> frozenset[bytes]:
     """Return the lower-case options of all `Connection` fields (RFC 9110 section 7.6.1)."""
+    if not values:
+        return _NO_OPTIONS
     options = frozenset(list_members(values))
     if not all(map(is_token, options)):
         raise MessageError("a connection option is not a token (RFC 9110 section 7.6.1)")

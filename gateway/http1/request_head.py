@@ -34,6 +34,10 @@ _NEVER: Final = (b"CONNECT", b"TRACE")
 """Methods that end here whatever the routes say: a gateway is no tunnel to elsewhere, and TRACE would reflect
 credentials (RFC 9110 section 9.3.8). In any case, because some upstreams ignore the case of methods."""
 
+_COMMON_METHODS: Final = frozenset(
+    {b"DELETE", b"GET", b"HEAD", b"OPTIONS", b"PATCH", b"POST", b"PUT"}
+)
+_SPOKEN: Final = (b"HTTP/1.1", b"HTTP/1.0")
 _VERSION: Final = re.compile(rb"HTTP/[0-9]\.[0-9]")
 _TARGET: Final = re.compile(rb"[\x21\x22\x24-\x7e]+")  # printable ASCII but `#`: no URI has others
 _ABSOLUTE: Final = re.compile(rb"(?i:https?)://([^/?]*)(.*)")
@@ -89,7 +93,7 @@ def _forget(head: RequestHead) -> None:
 def _read(raw: bytes, limits: HeadLimits) -> RequestHead | Denial:
     line_end = raw.index(b"\r\n")
     method, target, version = _request_line(raw[:line_end])
-    if version not in (b"HTTP/1.1", b"HTTP/1.0"):
+    if version not in _SPOKEN:
         return Denial(reason=Reason.VERSION_NOT_SUPPORTED, internal=version.decode("ascii"))
     if len(target) > limits.target_bytes_max:
         return Denial(reason=Reason.URI_TOO_LONG)
@@ -98,7 +102,7 @@ def _read(raw: bytes, limits: HeadLimits) -> RequestHead | Denial:
         return Denial(reason=Reason.HEADERS_TOO_LARGE, internal=f"{len(lines.fields)} fields")
     if len(method) > _METHOD_BYTES_MAX:
         return Denial(reason=Reason.NOT_IMPLEMENTED, internal=f"method of {len(method)} bytes")
-    if method.upper() in _NEVER:
+    if method not in _COMMON_METHODS and method.upper() in _NEVER:
         return Denial(reason=Reason.METHOD_NOT_ALLOWED, allow=_ALLOWED)
     return _assemble(method, target, version == b"HTTP/1.0", lines)
 
@@ -106,9 +110,9 @@ def _read(raw: bytes, limits: HeadLimits) -> RequestHead | Denial:
 def _request_line(line: bytes) -> tuple[bytes, bytes, bytes]:
     """Split the request line strictly: one space each, no repair (RFC 9112 section 3)."""
     parts = line.split(b" ")
-    if len(parts) != 3 or not is_token(parts[0]):
+    if len(parts) != 3 or not (parts[0] in _COMMON_METHODS or is_token(parts[0])):
         raise MessageError("request line is not `method SP target SP version` (RFC 9112 section 3)")
-    if _VERSION.fullmatch(parts[2]) is None:
+    if parts[2] not in _SPOKEN and _VERSION.fullmatch(parts[2]) is None:
         raise MessageError("malformed HTTP version (RFC 9112 section 2.3)")
     if _TARGET.fullmatch(parts[1]) is None:
         raise MessageError("request target has a fragment or is not printable ASCII (RFC 9112 3.2)")
@@ -242,7 +246,10 @@ def _upgrade(is_http_10: bool, length: int, options: frozenset[bytes], lines: Li
     HTTP in any other dress is never passed on: through the tunnel a client would speak past the policy to an upstream
     that accepts it.
     """
-    offered = protocols(lines.values(b"upgrade"))
+    values = lines.values(b"upgrade")
+    if not values:
+        return b""
+    offered = protocols(values)
     if is_http_10 or length != 0 or b"upgrade" not in options or len(offered) != 1:
         return b""
     return b"" if offered[0].startswith(_HTTP_AGAIN) else offered[0]
