@@ -43,7 +43,9 @@ _TOTAL: Final = re.compile(r"^(?:totals|summary): (\d+)", re.MULTILINE)
 def main() -> int:
     """Measure; return 0, or 1 when the machine cannot."""
     options = _parser().parse_args()
-    cases = [case for case in CASES if options.case in case.name]
+    cases = [case for case in CASES if options.case == case.name] or [
+        case for case in CASES if options.case in case.name
+    ]
     if not cases:
         print(f"bench: no case is called {options.case!r}", file=sys.stderr)
         return 1
@@ -68,7 +70,9 @@ def _parser() -> argparse.ArgumentParser:
         prog="python -m bench.instructions",
         description="Count the instructions that one request costs, with valgrind.",
     )
-    parser.add_argument("--case", default="", help="only cases with this text in their name")
+    parser.add_argument(
+        "--case", default="", help="only the case of this name, or those with it in their name"
+    )
     parser.add_argument(
         "--append", metavar="BUILD", help=f"add a row called BUILD to {HISTORY.relative_to(ROOT)}"
     )
@@ -87,7 +91,7 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def measure(cases: Sequence[Case], chosen: str = "") -> dict[str, int]:
-    """Return the instructions per request of each case, whose names all contain `chosen`."""
+    """Return the instructions per request of each case; `chosen` is what chose them, see `--case`."""
     with tempfile.TemporaryDirectory(prefix="tollhouse-instructions-") as folder:
         out = Path(folder) / "callgrind"
         command = [program("valgrind", "valgrind"), "--tool=callgrind", "--quiet"]
