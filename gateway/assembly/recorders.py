@@ -45,7 +45,7 @@ class Recorders:
         self.metrics = Metrics(
             namespace=section.namespace, version=__version__, series_budget=section.series_budget
         )
-        self.last_used = LastUsed()
+        self.last_used = LastUsed(clock)
         recorders: dict[str, Recorder] = {"metrics": self.metrics, "last_used": self.last_used}
         self.fanout = Fanout(recorders, clock)
         self._log: OpenLog | None = None

@@ -263,7 +263,8 @@ class Grant:
     @property
     def decided_by(self) -> str:
         """The policy that decided: the one that refused, else the most restrictive; may be empty."""
-        tightest = self.tightest
+        # Usually the rate-limit headers have asked before: then the answer costs no second call.
+        tightest = self._tightest or self.tightest
         return "" if tightest is None else tightest.claim.policy
 
     @property

@@ -1,21 +1,48 @@
-"""What became of a request: the value that every recorder receives once, at the end."""
+"""What became of a request: the value that every recorder receives once, at the end.
+
+One object per request is filled step by step: it is what is known of a request that goes on, and the record of one that
+has ended. What has a home already is not copied, and nothing is decoded or formatted: whoever wants that does it later.
+"""
 
 from __future__ import annotations
 
-from gateway.domain.denial import Reason
+from typing import Final
+
+from gateway.domain.denial import Denial, Reason
 from gateway.domain.keys import BoundKey
+from gateway.domain.limits import Grant
+from gateway.domain.request import RequestHead
+from gateway.domain.routes import Route
+
+UNMATCHED: Final = "__unmatched__"
+"""The route of a request that matched none."""
+
+
+class Reply:
+    """An upstream's response that reached its end, one way or another. `ended` as in `Outcome`; times in seconds."""
+
+    __slots__ = ("ended", "status", "target", "upstream", "upstream_seconds")
+
+    def __init__(
+        self, status: int, *, ended: str, upstream: str, target: str, upstream_seconds: float
+    ) -> None:
+        self.status = status
+        self.ended = ended
+        self.upstream = upstream
+        self.target = target
+        self.upstream_seconds = upstream_seconds
 
 
 class Outcome:
-    """One finished request.
+    """One request.
 
-    `route` is a route's name or `__unmatched__`; `status` what the client saw (0 when nothing was sent); `reason` is
-    set when the gateway refused, and `detail` then says more, for the log alone; `source` is who wrote the answer,
-    `gateway` or `upstream`. Times are seconds: `started_at` epoch, `duration` from the first byte of the head to the
-    last byte of the answer, `upstream_duration` the part spent on the upstream (0 when it was not contacted). `target`
-    is the raw request target (to be redacted before it is written). `ended` is `complete`, `client_gone`,
-    `upstream_broke`, `timeout` or `cut`. `generation` is the number of the configuration in force
-    when the request began.
+    Known while it goes on: `started` (monotonic seconds, the first byte of its head), `route` and `key` once they are
+    known, `grant` (what it drew on its limits). The rest is set at its end: `duration` in seconds, to the last byte of
+    the answer; `status` is what the client saw (0 when nothing was sent); `result` is what the story came to, None for
+    an answer of the gateway that refuses nothing; `reason` is set when the gateway refused, and `detail` says more, for
+    the log alone. `head` holds what the client sent, raw: to be redacted before anything of it is written. `ended`
+    is `complete`, `client_gone`, `upstream_broke`, `timeout` or `cut`. `generation` is the number of the configuration
+    in force when the request began.
     """
 
     __slots__ = (
@@ -24,55 +51,66 @@ class Outcome:
         "duration",
         "ended",
         "generation",
+        "grant",
+        "head",
         "key",
-        "method",
         "peer_address",
-        "policy",
         "reason",
         "request_bytes",
         "request_id",
         "response_bytes",
+        "result",
         "route",
-        "source",
-        "started_at",
+        "started",
         "status",
-        "target",
-        "upstream",
-        "upstream_duration",
-        "upstream_target",
-        "user_agent",
     )
 
-    def __init__(
-        self,
-        *,
-        request_id: str,
-        method: str,
-        target: bytes,
-        client_address: str,
-        peer_address: str,
-        user_agent: bytes,
-        started_at: float,
-    ) -> None:
-        self.request_id = request_id
-        self.method = method
-        self.target = target
-        self.client_address = client_address
-        self.peer_address = peer_address
-        self.user_agent = user_agent
-        self.started_at = started_at
-        self.route = "__unmatched__"
-        self.status = 0
-        self.reason: Reason | None = None
-        self.detail = ""
-        self.source = "gateway"
+    client_address: str
+    detail: str
+    duration: float
+    ended: str
+    generation: int
+    head: RequestHead
+    peer_address: str
+    reason: Reason | None
+    request_bytes: int
+    request_id: bytes
+    response_bytes: int
+    result: Denial | Reply | None
+    status: int
+
+    def __init__(self, started: float) -> None:
+        self.started = started
+        self.route: Route | None = None
         self.key: BoundKey | None = None
-        self.policy = ""
-        self.duration = 0.0
-        self.upstream = ""
-        self.upstream_target = ""
-        self.upstream_duration = 0.0
-        self.request_bytes = 0
-        self.response_bytes = 0
-        self.ended = "complete"
-        self.generation = 0
+        self.grant: Grant | None = None
+
+    @property
+    def route_name(self) -> str:
+        """The name of the route, or `__unmatched__`."""
+        return UNMATCHED if self.route is None else self.route.name
+
+    @property
+    def policy(self) -> str:
+        """The limit that decided, empty without one."""
+        return "" if self.grant is None else self.grant.decided_by
+
+    @property
+    def source(self) -> str:
+        """Who wrote the answer: `gateway` or `upstream`."""
+        return "upstream" if isinstance(self.result, Reply) else "gateway"
+
+    @property
+    def upstream(self) -> str:
+        """The upstream that it was meant for, empty without one."""
+        return "" if self.result is None else self.result.upstream
+
+    @property
+    def upstream_target(self) -> str:
+        """The target that answered, empty without one."""
+        return self.result.target if isinstance(self.result, Reply) else ""
+
+    @property
+    def upstream_duration(self) -> float:
+        """The seconds spent on the upstream, 0 when it was not contacted."""
+        return 0.0 if self.result is None else self.result.upstream_seconds

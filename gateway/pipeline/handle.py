@@ -18,13 +18,14 @@ import logging
 from asyncio import CancelledError
 
 from gateway.domain.denial import Denial, Reason
+from gateway.domain.outcome import Outcome
 from gateway.pipeline.authorize import authorize
 from gateway.pipeline.forward import forward
 from gateway.pipeline.generation import Generation
 from gateway.pipeline.introspect import introspect
 from gateway.pipeline.limit import limit
 from gateway.pipeline.options import options
-from gateway.pipeline.record import Progress, record
+from gateway.pipeline.record import record
 from gateway.pipeline.refuse import refuse
 from gateway.pipeline.route import route
 from gateway.pipeline.values import Admission, Principal, Reply
@@ -35,7 +36,7 @@ _log = logging.getLogger(__name__)
 
 async def handle(exchange: Exchange, generation: Generation) -> None:
     """Tell the whole story of one request; returns when its last byte is on its way and it is recorded."""
-    exchange.progress = progress = Progress(generation.clock.monotonic())
+    exchange.progress = progress = Outcome(generation.clock.monotonic())
     status = 0
     try:
         result = await _tell(exchange, generation, progress)
@@ -53,7 +54,7 @@ async def handle(exchange: Exchange, generation: Generation) -> None:
 
 
 async def _tell(
-    exchange: Exchange, generation: Generation, progress: Progress
+    exchange: Exchange, generation: Generation, progress: Outcome
 ) -> Denial | Reply | int:
     """Take the steps in their order, each on what the one before it made."""
     head = exchange.head
@@ -77,7 +78,7 @@ async def _tell(
     admission = drawn if isinstance(drawn, (Admission, Denial)) else await drawn
     if isinstance(admission, Denial):
         return admission
-    progress.admission = admission
+    progress.grant = admission.grant
     if match.route.handler == "introspect":
         return introspect(admission, exchange, generation)
     if head.ends_here:
@@ -86,7 +87,7 @@ async def _tell(
 
 
 def _conclude(
-    exchange: Exchange, generation: Generation, progress: Progress, result: Denial | Reply | int
+    exchange: Exchange, generation: Generation, progress: Outcome, result: Denial | Reply | int
 ) -> int:
     """Answer a denial, unless the client is gone; return the status that was sent, 0 for none."""
     if isinstance(result, int):
@@ -104,7 +105,7 @@ def _crashed(exchange: Exchange, error: Exception) -> Denial:
 
 
 def _conclude_crash(
-    exchange: Exchange, generation: Generation, progress: Progress, denial: Denial
+    exchange: Exchange, generation: Generation, progress: Outcome, denial: Denial
 ) -> int:
     """Answer 500 if that is still possible, else break the connection: never leave the client waiting."""
     if not exchange.is_begun:
@@ -116,7 +117,7 @@ def _conclude_crash(
     return 0
 
 
-def _release(progress: Progress, generation: Generation) -> None:
-    admission = progress.admission
-    if admission is not None and admission.grant is not None and admission.grant.held:
-        generation.limiter.release(admission.grant)
+def _release(progress: Outcome, generation: Generation) -> None:
+    grant = progress.grant
+    if grant is not None and grant.held:
+        generation.limiter.release(grant)

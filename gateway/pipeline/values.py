@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from gateway.domain.keys import BoundKey
 from gateway.domain.limits import Claim, Grant
+from gateway.domain.outcome import Reply as Reply
 from gateway.domain.routes import Match
 
 
@@ -42,18 +43,3 @@ class Admission:
     def __init__(self, permit: Permit, grant: Grant | None) -> None:
         self.permit = permit
         self.grant = grant
-
-
-class Reply:
-    """An upstream's response that reached its end, one way or another. `ended` as in `Outcome`; times in seconds."""
-
-    __slots__ = ("ended", "status", "target", "upstream", "upstream_seconds")
-
-    def __init__(
-        self, status: int, *, ended: str, upstream: str, target: str, upstream_seconds: float
-    ) -> None:
-        self.status = status
-        self.ended = ended
-        self.upstream = upstream
-        self.target = target
-        self.upstream_seconds = upstream_seconds

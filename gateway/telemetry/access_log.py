@@ -39,7 +39,7 @@ class AccessLog:
     """Implements `Recorder`. `write` takes whole lines, may block, may raise `OSError`."""
 
     __slots__ = (
-        "_flush_lock", "_overflowed", "_pace", "_queue", "_queue_max", "_redact", "_second",
+        "_clock", "_flush_lock", "_overflowed", "_pace", "_queue", "_queue_max", "_redact", "_second",
         "_second_text", "_unwritten", "_write",
     )  # fmt: skip
 
@@ -53,6 +53,7 @@ class AccessLog:
     ) -> None:
         self._write = write
         self._redact = redactor.redact
+        self._clock = clock
         self._pace = Pace(clock)
         self._queue: deque[Outcome] = deque()
         self._queue_max = queue_max
@@ -98,8 +99,9 @@ class AccessLog:
                 self._write_slice([self._queue.popleft() for _ in range(lines)])
 
     def _write_slice(self, outcomes: list[Outcome]) -> None:
+        offset = self._clock.now() - self._clock.monotonic()
         try:
-            self._write(b"".join([self._render(outcome) for outcome in outcomes]))
+            self._write(b"".join([self._render(outcome, offset) for outcome in outcomes]))
         except OSError as error:
             self._unwritten += len(outcomes)
             if self._pace.is_due():
@@ -108,8 +110,8 @@ class AccessLog:
                     "the access log cannot be written, lines are lost: %s", error
                 )
 
-    def _render(self, outcome: Outcome) -> bytes:
-        line = self._fields(outcome)
+    def _render(self, outcome: Outcome, offset: float) -> bytes:
+        line = self._fields(outcome, offset)
         try:
             return orjson.dumps(line, option=orjson.OPT_APPEND_NEWLINE)
         except orjson.JSONEncodeError:
@@ -117,15 +119,15 @@ class AccessLog:
             whole = {name: _whole(value) for name, value in line.items()}
             return orjson.dumps(whole, option=orjson.OPT_APPEND_NEWLINE)
 
-    def _fields(self, outcome: Outcome) -> dict[str, str | int | float | None]:
+    def _fields(self, outcome: Outcome, offset: float) -> dict[str, str | int | float | None]:
         key = outcome.key.record if outcome.key is not None else None
         upstream = outcome.upstream or None
         return {
-            "ts": self._timestamp(outcome.started_at),
-            "request_id": self._text(outcome.request_id, NAME_LENGTH_MAX),
-            "method": self._text(outcome.method, NAME_LENGTH_MAX),
-            "target": self._bytes(outcome.target, TARGET_LENGTH_MAX),
-            "route": outcome.route,
+            "ts": self._timestamp(outcome.started + offset),
+            "request_id": self._bytes(outcome.request_id, NAME_LENGTH_MAX),
+            "method": self._text(outcome.head.method, NAME_LENGTH_MAX),
+            "target": self._bytes(outcome.head.target, TARGET_LENGTH_MAX),
+            "route": outcome.route_name,
             "status": outcome.status,
             "reason": None if outcome.reason is None else outcome.reason.value,
             "detail": self._text(outcome.detail, DETAIL_LENGTH_MAX) or None,
@@ -135,7 +137,7 @@ class AccessLog:
             "environment": key.environment if key else None,
             "client_address": outcome.client_address,
             "peer_address": outcome.peer_address,
-            "user_agent": self._bytes(outcome.user_agent, USER_AGENT_LENGTH_MAX),
+            "user_agent": self._bytes(outcome.head.user_agent, USER_AGENT_LENGTH_MAX),
             "duration_ms": round(outcome.duration * 1000, 3),
             "upstream": upstream,
             "upstream_target": outcome.upstream_target or None,

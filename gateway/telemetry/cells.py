@@ -1,118 +1,82 @@
-"""Which numbers an outcome adds to.
+"""Which row an outcome adds to.
 
-Knows how the fields of an outcome become labels from closed sets, and binds each combination once.
-It must not know how numbers are kept or exported.
+Knows how the fields of an outcome become labels from closed sets. It must not know how numbers are kept or exported.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable
 from typing import Final
 
 from gateway.domain.denial import Reason
-from gateway.domain.outcome import Outcome
+from gateway.domain.outcome import UNMATCHED, Outcome
 from gateway.telemetry.families import (
     ACCEPTED,
     METHODS,
     OTHER,
     OTHER_METHOD,
-    SOURCES,
-    UNMATCHED,
     UPSTREAM_OUTCOME_OF_END,
     UPSTREAM_OUTCOME_OF_REASON,
 )
-from gateway.telemetry.series import Numbers, Series
+from gateway.telemetry.rows import REQUESTS, Definition
 
-_LIMITED: Final = frozenset(
-    {Reason.RATE_LIMITED, Reason.QUOTA_EXCEEDED, Reason.CONCURRENCY_LIMITED}
-)
+_LIMITED: Final = (Reason.RATE_LIMITED, Reason.QUOTA_EXCEEDED, Reason.CONCURRENCY_LIMITED)
 _STATUSES: Final = frozenset({0, *range(100, 600)})
 
 
 class Names:
-    """The names that may become labels. The empty name means that there is none."""
+    """The names that may become labels: those of the configuration, and of earlier ones until `forget`."""
 
-    __slots__ = ("policies", "routes", "upstreams")
+    __slots__ = ("_declared", "policies", "routes", "upstreams")
 
     def __init__(self) -> None:
-        self.routes = {UNMATCHED}
-        self.upstreams = {""}
-        self.policies = {""}
+        self._declared: tuple[frozenset[str], ...] = ()
+        self.forget()
 
-
-class Cell:
-    """The numbers that all outcomes of one combination of labels add to."""
-
-    __slots__ = (
-        "decisions",
-        "durations",
-        "limits",
-        "request_bytes",
-        "requests",
-        "response_bytes",
-        "upstream_durations",
-        "upstream_requests",
-    )
-
-    def __init__(
-        self,
-        *,
-        requests: Numbers,
-        durations: Numbers,
-        decisions: Numbers,
-        limits: Numbers,
-        upstream_requests: Numbers,
-        upstream_durations: Numbers,
-        request_bytes: Numbers,
-        response_bytes: Numbers,
+    def declare(
+        self, routes: Iterable[str], upstreams: Iterable[str], policies: Iterable[str]
     ) -> None:
-        self.requests = requests
-        self.durations = durations
-        self.decisions = decisions
-        self.limits = limits
-        self.upstream_requests = upstream_requests
-        self.upstream_durations = upstream_durations
-        self.request_bytes = request_bytes
-        self.response_bytes = response_bytes
+        """Allow these names, those of the configuration in force; what began before it still counts under its own."""
+        self._declared = tuple(map(frozenset, (routes, upstreams, policies)))
+        self.routes |= self._declared[0]
+        self.upstreams |= self._declared[1]
+        self.policies |= self._declared[2]
+
+    def forget(self) -> None:
+        """Allow only the names of the configuration in force."""
+        routes, upstreams, policies = self._declared or (frozenset[str](),) * 3
+        # The empty name means that there is none.
+        self.routes = {UNMATCHED, *routes}
+        self.upstreams = {"", *upstreams}
+        self.policies = {"", *policies}
+
+    def __len__(self) -> int:
+        """Return how many names are allowed."""
+        return len(self.routes) + len(self.upstreams) + len(self.policies)
 
 
-def bind(outcome: Outcome, names: Names, series: Mapping[str, Series]) -> tuple[Cell, bool]:
-    """Return the cell of `outcome`, and whether every field was from its closed set as it stands.
+def describe(outcome: Outcome, names: Names) -> tuple[Definition, bool]:
+    """Return the definition of the row of `outcome`, and whether every field was from its closed set as it stands.
 
-    Only a cell of closed fields may be remembered: whoever invents methods would fill the memory.
-    Families that do not apply (no upstream, no limit) get numbers that nobody exports.
+    Only a row of closed fields may be remembered by them: whoever invents methods would fill the memory.
     """
-    route = outcome.route if outcome.route in names.routes else UNMATCHED
-    method = outcome.method if outcome.method in METHODS else OTHER_METHOD
+    named, method = outcome.route_name, outcome.head.method
+    route = named if named in names.routes else UNMATCHED
+    folded = method if method in METHODS else OTHER_METHOD
     code = str(outcome.status) if outcome.status in _STATUSES else OTHER
-    source = outcome.source if outcome.source in SOURCES else OTHER
     upstream = outcome.upstream if outcome.upstream in names.upstreams else OTHER
     policy = outcome.policy if outcome.policy in names.policies else OTHER
-
-    def numbers(family: str, *labels: str) -> Numbers:
-        # An empty label means that the family does not apply.
-        return series[family].child(labels) if all(labels) else series[family].blank()
-
-    reason = outcome.reason
-    cell = Cell(
-        requests=numbers("requests_total", route, method, code, source),
-        durations=numbers("request_duration_seconds", route),
-        decisions=numbers("auth_decisions_total", _decision(outcome)),
-        limits=numbers(
-            "ratelimit_decisions_total", policy, "denied" if reason in _LIMITED else "allowed"
-        ),
-        upstream_requests=numbers("upstream_requests_total", upstream, _upstream_outcome(outcome)),
-        upstream_durations=numbers("upstream_request_duration_seconds", upstream),
-        request_bytes=numbers("request_bytes_total", route),
-        response_bytes=numbers("response_bytes_total", route),
+    definition = (
+        *(REQUESTS, route, folded, code, outcome.source, _decision(outcome)),
+        *(policy, "denied" if outcome.reason in _LIMITED else "allowed"),
+        *(upstream, _upstream_outcome(outcome)),
     )
     is_closed = (
-        (route, method, source, upstream, policy)
-        == (outcome.route, outcome.method, outcome.source, outcome.upstream, outcome.policy)
+        (route, folded, upstream, policy) == (named, method, outcome.upstream, outcome.policy)
         and code != OTHER
         and outcome.ended in UPSTREAM_OUTCOME_OF_END
     )
-    return cell, is_closed
+    return definition, is_closed
 
 
 def _decision(outcome: Outcome) -> str:

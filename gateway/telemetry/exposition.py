@@ -5,7 +5,7 @@ Knows the shapes of `prometheus_client`; it must not know where numbers come fro
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from itertools import accumulate
 
 from prometheus_client.core import (
@@ -18,6 +18,7 @@ from prometheus_client.core import (
 from prometheus_client.utils import floatToGoString
 
 from gateway.telemetry.families import Family
+from gateway.telemetry.process import MEANINGS
 from gateway.telemetry.series import Numbers
 
 
@@ -52,3 +53,11 @@ def info_metric(namespace: str, family: Family, values: Mapping[str, str]) -> Me
     metric = InfoMetricFamily(f"{namespace}_{name}", family.meaning)
     metric.add_metric((), dict(values))
     return metric
+
+
+def process_metrics(values: Mapping[str, float]) -> Iterator[Metric]:
+    """Yield what the processes use, under the names that all Prometheus clients give it."""
+    for name, (kind, meaning) in MEANINGS.items():
+        if name in values:
+            make = CounterMetricFamily if kind == "counter" else GaugeMetricFamily
+            yield make(name, meaning, value=values[name])

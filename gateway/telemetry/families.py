@@ -12,12 +12,10 @@ from typing import Final, Literal
 
 from gateway.domain.closing import Closed, Refused
 from gateway.domain.denial import Reason
+from gateway.domain.outcome import UNMATCHED
 
 OTHER: Final = "__other__"
 """Stands for every label set that the series budget, or a closed set of names, has no room for."""
-
-UNMATCHED: Final = "__unmatched__"
-"""The route of a request that matched none."""
 
 OTHER_METHOD: Final = "OTHER"
 
@@ -25,6 +23,9 @@ RELOAD_RESULTS: Final = ("applied", "refused")
 
 NAMED_LABELS: Final = ("route", "upstream", "policy")
 """Labels whose values are names of the configuration, in the order of `Metrics.declare`."""
+
+RESERVED_NAMES: Final = frozenset({"", OTHER, UNMATCHED})
+"""Values of these labels that are no names."""
 
 ACCEPTED: Final = "accepted"
 """The decision on a request that the gateway did not answer itself with a refusal."""
@@ -73,12 +74,16 @@ UPSTREAM_OUTCOME_OF_END: Final = {
 
 Kind = Literal["counter", "gauge", "histogram", "info"]
 
+Merge = Literal["sum", "min", "max"]
+"""How the readings of several processes become one."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Family:
     """One metric: `name` without the namespace, upper bounds of `buckets` in the metric's unit.
 
-    `is_watched` families are read from their owner at each scrape; the others accumulate.
+    `is_watched` families are read from their owner at each scrape; the others accumulate. `merge` says what several
+    workers' readings make together: a sum of what each has, or the least or greatest of what each thinks of the same.
     """
 
     name: str
@@ -87,14 +92,17 @@ class Family:
     labels: tuple[str, ...] = ()
     buckets: tuple[float, ...] = ()
     is_watched: bool = False
+    merge: Merge = "sum"
 
 
 def _counter(name: str, meaning: str, *labels: str, is_watched: bool = False) -> Family:
     return Family(name=name, kind="counter", meaning=meaning, labels=labels, is_watched=is_watched)
 
 
-def _gauge(name: str, meaning: str, *labels: str) -> Family:
-    return Family(name=name, kind="gauge", meaning=meaning, labels=labels, is_watched=True)
+def _gauge(name: str, merge: Merge, meaning: str, *labels: str) -> Family:
+    return Family(
+        name=name, kind="gauge", meaning=meaning, labels=labels, is_watched=True, merge=merge
+    )
 
 
 def _histogram(name: str, meaning: str, buckets: tuple[float, ...], *labels: str) -> Family:
@@ -141,27 +149,27 @@ FAMILIES: Final[tuple[Family, ...]] = (
         "upstream", "outcome",
     ),
     _gauge(
-        "upstream_up",
+        "upstream_up", "min",
         "Whether an upstream has a target that should get requests (1) and its breaker is not open.",
         "upstream",
     ),
     _gauge(
-        "upstream_target_up",
+        "upstream_target_up", "min",
         "Whether a target should get requests (1), or is down or ejected (0).",
         "upstream", "target",
     ),
     _gauge(
-        "upstream_outstanding_requests",
+        "upstream_outstanding_requests", "sum",
         "Requests that a target has, or that wait for a connection to it.",
         "upstream", "target",
     ),
     _gauge(
-        "upstream_waiting_requests",
+        "upstream_waiting_requests", "sum",
         "Requests that wait for a connection to a target because there are `connections_max`.",
         "upstream", "target",
     ),
     _gauge(
-        "upstream_idle_connections",
+        "upstream_idle_connections", "sum",
         "Connections to a target that are ready for a request.",
         "upstream", "target",
     ),
@@ -172,7 +180,7 @@ FAMILIES: Final[tuple[Family, ...]] = (
         is_watched=True,
     ),
     _gauge(
-        "upstream_breaker_state",
+        "upstream_breaker_state", "max",
         "State of the breaker of an upstream that has one: the current state is 1, the others 0.",
         "upstream", "state",
     ),
@@ -204,9 +212,9 @@ FAMILIES: Final[tuple[Family, ...]] = (
     ),
     _counter("request_bytes_total", "Bytes of request bodies received.", "route"),
     _counter("response_bytes_total", "Bytes of response bodies sent.", "route"),
-    _gauge("in_flight_requests", "Requests that have begun and not ended."),
+    _gauge("in_flight_requests", "sum", "Requests that have begun and not ended."),
     _gauge(
-        "open_streams",
+        "open_streams", "sum",
         "Tunnels, event streams, and other requests that have gone on for a second.",
         "kind",
     ),
@@ -216,8 +224,8 @@ FAMILIES: Final[tuple[Family, ...]] = (
         "cause",
         is_watched=True,
     ),
-    _gauge("connections", "Open downstream connections."),
-    _gauge("connections_max", "How many downstream connections there may be."),
+    _gauge("connections", "sum", "Open downstream connections."),
+    _gauge("connections_max", "sum", "How many downstream connections there may be."),
     _counter(
         "connections_refused_total",
         "Connections closed before they were served, by cause: "
@@ -241,22 +249,22 @@ FAMILIES: Final[tuple[Family, ...]] = (
         "outcome",
     ),
     _gauge(
-        "tls_certificate_expiry_timestamp_seconds",
+        "tls_certificate_expiry_timestamp_seconds", "min",
         "When a certificate in use expires (epoch seconds), by its first host.",
         "listener", "name",
     ),
-    _gauge("keys", "API keys in the store.", "state", "environment"),
-    _gauge("store_up", "Whether the last contact with the key store succeeded (1) or not (0)."),
+    _gauge("keys", "max", "API keys in the store.", "state", "environment"),
+    _gauge("store_up", "min", "Whether the last contact with the key store succeeded (1) or not (0)."),
     _histogram(
         "store_operation_duration_seconds",
         "Time that operations of the key store took.",
         STORE_BUCKETS,
         "op",
     ),
-    _gauge("config_generation", "Number of the configuration in force; grows with each reload."),
-    _gauge("config_last_reload_successful", "Whether the last reload succeeded (1) or not (0)."),
+    _gauge("config_generation", "max", "Number of the configuration in force; grows with each reload."),
+    _gauge("config_last_reload_successful", "min", "Whether the last reload succeeded (1) or not (0)."),
     _gauge(
-        "config_last_reload_success_timestamp_seconds",
+        "config_last_reload_success_timestamp_seconds", "max",
         "When the configuration in force was loaded (epoch seconds).",
     ),
     _counter(
@@ -265,11 +273,11 @@ FAMILIES: Final[tuple[Family, ...]] = (
         "result",
     ),
     _gauge(
-        "config_restart_needed",
+        "config_restart_needed", "max",
         "Number of changed keys that wait for a restart, because no reload can apply them.",
     ),
     _gauge(
-        "config_retiring_upstreams",
+        "config_retiring_upstreams", "max",
         "Upstreams that a reload changed or removed and that still serve requests from before it.",
     ),
     _histogram(
@@ -278,7 +286,7 @@ FAMILIES: Final[tuple[Family, ...]] = (
         LAG_BUCKETS,
     ),
     _gauge(
-        "event_loop_tasks",
+        "event_loop_tasks", "sum",
         "Tasks of the event loop; a number that only grows is a leak.",
     ),
     _counter(
@@ -304,3 +312,10 @@ FAMILIES: Final[tuple[Family, ...]] = (
         labels=("version", "python", "revision"),
     ),
 )  # fmt: skip
+
+ACCUMULATING: Final = {
+    family.name: family
+    for family in FAMILIES
+    if not family.is_watched and family.kind in ("counter", "histogram")
+}
+"""The families that are added to, by name."""

@@ -1,15 +1,16 @@
-"""The numbers behind the metrics: plain lists that the hot path adds to, within a hard budget.
+"""What is exported of each accumulating family, within a hard budget.
 
-Knows label sets, buckets and the budget of series. It must not know what is measured, nor any text
-format. One thread writes; any thread may read: copying a list is atomic in CPython.
+Knows label sets and the budget of series. It must not know what is measured, where numbers come from, nor any text
+format.
 """
 
 from __future__ import annotations
 
-from bisect import bisect_left
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Iterable, Sequence
 
-from gateway.telemetry.families import OTHER, Family
+from gateway.telemetry.families import NAMED_LABELS, OTHER, RESERVED_NAMES, Family
+
+Labels = tuple[str, ...]
 
 Numbers = list[float]
 """Of a counter: [value]. Of a histogram: one count per bucket, the count above all, the sum."""
@@ -40,55 +41,88 @@ class Budget:
 
 
 class Series:
-    """One accumulating family: its numbers per label set.
+    """One accumulating family: the label sets that are exported, with the numbers that are settled.
 
-    `refused` is told the family's name for each label set that the budget has no room for. The set
-    that stands for all others is paid for at once, so that it never fails. Raises `ValueError` when
-    the budget does not even hold that.
+    Settled is what no process counts any more. `refused` is told the family's name for each label set that the budget
+    has no room for. The set that stands for all others is paid for at once, so that it never fails. Raises `ValueError`
+    when the budget does not even hold that.
     """
 
-    __slots__ = ("_budget", "_children", "_cost", "_overflow", "_refused", "_width", "family")
+    __slots__ = (
+        *("_budget", "_children", "_cost", "_overflow", "_peaks", "_refused", "_tell_refused"),
+        *("_width", "family"),
+    )
 
     def __init__(self, family: Family, budget: Budget, refused: Callable[[str], None]) -> None:
         self.family = family
-        self._refused = refused
+        self._tell_refused = refused
         self._budget = budget
         is_histogram = family.kind == "histogram"
         self._width = len(family.buckets) + 2 if is_histogram else 1
         self._cost = self._width + 1 if is_histogram else 1  # a histogram adds _count and _sum
-        self._children: dict[tuple[str, ...], Numbers] = {}
+        self._children: dict[Labels, Numbers] = {}
+        self._peaks: dict[Labels, float] = {}
+        self._refused: set[Labels] = set()
         self._overflow = (OTHER,) * len(family.labels)
         if not budget.take(self._cost):
             raise ValueError(f"series_budget is too small for {family.name}: raise it")
         if not family.labels:
-            self._children[()] = self.blank()
+            self._children[()] = [0.0] * self._width
 
-    def blank(self) -> Numbers:
-        """Return numbers of this family's shape that nobody exports."""
-        return [0.0] * self._width
+    def admit(self, labels: Labels) -> Labels:
+        """Return the label set that `labels` are exported as: those of `__other__` without budget."""
+        if labels in self._children:
+            return labels
+        if labels != self._overflow and not self._budget.take(self._cost):
+            if labels not in self._refused:
+                self._refused.add(labels)
+                self._tell_refused(self.family.name)
+            return self.admit(self._overflow)
+        self._children[labels] = [0.0] * self._width
+        return labels
 
-    def child(self, labels: tuple[str, ...]) -> Numbers:
-        """Return the numbers of `labels`, made if need be; those of `__other__` without budget."""
-        child = self._children.get(labels)
-        if child is None:
-            if labels != self._overflow and not self._budget.take(self._cost):
-                self._refused(self.family.name)
-                return self.child(self._overflow)
-            child = self._children[labels] = self.blank()
-        return child
+    def settle(self, labels: Labels, numbers: Sequence[float]) -> None:
+        """Add numbers for good."""
+        _add(self._children[self.admit(labels)], numbers)
 
-    def drop(self, position: int, values: Collection[str]) -> None:
-        """Drop the label sets that have one of `values` at `position`."""
-        for labels in [labels for labels in self._children if labels[position] in values]:
-            del self._children[labels]
-            self._budget.give_back(self._cost)
+    def gone(self, declared: Sequence[frozenset[str]]) -> set[Labels]:
+        """Return the label sets with a name that is not in `declared` (in the order of `NAMED_LABELS`)."""
+        at = [
+            (position, declared[NAMED_LABELS.index(label)])
+            for position, label in enumerate(self.family.labels)
+            if label in NAMED_LABELS
+        ]
+        return {
+            labels
+            for labels in (*self._children, *self._refused)
+            for position, names in at
+            if labels[position] not in names and labels[position] not in RESERVED_NAMES
+        }
 
-    def observe(self, labels: tuple[str, ...], value: float) -> None:
-        """Count `value` into its bucket; an upper bound belongs to its own bucket."""
-        child = self.child(labels)
-        child[bisect_left(self.family.buckets, value)] += 1
-        child[-1] += value
+    def drop(self, gone: Iterable[Labels]) -> None:
+        """Drop label sets."""
+        for labels in gone:
+            self._refused.discard(labels)
+            self._peaks.pop(labels, None)
+            if self._children.pop(labels, None) is not None:
+                self._budget.give_back(self._cost)
 
-    def snapshot(self) -> list[tuple[tuple[str, ...], Numbers]]:
-        """Return all label sets with a copy of their numbers."""
-        return [(labels, child.copy()) for labels, child in list(self._children.items())]
+    def with_live(self, live: Iterable[tuple[Labels, Sequence[float]]]) -> dict[Labels, Numbers]:
+        """Return the numbers to export: what is settled, and what processes go on counting.
+
+        Label sets of `live` that were admitted and then dropped to make room are left out.
+        """
+        found = {labels: numbers.copy() for labels, numbers in self._children.items()}
+        for labels, numbers in live:
+            if labels in found:
+                _add(found[labels], numbers)
+        if self.family.kind == "histogram":
+            for labels, numbers in found.items():
+                # Settling adds the same seconds in another order: rounding must not make a sum go back.
+                numbers[-1] = self._peaks[labels] = max(numbers[-1], self._peaks.get(labels, 0.0))
+        return found
+
+
+def _add(numbers: Numbers, more: Sequence[float]) -> None:
+    for position, number in enumerate(more):
+        numbers[position] += number

@@ -102,11 +102,11 @@ async def test_waiting_lines_are_written_at_the_end(tmp_path: Path) -> None:
 async def test_after_log_rotation_lines_go_to_a_new_file(tmp_path: Path) -> None:
     recorders = made(loaded(tmp_path, CONFIG + LOG), tmp_path)
     path = tmp_path / "access.log"
-    recorders.fanout.record(make_outcome(request_id="req_old"))
+    recorders.fanout.record(make_outcome(request_id=b"req_old"))
     await recorders.flush()
     path.rename(tmp_path / "access.log.1")
     recorders.reopen()
-    recorders.fanout.record(make_outcome(request_id="req_new"))
+    recorders.fanout.record(make_outcome(request_id=b"req_new"))
     await recorders.close()
     assert [line["request_id"] for line in lines(tmp_path / "access.log.1")] == ["req_old"]
     assert [line["request_id"] for line in lines(path)] == ["req_new"]

@@ -52,7 +52,7 @@ def _whole(raw: bytes) -> list[Message]:
 
 
 def _responses_are_sound(raw: bytes, seen: Seen, outcomes: Sequence[Outcome]) -> None:
-    methods = [outcome.method.encode() for outcome in outcomes]
+    methods = [outcome.head.method.encode() for outcome in outcomes]
     responses = read_responses(seen.received, methods, ended=seen.is_ended)
     left = any(outcome.ended == "client_gone" for outcome in outcomes)
     for response in responses:
@@ -150,7 +150,7 @@ def _were_decided(forwarded: list[Read], outcomes: Sequence[Outcome]) -> None:
     ]
     for read in forwarded:
         for place, outcome in enumerate(decided):
-            if outcome.method.encode() == read.method and outcome.key is not None:
+            if outcome.head.method.encode() == read.method and outcome.key is not None:
                 del decided[place]
                 break
         else:

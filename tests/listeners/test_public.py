@@ -115,7 +115,7 @@ async def test_id_and_address_of_a_declared_proxy_are_believed() -> None:
         assert b"X-Request-Id: abc-123_Z\r\n" in seen[0]
         assert b"X-Forwarded-For: 203.0.113.9, 127.0.0.1\r\n" in seen[0]
         outcome = await held.outcome()
-        assert (outcome.request_id, outcome.client_address) == ("abc-123_Z", "203.0.113.9")
+        assert (outcome.request_id, outcome.client_address) == (b"abc-123_Z", "203.0.113.9")
         assert outcome.peer_address == "127.0.0.1"
 
 

@@ -61,7 +61,7 @@ async def test_a_public_route_walks_the_same_steps_as_anonymous() -> None:
     assert (await world.ask(head("/open", token=None))).status == 200
     assert steps(world) == ["limits", "upstream"]
     assert world.outcome.key is None
-    assert world.outcome.route == "open"
+    assert world.outcome.route_name == "open"
     refused = await world.ask(head("/open", token=None))
     assert refused.status == 429
 
@@ -195,7 +195,7 @@ async def test_an_unlisted_path_is_not_found_without_a_look_at_any_key() -> None
     world = World()
     assert (await world.ask(head("/v1/secret"))).status == 404
     assert world.touched == []
-    assert world.outcome.route == "__unmatched__"
+    assert world.outcome.route_name == "__unmatched__"
 
 
 async def test_a_refused_limit_tells_when_to_come_back_and_spares_the_upstream() -> None:

@@ -80,7 +80,7 @@ async def test_introspection_needs_no_upstream_and_counts_one_request() -> None:
     assert world.touched.count("limits") == 1
     assert world.outcome.status == 200
     assert world.outcome.source == "gateway"
-    assert world.outcome.route == "me"
+    assert world.outcome.route_name == "me"
     assert world.outcome.key is not None
     assert world.outcome.response_bytes == len(answer.body)
 

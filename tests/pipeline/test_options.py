@@ -59,7 +59,7 @@ async def test_asking_about_the_server_is_answered_here_whatever_the_routes_say(
     world = World(replace(OPEN, pattern="/", kind="prefix"))
     assert (await world.ask(head("*", method="OPTIONS", token=None, ends_here=True))).status == 200
     assert world.upstream.connections == []
-    assert world.outcome.route == "__unmatched__"
+    assert world.outcome.route_name == "__unmatched__"
 
 
 async def test_a_path_that_is_no_route_is_not_answered_because_it_may_go_no_further() -> None:

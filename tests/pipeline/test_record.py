@@ -4,12 +4,12 @@ from gateway.domain.denial import Denial, Reason
 from gateway.domain.limits import Grant
 from gateway.domain.outcome import Outcome
 from gateway.limiters.memory import MemoryLimiter
-from gateway.pipeline.record import Progress, record
+from gateway.pipeline.record import record
 from gateway.pipeline.values import Reply
 from gateway.ports import UpstreamFailure
 from tests.clock import FakeClock
 from tests.pipeline.fakes import ADDRESS, FakeExchange
-from tests.pipeline.samples import THINGS, admitted, bound, concurrency, head, rate
+from tests.pipeline.samples import THINGS, bound, concurrency, head, rate
 from tests.pipeline.world import World
 
 REPLY = Reply(
@@ -27,11 +27,11 @@ def recorded(
 ) -> Outcome:
     """Return the outcome of a request that took half a second."""
     world = World()
-    progress = Progress(world.clock.monotonic())
+    progress = Outcome(world.clock.monotonic())
     if is_matched:
         progress.route = THINGS
         progress.key = bound()
-        progress.admission = admitted(head(), key=progress.key, grant=grant)
+        progress.grant = grant
     world.clock.advance(0.5)
     record(exchange or FakeExchange(head()), world.generation, progress, result, status)
     (outcome,) = world.recorded.outcomes
@@ -46,15 +46,15 @@ def test_a_relayed_response_is_recorded_with_everything_about_it() -> None:
     asked = FakeExchange(head("/v1/things?q=1", ("User-Agent", "curl/8")))
     asked.request_bytes, asked.response_bytes = 3, 700
     outcome = recorded(REPLY, 200, exchange=asked, grant=granted())
-    assert outcome.request_id == "req_0123"
-    assert outcome.method == "GET"
-    assert outcome.target == b"/v1/things?q=1"
+    assert outcome.request_id == b"req_0123"
+    assert outcome.head.method == "GET"
+    assert outcome.head.target == b"/v1/things?q=1"
     assert outcome.client_address == ADDRESS
     assert outcome.peer_address == "10.0.0.1"
-    assert outcome.user_agent == b"curl/8"
-    assert outcome.started_at == 1_700_000_000.0
+    assert outcome.head.user_agent == b"curl/8"
+    assert outcome.started == 1_000.0
     assert outcome.duration == 0.5
-    assert outcome.route == "things"
+    assert outcome.route_name == "things"
     assert outcome.status == 200
     assert outcome.source == "upstream"
     assert outcome.upstream == "up"
@@ -86,7 +86,7 @@ def test_a_refusal_is_recorded_with_its_reason_and_what_only_the_log_may_know() 
 
 def test_a_request_that_matched_nothing_has_a_bounded_route() -> None:
     outcome = recorded(Denial(reason=Reason.NO_ROUTE), 404, is_matched=False)
-    assert outcome.route == "__unmatched__"
+    assert outcome.route_name == "__unmatched__"
     assert outcome.key is None
     assert outcome.policy == ""
 

@@ -104,7 +104,7 @@ def test_no_key_is_written_wherever_the_client_put_it() -> None:
         make_outcome(
             target=f"/v1/{TOKEN}?api_key=abc&next=%2F%3Ftoken%3Dxyz".encode(),
             user_agent=f"bot {TOKEN} Bearer abc".encode(),
-            request_id=TOKEN,
+            request_id=TOKEN.encode(),
             method=TOKEN,
         )
     )
@@ -119,9 +119,9 @@ def test_a_secret_is_removed_before_a_long_text_is_cut() -> None:
     assert len(written(make_outcome(target=b"/" * 9000))["target"]) == 2049
 
 
-@given(target=st.binary(max_size=60), agent=st.binary(max_size=60), name=st.text(max_size=9))
+@given(target=st.binary(max_size=60), agent=st.binary(max_size=60), name=st.binary(max_size=9))
 def test_a_line_is_valid_utf8_and_one_line_whatever_came_in(
-    target: bytes, agent: bytes, name: str
+    target: bytes, agent: bytes, name: bytes
 ) -> None:
     page = Page()
     log = make_log(page.write)
@@ -148,8 +148,8 @@ def test_recording_neither_writes_nor_renders() -> None:
 def test_seconds_are_formatted_anew_when_they_change() -> None:
     page = Page()
     log = make_log(page.write)
-    for moment in (1_700_000_000.0, 1_700_000_000.999, 1_700_000_001.5, 1_700_000_000.5):
-        log.record(make_outcome(started_at=moment))
+    for moment in (1_000.0, 1_000.999, 1_001.5, 1_000.5):
+        log.record(make_outcome(started=moment))
     log.flush()
     assert [line["ts"][17:] for line in page.lines()] == [
         "20.000Z",
