@@ -19,20 +19,25 @@ Numbers = list[float]
 class Budget:
     """How many series (lines of the exposition) may still be made.
 
-    `make_room` is asked when they do not suffice: it drops what is not needed any more and tells whether it did.
+    `make_room` is asked when they do not suffice: it drops what is not needed any more and tells whether it did. It is
+    not asked again before something has changed (`may_have_room`).
     """
 
-    __slots__ = ("_make_room", "left")
+    __slots__ = ("_make_room", "left", "may_have_room")
 
     def __init__(self, series_max: int, make_room: Callable[[], bool] = lambda: False) -> None:
         self.left = series_max
+        self.may_have_room = True
         self._make_room = make_room
 
     def take(self, series: int) -> bool:
         """Spend `series`, or return False when they are not left."""
-        if series > self.left and not (self._make_room() and series <= self.left):
-            return False
+        if series > self.left:
+            asked, self.may_have_room = self.may_have_room, False
+            if not (asked and self._make_room() and series <= self.left):
+                return False
         self.left -= series
+        self.may_have_room = True
         return True
 
     def give_back(self, series: int) -> None:

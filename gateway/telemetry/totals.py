@@ -47,8 +47,9 @@ class Totals:
         self._declared: tuple[frozenset[str], ...] = (frozenset(),) * len(NAMED_LABELS)
         # Labels with names that were dropped to make room, as long as there are live rows of them.
         self._forgotten: set[tuple[str, str]] = set()
+        self._budget = Budget(series_budget, self._make_room)
         self._series: dict[str, Series] = {}
-        self._series = self._all_series(series_budget)
+        self._series = self._all_series()
         for decision in DECISIONS:
             self._series["auth_decisions_total"].admit((decision,))
         for result in RELOAD_RESULTS:
@@ -59,6 +60,7 @@ class Totals:
     ) -> None:
         """Take note of the names of the configuration in force; series of upstreams and policies start at 0."""
         self._declared = tuple(map(frozenset, (routes, upstreams, policies)))
+        self._budget.may_have_room = True
         self._remember_declared()
         for upstream in sorted(self._declared[1]):
             for outcome in UPSTREAM_OUTCOMES:
@@ -115,7 +117,7 @@ class Totals:
             if label in names and name not in names[label] and name not in RESERVED_NAMES
         }
 
-    def _all_series(self, series_budget: int) -> dict[str, Series]:
+    def _all_series(self) -> dict[str, Series]:
         # Drops must be countable when the budget is spent: this closed set is paid for apart.
         labelled = [family.name for family in FAMILIES if family.labels]
         dropped = Series(
@@ -123,11 +125,10 @@ class Totals:
         )
         for name in labelled:
             dropped.admit((name,))
-        budget = Budget(series_budget, self._make_room)
         return {
             name: dropped
             if family is dropped.family
-            else Series(family, budget, self.count_dropped)
+            else Series(family, self._budget, self.count_dropped)
             for name, family in ACCUMULATING.items()
         }
 
