@@ -31,7 +31,10 @@ _METRICS_HEAD: Final = """\
 
 Generated from the code. `GET /metrics` on the metrics listener answers in the Prometheus text
 format. Every label has a bounded set of values; `__unmatched__` is the route of requests that
-matched none, `__other__` stands for what the series budget had no room for.
+matched none, `__other__` stands for what the series budget had no room for. Several workers are
+exported as one gateway: numbers are sums unless the meaning says otherwise, and those of a worker
+that ended stay, but for gauges. `process_*` are sums over all processes, so memory that they share
+counts once for each.
 
 """
 

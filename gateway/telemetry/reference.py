@@ -2,9 +2,17 @@
 
 from __future__ import annotations
 
-from gateway.telemetry.families import FAMILIES, Family
+from typing import Final
+
+from gateway.telemetry.families import FAMILIES, Family, Merge
 
 _HEAD = ("Metric", "Type", "Labels", "Meaning")
+
+_OF_SEVERAL: Final[dict[Merge, str]] = {
+    "sum": "",
+    "min": " Of several workers: the least.",
+    "max": " Of several workers: the greatest.",
+}
 
 
 def render_metrics_reference(namespace: str = "tollhouse") -> str:
@@ -18,4 +26,5 @@ def _row(namespace: str, family: Family) -> tuple[str, str, str, str]:
     meaning = family.meaning
     if family.buckets:
         meaning += f" Buckets up to: {', '.join(f'{bound:g}' for bound in family.buckets)}."
+    meaning += _OF_SEVERAL[family.merge]
     return f"`{namespace}_{family.name}`", family.kind, labels, meaning

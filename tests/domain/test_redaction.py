@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.domain import redaction
-from gateway.domain.redaction import MASK, Redactor, is_secret_name
+from gateway.domain.redaction import MASK, Redactor, is_plain, is_secret_name
 
 FORMATS = (("sk", ("live", "test")), ("jh", ("dev", "live", "test")))
 BASE62 = string.ascii_letters + string.digits
@@ -175,3 +175,34 @@ def test_other_names_are_not_secret(name: str) -> None:
 def test_hostile_text_costs_little(redactor: Redactor, text: str) -> None:
     # Quadratic behaviour would take minutes here; the assertion is that this returns at all.
     assert redactor.redact(text * 4)
+
+
+@given(
+    text=st.text(
+        st.sampled_from("_abBEARERbasicskjhlivetest019-./authorizationTOKENkey"), max_size=120
+    )
+)
+def test_nothing_is_redacted_from_plain_text_whatever_the_formats(text: str) -> None:
+    formats = (*FORMATS, ("a", ("b", "test")), ("sk", ("t",)))
+    if is_plain(text.encode()):
+        assert Redactor(formats).redact(text) == text
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("/v1/jobs/123.json", True),
+        ("req_0123abcdef", True),
+        ("", True),
+        (TOKEN, False),
+        ("/v1?token=x", False),
+        ("Bearer x", False),
+        ("Bearer:x", False),
+        ("bearer+x", False),
+        ("http://a:b@c", False),
+        ("%41", False),
+        ("ä", False),
+    ],
+)
+def test_plain_is_only_what_lacks_every_mark_of_a_credential(text: str, *, expected: bool) -> None:
+    assert is_plain(text.encode()) is expected

@@ -16,6 +16,14 @@ def test_the_reference_has_one_line_for_every_metric() -> None:
             assert f"`{label}`" in line
 
 
+def test_what_several_workers_make_is_told_where_it_is_no_sum() -> None:
+    text = render_metrics_reference()
+    for name, ending in (("store_up", "the least"), ("config_generation", "the greatest")):
+        (line,) = (line for line in text.splitlines() if f"_{name}`" in line)
+        assert line.endswith(f" Of several workers: {ending}. |")
+    assert "Of several" not in next(row for row in text.splitlines() if "_connections`" in row)
+
+
 def test_buckets_are_named_in_the_unit_of_the_metric() -> None:
     (line,) = (
         line for line in render_metrics_reference().splitlines() if "_overhead_seconds`" in line

@@ -1,5 +1,9 @@
 from __future__ import annotations
 
+import os
+import select
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -55,3 +59,58 @@ def test_standard_output_is_written_to_and_stays_open(capfd: pytest.CaptureFixtu
     sink.close()
     print("three", flush=True)
     assert capfd.readouterr().out == "one\ntwo\nthree\n"
+
+
+CHILD = """
+import sys
+from gateway.telemetry.sink import Sink
+sink = Sink(sys.argv[1])
+line = sys.argv[2].encode() * 399 + b"\\n"
+for _ in range(150):
+    sink.write(line * 32)
+"""
+
+
+@pytest.mark.parametrize("kind", ["file", "pipe"])
+def test_lines_of_several_processes_are_never_mixed(tmp_path: Path, kind: str) -> None:
+    path = tmp_path / "access.log"
+    reader = None
+    if kind == "pipe":
+        os.mkfifo(path)
+        reader = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
+        os.set_blocking(reader, True)
+    environment = {**os.environ, "PYTHONPATH": str(Path.cwd())}
+    children = [
+        subprocess.Popen([sys.executable, "-c", CHILD, str(path), letter], env=environment)
+        for letter in "ab"
+    ]
+    if reader is not None:
+        with os.fdopen(reader, "rb") as pipe:
+            written = _read_lines(pipe.fileno(), 2 * 150 * 32 * 400)
+    assert [child.wait(60) for child in children] == [0, 0]
+    lines = (written if reader is not None else path.read_bytes()).splitlines()
+    assert len(lines) == 2 * 150 * 32
+    assert set(lines) == {b"a" * 399, b"b" * 399}
+
+
+def _read_lines(reader: int, size: int) -> bytes:
+    """Read `size` bytes, over the moments in which nobody has the pipe open for writing yet."""
+    data = bytearray()
+    poll = select.poll()
+    poll.register(reader, select.POLLIN)
+    while len(data) < size:
+        assert poll.poll(30_000)
+        data += os.read(reader, 65536)
+    return bytes(data)
+
+
+def test_a_line_longer_than_a_pipe_takes_as_a_whole_is_written_all_the_same(tmp_path: Path) -> None:
+    path = tmp_path / "pipe"
+    os.mkfifo(path)
+    reader = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
+    sink = Sink(str(path))
+    data = b"x" * 9000 + b"\n" + b"short\n" + b"no end"
+    sink.write(data)
+    sink.close()
+    assert os.read(reader, 65536) == data
+    os.close(reader)
