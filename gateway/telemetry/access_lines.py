@@ -52,7 +52,7 @@ class Lines:
         self._targets: dict[bytes, bytes] = {}
         self._agents: dict[bytes, bytes] = {}
         self._methods: dict[str, bytes] = {}
-        self._keys: dict[BoundKey, bytes] = {}
+        self._keys: dict[str, bytes] = {}  # by id: a key never changes hands
         self._names: dict[str, bytes] = {}
         self._answers: dict[tuple[str, int, bytes, int], bytes] = {}
         self._relays: dict[tuple[str, str], bytes] = {}
@@ -85,9 +85,7 @@ class Lines:
             self._methods.get(head.method) or self._method(head.method),
             self._targets.get(head.target) or self._target(head.target),
             answer or self._answer(outcome, source=source),
-            _NO_KEY
-            if outcome.key is None
-            else self._keys.get(outcome.key) or self._key(outcome.key),
+            _NO_KEY if outcome.key is None else self._key(outcome.key),
             names.get(client) or self._name(client),
             names.get(peer) or self._name(peer),
             self._agents.get(head.user_agent) or self._agent(head.user_agent),
@@ -160,8 +158,11 @@ class Lines:
 
     def _key(self, key: BoundKey) -> bytes:
         record = key.record
-        fields = _KEY % (_json(record.key_id), _json(record.tenant_id), _json(record.environment))
-        _put(self._keys, key, fields)
+        fields = self._keys.get(record.key_id)
+        if fields is None:
+            names = (record.key_id, record.tenant_id, record.environment)
+            fields = _KEY % tuple(map(_json, names))
+            _put(self._keys, record.key_id, fields)
         return fields
 
     def _name(self, name: str) -> bytes:

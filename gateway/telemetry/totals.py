@@ -13,6 +13,7 @@ from gateway.telemetry.families import (
     FAMILIES,
     LIMIT_OUTCOMES,
     NAMED_LABELS,
+    OTHER,
     RELOAD_RESULTS,
     RESERVED_NAMES,
     UPSTREAM_OUTCOMES,
@@ -90,7 +91,7 @@ class Totals:
 
     def _parts(self, rows: Counted) -> Iterator[Part]:
         for definition, numbers in rows:
-            if any(numbers):
+            if any(numbers) or _starts_at_zero(definition):
                 for name, labels, part in _shares(definition, numbers):
                     if not self._forgotten or self._forgotten.isdisjoint(
                         zip(ACCUMULATING[name].labels, labels, strict=True)
@@ -131,6 +132,11 @@ class Totals:
             else Series(family, self._budget, self.count_dropped)
             for name, family in ACCUMULATING.items()
         }
+
+
+def _starts_at_zero(definition: Definition) -> bool:
+    """Tell whether a row of zeros is exported: somebody counted 0. Those that are kept ready for all others are not."""
+    return definition[0] != REQUESTS and OTHER not in definition
 
 
 def _pairs(definition: Definition) -> Iterable[tuple[str, str]]:

@@ -180,6 +180,13 @@ def test_closed_label_sets_start_at_zero(metrics: Metrics) -> None:
     assert value(metrics, "series_dropped_total", metric="requests_total") == 0
 
 
+def test_a_counter_that_was_counted_by_nothing_starts_at_zero(metrics: Metrics) -> None:
+    metrics.count("upstream_probes_total", "jobs", "ok", amount=0)
+    assert value(metrics, "upstream_probes_total", upstream="jobs", outcome="ok") == 0
+    assert total(metrics, "upstream_probes_total") == 0
+    assert '"__other__"' not in metrics.render()[0].decode()
+
+
 def test_names_from_outside_are_folded(metrics: Metrics) -> None:
     metrics.record(
         make_outcome(
