@@ -21,8 +21,8 @@ import uvloop
 from bench.policy import LOAD_PATHS, WIDE, Key, Policy, make_policy, mint
 from bench.subjects import gateway_config
 from gateway.assembly.gateway import Gateway, opened
-from gateway.cli.run import settle_memory
 from gateway.config import model
+from gateway.control.garbage import settle_memory
 
 PER_TURN: Final = 8
 """Requests that the loop brings in one turn: with 64 busy connections there are always some together."""
@@ -161,7 +161,7 @@ class Driver:
 
     async def _settle(self) -> None:
         """Wait until nothing is under way: first requests look up their key, connect and so on."""
-        while self._gateway.listener.in_flight:
+        while self._gateway.here.listener.in_flight:
             await asyncio.sleep(0)
             self._respond()
         await asyncio.sleep(0)

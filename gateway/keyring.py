@@ -62,8 +62,8 @@ class KeyChanges(TypedDict, total=False):
 class Keyring:
     """Creates, changes and ends keys; `tenants` does the same for tenants.
 
-    A method that changes something returns after the change is committed and the bound copies of
-    this process are forgotten: the next request is judged by it. Raises `Refused` when values break
+    A method that changes something returns after the change is committed and every bound copy
+    is forgotten, in whatever process it was: the next request is judged by it. Raises `Refused` when values break
     a rule, `NotFound` for an unknown id, `Conflict` when the state does not allow the change,
     `StoreUnavailable` when it may or may not have happened.
     """

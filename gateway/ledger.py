@@ -125,13 +125,13 @@ class Ledger:
         try:
             return await self._store.save_key(record, expected_revision=expected_revision)
         finally:
-            self._invalidate((record.key_id,))
+            await self._invalidate((record.key_id,))
 
     async def _write_tenant(self, tenant: Tenant, expected_revision: int) -> Tenant:
         try:
             return await self._store.save_tenant(tenant, expected_revision=expected_revision)
         finally:
-            self._invalidate((tenant.tenant_id,))
+            await self._invalidate((tenant.tenant_id,))
 
     async def _edit(
         self,
@@ -144,7 +144,7 @@ class Ledger:
             before = await read(record_id)
             after = edit(before)
             if after == before:
-                self._invalidate((record_id,))  # an earlier try may have ended in doubt
+                await self._invalidate((record_id,))  # an earlier try may have ended in doubt
                 return before, before
             try:
                 return before, await write(after, before.revision)

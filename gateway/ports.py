@@ -18,7 +18,7 @@ from gateway.domain.limits import Claim, Grant
 from gateway.domain.outcome import Outcome
 from gateway.domain.request import RequestHead, ResponseHead
 from gateway.domain.routes import Route
-from gateway.domain.streams import Condemn, OpenStream
+from gateway.domain.streams import Condemn, StreamReport
 from gateway.domain.tenants import Tenant
 from gateway.domain.timeouts import Timeouts
 from gateway.eager import Signal
@@ -41,23 +41,24 @@ class Clock(Protocol):
 
     def now(self) -> float:
         """Return epoch seconds (UTC)."""
-        ...
 
     def monotonic(self) -> float:
         """Return seconds that never go back."""
-        ...
 
 
-class KeyStore(Protocol):
+class KeyFinder(Protocol):
+    """The part of a key store that requests wait for."""
+
+    async def find(self, digests: Sequence[bytes]) -> tuple[KeyRecord, Tenant] | None:
+        """Return the key with one of `digests` (one per active pepper) and its tenant, or None."""
+
+
+class KeyStore(KeyFinder, Protocol):
     """The system of record for keys and tenants.
 
     Every write is one transaction, increases the store's revision by one and returns the record as written, with that
     revision. Every method raises `StoreUnavailable` within five seconds when the store does not answer.
     """
-
-    async def find(self, digests: Sequence[bytes]) -> tuple[KeyRecord, Tenant] | None:
-        """Return the key with one of `digests` (one per active pepper) and its tenant, or None."""
-        ...
 
     async def get_key(self, key_id: str) -> KeyRecord | None: ...
 
@@ -166,8 +167,8 @@ class Recorder(Protocol):
     def record(self, outcome: Outcome) -> None: ...
 
 
-Invalidate = Callable[[Iterable[str]], None]
-"""Told the ids of keys and tenants whose bound form is no longer true."""
+Invalidate = Callable[[Iterable[str]], Awaitable[object]]
+"""Told the ids of keys and tenants whose bound form is no longer true; done when nobody serves by it any more."""
 
 
 class Source(Protocol):
@@ -366,20 +367,19 @@ class Exchange(Sink, Source, Protocol):
 
 
 class Streams(Protocol):
-    """What is open now, in this process."""
+    """What is open now."""
 
-    def lasting(self) -> Iterable[OpenStream]:
+    async def listed(self) -> Sequence[StreamReport]:
         """Return the streams: what is one by its nature, and whatever has gone on for a second."""
-        ...
 
     async def cut(self, condemn: Condemn) -> int:
         """End every request that `condemn` gives a reason for, however young; return how many.
 
+        `condemn` is an object of a class of this package, because copies of it may be asked in other processes.
         Whoever takes a key's rights away makes that known to authentication first. Then nothing begins under them that
         this does not see, and when it returns, none of what it saw passes another byte of content. It takes 40 us for
         each stream and lets others have their turn after every 64.
         """
-        ...
 
 
 class Watched(Protocol):
@@ -389,7 +389,6 @@ class Watched(Protocol):
 
     def expire(self) -> None:
         """Is called once the deadline has passed; sets a later one or unwatches itself."""
-        ...
 
 
 class Deadlines(Protocol):

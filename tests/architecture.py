@@ -92,7 +92,10 @@ NOT_IN_DOMAIN: Final = frozenset(
 TASK_OWNERS: Final = frozenset(
     {
         "gateway/assembly/upstream_care.py",  # upkeep of upstreams, in the group it was given; cancelled by stop()
+        "gateway/assembly/worker.py",  # its drain, in the group that `serve` holds
+        "gateway/control/channel.py",  # what a peer asks for, in the group that it was given
         "gateway/control/retirement.py",  # what waits for requests from before a reload, in the group it was given
+        "gateway/control/supervisor.py",  # the lives of workers, in the group it was given
         "gateway/stores/cached.py",  # one look-up for all that wait, ended by its close()
         "gateway/stores/rekeying.py",  # one worker for all that waits, ended by its close()
         "gateway/upstreams/dialer.py",  # attempts to connect, ended by its close()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from gateway.domain.keys import BoundKey
 from gateway.domain.routes import Route
-from gateway.domain.streams import Condemn, StreamKind
+from gateway.domain.streams import Condemn, StreamKind, StreamReport
 from tests.key_samples import a_key, a_tenant
 
 
@@ -39,8 +39,8 @@ class SomeStreams:
     def __init__(self, *streams: OneStream) -> None:
         self._streams = list(streams)
 
-    def lasting(self) -> list[OneStream]:
-        return list(self._streams)
+    async def listed(self) -> list[StreamReport]:
+        return [StreamReport.of(stream) for stream in self._streams]
 
     async def cut(self, condemn: Condemn) -> int:
         before = len(self._streams)

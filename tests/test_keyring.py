@@ -55,7 +55,7 @@ class House:
             environment_aliases={"production": "live"},
         )
 
-    def invalidate(self, ids: Iterable[str]) -> None:
+    async def invalidate(self, ids: Iterable[str]) -> None:
         self.invalidated += ids
 
     def forget(self) -> None:

@@ -37,7 +37,7 @@ async def serve(config: Path, orders: Path) -> None:
         async with await asyncio.start_unix_server(obey, orders):
             signals = Signals(
                 asyncio.get_running_loop(),
-                reopen=gateway.recorders.reopen,
+                reopen=gateway.reopen_logs,
                 reload=gateway.reloads.ask,
                 hurry=gateway.hurry,
             )
@@ -52,7 +52,7 @@ async def cut(gateway: Gateway, keys: frozenset[str]) -> tuple[int, float]:
         return Reason.KEY_REVOKED if is_theirs else None
 
     started = time.perf_counter()
-    count = await gateway.streams.cut(condemn)
+    count = await gateway.crew.streams.cut(condemn)
     return count, time.perf_counter() - started
 
 

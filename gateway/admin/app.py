@@ -18,6 +18,7 @@ from gateway.admin.problems import answer_problems
 from gateway.admin.streams import StreamRoutes
 from gateway.admin.tenants import TenantRoutes
 from gateway.admin.upstreams import Overview, UpstreamRoutes
+from gateway.admin.workers import WorkerRoutes, Workers
 from gateway.keyring import Keyring
 from gateway.ports import Streams
 
@@ -32,10 +33,11 @@ def create_admin_app(
     config: ConfigRoutes | None = None,
     upstreams: Overview | None = None,
     streams: Streams | None = None,
+    workers: Workers | None = None,
 ) -> web.Application:
     """Return the application over the keyring in force when a request comes.
 
-    Where a gateway runs, `config` can be reloaded, and its `upstreams` and open `streams` be looked at.
+    Where a gateway runs, `config` can be reloaded, and its `upstreams`, open `streams` and `workers` be looked at.
 
     With a token, every request must bear it. Without, only unix sockets are served: the mode of the
     socket's file says who may connect.
@@ -50,4 +52,6 @@ def create_admin_app(
     if upstreams is not None:
         app.add_routes(UpstreamRoutes(upstreams, lambda: keyring().now()).routes())
     app.add_routes(StreamRoutes(streams).routes())
+    if workers is not None:
+        app.add_routes(WorkerRoutes(workers, lambda: keyring().now()).routes())
     return app

@@ -12,7 +12,7 @@ from aiohttp import web
 from gateway.admin.problems import BadRequest
 from gateway.admin.requests import answer_page, read_limit, read_query
 from gateway.admin.wire import StreamView
-from gateway.domain.streams import OpenStream, StreamKind
+from gateway.domain.streams import StreamKind, StreamReport
 from gateway.ports import Streams
 
 _ASKED: Final = ("key_id", "lineage_id", "tenant_id", "route", "kind")
@@ -39,7 +39,7 @@ class StreamRoutes:
         limit, after = read_limit(query), _read_cursor(query.get("cursor", ""))
         wanted = [(name, query[name]) for name in _ASKED if name in query]
         found: list[tuple[tuple[float, str], StreamView]] = []
-        for stream in self._streams.lasting():
+        for stream in await self._streams.listed():
             view = StreamView.of(stream)
             if _place(stream) > after and all(getattr(view, name) == it for name, it in wanted):
                 found.append((_place(stream), view))
@@ -49,7 +49,7 @@ class StreamRoutes:
         return answer_page((view for _, view in page), cursor)
 
 
-def _place(stream: OpenStream) -> tuple[float, str]:
+def _place(stream: StreamReport) -> tuple[float, str]:
     """Return where the stream stands among all, for as long as it lasts."""
     return stream.started, stream.stream_id
 

@@ -5,7 +5,7 @@ Knows paths and JSON. It must not change anything: targets come from the configu
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import asdict
 from typing import Self
 
@@ -16,7 +16,7 @@ from gateway.admin.requests import answer_page, read_query
 from gateway.admin.wire import instant
 from gateway.upstreams.overview import ServiceOverview, TargetOverview
 
-Overview = Callable[[], Sequence[ServiceOverview]]
+Overview = Callable[[], Awaitable[Sequence[ServiceOverview]]]
 
 
 class TargetView(BaseModel):
@@ -74,4 +74,4 @@ class UpstreamRoutes:
         """List all upstreams with their targets; there are never more than the configuration names."""
         read_query(request, ())
         now = self._now()
-        return answer_page((UpstreamView.of(each, now) for each in self._overview()), "")
+        return answer_page((UpstreamView.of(each, now) for each in await self._overview()), "")

@@ -17,7 +17,7 @@ from pydantic import AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Fiel
 from gateway.domain.blueprint import KeyWish
 from gateway.domain.key_rules import Refused
 from gateway.domain.keys import KeyRecord, KeyState
-from gateway.domain.streams import OpenStream, StreamKind
+from gateway.domain.streams import StreamKind, StreamReport
 from gateway.domain.tenants import Tenant
 from gateway.keyring import KeyChanges
 from gateway.tenant_roll import TenantChanges
@@ -227,16 +227,15 @@ class StreamView(BaseModel):
     response_bytes: int
 
     @classmethod
-    def of(cls, stream: OpenStream) -> Self:
+    def of(cls, stream: StreamReport) -> Self:
         """Show `stream`."""
-        record = None if stream.key is None else stream.key.record
         return cls(
             stream_id=stream.stream_id,
             kind=stream.kind,
-            key_id=None if record is None else record.key_id,
-            lineage_id=None if record is None else record.lineage_id,
-            tenant_id=None if record is None else record.tenant_id,
-            route=None if stream.route is None else stream.route.name,
+            key_id=stream.key_id or None,
+            lineage_id=stream.lineage_id or None,
+            tenant_id=stream.tenant_id or None,
+            route=stream.route or None,
             client_address=stream.client_address,
             since=instant(round(stream.opened_at, 3)),
             request_bytes=stream.request_bytes,

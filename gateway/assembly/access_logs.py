@@ -11,7 +11,7 @@ from pathlib import Path
 from gateway.assembly import policy
 from gateway.assembly.writer import Writer
 from gateway.config import model
-from gateway.config.load import anchored
+from gateway.config.places import anchored
 from gateway.domain.redaction import Redactor
 from gateway.ports import Clock
 from gateway.telemetry.access_log import AccessLog
@@ -57,6 +57,14 @@ class OpenLog:
             _log.error("the access log is stuck: its last lines are lost")
         else:
             self._sink.close()
+
+
+def without_access_log(config: model.Config) -> model.Config:
+    """Return `config` as it is for a process that serves no requests: its workers write the log."""
+    section = config.telemetry
+    off = section.access_log.model_copy(update={"path": "off"})
+    telemetry = section.model_copy(update={"access_log": off})
+    return config.model_copy(update={"telemetry": telemetry})
 
 
 def redactor(config: model.Config, before: model.Config | None = None) -> Redactor:

@@ -9,10 +9,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
 
 from gateway.assembly import generation as build
 from gateway.assembly import policy
 from gateway.assembly.room import connections_max
+from gateway.assembly.share import Share
 from gateway.config import model
 from gateway.config.rules.files import named_by
 from gateway.config.sources import Sources
@@ -27,6 +29,8 @@ from gateway.http1.request_head import HeadLimits
 from gateway.listeners.peer import AddressRules
 from gateway.listeners.public import ListenerSettings
 from gateway.pipeline.generation import Voice
+
+_ALL: Final = Share()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,9 +54,12 @@ class Draft:
 
 
 def draft(
-    config: model.Config, config_path: Path, plans_before: Mapping[str, Plan] | None = None
+    config: model.Config,
+    config_path: Path,
+    plans_before: Mapping[str, Plan] | None = None,
+    share: Share = _ALL,
 ) -> Draft:
-    """Return the draft of `config`; takes about 70 ms per thousand routes."""
+    """Return the draft of `config`, for a process with this `share`; takes about 70 ms per thousand routes."""
     plans = policy.plans(config, plans_before)
     return Draft(
         config=config,
@@ -66,7 +73,7 @@ def draft(
         voices=build.voices(config),
         problem=build.dialect(config, "problem") if config.dialect.problem_on_accept else None,
         addresses=build.address_rules(config),
-        settings=listener_settings(config),
+        settings=listener_settings(config, share),
         upstream_files={
             name: Sources({}, {}).also(named_by(section, config_path.parent))
             for name, section in config.upstreams.items()
@@ -74,12 +81,12 @@ def draft(
     )
 
 
-def listener_settings(config: model.Config) -> ListenerSettings:
+def listener_settings(config: model.Config, share: Share) -> ListenerSettings:
     """Return what the public listener may be told while it runs. Raises `CannotStart` where nothing fits."""
     section = config.listeners.public
     return ListenerSettings(
         proxy_protocol=section.proxy_protocol,
-        connections_max=connections_max(config),
+        connections_max=connections_max(config, share),
         connections_per_address_max=section.connections_per_address_max or 0,
         head_timeout_seconds=section.head_timeout,
         body_timeout_seconds=section.body_timeout,

@@ -12,11 +12,9 @@ from dataclasses import dataclass
 from gateway.assembly import generation as build
 from gateway.assembly.binder import Binder
 from gateway.assembly.draft import Draft
-from gateway.assembly.keys import make_keyring
 from gateway.assembly.runtime import Runtime
 from gateway.config import model
 from gateway.domain.keys import KeyRecord
-from gateway.keyring import Keyring
 from gateway.pipeline.authenticate import Authenticator
 from gateway.pipeline.generation import Generation
 from gateway.stores.cached import CachedKeys
@@ -30,7 +28,6 @@ class Edition:
     draft: Draft
     generation: Generation
     keys: CachedKeys
-    keyring: Keyring
     services: Mapping[str, Service]
 
     @property
@@ -66,7 +63,6 @@ def make_edition(draft: Draft, number: int, runtime: Runtime, before: Edition | 
         draft=draft,
         generation=_generation(draft, number, runtime, keys, services),
         keys=keys,
-        keyring=make_keyring(config, runtime.store, runtime.clock, keys.invalidate),
         services=services,
     )
 
@@ -84,7 +80,7 @@ def _keys(draft: Draft, number: int, runtime: Runtime, before: Edition | None) -
     pepper_id = draft.peppers.current
 
     def rekey(record: KeyRecord, digest: bytes) -> None:
-        runtime.rekeying.offer(record, digest, pepper_id)
+        runtime.rekey(record, digest, pepper_id)
 
     return CachedKeys(
         runtime.store,

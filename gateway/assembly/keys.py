@@ -10,7 +10,7 @@ from typing import TypeVar
 from gateway.assembly import policy
 from gateway.assembly.errors import CannotStart
 from gateway.config import model
-from gateway.config.load import anchored
+from gateway.config.places import anchored
 from gateway.control.clock import SystemClock
 from gateway.domain.change import Actor
 from gateway.domain.key_rules import Refused
@@ -44,7 +44,7 @@ def make_keyring(
 async def open_keyring(config: model.Config, config_path: Path) -> AsyncIterator[Keyring]:
     """Open the store by itself, for commands that work on the file of a gateway that may not be running."""
 
-    def nobody(_: Iterable[str]) -> None:
+    async def nobody(_: Iterable[str]) -> None:
         """No bound copies live here; a running gateway polls the store's revision."""
 
     async with sqlite.opened(anchored(config_path, config.store.path)) as store:

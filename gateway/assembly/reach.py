@@ -7,19 +7,21 @@ import logging
 import ssl
 from collections.abc import Callable, Coroutine, Mapping
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from gateway.assembly.errors import CannotStart
 from gateway.config import model
-from gateway.config.load import anchored
+from gateway.config.places import anchored
 from gateway.config.sections.reach import status_range
 from gateway.config.sections.target import TargetParts, target_parts
 from gateway.telemetry.metrics import Metrics
-from gateway.upstreams.probes import Outcome, Probes, ProbeSettings
 from gateway.upstreams.resolver import Names, SystemResolver, can_connect, is_name
 from gateway.upstreams.service import Service
 from gateway.upstreams.target import Address
 from gateway.upstreams.tls import TlsSettings, client_context
+
+if TYPE_CHECKING:
+    from gateway.upstreams.probes import Probes
 
 _VERSIONS: Final = {"1.2": ssl.TLSVersion.TLSv1_2, "1.3": ssl.TLSVersion.TLSv1_3}
 
@@ -99,6 +101,9 @@ class Upkeep:
     def _make_probes(
         self, section: model.Upstream, metrics: Metrics, random: Callable[[], float]
     ) -> Probes:
+        # Brings aiohttp, 20 MB of every worker: only for those who check.
+        from gateway.upstreams.probes import Outcome, Probes, ProbeSettings
+
         name, active = self._service.name, section.health.active
         for outcome in Outcome:
             metrics.count("upstream_probes_total", name, outcome, amount=0)

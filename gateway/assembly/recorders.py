@@ -12,15 +12,15 @@ from gateway import __version__
 from gateway.assembly.access_logs import OpenLog, policy_names, redactor
 from gateway.assembly.writer import PATIENCE_SECONDS
 from gateway.config import model
-from gateway.limiters.memory import MemoryLimiter
 from gateway.listeners.public import PublicListener
 from gateway.listeners.streams import OpenStreams
 from gateway.ports import Clock, KeyStore, Recorder
-from gateway.stores.observed import ObservedStore
+from gateway.stores.observed import ObservedFinder
 from gateway.telemetry.fanout import Fanout
 from gateway.telemetry.last_used import LastUsed
 from gateway.telemetry.loop_lag import LoopLag
 from gateway.telemetry.metrics import Metrics
+from gateway.telemetry.rows import Rows
 from gateway.upstreams.readings import READINGS
 from gateway.upstreams.service import Service
 
@@ -35,7 +35,9 @@ class Recorders:
         clock: Clock,
         *,
         patience_seconds: float = PATIENCE_SECONDS,
+        rows: Rows | None = None,
     ) -> None:
+        """Count in `rows`, which another process reads; without, in memory of our own."""
         section = config.telemetry
         self._config_path = config_path
         self._clock = clock
@@ -43,7 +45,10 @@ class Recorders:
         self._config = config
         self._dropped_before = 0  # by access logs that were replaced
         self.metrics = Metrics(
-            namespace=section.namespace, version=__version__, series_budget=section.series_budget
+            namespace=section.namespace,
+            version=__version__,
+            series_budget=section.series_budget,
+            rows=rows,
         )
         self.last_used = LastUsed(clock)
         recorders: dict[str, Recorder] = {"metrics": self.metrics, "last_used": self.last_used}
@@ -107,7 +112,7 @@ class Recorders:
         """Take note of one operation of the key store."""
         self.metrics.observe("store_operation_duration_seconds", seconds, operation)
 
-    def watch_store(self, store: ObservedStore) -> None:
+    def watch_store(self, store: ObservedFinder) -> None:
         """Let the metrics read whether the store answers."""
         self.metrics.watch("store_up", lambda: int(store.is_up))
 
@@ -137,9 +142,9 @@ class Recorders:
         for name, read in READINGS.items():
             self.metrics.watch(name, partial(read, services))
 
-    def watch_limiter(self, limiter: MemoryLimiter) -> None:
+    def watch_limiter(self, forgotten: Callable[[], int]) -> None:
         """Let the metrics read what the limiter had to forget."""
-        self.metrics.watch("ratelimit_buckets_forgotten_total", lambda: limiter.forgotten_early)
+        self.metrics.watch("ratelimit_buckets_forgotten_total", forgotten)
 
     async def count_keys(self, store: KeyStore) -> None:
         """Refresh the gauge of keys by state and environment."""

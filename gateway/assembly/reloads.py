@@ -12,7 +12,6 @@ from gateway.config.load import Loaded, read
 from gateway.config.reloading import Reloaded
 from gateway.config.sources import Sources
 from gateway.control.reload import Reloader, ReloadRequests
-from gateway.control.retirement import Retirement
 from gateway.control.watch import Watch
 
 if TYPE_CHECKING:
@@ -27,15 +26,7 @@ class Reloads:
     ) -> None:
         self._gateway = gateway
         self._environ = environ
-        self._retirement = Retirement(tasks)
-        succession = Succession(
-            gateway.runtime,
-            present=lambda: gateway.edition,
-            install=gateway.install,
-            listener=gateway.listener,
-            retirement=self._retirement,
-            is_stopped=lambda: gateway.is_draining,
-        )
+        succession = Succession(gateway)
         self.settling = succession.settling
         self._reloader = Reloader(
             self._read, check=succession.check, apply=succession.apply, told=self
@@ -68,9 +59,8 @@ class Reloads:
         self._requests.stop()
 
     def close(self) -> None:
-        """Let go of what has retired, whoever uses it still."""
+        """End the waiting for what asks for reloads."""
         self._requests.stop()
-        self._retirement.stop()
 
     # ---- `control.reload.Told`
 
@@ -91,8 +81,7 @@ class Reloads:
 
     def _tell_metrics(self) -> None:
         metrics = self._gateway.recorders.metrics
-        metrics.watch("config_generation", lambda: self._gateway.generation.number)
+        metrics.watch("config_generation", lambda: self._gateway.number)
         metrics.watch("config_last_reload_successful", lambda: int(self._is_last_successful))
         metrics.watch("config_last_reload_success_timestamp_seconds", lambda: self._loaded_at)
         metrics.watch("config_restart_needed", lambda: self._restart_needed)
-        metrics.watch("config_retiring_upstreams", lambda: self._retirement.waiting)

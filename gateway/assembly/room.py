@@ -2,24 +2,29 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from gateway.assembly.errors import CannotStart
+from gateway.assembly.share import Share
 from gateway.config import model
 from gateway.control.descriptors import Demand, make_room
 
+_ALL: Final = Share()
 
-def demand(config: model.Config) -> Demand:
-    """Return the descriptors that `config` may need at most."""
+
+def demand(config: model.Config, share: Share = _ALL) -> Demand:
+    """Return the descriptors that a process with this `share` of `config` may need at most."""
     upstreams = config.upstreams.values()
     return Demand(
-        clients=config.listeners.public.connections_max,
-        upstream_connections=sum(len(u.targets) * u.connections_max for u in upstreams),
-        idle_upstream=sum(len(u.targets) * u.idle_connections_max for u in upstreams),
+        clients=share.of(config.listeners.public.connections_max),
+        upstream_connections=sum(len(u.targets) * share.of(u.connections_max) for u in upstreams),
+        idle_upstream=sum(len(u.targets) * share.of(u.idle_connections_max) for u in upstreams),
     )
 
 
-def connections_max(config: model.Config) -> int:
+def connections_max(config: model.Config, share: Share = _ALL) -> int:
     """Return how many client connections there may be; raises `CannotStart` if the system allows none."""
-    clients = make_room(demand(config))
+    clients = make_room(demand(config, share))
     if clients == 0:
         raise CannotStart(
             "the limit of open files leaves none for clients: raise the hard limit (ulimit -Hn, LimitNOFILE=)"

@@ -10,40 +10,50 @@ import asyncio
 from collections.abc import Callable
 from pathlib import Path
 from random import Random, SystemRandom
+from typing import Final
 
 from gateway.assembly.certificates import Certificates
+from gateway.assembly.counting import Counting, throttle_settings
 from gateway.assembly.recorders import Recorders
+from gateway.assembly.share import Share
 from gateway.assembly.upstreams import Builder
 from gateway.config import model
 from gateway.control.deadlines import DeadlineWheel
-from gateway.keyring import Keyring
-from gateway.limiters.memory import MemoryLimiter
-from gateway.limiters.throttle import AddressThrottle
+from gateway.domain.keys import KeyRecord
 from gateway.outbox import Outbox
-from gateway.ports import Clock, KeyStore
-from gateway.stores.rekeying import Rekeying
+from gateway.ports import Clock, KeyFinder
 from gateway.upstreams.dialer import Dialer
+
+_ALL: Final = Share()
+
+Rekey = Callable[[KeyRecord, bytes, str], None]
 
 
 class Runtime:
-    """The shared parts. `keyring` returns the one in force."""
+    """The shared parts of a process that serves, with its `share` of all that serve.
+
+    `rekey` is told of a key that was found under an old pepper: the record, its current digest and that one's pepper.
+    """
 
     def __init__(
         self,
-        config: model.Config,
         config_path: Path,
         *,
         clock: Clock,
-        store: KeyStore,
+        store: KeyFinder,
         recorders: Recorders,
         certificates: Certificates,
-        keyring: Callable[[], Keyring],
+        counting: Counting,
+        rekey: Rekey,
+        share: Share = _ALL,
     ) -> None:
         self.config_path = config_path
         self.clock = clock
         self.store = store
         self.recorders = recorders
         self.certificates = certificates
+        self.share = share
+        self.rekey = rekey
         self.loop = asyncio.get_running_loop()
         self.deadlines = DeadlineWheel(self.loop)
         self.outbox = Outbox(self.loop)
@@ -57,17 +67,12 @@ class Runtime:
             self.random.random,
             recorders.retried,
             config_path,
+            share,
         )
-        self.limiter = MemoryLimiter(clock)
-        self.throttle = AddressThrottle(clock, *_throttle_settings(config))
-        # The key is judged by the rules that hold when its turn has come, not when it was offered.
-        self.rekeying = Rekeying(lambda *offered: keyring().rekey(*offered))
+        self.limiter = counting.limiter
+        self.throttle = counting.throttle
+        self.headcount = counting.headcount
 
     def follow(self, config: model.Config) -> None:
         """Follow a changed configuration."""
-        self.throttle.follow(*_throttle_settings(config))
-
-
-def _throttle_settings(config: model.Config) -> tuple[int, float, int]:
-    section = config.authentication.throttle
-    return section.failures, max(1, round(section.per)), section.addresses_max
+        self.throttle.follow(*throttle_settings(config))

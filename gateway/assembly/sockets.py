@@ -5,17 +5,23 @@ from __future__ import annotations
 import fcntl
 import os
 import socket
+import sys
+import time
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Final
 
 from gateway.assembly.errors import CannotStart
-from gateway.config.load import anchored
 from gateway.config.model import split_bind
+from gateway.config.places import anchored
 
 _EARLY_MAX: Final = 128
 """Connections that wait while we start; the listener then asks for its own number."""
+
+
+_TURN_SECONDS: Final = 2.0
+"""How long a gateway waits for another one that starts; binding takes milliseconds."""
 
 
 class BindError(CannotStart):
@@ -30,28 +36,80 @@ def bound(setting: str, config_path: Path, *, mode: int = 0o600) -> Iterator[soc
     listening tells which of them has it. Who connects before we serve waits. A unix socket gets `mode` before anybody
     can connect, replaces one that a dead process left, and its file is removed at the end.
     """
+    with bound_for(1, setting, config_path, mode=mode) as (sock,):
+        yield sock
+
+
+@contextmanager
+def bound_for(
+    workers: int, setting: str, config_path: Path, *, mode: int = 0o600
+) -> Iterator[list[socket.socket]]:
+    """Hold the sockets on which that many workers listen together, as `bound` does.
+
+    For TCP on Linux that is one for each: the kernel deals connections out evenly. Elsewhere it is one for all.
+    """
     host, port = split_bind(setting)
     try:
-        sock = _bind_unix(anchored(config_path, host), mode) if port < 0 else _bind_tcp(host, port)
+        if port < 0:
+            socks = [_bind_unix(anchored(config_path, host), mode)]
+        elif workers > 1 and sys.platform == "linux":
+            socks = _bind_group(host, port, workers)
+        else:
+            socks = [_bind_tcp(host, port)]
     except OSError as error:
         raise BindError(f"cannot listen on {setting}: {error.strerror or error}") from error
-    sock.setblocking(False)
-    file = _file_of(sock)
+    for sock in socks:
+        sock.setblocking(False)
+    file = _file_of(socks[0])
     try:
-        yield sock
+        yield socks
     finally:
-        sock.close()
+        for sock in socks:
+            sock.close()
         if file is not None:
             _remove(*file)
 
 
-def _bind_tcp(host: str, port: int) -> socket.socket:
+def _bind_group(host: str, port: int, count: int) -> list[socket.socket]:
+    """Bind `count` sockets to one port. Raises `OSError` when anybody else listens there.
+
+    With SO_REUSEPORT another gateway of the same user could join the group and take a part of the connections. So the
+    port is first taken by one socket that shares with nobody, and is given up for the group by one gateway at a time.
+    """
+    with ExitStack() as stack, _bind_tcp(host, port) as alone:
+        port = alone.getsockname()[1]
+        with _turn_for(port):
+            alone.close()
+            socks = [stack.enter_context(_bind_tcp(host, port, shares=True)) for _ in range(count)]
+        stack.pop_all()
+    return socks
+
+
+@contextmanager
+def _turn_for(port: int) -> Iterator[None]:
+    """Keep other gateways from binding a group to `port`, for a moment: a name that one process at a time can have."""
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as turn:
+        deadline = time.monotonic() + _TURN_SECONDS
+        while True:
+            try:
+                turn.bind(f"\0tollhouse listens on {port}")
+                break
+            except OSError:
+                if time.monotonic() > deadline:
+                    raise
+                time.sleep(0.01)
+        yield
+
+
+def _bind_tcp(host: str, port: int, *, shares: bool = False) -> socket.socket:
     family, kind, protocol, _, address = socket.getaddrinfo(
         host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
     )[0]
     sock = socket.socket(family, kind, protocol)
     try:
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if shares:
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
         if family == socket.AF_INET6:
             sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
         sock.bind(address)

@@ -1,22 +1,18 @@
-"""From one edition to the next: prepared and tried beside the running one, then put in its place in one step.
+"""From one configuration to the next: tried by everybody who serves, then put into force everywhere, or nowhere.
 
-Knows the order of a reload. Whatever fails before the step leaves everything as it was, but for what the bootstrap
-section had brought into the store by then.
+Knows the order of a reload. Whatever fails before the last step leaves everything as it was, but for what the bootstrap
+section had brought into the store by then. What a data plane does meanwhile is in `heir`.
 """
 
 from __future__ import annotations
 
-import logging
-from collections.abc import Callable
+import asyncio
+from collections.abc import Iterable
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
-from gateway.assembly.access_logs import OpenLog
-from gateway.assembly.draft import draft
-from gateway.assembly.edition import Edition, make_edition, unshared
 from gateway.assembly.errors import CannotStart
 from gateway.assembly.keys import bootstrap, make_keyring
-from gateway.assembly.runtime import Runtime
-from gateway.assembly.self_test import faults
 from gateway.assembly.tls_files import Prepared
 from gateway.config import model
 from gateway.config.changes import Change, changes, keep_running
@@ -24,11 +20,10 @@ from gateway.config.load import broken_rules
 from gateway.config.problems import written
 from gateway.config.reloading import Reloaded, ReloadRefused
 from gateway.control.beside import beside
-from gateway.control.retirement import Retirement
-from gateway.listeners.public import PublicListener
 from gateway.ports import StoreUnavailable
 
-_log = logging.getLogger(__name__)
+if TYPE_CHECKING:
+    from gateway.assembly.gateway import Gateway
 
 
 @dataclass(slots=True)
@@ -56,118 +51,62 @@ def plan(running: model.Config, wanted: model.Config) -> Plan:
 
 
 class Succession:
-    """Makes the next edition and puts it in the place of the present one. `install` does the step itself."""
+    """Brings the next configuration of `gateway` into force. `settling` is held while the store is ahead of it."""
 
-    def __init__(
-        self,
-        runtime: Runtime,
-        *,
-        present: Callable[[], Edition],
-        install: Callable[[Edition], None],
-        listener: PublicListener,
-        retirement: Retirement,
-        is_stopped: Callable[[], bool],
-    ) -> None:
-        self._runtime = runtime
-        self._present = present
-        self._install = install
-        self._listener = listener
-        self._retirement = retirement
-        self._is_stopped = is_stopped
-        self.settling = present().keys.lookups.settling
+    def __init__(self, gateway: Gateway) -> None:
+        self._gateway = gateway
+        self.settling = asyncio.Lock()
 
     async def check(self, wanted: model.Config) -> Reloaded:
         """Say what `apply` would do. Raises `ReloadRefused`."""
-        before = self._present()
-        found = await beside(plan, before.config, wanted)
+        gateway = self._gateway
+        found = await beside(plan, gateway.config, wanted)
         await self._certificates(found.config)
-        edition = await self._made(found.config, before)
-        edition.discard(before)
-        return Reloaded(
-            generation=before.generation.number, changes=found.changes, restart=found.restart
-        )
+        try:
+            await gateway.crew.prepare(gateway.number + 1, found.config)
+        finally:
+            await gateway.crew.abandon()
+        return Reloaded(generation=gateway.number, changes=found.changes, restart=found.restart)
 
     async def apply(self, wanted: model.Config) -> Reloaded:
         """Take `wanted` into force. Raises `ReloadRefused`, and then everything is as it was."""
-        before = self._present()
-        found = await beside(plan, before.config, wanted)
+        gateway = self._gateway
+        found = await beside(plan, gateway.config, wanted)
         certificates = await self._certificates(found.config)
-        edition = await self._made(found.config, before)
-        log: OpenLog | None = None
+        number = gateway.number + 1
         try:
-            log = self._runtime.recorders.open_log(found.config)
+            await gateway.crew.prepare(number, found.config)
             async with self.settling:
-                changed = await self._bring_up(edition, before)
-                self._replace(before, edition, log, certificates)
-                edition.keys.invalidate(changed)
-        except (CannotStart, StoreUnavailable, OSError, ReloadRefused) as error:
-            edition.discard(before)
-            await self._close_unused(log)
-            raise (
-                error if isinstance(error, ReloadRefused) else ReloadRefused(str(error))
-            ) from error
-        return Reloaded(
-            generation=edition.generation.number, changes=found.changes, restart=found.restart
-        )
+                changed = await self._bring_up(found.config)
+                gateway.certificates.replace(certificates)
+                gateway.follow(number, found.config)
+                await gateway.crew.install(number, found.config, changed)
+        except (CannotStart, StoreUnavailable) as error:
+            raise ReloadRefused(str(error)) from error
+        finally:
+            await gateway.crew.abandon()
+        return Reloaded(generation=number, changes=found.changes, restart=found.restart)
 
     async def _certificates(self, config: model.Config) -> Prepared:
         try:
-            return await beside(self._runtime.certificates.prepare, config)
+            return await beside(self._gateway.certificates.prepare, config)
         except CannotStart as error:
             raise ReloadRefused(str(error)) from error
 
-    async def _made(self, config: model.Config, before: Edition) -> Edition:
-        try:
-            drafted = await beside(draft, config, self._runtime.config_path, before.draft.plans)
-            edition = make_edition(drafted, before.generation.number + 1, self._runtime, before)
-        except CannotStart as error:
-            raise ReloadRefused(str(error)) from error
-        found = await beside(faults, edition)
-        if found:
-            edition.discard(before)
-            raise ReloadRefused("; ".join(found))
-        return edition
+    async def _bring_up(self, config: model.Config) -> list[str]:
+        """Store the tenants and keys that are declared anew; return what is not to be known before the next step.
 
-    async def _bring_up(self, edition: Edition, before: Edition) -> list[str]:
-        """Store the tenants and keys that are declared anew; return what the present edition does not know of yet.
-
-        It goes on with what it has in memory: a key that moved to a plan which only the next edition knows would
-        serve nobody until then.
+        Whoever serves goes on with what it has in memory: a key that moved to a plan which only the next generation
+        knows would serve nobody until then.
         """
         changed: list[str] = []
-        runtime = self._runtime
-        keyring = make_keyring(edition.config, runtime.store, runtime.clock, changed.extend)
-        await bootstrap(edition.config.bootstrap, keyring, before.config.bootstrap)
-        if self._is_stopped():
+        gateway = self._gateway
+
+        async def later(ids: Iterable[str]) -> None:
+            changed.extend(ids)
+
+        keyring = make_keyring(config, gateway.store, gateway.clock, later)
+        await bootstrap(config.bootstrap, keyring, gateway.config.bootstrap)
+        if gateway.is_draining:
             raise ReloadRefused("the gateway is stopping")
         return changed
-
-    def _replace(
-        self, before: Edition, edition: Edition, log: OpenLog | None, certificates: Prepared
-    ) -> None:
-        """Put `edition` in the place of `before`. Nothing else happens meanwhile: there is no wait in here."""
-        earlier = self._listener.exchanges()
-        self._install(edition)
-        self._runtime.follow(edition.config)
-        self._runtime.certificates.replace(certificates)
-        replaced = self._runtime.recorders.follow(edition.config, log)
-        if replaced is not None:
-            self._retirement.finish("the access log", replaced.close())
-
-        def is_anyone_left() -> bool:
-            """Tell whether a request from before may still turn to an upstream."""
-            earlier[:] = [each for each in earlier if not (each.finished.is_set or each.is_begun)]
-            return bool(earlier)
-
-        for service in unshared(before, edition):
-            service.drain()
-            self._retirement.retire(
-                f"upstream {service.name}",
-                lambda service=service: is_anyone_left() or not service.is_empty,  # type: ignore[misc]
-                service.close,
-                edition.config.reload.drain_timeout,
-            )
-
-    async def _close_unused(self, log: OpenLog | None) -> None:
-        if log is not None and log is not self._runtime.recorders.log:
-            await log.close()

@@ -14,7 +14,7 @@ from typing import Final
 
 from gateway.assembly.errors import CannotStart
 from gateway.config import model
-from gateway.config.load import anchored
+from gateway.config.places import anchored
 from gateway.listeners.certificates import (
     Certificate,
     CertificateError,

@@ -5,9 +5,11 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from pathlib import Path
+from typing import Final
 
 from gateway.assembly import policy
 from gateway.assembly.reach import addresses
+from gateway.assembly.share import Share
 from gateway.config import model
 from gateway.config.sections.target import target_parts
 from gateway.domain.affinity import Affinity
@@ -20,12 +22,14 @@ from gateway.upstreams.service import Service
 from gateway.upstreams.settings import RetryRules, Settings
 from gateway.upstreams.target import Address, Target
 
+_ALL: Final = Share()
+
 
 class Builder:
     """Builds services over the parts that all of them share.
 
     `random` returns numbers from 0 to 1; `on_retry` is told the name of an upstream for each retry. Relative paths
-    start at the folder of `config_path`.
+    start at the folder of `config_path`. A target may have this `share` of its connections.
     """
 
     def __init__(
@@ -37,6 +41,7 @@ class Builder:
         random: Callable[[], float],
         on_retry: Callable[[str], None],
         config_path: Path,
+        share: Share = _ALL,
     ) -> None:
         self._loop = loop
         self._deadlines = deadlines
@@ -45,6 +50,7 @@ class Builder:
         self._random = random
         self._on_retry = on_retry
         self._config_path = config_path
+        self._share = share
 
     def services(self, config: model.Config) -> dict[str, Service]:
         """Return the running upstreams by name."""
@@ -66,8 +72,8 @@ class Builder:
                 dial=self._dialer,
                 health=Health(made.ejection, section.slow_start, self._loop.time()),
                 timeouts=made.timeouts,
-                connections_max=section.connections_max,
-                idle_connections_max=section.idle_connections_max,
+                connections_max=self._share.of(section.connections_max),
+                idle_connections_max=self._share.of(section.idle_connections_max),
                 idle_lifetime_seconds=section.idle_lifetime,
             )
 

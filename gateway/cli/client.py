@@ -26,8 +26,9 @@ from gateway.admin.app import create_admin_app
 from gateway.assembly.keys import open_keyring
 from gateway.cli.output import Printer, add_output_option
 from gateway.cli.trust import Untrusted, by_authority, by_file
-from gateway.config.load import anchored, load
+from gateway.config.load import load
 from gateway.config.model import split_bind
+from gateway.config.places import anchored
 from gateway.config.problems import ConfigErrors
 from gateway.ports import StoreUnavailable
 

@@ -24,6 +24,7 @@ VERBS: Final[Mapping[str, str]] = {
     "tenants": "tenants",
     "streams": "streams",
     "upstreams": "upstreams",
+    "workers": "workers",
     "pepper": "pepper",
     "docs": "docs",
 }

@@ -18,13 +18,13 @@ from aiohttp import web
 
 from gateway import __version__
 from gateway.assembly.access_logs import redactor
-from gateway.assembly.edition import Edition
 from gateway.assembly.errors import CannotStart
 from gateway.assembly.gateway import Gateway, opened
 from gateway.cli.pepper import create_pepper
 from gateway.config import model
 from gateway.config.load import Loaded, read
 from gateway.config.sources import Sources
+from gateway.control.garbage import settle_memory
 from gateway.control.run import Signals
 from gateway.demo.provision import provision, render_curls
 from gateway.demo.upstream import create_demo_app
@@ -32,8 +32,6 @@ from gateway.ports import StoreUnavailable
 from gateway.telemetry import log
 
 _log = logging.getLogger("tollhouse")
-
-_GC_THRESHOLDS = (20_000, 20, 20)
 
 DEMO_ADDRESS = ("127.0.0.1", 8081)
 """Where the upstream `demo` of the shipped configuration listens."""
@@ -107,11 +105,11 @@ async def _serve(
     async with _demo_backend(is_demo), opening as gateway:
         signals = Signals(
             asyncio.get_running_loop(),
-            reopen=gateway.recorders.reopen,
+            reopen=gateway.reopen_logs,
             reload=gateway.reloads.ask,
             hurry=gateway.hurry,
         )
-        gateway.on_install.append(_redacting(formatter, config))
+        gateway.on_follow.append(_redacting(formatter, config))
         _log.info(
             "tollhouse %s serves on %s, admin on %s, metrics on %s",
             __version__,
@@ -128,29 +126,16 @@ async def _serve(
     return 0
 
 
-def _redacting(formatter: log.LogFormatter, config: model.Config) -> Callable[[Edition], None]:
+def _redacting(formatter: log.LogFormatter, config: model.Config) -> Callable[[model.Config], None]:
     """Return what lets our own log follow the formats of keys."""
     latest = config
 
-    def follow(edition: Edition) -> None:
+    def follow(config: model.Config) -> None:
         nonlocal latest
-        formatter.redactor = redactor(edition.config, latest)
-        latest = edition.config
+        formatter.redactor = redactor(config, latest)
+        latest = config
 
     return follow
-
-
-def settle_memory() -> None:
-    """Keep what was built at start out of every later garbage collection: most of it lives as long as the process.
-
-    A request makes no cycles, so collecting rarely costs nothing; a full collection over the configuration would hold
-    up all requests for tens of milliseconds. A reload frees what it replaces at once, frozen or not, because nothing
-    in a configuration refers back to itself: so nothing is collected or frozen then.
-    """
-    gc.unfreeze()
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(*_GC_THRESHOLDS)
 
 
 @asynccontextmanager

@@ -148,9 +148,3 @@ def broken_rules(config: Config) -> Sequence[Finding]:
     """Return the rules that a configuration breaks which was put together from two that are right."""
     declared = names.Declared.of(config, None)
     return [finding for rule in RULES for finding in rule(config, declared)]
-
-
-def anchored(config_path: Path | str, value: str) -> Path:
-    """Return the path that `value` means in the file at `config_path`: relative to that file's
-    folder."""
-    return Path(config_path).parent / value

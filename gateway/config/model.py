@@ -43,7 +43,7 @@ from gateway.config.sections.keys import (
     Store,
     Template,
 )
-from gateway.config.sections.lifecycle import Reload
+from gateway.config.sections.lifecycle import Reload, Supervision, Workers
 from gateway.config.sections.listeners import (
     AdminListener,
     ClientAddress,
@@ -130,6 +130,7 @@ __all__ = [
     "Section",
     "Store",
     "StrictTransportSecurity",
+    "Supervision",
     "Telemetry",
     "Template",
     "TenantAllowlist",
@@ -202,5 +203,11 @@ class Config(Section):
     """Metrics and the access log."""
     reload: Reload = Field(default_factory=Reload)
     """How a changed configuration reaches the running gateway."""
+    workers: Workers = Field(1, json_schema_extra=RESTART)
+    """Processes that serve: one does everything by itself; with more, a supervisor keeps the store, the
+    admin API and the metrics, and starts that many workers for the requests. `auto` is one per core
+    that the gateway may use."""
+    supervision: Supervision = Field(default_factory=Supervision)
+    """How the supervisor watches over workers."""
     bootstrap: Bootstrap = Field(default_factory=Bootstrap)
     """Tenants and keys that must exist, for installations that are kept in version control."""

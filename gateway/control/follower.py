@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 
 from gateway.ports import Invalidate, KeyStore
 
@@ -14,7 +14,7 @@ class Follower:
         self,
         store: KeyStore,
         invalidate: Invalidate,
-        invalidate_all: Callable[[], None],
+        invalidate_all: Callable[[], Awaitable[object]],
         revision: int,
     ) -> None:
         self._store = store
@@ -26,7 +26,9 @@ class Follower:
         """Forget every bound key that is no longer true; raises `StoreUnavailable`."""
         revision, ids = await self._store.changes_since(self._revision)
         if revision < self._revision:
-            self._invalidate_all()  # another database: nothing that is remembered is known to be true
+            await (
+                self._invalidate_all()
+            )  # another database: nothing that is remembered is known to be true
         elif ids:
-            self._invalidate(ids)
+            await self._invalidate(ids)
         self._revision = revision

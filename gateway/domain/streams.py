@@ -6,6 +6,7 @@ Knows how a stream is told from its heads. It must not know connections, nor who
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final, Protocol
 
@@ -81,6 +82,41 @@ class OpenStream(Protocol):
     @property
     def response_bytes(self) -> int:
         """Content that went to the client so far."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StreamReport:
+    """One look at a stream, which can be passed on; who and where are names, empty for nobody and nowhere."""
+
+    stream_id: str
+    kind: StreamKind
+    key_id: str
+    lineage_id: str
+    tenant_id: str
+    route: str
+    client_address: str
+    opened_at: float
+    started: float
+    request_bytes: int
+    response_bytes: int
+
+    @classmethod
+    def of(cls, stream: OpenStream) -> StreamReport:
+        """Look at `stream`."""
+        record = None if stream.key is None else stream.key.record
+        return cls(
+            stream_id=stream.stream_id,
+            kind=stream.kind,
+            key_id="" if record is None else record.key_id,
+            lineage_id="" if record is None else record.lineage_id,
+            tenant_id="" if record is None else record.tenant_id,
+            route="" if stream.route is None else stream.route.name,
+            client_address=stream.client_address,
+            opened_at=stream.opened_at,
+            started=stream.started,
+            request_bytes=stream.request_bytes,
+            response_bytes=stream.response_bytes,
+        )
 
 
 Condemn = Callable[[OpenStream], Reason | None]

@@ -24,11 +24,17 @@ _HEADERS: Final = {"Cache-Control": "no-store", "X-Content-Type-Options": "nosni
 _logger = logging.getLogger(__name__)
 
 
-def create_metrics_app(render: Render, is_ready: IsReady) -> web.Application:
+async def _nothing() -> None:
+    """Look nowhere."""
+
+
+def create_metrics_app(
+    render: Render, is_ready: IsReady, look: Callable[[], Awaitable[None]] = _nothing
+) -> web.Application:
     """Return the application with `/metrics`, `/livez` and `/readyz` (GET and HEAD).
 
     `/livez` is 200 while the event loop turns; `/readyz` is 503 with the reasons while the gateway
-    should get no requests; everything else is 404.
+    should get no requests; everything else is 404. `look` is awaited before metrics are rendered.
     """
 
     async def livez(_: web.Request) -> web.Response:
@@ -43,16 +49,19 @@ def create_metrics_app(render: Render, is_ready: IsReady) -> web.Application:
         return _json(404, {"error": "not_found", "paths": ["/metrics", "/livez", "/readyz"]})
 
     app = web.Application()
-    app.router.add_get("/metrics", _metrics_handler(render))
+    app.router.add_get("/metrics", _metrics_handler(render, look))
     app.router.add_get("/livez", livez)
     app.router.add_get("/readyz", readyz)
     app.router.add_route("*", "/{tail:.*}", nothing)
     return app
 
 
-def _metrics_handler(render: Render) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
+def _metrics_handler(
+    render: Render, look: Callable[[], Awaitable[None]]
+) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
     async def metrics(request: web.Request) -> web.Response:
         try:
+            await look()
             # Thousands of series take milliseconds to write down: not on the loop that serves.
             body, content_type = await asyncio.to_thread(render, request.headers.get("Accept", ""))
         except Exception:

@@ -72,7 +72,7 @@ class ListenerSettings:
 
 
 class PublicListener:
-    """Owns the accepted connections of one listening socket."""
+    """Owns the accepted connections of one address, however many sockets listen there."""
 
     def __init__(
         self,
@@ -108,7 +108,7 @@ class PublicListener:
         self._tls = tls
         self._warns_from = 0.0
         self._is_unix = False
-        self._server: asyncio.Server | None = None
+        self._servers: list[asyncio.Server] = []
         self._is_empty = asyncio.Event()
         self._is_empty.set()
 
@@ -145,15 +145,19 @@ class PublicListener:
             self.reader = RequestHeadReader(settings.head_limits)
         self.settings = settings
 
-    async def serve(self, sock: socket.socket, backlog: int) -> None:
-        """Accept connections on `sock`, a bound socket."""
+    async def serve(self, sock: socket.socket, backlog: int) -> asyncio.Server:
+        """Accept connections on `sock`, a bound socket, until `drain` or until the server that is returned is closed.
+
+        `sock` is closed then; of several sockets, all are TCP or all are unix sockets.
+        """
         self._is_unix = sock.family == socket.AF_UNIX
         if self._is_unix:
-            self._server = await self._loop.create_unix_server(
-                self._accept, sock=sock, backlog=backlog
-            )
+            server = await self._loop.create_unix_server(self._accept, sock=sock, backlog=backlog)
         else:
-            self._server = await self._loop.create_server(self._accept, sock=sock, backlog=backlog)
+            server = await self._loop.create_server(self._accept, sock=sock, backlog=backlog)
+        self._servers = [each for each in self._servers if each.is_serving()]
+        self._servers.append(server)
+        return server
 
     def _accept(self) -> asyncio.Protocol:
         connection = DownstreamConnection(self)
@@ -163,8 +167,8 @@ class PublicListener:
     async def drain(self, seconds: float) -> None:
         """Stop accepting, let requests in flight end for at most `seconds`, then cut what is left."""
         self.is_draining = True
-        if self._server is not None:
-            self._server.close()
+        for server in self._servers:
+            server.close()
         for connection in list(self._connections):
             connection.drain()
         if await self._is_empty_within(seconds):

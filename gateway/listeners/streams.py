@@ -14,7 +14,14 @@ from collections.abc import Iterator, Mapping
 from typing import Final
 
 from gateway.domain.denial import Reason
-from gateway.domain.streams import ENDLESS, LASTING_SECONDS, Condemn, StreamKind, kind_of
+from gateway.domain.streams import (
+    ENDLESS,
+    LASTING_SECONDS,
+    Condemn,
+    StreamKind,
+    StreamReport,
+    kind_of,
+)
 from gateway.listeners.exchange import Exchange
 from gateway.listeners.public import PublicListener
 from gateway.ports import Clock, Progress
@@ -104,6 +111,10 @@ class OpenStreams:
         for stream in self._open():
             if stream.started <= young or stream.kind in ENDLESS:
                 yield stream
+
+    async def listed(self) -> list[StreamReport]:
+        """Return one look at each stream."""
+        return [StreamReport.of(stream) for stream in self.lasting()]
 
     async def cut(self, condemn: Condemn) -> int:
         """End every request that `condemn` gives a reason for; return how many."""

@@ -18,7 +18,7 @@ from typing import Final, Literal
 from gateway.domain.digest import Peppers
 from gateway.domain.keys import BoundKey, KeyRecord
 from gateway.domain.tenants import Tenant
-from gateway.ports import Clock, KeyStore, StoreUnavailable
+from gateway.ports import Clock, KeyFinder, StoreUnavailable
 from gateway.stores.remembered import Remembered
 
 READS_MAX: Final = 8  # a key that is written during each of so many reads is no key to trust
@@ -53,7 +53,7 @@ class CachedKeys:
 
     def __init__(
         self,
-        store: KeyStore,
+        store: KeyFinder,
         peppers: Peppers,
         bind: Bind,
         clock: Clock,
@@ -172,7 +172,7 @@ class Lookups:
     `settling` is held while the store may be ahead of the generation in force.
     """
 
-    def __init__(self, store: KeyStore, memory: Remembered) -> None:
+    def __init__(self, store: KeyFinder, memory: Remembered) -> None:
         self.memory = memory
         self.current: CachedKeys | None = None
         self.revision = 0

@@ -9,20 +9,20 @@ from typing import TypeVar
 
 from gateway.domain.keys import KeyRecord
 from gateway.domain.tenants import Tenant
-from gateway.ports import Clock, KeyStore, StoreUnavailable
+from gateway.ports import Clock, KeyFinder, KeyStore, StoreUnavailable
 
 T = TypeVar("T")
 
 
-class ObservedStore:
-    """Implements `ports.KeyStore` around another one. `observe` takes the operation's name and its
+class ObservedFinder:
+    """Implements `ports.KeyFinder` around another one. `observe` takes the operation's name and its
     seconds.
     """
 
     def __init__(
-        self, store: KeyStore, clock: Clock, observe: Callable[[str, float], None]
+        self, finder: KeyFinder, clock: Clock, observe: Callable[[str, float], None]
     ) -> None:
-        self._store = store
+        self._finder = finder
         self._monotonic = clock.monotonic
         self._observe = observe
         self.is_up = True
@@ -40,7 +40,17 @@ class ObservedStore:
         return result
 
     async def find(self, digests: Sequence[bytes]) -> tuple[KeyRecord, Tenant] | None:
-        return await self._timed("find", self._store.find(digests))
+        return await self._timed("find", self._finder.find(digests))
+
+
+class ObservedStore(ObservedFinder):
+    """Implements `ports.KeyStore` around another one, in the same way."""
+
+    def __init__(
+        self, store: KeyStore, clock: Clock, observe: Callable[[str, float], None]
+    ) -> None:
+        super().__init__(store, clock, observe)
+        self._store = store
 
     async def get_key(self, key_id: str) -> KeyRecord | None:
         return await self._timed("get_key", self._store.get_key(key_id))

@@ -20,7 +20,7 @@ import aiosqlite
 
 from gateway.domain.keys import KeyRecord
 from gateway.domain.tenants import Tenant
-from gateway.ports import Conflict, StoreUnavailable
+from gateway.ports import Conflict, KeyFinder, StoreUnavailable
 from gateway.stores.migrations import SchemaError, prepare
 from gateway.stores.rows import (
     KEY_COLUMNS,
@@ -43,6 +43,8 @@ _SETTINGS: Final = (
     "PRAGMA synchronous = FULL",  # in WAL mode NORMAL may lose acknowledged writes with the power
     "PRAGMA temp_store = MEMORY",
 )
+
+_READING: Final = (*_SETTINGS, "PRAGMA query_only = ON")
 
 
 def _save(table: str, key: str, columns: Sequence[str]) -> str:
@@ -243,10 +245,20 @@ async def opened(path: Path) -> AsyncIterator[SqliteStore]:
         raise StoreUnavailable(f"store {path}: {error}") from error
     async with AsyncExitStack() as stack:
         writer = await _connect(stack, path, _SETTINGS)
-        reading = (*_SETTINGS, "PRAGMA query_only = ON")
-        reader = await _connect(stack, path, reading)
-        seeker = await _connect(stack, path, reading)
+        reader = await _connect(stack, path, _READING)
+        seeker = await _connect(stack, path, _READING)
         yield SqliteStore(path, writer=writer, reader=reader, seeker=seeker)
+
+
+@asynccontextmanager
+async def opened_to_find(path: Path) -> AsyncIterator[KeyFinder]:
+    """Open the store at `path`, which somebody else has opened and writes to, for nothing but to find keys.
+
+    Raises `StoreUnavailable`.
+    """
+    async with AsyncExitStack() as stack:
+        seeker = await _connect(stack, path, _READING)
+        yield SqliteStore(path, writer=seeker, reader=seeker, seeker=seeker)
 
 
 async def _connect(

@@ -24,10 +24,11 @@ _CONTROLS: Final = {code: f"\\x{code:02x}" for code in (*range(32), *range(127, 
 class LogFormatter(logging.Formatter):
     """Formats a record as one JSON object, or as one line of text with its traceback below."""
 
-    def __init__(self, redactor: Redactor, *, is_json: bool) -> None:
+    def __init__(self, redactor: Redactor, *, is_json: bool, worker: int = 0) -> None:
         super().__init__()
+        self._worker = worker
         self.redactor = redactor  # replaced when the formats of keys change
-        self._is_json = is_json
+        self.is_json = is_json
 
     def format(self, record: logging.LogRecord) -> str:
         """Return the redacted line(s), without the final line break."""
@@ -36,11 +37,13 @@ class LogFormatter(logging.Formatter):
         level = record.levelname.lower()
         message = self._clean(record.getMessage())[:MESSAGE_LENGTH_MAX]
         trace = self._clean(self._traceback(record))[-TRACEBACK_LENGTH_MAX:]
-        if self._is_json:
+        if self.is_json:
             line = {"ts": moment, "level": level, "logger": record.name, "message": message}
-            return orjson.dumps(line | ({"traceback": trace} if trace else {})).decode()
+            process = {"worker": self._worker} if self._worker else {}
+            return orjson.dumps(line | process | ({"traceback": trace} if trace else {})).decode()
         # A line break in a message would let its author write log lines of their own.
-        line_text = f"{moment} {level:<8} {record.name}: {message.translate(_CONTROLS)}"
+        who = f" worker {self._worker}" if self._worker else ""
+        line_text = f"{moment} {level:<8}{who} {record.name}: {message.translate(_CONTROLS)}"
         return f"{line_text}\n{trace}" if trace else line_text
 
     def _traceback(self, record: logging.LogRecord) -> str:
@@ -56,15 +59,21 @@ class LogFormatter(logging.Formatter):
 
 
 def configure(
-    level: str, *, is_json: bool, redactor: Redactor, stream: TextIO | None = None
+    level: str,
+    *,
+    is_json: bool,
+    redactor: Redactor,
+    stream: TextIO | None = None,
+    worker: int = 0,
 ) -> LogFormatter:
     """Send everything that is logged, at `level` or above, to `stream` (stderr), redacted.
 
     Replaces the handlers of the root logger: nothing may write beside the redactor. Warnings of
-    Python go the same way. Returns what writes the lines.
+    Python go the same way. `worker` is the number of the process that speaks, 0 for the only one or
+    the supervisor. Returns what writes the lines.
     """
     handler = logging.StreamHandler(stream or sys.stderr)
-    formatter = LogFormatter(redactor, is_json=is_json)
+    formatter = LogFormatter(redactor, is_json=is_json, worker=worker)
     handler.setFormatter(formatter)
     logging.captureWarnings(capture=True)
     logging.basicConfig(level=level.upper(), handlers=[handler], force=True)

@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import aiohttp
 from aiohttp import web
 
 from gateway.admin.app import create_admin_app
+from gateway.upstreams.overview import ServiceOverview
 from tests.cli.test_upstreams import JOBS
 from tests.test_keyring import House
+
+
+async def overview() -> Sequence[ServiceOverview]:
+    return [JOBS]
 
 
 async def test_state_of_upstreams_is_read_and_nothing_else(tmp_path: Path) -> None:
     path = tmp_path / "admin.sock"
     house = House()
-    app = create_admin_app(lambda: house.keyring, upstreams=lambda: [JOBS])
+    app = create_admin_app(lambda: house.keyring, upstreams=overview)
     runner = web.AppRunner(app, access_log=None)
     await runner.setup()
     await web.UnixSite(runner, str(path)).start()

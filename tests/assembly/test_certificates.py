@@ -164,9 +164,9 @@ async def test_faulty_files_are_refused_and_the_old_ones_stay(
 async def test_unchanged_files_keep_the_sessions_of_clients(ca: trustme.CA, tmp_path: Path) -> None:
     config = secured(tmp_path, ca)
     async with opened(config, tmp_path / "config.yaml") as gateway:
-        before = gateway.runtime.certificates.prepare(config)
+        before = gateway.certificates.prepare(config)
         assert await reread(gateway) == ""
-        after = gateway.runtime.certificates.prepare(config)
+        after = gateway.certificates.prepare(config)
         assert {name: terms for name, (terms, _) in before.by_listener.items()} == {
             name: terms for name, (terms, _) in after.by_listener.items()
         }

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterable
 from pathlib import Path
 
 import pytest
@@ -35,7 +36,10 @@ class House:
         self.forgotten: list[str] = []
 
     def keyring(self, config: Config) -> Keyring:
-        return make_keyring(config, self.store, self.clock, self.forgotten.extend)
+        return make_keyring(config, self.store, self.clock, self.forget)
+
+    async def forget(self, ids: Iterable[str]) -> None:
+        self.forgotten += ids
 
     async def boot(self, config: Config) -> None:
         await bootstrap(config.bootstrap, self.keyring(config))
@@ -118,7 +122,7 @@ async def test_a_start_with_unchanged_keys_asks_the_store_once_for_all_of_them(
     house, asked = House(), Counter[str]()
     await house.boot(config)
     observed = ObservedStore(house.store, house.clock, lambda act, _: asked.update([act]))
-    keyring = make_keyring(config, observed, house.clock, house.forgotten.extend)
+    keyring = make_keyring(config, observed, house.clock, house.forget)
     await bootstrap(config.bootstrap, keyring)
     assert asked.pop("get_tenant") <= 2
     assert asked == {"get_keys": 1}

@@ -100,7 +100,7 @@ async def test_names_become_their_addresses_while_the_gateway_is_open(tmp_path: 
             "routes: [{name: jobs, match: {prefix: /}, auth: none, upstream: u}]\n"
         )
         async with serving(tmp_path, text) as gateway:
-            service = gateway.services["u"]
+            service = gateway.here.services["u"]
             await until(lambda: [t.label for t in service.targets] == [f"127.0.0.1:{port}"])
             assert (await ask(gateway.public_address, "/")).body == b"hello"
 

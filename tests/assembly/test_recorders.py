@@ -220,7 +220,7 @@ async def test_streams_are_watched(tmp_path: Path) -> None:
 async def test_the_limiter_is_watched(tmp_path: Path) -> None:
     recorders = made(loaded(tmp_path, CONFIG + SILENT), tmp_path)
     limiter = MemoryLimiter(FakeClock())
-    recorders.watch_limiter(limiter)
+    recorders.watch_limiter(lambda: limiter.forgotten_early)
     assert "tollhouse_ratelimit_buckets_forgotten_total 0.0" in scraped(recorders)
     limiter.forgotten_early = 3
     assert "tollhouse_ratelimit_buckets_forgotten_total 3.0" in scraped(recorders)

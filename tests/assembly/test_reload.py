@@ -176,11 +176,11 @@ async def test_a_renewed_certificate_is_taken_though_no_key_of_the_configuration
         "  secure: {targets: ['https://127.0.0.1:1'], tls: {ca: ca.pem}}\n" + ME
     )
     async with serving(tmp_path, text + "reload: {poll: 50ms}\n") as gateway:
-        before = dict(gateway.services)
+        before = dict(gateway.here.services)
         trust(tmp_path, authority("Another authority"))
         await generation_is(gateway, 2)
-        assert gateway.services["plain"] is before["plain"]
-        assert gateway.services["secure"] is not before["secure"]
+        assert gateway.here.services["plain"] is before["plain"]
+        assert gateway.here.services["secure"] is not before["secure"]
 
 
 async def test_health_checks_begin_and_end_with_their_upstream(tmp_path: Path) -> None:
@@ -360,7 +360,7 @@ async def test_what_the_store_refuses_refuses_the_reload(tmp_path: Path) -> None
     async with serving(tmp_path) as gateway:
         with pytest.raises(ReloadRefused, match="bootstrap: /name"):
             await reload(gateway, PLANS + bad)
-        assert gateway.generation.number == 1
+        assert gateway.number == 1
         assert (await ask(gateway.public_address, "/me")).status == 401
 
 
@@ -414,7 +414,7 @@ async def test_an_access_log_that_cannot_be_opened_refuses_the_reload(tmp_path: 
     async with serving(tmp_path) as gateway:
         with pytest.raises(ReloadRefused, match=r"access\.log"):
             await reload(gateway, ME, edge(**{"path: 'off'": "path: missing/access.log"}))
-        assert gateway.generation.number == 1
+        assert gateway.number == 1
 
 
 async def test_reloads_at_the_same_time_take_turns(tmp_path: Path) -> None:
@@ -432,14 +432,14 @@ async def test_a_gateway_that_stops_takes_nothing_more(tmp_path: Path) -> None:
         with pytest.raises(ReloadRefused, match="stopping"):
             await reload(gateway, ME + PLANS)
         await draining
-        assert gateway.generation.number == 1
+        assert gateway.number == 1
 
 
 # ---- what asks for it
 
 
 async def generation_is(gateway: Gateway, number: int) -> None:
-    await until(lambda: gateway.generation.number == number)
+    await until(lambda: gateway.number == number)
 
 
 async def test_a_changed_file_is_taken_when_it_is_still(tmp_path: Path) -> None:
@@ -473,7 +473,7 @@ async def test_an_old_configuration_is_freed_at_once_without_garbage_collection(
         gc.disable()
         try:
             await reload(gateway, routed(url) + PLANS)
-            old = weakref.ref(gateway.config), weakref.ref(gateway.edition.keys)
+            old = weakref.ref(gateway.config), weakref.ref(gateway.here.edition.keys)
             for path in ("/a", "/b", "/nowhere/at/all"):
                 await get(client, path)
             await ask(gateway.public_address, "/me", token)

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from gateway.assembly.certificates import Certificates
+from gateway.assembly.counting import alone
 from gateway.assembly.draft import draft
 from gateway.assembly.edition import Edition, make_edition
 from gateway.assembly.recorders import Recorders
@@ -16,7 +17,7 @@ from gateway.assembly.self_test import faults
 from gateway.domain.denial import Denial
 from gateway.domain.dialects.render import Dialect
 from gateway.domain.key_format import KeyFormats
-from gateway.keyring import Keyring
+from gateway.limiters.memory import MemoryLimiter
 from gateway.stores.memory import MemoryStore
 from tests.clock import FakeClock
 from tests.config.sample import UPSTREAM, loaded
@@ -31,7 +32,7 @@ TEXT = (
 )
 
 
-def nobody() -> Keyring:
+def nobody(*_: object) -> None:
     raise AssertionError("no key changes here")
 
 
@@ -40,13 +41,13 @@ async def edition(tmp_path: Path) -> Edition:
     config, clock, path = loaded(tmp_path, TEXT), FakeClock(), tmp_path / "config.yaml"
     recorders = Recorders(config, path, clock)
     runtime = Runtime(
-        config,
         path,
         clock=clock,
         store=MemoryStore(),
         recorders=recorders,
         certificates=Certificates(config, path, clock, recorders.metrics),
-        keyring=nobody,
+        counting=alone(config, clock, MemoryLimiter(clock)),
+        rekey=nobody,
     )
     made = make_edition(draft(config, path), 1, runtime, None)
     await recorders.close()

@@ -43,9 +43,9 @@ async def test_open_stream_is_seen_by_operators_and_can_be_cut(tmp_path: Path) -
         metrics = (await ask(gateway.metrics_address, "/metrics")).body
         assert b'tollhouse_open_streams{kind="sse"} 1.0' in metrics
 
-        assert await gateway.streams.cut(lambda _: Reason.KEY_SUSPENDED) == 1
+        assert await gateway.crew.streams.cut(lambda _: Reason.KEY_SUSPENDED) == 1
         assert b"0\r\n\r\n" not in await reader.read()
         writer.close()
-        await until(lambda: not list(gateway.streams.lasting()))
+        await until(lambda: not list(gateway.here.streams.lasting()))
         metrics = (await ask(gateway.metrics_address, "/metrics")).body
         assert b'tollhouse_streams_closed_total{cause="key_suspended"} 1.0' in metrics

@@ -14,9 +14,11 @@ from aiohttp import web
 from gateway.admin.app import create_admin_app
 from gateway.admin.config import ConfigRoutes
 from gateway.admin.upstreams import Overview
+from gateway.admin.workers import Workers
 from gateway.cli import keys, tenants
 from gateway.cli import streams as stream_verbs
 from gateway.cli import upstreams as upstream_verbs
+from gateway.cli import workers as worker_verbs
 from gateway.ports import Streams
 from tests.key_samples import a_tenant
 from tests.test_keyring import House
@@ -30,6 +32,7 @@ def served(
     upstreams: Overview | None = None,
     streams: Streams | None = None,
     config: ConfigRoutes | None = None,
+    workers: Workers | None = None,
 ) -> Iterator[str]:
     """Serve a keyring with the tenant `ten_a` on a unix socket or on TCP; yield its address."""
     is_ready = threading.Event()
@@ -45,6 +48,7 @@ def served(
             config=config,
             upstreams=upstreams,
             streams=streams,
+            workers=workers,
         )
         runner = web.AppRunner(app, access_log=None)
         await runner.setup()
@@ -79,6 +83,7 @@ def command(*arguments: str) -> int:
     tenants.register(verbs)
     upstream_verbs.register(verbs)
     stream_verbs.register(verbs)
+    worker_verbs.register(verbs)
     options = parser.parse_args(arguments)
     status: int = options.run(options)
     return status

@@ -37,9 +37,13 @@ JOBS = ServiceOverview(
 )
 
 
+async def jobs() -> list[ServiceOverview]:
+    return [JOBS]
+
+
 @pytest.fixture
 def tool(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Iterator[Tool]:
-    with served(tmp_path / "admin.sock", upstreams=lambda: [JOBS]) as address:
+    with served(tmp_path / "admin.sock", upstreams=jobs) as address:
         yield Tool(address, capsys)
 
 

@@ -9,8 +9,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from gateway.config.load import anchored, check, load
+from gateway.config.load import check, load
 from gateway.config.model import Config
+from gateway.config.places import anchored
 from gateway.config.problems import ConfigErrors
 from tests.config.sample import HEAD, NOTHING, PEPPER, loaded, write
 

@@ -25,10 +25,10 @@ class Forgotten:
     def __init__(self) -> None:
         self.calls: list[list[str]] = []
 
-    def everything(self) -> None:
+    async def everything(self) -> None:
         self.calls.append(["*"])
 
-    def __call__(self, ids: Iterable[str]) -> None:
+    async def __call__(self, ids: Iterable[str]) -> None:
         self.calls.append(list(ids))
 
 
@@ -64,13 +64,13 @@ async def test_changes_during_an_outage_are_forgotten_after_it() -> None:
 async def test_changes_that_could_not_be_forgotten_are_tried_again() -> None:
     store, calls = BrokenStore(), 0
 
-    def invalidate(_ids: Iterable[str]) -> None:
+    async def invalidate(_ids: Iterable[str]) -> None:
         nonlocal calls
         calls += 1
         if calls == 1:
             raise ValueError("broken")
 
-    follower = Follower(store, invalidate, lambda: None, 0)
+    follower = Follower(store, invalidate, Forgotten().everything, 0)
     await save(store, "a")
     with pytest.raises(ValueError, match="broken"):
         await follower.follow()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 import pytest
 
@@ -23,6 +23,10 @@ OPERATOR = Actor(kind="admin", name="test")
 SECRETS = DemoKeys(full="sk_live_full", reader="sk_live_reader", trickle="sk_live_trickle")
 
 
+async def nobody(_: Iterable[str]) -> None:
+    pass
+
+
 @pytest.fixture
 def open_keyring() -> Callable[[], Keyring]:
     """Return what opens a keyring on one and the same store, as two starts of the gateway do."""
@@ -37,7 +41,7 @@ def open_keyring() -> Callable[[], Keyring]:
             peppers=Peppers("p1", {"p1": b"p" * 32}),
             templates=Templates(),
             clock=FakeClock(),
-            invalidate=lambda _: None,
+            invalidate=nobody,
         )
 
     return opened

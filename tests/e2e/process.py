@@ -57,7 +57,7 @@ def tollhouse(*arguments: str, stdin: str = "") -> subprocess.CompletedProcess[s
         input=stdin,
         capture_output=True,
         text=True,
-        timeout=30,
+        timeout=90,
         cwd=ROOT,
         check=False,
     )
@@ -126,7 +126,7 @@ def _limited(open_files: int) -> list[str]:
 def _addresses(process: subprocess.Popen[str], log: Path, seen: int) -> tuple[str, str]:
     """Wait for the line that says where the gateway serves."""
     pattern = re.compile(r"serves on (\S+), admin on \S+, metrics on (\S+?)[\"\s]")
-    for _ in range(300):
+    for _ in range(1200):
         found = pattern.findall(log.read_text()[seen:])
         if found:
             public, metrics = found[-1]

@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable
 
 
-def eventually(condition: Callable[[], bool], seconds: float = 20) -> None:
+def eventually(condition: Callable[[], bool], seconds: float = 60) -> None:
     """Return once `condition` holds; fail if it does not within generous bounds."""
     deadline = time.monotonic() + seconds
     while not condition():

@@ -1,9 +1,32 @@
-"""How a running gateway takes a changed configuration."""
+"""How a running gateway takes a changed configuration, and how it watches over its workers."""
 
 from __future__ import annotations
 
+from typing import Annotated, Literal
+
+from pydantic import Field
+
 from gateway.config.sections.base import Section
-from gateway.config.sections.values import Duration, Flag
+from gateway.config.sections.values import Duration, Flag, Integer, Label
+
+Workers = Annotated[
+    Annotated[Integer, Field(ge=1, le=256)] | Literal["auto"], Label("1 to 256, or auto")
+]
+
+
+class Supervision(Section):
+    """How the supervisor watches over workers; without effect with one process."""
+
+    stuck_timeout: Duration = 10.0
+    """How long the event loop of a worker may stand still before the worker is killed and replaced.
+    Many times the longest pause that a busy or swapping machine makes: killing costs its requests,
+    while the other workers go on accepting whatever comes."""
+    acknowledge_timeout: Duration = 3.0
+    """How long a revocation waits for a worker to forget the key; then the worker is killed, which
+    is the surest way to forget. A worker that turns answers within a millisecond."""
+    start_timeout: Duration = 60.0
+    """How long a worker may take until it serves, and until it has tried a changed configuration.
+    Long, because thousands of routes and a busy machine take seconds."""
 
 
 class Reload(Section):

@@ -1,0 +1,50 @@
+"""One process: the data plane beside the control plane."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextlib import AsyncExitStack
+from typing import TYPE_CHECKING
+
+from gateway.assembly import data_plane
+from gateway.assembly.counting import alone
+from gateway.assembly.local_crew import LocalCrew
+from gateway.assembly.runtime import Runtime
+from gateway.limiters.memory import MemoryLimiter
+
+if TYPE_CHECKING:
+    from gateway.assembly.gateway import Gateway
+
+
+async def join(
+    gateway: Gateway,
+    public: Sequence[socket.socket],
+    counts: Mapping[str, tuple[int, int]],
+    tasks: asyncio.TaskGroup,
+    stack: AsyncExitStack,
+) -> Callable[[], Awaitable[None]]:
+    """Give `gateway` a data plane of its own, with these quota `counts`; return what lets it serve on `public`.
+
+    Raises `CannotStart`.
+    """
+    limiter = MemoryLimiter(gateway.clock)
+    limiter.import_counts(counts)
+    runtime = Runtime(
+        gateway.config_path,
+        clock=gateway.clock,
+        store=gateway.store,
+        recorders=gateway.recorders,
+        certificates=gateway.certificates,
+        counting=alone(gateway.config, gateway.clock, limiter),
+        rekey=gateway.rekeying.offer,
+    )
+    plane = await stack.enter_async_context(
+        data_plane.opened(gateway.config, gateway.number, runtime, tasks)
+    )
+    gateway.plane = plane
+    gateway.crew = LocalCrew(plane)
+    gateway.export_counts = limiter.export_counts
+    gateway.recorders.watch_limiter(lambda: limiter.forgotten_early)
+    return lambda: plane.accept(public[0])

@@ -1,0 +1,118 @@
+"""The next edition of a data plane: made and tried beside the running one, then put in its place in one step.
+
+Knows what comes before the step and what leaves after it. Whatever fails before leaves everything as it was. It must
+not know who asks, nor the store's writers: whoever asks brings the store up in between.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from gateway.assembly.access_logs import OpenLog
+from gateway.assembly.draft import draft
+from gateway.assembly.edition import Edition, make_edition, unshared
+from gateway.assembly.errors import CannotStart
+from gateway.assembly.self_test import faults
+from gateway.config import model
+from gateway.config.reloading import ReloadRefused
+from gateway.control.beside import beside
+
+if TYPE_CHECKING:
+    from gateway.assembly.data_plane import DataPlane
+
+
+@dataclass(frozen=True, slots=True)
+class _Prepared:
+    edition: Edition
+    log: OpenLog | None
+
+
+class Heir:
+    """What `plane` will be. One at a time."""
+
+    def __init__(self, plane: DataPlane) -> None:
+        self._plane = plane
+        self._prepared: _Prepared | None = None
+
+    async def prepare(self, number: int, config: model.Config) -> None:
+        """Make the edition of `config` as generation `number` and try it. Raises `ReloadRefused`.
+
+        Until `install` or `abandon` the store may be ahead of the generation in force: a key that only the next one
+        can bind waits for it.
+        """
+        await self.abandon()
+        plane = self._plane
+        before = plane.edition
+        edition = await self._made(number, config, before)
+        try:
+            log = plane.runtime.recorders.open_log(config)
+        except OSError as error:
+            edition.discard(before)
+            raise ReloadRefused(str(error)) from error
+        self._prepared = _Prepared(edition, log)
+        await before.keys.lookups.settling.acquire()
+
+    async def _made(self, number: int, config: model.Config, before: Edition) -> Edition:
+        runtime = self._plane.runtime
+        try:
+            drafted = await beside(
+                draft, config, runtime.config_path, before.draft.plans, runtime.share
+            )
+            edition = make_edition(drafted, number, runtime, before)
+        except CannotStart as error:
+            raise ReloadRefused(str(error)) from error
+        found = await beside(faults, edition)
+        if found:
+            edition.discard(before)
+            raise ReloadRefused("; ".join(found))
+        return edition
+
+    def is_ready(self, number: int) -> bool:
+        """Tell whether generation `number` was prepared."""
+        prepared = self._prepared
+        return prepared is not None and prepared.edition.generation.number == number
+
+    def install(self, changed: Iterable[str]) -> None:
+        """Put what was prepared in its place, and forget what the store has `changed` for it: nothing else happens
+        meanwhile, there is no wait in here.
+        """
+        prepared, self._prepared = self._prepared, None
+        if prepared is None:
+            raise RuntimeError("nothing was prepared")
+        plane = self._plane
+        runtime, before, edition = plane.runtime, plane.edition, prepared.edition
+        earlier = plane.listener.exchanges()
+        plane.install(edition)
+        runtime.follow(edition.config)
+        replaced = runtime.recorders.follow(edition.config, prepared.log)
+        if replaced is not None:
+            plane.retirement.finish("the access log", replaced.close())
+
+        def is_anyone_left() -> bool:
+            """Tell whether a request from before may still turn to an upstream."""
+            earlier[:] = [each for each in earlier if not (each.finished.is_set or each.is_begun)]
+            return bool(earlier)
+
+        for service in unshared(before, edition):
+            service.drain()
+            plane.retirement.retire(
+                f"upstream {service.name}",
+                lambda service=service: is_anyone_left() or not service.is_empty,  # type: ignore[misc]
+                service.close,
+                edition.config.reload.drain_timeout,
+            )
+        edition.keys.invalidate(changed)
+        edition.keys.lookups.settling.release()
+
+    async def abandon(self) -> None:
+        """Let go of what was prepared, if anything was."""
+        prepared, self._prepared = self._prepared, None
+        if prepared is None:
+            return
+        plane = self._plane
+        plane.edition.keys.lookups.settling.release()
+        prepared.edition.discard(plane.edition)
+        if prepared.log is not None and prepared.log is not plane.runtime.recorders.log:
+            await prepared.log.close()
