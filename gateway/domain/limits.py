@@ -221,20 +221,18 @@ class Grant:
         each claim alone would admit it, 0 where it does now. The longest wait decides: it is the
         retry that all claims admit.
         """
-        index = max(range(len(claims)), key=waits.__getitem__)
-        refused, retry_after = claims[index], max(1, waits[index])
-        others = [place for place in range(len(claims)) if place != index]
-        standings = _stand([claims[n] for n in others], [levels[n] for n in others], now)
-        return cls(
-            (Standing(refused, 0, retry_after), *standings),
-            refused=refused,
-            retry_after_seconds=retry_after,
-            measured_at=now,
-        )
+        longest, index = -1, 0
+        for n, wait in enumerate(waits):
+            if wait > longest:
+                longest, index = wait, n
+        refused, retry_after = claims[index], longest if longest > 1 else 1  # noqa: FURB136 - max() is slower
+        grant = cls((), refused, retry_after, (), now, (claims, levels))
+        grant._tightest = Standing(refused, 0, retry_after)
+        return grant
 
     @property
     def claims(self) -> tuple[Claim, ...]:
-        """What the request drew on, or would have: those of `standings`, and concurrency."""
+        """What the request drew on, or would have, in the order in which it was asked: concurrency, too."""
         if self._levels is not None:
             return tuple(self._levels[0])
         return tuple(standing.claim for standing in self._standings)
@@ -269,8 +267,17 @@ class Grant:
 
     @property
     def standings(self) -> tuple[Standing, ...]:
-        """How each rate and quota stands, most restrictive first."""
-        if self._levels is not None:
-            self._standings = _stand(*self._levels, self.measured_at)
-            self._levels = None
+        """How each rate and quota stands, most restrictive first; when refused, what refused before all others."""
+        if self._levels is not None and not self._standings:
+            self._standings = self._stand(*self._levels)
         return self._standings
+
+    def _stand(self, claims: Sequence[Claim], levels: Sequence[int]) -> tuple[Standing, ...]:
+        first = self._tightest
+        if self.refused is None or first is None:
+            return _stand(claims, levels, self.measured_at)
+        others = [n for n, claim in enumerate(claims) if claim is not self.refused]
+        return (
+            first,
+            *_stand([claims[n] for n in others], [levels[n] for n in others], self.measured_at),
+        )

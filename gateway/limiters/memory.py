@@ -106,9 +106,12 @@ class MemoryLimiter:
                 self._saved[name] = (start, count)
 
     def _refuse(self, claims: Sequence[Claim], ticks: int, now: float) -> Grant:
-        buckets = [self._open(claim, ticks, now) for claim in claims]
-        levels = [bucket.level(ticks, now) for bucket in buckets]
-        waits = [bucket.wait_seconds(ticks, now) for bucket in buckets]
+        levels: list[int] = []
+        waits: list[int] = []
+        for claim in claims:
+            bucket = self._open(claim, ticks, now)
+            levels.append(bucket.level(ticks, now))
+            waits.append(bucket.wait_seconds(ticks, now))
         return Grant.refuse(claims, levels, waits, now)
 
     def _open(self, claim: Claim, ticks: int, now: float) -> Bucket:

@@ -43,14 +43,13 @@ def _judge(permit: Permit, grant: Grant) -> Admission | Denial:
     refused = grant.refused
     if refused is None:
         return Admission(permit, grant)
-    standing = next((s for s in grant.standings if s.claim is refused), None)
     return Denial(
         reason=_reason(refused),
         retry_after_seconds=grant.retry_after_seconds,
         violated_policies=(policy_name(refused),),
         limit=refused.rule.limit,
-        remaining=standing.remaining if standing is not None else 0,
-        reset_seconds=standing.reset_seconds if standing is not None else grant.retry_after_seconds,
+        remaining=0,
+        reset_seconds=grant.retry_after_seconds,
         grant=grant,
         internal=refused.bucket,
     )
