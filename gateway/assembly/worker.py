@@ -75,6 +75,7 @@ class Worker:
         self._prepared: Prepared | None = None
         self._sockets: list[socket.socket] = []
         self._servers: dict[int, asyncio.Server] = {}
+        self._is_beginning = False
         self._is_draining = False
         self.finished = asyncio.Event()
         self._acts: Mapping[type, Callable[[Any], Awaitable[object]]] = {
@@ -107,10 +108,15 @@ class Worker:
     # ---- the beginning
 
     async def _begin(self, begin: messages.Begin) -> None:
+        self._is_beginning = True
         try:
             await self._open(begin)
         except (CannotStart, StoreUnavailable, OSError) as error:
             raise Declined(str(error)) from error
+        finally:
+            self._is_beginning = False
+            if self.channel.is_gone:
+                self.finished.set()
         settle_memory()
         self._begun.set()
 
@@ -254,7 +260,7 @@ class Worker:
         """End: the supervisor is gone."""
         if self._begun.is_set():
             self.drain(self.plane.config.listeners.public.drain_timeout)
-        else:
+        elif not self._is_beginning:  # else it ends when what is being opened can be closed
             self.finished.set()
 
 

@@ -6,6 +6,7 @@ import os
 import re
 import signal
 import socket
+import subprocess
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -26,7 +27,7 @@ from tests.e2e.crew import (
     two_workers,
     workers,
 )
-from tests.e2e.process import Running, tollhouse, write_config
+from tests.e2e.process import ROOT, TOLLHOUSE, Running, tollhouse, write_config
 from tests.e2e.waiting import eventually
 
 STATUS = "/v1/status"
@@ -161,6 +162,33 @@ def test_without_a_supervisor_workers_end_what_they_have_and_then_themselves(
         eventually(lambda: not any(is_alive(pid) for pid in found))
         with pytest.raises(OSError):  # noqa: PT011 - refused
             clients.open(gateway)
+
+
+@pytest.mark.parametrize("step", range(3))
+def test_supervisor_that_dies_while_workers_start_leaves_no_orphan(
+    step: int, demo_upstream: str, tmp_path: Path
+) -> None:
+    path = write_config(tmp_path, demo_upstream)
+    path.write_text(path.read_text().replace("#workers: 1", "workers: 2"))
+    with subprocess.Popen(
+        [*TOLLHOUSE, "run", "--config", str(path)], cwd=ROOT, stderr=subprocess.DEVNULL
+    ) as process:
+        eventually(lambda: len(children(process.pid)) == 2)
+        found = children(process.pid)
+        # At whatever point of their beginning that is.
+        eventually(lambda: all(cpu_seconds(pid) >= 0.15 * step for pid in found))
+        process.kill()
+    eventually(lambda: not any(is_alive(pid) for pid in found))
+
+
+def children(pid: int) -> list[int]:
+    return [int(each) for each in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+
+
+def cpu_seconds(pid: int) -> float:
+    """Return the time that a process has computed, which is how far it came however busy the machine is."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 def generations(gateway: Running) -> list[int]:
