@@ -342,7 +342,7 @@ async def test_request_that_waits_for_a_connection_is_never_sent() -> None:
         first = await held.send(request("/small", token=OTHER_TOKEN))
         await is_begun(first)
         second = await held.send(request())
-        await until(lambda: len(list(streams._open())) == 2)
+        await until(lambda: held.target.waiting == 1)
         assert await streams.cut(revoking("key_a")) == 1
         first.reset()
         assert (await second.answer()).status == 401
