@@ -176,6 +176,8 @@ def test_of_two_gateways_that_start_at_once_on_one_port_one_serves_and_one_chang
         if lost:
             break
         time.sleep(0.05)
+    # Who serves answers; before that it would not know yet what SIGTERM means.
+    assert requests.get(f"http://127.0.0.1:{port}/nowhere", timeout=60).status_code == 404
     for process in processes:
         process.terminate()
     told = [process.communicate(timeout=30)[1].decode() for process in processes]
