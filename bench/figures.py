@@ -12,7 +12,7 @@ from bench.machine import Unusable
 from bench.plot import Bar, Bars, page
 from bench.report import Report
 from bench.slices import Pair, cpu, median, throughput
-from bench.subjects import EVERYTHING_ON, SAME_POLICY
+from bench.subjects import EVERYTHING_ON, OURS
 
 INTRODUCTION: Final = """# Tollhouse beside other gateways
 
@@ -109,7 +109,7 @@ def svg(report: Report) -> str:
 
 
 def _bar(name: str, pairs: list[Pair], figure: str) -> Bar:
-    is_ours = name in (EVERYTHING_ON, SAME_POLICY)
+    is_ours = name in OURS
     if figure == "rate":
         share = median(pairs, throughput)
         rate = median(pairs, lambda p: p.subject.requests_per_second)
@@ -129,9 +129,8 @@ def _sections(report: Report) -> Iterator[tuple[str, str]]:
 
 
 def _comparisons(report: Report) -> list[str]:
-    ours = (EVERYTHING_ON, SAME_POLICY)
     others = [
-        row.name for row in report.rows[1:] if row.name not in ours
+        row.name for row in report.rows[1:] if row.name not in OURS
     ]  # the table tells the first
     lines = (tables.against(report.results, EVERYTHING_ON, other) for other in others)
     return [line for line in lines if line]

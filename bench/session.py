@@ -15,7 +15,7 @@ from bench.load import Load
 from bench.machine import Cores, Process
 from bench.policy import Policy
 from bench.slices import Pair, Slice, median
-from bench.subjects import EVERYTHING_ON, Subject
+from bench.subjects import EVERYTHING_COMPILED, EVERYTHING_ON, Subject
 from bench.work import Work, floods, get1k, get100k, post10k
 
 LOADS: Final = ("get1k", "get100k", "post10k", "latency", "steady", "floods")
@@ -167,8 +167,8 @@ class Session:
 def flooded(subjects: list[Subject], *, everybody: bool) -> list[Subject]:
     """Return whom the floods go to: those with a policy, or of them only the gateway with everything on."""
     refusing = [subject for subject in subjects if "401" in subject.policy_seen]
-    ours = [subject for subject in refusing if subject.name == EVERYTHING_ON]
-    return refusing if everybody else ours
+    ours = {EVERYTHING_ON, EVERYTHING_COMPILED}
+    return refusing if everybody else [s for s in refusing if s.name in ours]
 
 
 def _say(text: str) -> None:

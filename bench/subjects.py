@@ -23,11 +23,16 @@ ROOT: Final = Path(__file__).parents[1]
 GATEWAY_COMMAND: Final = f"{shlex.quote(sys.executable)} -m gateway run --config {{config}}"
 """The default command of the gateway; `{config}` becomes the path of the generated file."""
 
+COMPILED: Final = ROOT / ".venv-compiled" / "bin" / "tollhouse"
+"""The compiled gateway, once `make compile` has made it."""
+
 START_SECONDS: Final = 180.0
 """A configuration of 10,000 routes takes its time to be read and checked, and a busy machine takes longer."""
 
 SAME_POLICY: Final = "Tollhouse, same policy"
 EVERYTHING_ON: Final = "Tollhouse, everything on"
+EVERYTHING_COMPILED: Final = "Tollhouse, everything on, compiled"
+OURS: Final = (SAME_POLICY, EVERYTHING_ON, EVERYTHING_COMPILED)
 
 Change = Callable[[dict[str, Any]], dict[str, Any]]
 """What makes one configuration of the gateway from another."""
@@ -138,10 +143,13 @@ def all_subjects(
                     field_.absent[peer.name] = str(problem)
                 except Unusable as problem:
                     field_.failed[peer.name] = str(problem)
-        changes = {SAME_POLICY: like_the_peers, EVERYTHING_ON: everything_on}
-        for name, change in changes.items() if has_gateway else ():
+        gateways = [(SAME_POLICY, command, like_the_peers), (EVERYTHING_ON, command, everything_on)]
+        if COMPILED.exists():
+            compiled = f"{shlex.quote(str(COMPILED))} run --config {{config}}"
+            gateways.append((EVERYTHING_COMPILED, compiled, everything_on))
+        for name, how, change in gateways if has_gateway else ():
             if _is_wanted(name, names):
-                ours = bench.tollhouse(command, name=name, change=change)
+                ours = bench.tollhouse(how, name=name, change=change)
                 field_.subjects.append(stack.enter_context(ours))
         yield field_
 

@@ -30,9 +30,9 @@ class Outbox:
 
     def put(self, corked: CorkedTransport) -> None:
         """Send what `corked` holds at the end of this turn."""
-        if not self._waiting:
-            self._call_soon(self._send)
         self._waiting.append(corked)
+        if len(self._waiting) == 1:
+            self._call_soon(self._send)
 
     def _send(self) -> None:
         waiting, self._waiting = self._waiting, []

@@ -16,7 +16,7 @@ from typing import Final
 FILE_LINES_MAX: Final = 400
 FUNCTION_LINES_MAX: Final = 60
 
-_LOW: Final = frozenset({"domain", "eager", "outbox", "ports", "config"})
+_LOW: Final = frozenset({"build", "domain", "eager", "outbox", "ports", "config"})
 _MIDDLE: Final = frozenset(
     {"pipeline", "http1", "keyring", "stores", "limiters", "upstreams", "telemetry"}
 )
@@ -24,6 +24,7 @@ _SHELLS: Final = frozenset({"listeners", "admin", "control"})
 
 MAY_IMPORT: Final[dict[str, frozenset[str]]] = {
     "domain": frozenset(),
+    "build": frozenset(),
     "eager": frozenset(),
     "outbox": frozenset(),
     "ports": frozenset({"domain", "eager"}),

@@ -9,6 +9,8 @@ import pytest
 from tests import architecture as rules
 from tests.architecture import Check, Module
 
+pytestmark = pytest.mark.pure  # reads the sources
+
 ROOT = Path(__file__).parents[1]
 MODULES = [
     Module.of(path.relative_to(ROOT).as_posix(), path.read_text("utf-8"))

@@ -14,6 +14,7 @@ from importlib import import_module
 from typing import Final
 
 from gateway import __version__
+from gateway.build import BUILD
 
 VERBS: Final[Mapping[str, str]] = {
     "run": "run",
@@ -38,7 +39,7 @@ def build_parser(verb: str = "") -> argparse.ArgumentParser:
         description="An API gateway that authenticates keys, enforces scopes, address rules and limits.",
         epilog="`tollhouse VERB --help` explains a verb.",
     )
-    parser.add_argument("--version", action="version", version=f"tollhouse {__version__}")
+    parser.add_argument("--version", action="version", version=f"tollhouse {__version__} ({BUILD})")
     verbs = parser.add_subparsers(dest="verb", metavar="VERB", required=True)
     wanted = [VERBS[verb]] if verb in VERBS else dict.fromkeys(VERBS.values())
     for name in wanted:

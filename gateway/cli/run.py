@@ -20,6 +20,7 @@ from gateway import __version__
 from gateway.assembly.access_logs import redactor
 from gateway.assembly.errors import CannotStart
 from gateway.assembly.gateway import Gateway, opened
+from gateway.build import BUILD
 from gateway.cli.pepper import create_pepper
 from gateway.config import model
 from gateway.config.load import Loaded, read
@@ -111,8 +112,9 @@ async def _serve(
         )
         gateway.on_follow.append(_redacting(formatter, config))
         _log.info(
-            "tollhouse %s serves on %s, admin on %s, metrics on %s",
+            "tollhouse %s (%s) serves on %s, admin on %s, metrics on %s",
             __version__,
+            BUILD,
             gateway.public_address,
             gateway.admin_address,
             gateway.metrics_address,

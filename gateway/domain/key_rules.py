@@ -158,19 +158,26 @@ def _networks(entries: Sequence[str]) -> Iterator[str | Problem]:
         yield f"has {len(entries)} entries; {NETWORKS_MAX} is the most"
         return
     for index, entry in enumerate(entries):
-        try:
-            Allowlist((entry,))
-        except ValueError as error:
-            yield f"/{index}", str(error)
+        if complaint := _complaint(entry):
+            yield f"/{index}", complaint
+
+
+def _complaint(network: str) -> str:
+    try:
+        Allowlist((network,))
+    except ValueError as error:
+        return str(error)
+    return ""
 
 
 def _metadata(metadata: Mapping[str, Any]) -> Iterator[str]:
     try:
         text = json.dumps(metadata, allow_nan=False)
     except (TypeError, ValueError, RecursionError):
+        text = None
+    if text is None:
         yield "must be a JSON object"
-        return
-    if len(text.encode()) > METADATA_BYTES_MAX:
+    elif len(text.encode()) > METADATA_BYTES_MAX:
         yield f"is longer than {METADATA_BYTES_MAX} bytes of JSON"
 
 

@@ -101,7 +101,7 @@ class ScopeCatalogue:
             if not _is_scope_token(name):
                 rule = "printable ASCII without space, quote, backslash, '*' and empty segments"
                 yield name, f"'{name}' is not a scope name: {rule}"
-        for name in sorted(self.atoms & self.bundles.keys()):
+        for name in sorted(self.atoms.intersection(self.bundles)):
             yield name, f"'{name}' is both a scope and a bundle: rename one of them"
 
     def _bad_members(self) -> Iterable[tuple[str, str]]:

@@ -61,7 +61,9 @@ _BY_REASON: Final = {
 
 def outcome_of(error: ssl.SSLError) -> str:
     """Return the word for a failed handshake."""
-    reason = error.reason or ""
+    reason: str = (
+        getattr(error, "reason", None) or ""
+    )  # None for some, whatever its declaration says
     known = _BY_REASON.get(reason)
     if known is not None:
         return known

@@ -107,6 +107,7 @@ class TlsConnection(asyncio.Protocol, asyncio.Transport):
         "_tls",
         "deadline",
     )
+    __deletable__ = ("_inner",)  # mypyc asks for it; nobody else reads it
 
     def __init__(self, inner: DownstreamConnection, port: TlsPort) -> None:
         self._inner = inner
@@ -242,10 +243,11 @@ class TlsConnection(asyncio.Protocol, asyncio.Transport):
         A read that finds nothing costs an exception, so it is only tried when there is something.
         """
         incoming, size, count = self._incoming, len(buffer), 0
+        # With a buffer `read` returns a number, which its declaration does not know.
+        read: Callable[[int, memoryview], int] = cast("Any", tls).read
         try:
             while count < size and (incoming.pending or tls.pending()):
-                # With a buffer `read` returns a number, which its declaration does not know.
-                got = cast("int", tls.read(size - count, cast("bytearray", buffer[count:])))
+                got = read(size - count, buffer[count:])
                 if not got:
                     self._has_ended = True
                     break

@@ -112,12 +112,13 @@ class CachedKeys:
         values = tuple(digest for _, digest in digests)
         try:
             return await self._find(values)
-        except LookupError:
-            async with self.lookups.settling:
-                current = self.lookups.current
-            # Under other peppers it has another digest, which only a request of that generation knows.
-            if current is None or current is self or current._peppers != self._peppers:  # noqa: SLF001
-                raise
+        except LookupError as error:
+            unbound = error
+        async with self.lookups.settling:
+            current = self.lookups.current
+        # Under other peppers it has another digest, which only a request of that generation knows.
+        if current is None or current is self or current._peppers != self._peppers:  # noqa: SLF001
+            raise unbound
         return await current.find(digests)
 
     async def _find(self, values: Sequence[bytes]) -> BoundKey | None:

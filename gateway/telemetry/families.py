@@ -308,8 +308,8 @@ FAMILIES: Final[tuple[Family, ...]] = (
     Family(
         name="build_info",
         kind="info",
-        meaning="Version, interpreter and revision of the running gateway; always 1.",
-        labels=("version", "python", "revision"),
+        meaning="Version, interpreter, revision and build (`pure` or `compiled`) of the running gateway; always 1.",
+        labels=("version", "python", "revision", "build"),
     ),
 )  # fmt: skip
 

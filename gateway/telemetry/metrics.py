@@ -15,6 +15,7 @@ from prometheus_client import CollectorRegistry
 from prometheus_client.core import Metric
 from prometheus_client.exposition import choose_encoder
 
+from gateway.build import BUILD
 from gateway.telemetry.crew import Crew
 from gateway.telemetry.exposition import flat_metric, histogram_metric, info_metric, process_metrics
 from gateway.telemetry.families import FAMILIES, Family
@@ -53,6 +54,7 @@ class Metrics:
             "version": version,
             "python": platform.python_version(),
             "revision": revision,
+            "build": BUILD,
         }
         self._has_process = has_process
         self._watch = Watch()

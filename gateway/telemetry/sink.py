@@ -40,7 +40,8 @@ class Sink:
         for part in [memoryview(data)] if self._is_file else _portions(data):
             rest = part
             while rest:
-                rest = rest[os.write(self._descriptor, rest) :]
+                written = os.write(self._descriptor, rest)
+                rest = rest[written:]
 
     def reopen(self) -> None:
         """Go on in the file that now has the path (after rotation); the old one on `OSError`."""

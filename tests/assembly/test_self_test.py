@@ -78,6 +78,7 @@ class Dumb(Dialect):
         raise ZeroDivisionError(denial.reason)
 
 
+@pytest.mark.pure
 async def test_a_dialect_that_cannot_speak_is_a_fault_and_not_a_crash(edition: Edition) -> None:
     broken = replace(edition, generation=replace(edition.generation, problem=Dumb()))
     (told,) = faults(broken)

@@ -68,6 +68,7 @@ def test_refill_does_not_drift_over_a_million_requests() -> None:
         assert number % 1000 or bucket.draw(ticks) == REFUSED
 
 
+@pytest.mark.pure
 @given(RATES, st.lists(st.integers(0, 10**9), min_size=1, max_size=40))
 def test_the_wait_is_the_fewest_whole_seconds_that_admit_a_request(
     rate: Rate, steps: list[int]
@@ -121,6 +122,7 @@ def test_a_changed_rate_is_never_a_refill(old: Rate, new: Rate, draws: int, paus
     assert bucket.rule is new
 
 
+@pytest.mark.pure
 @given(RATES, st.integers(0, 25), st.integers(0, 10**11))
 def test_an_equal_rate_changes_nothing(rate: Rate, draws: int, pause: int) -> None:
     bucket = TokenBucket(rate)
@@ -148,6 +150,7 @@ def make_counter(
     return PeriodCounter(Quota(name="hour", limit=limit, period="hour"), "b", now, notify)
 
 
+@pytest.mark.pure
 @given(
     st.integers(1, 5), st.lists(st.floats(0, 5000, allow_subnormal=False), min_size=1, max_size=60)
 )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from typing import Any
 
 from hypothesis import example, given, settings
@@ -13,7 +14,11 @@ from gateway.http1.request_head import HeadLimits, RequestHeadReader
 from tests.http1.strict import read_strictly
 
 END = b"\r\n\r\n"
-STATE = [name for name in RequestHead.__slots__ if not name.startswith("memo_")]
+STATE = sorted(
+    name
+    for name, member in vars(RequestHead).items()
+    if inspect.isdatadescriptor(member) and not name.startswith(("memo_", "__"))
+)
 
 
 def fresh() -> RequestHeadReader:

@@ -18,7 +18,7 @@ from gateway.listeners.peer import AddressRules
 from gateway.listeners.public import ListenerSettings, PublicListener
 from gateway.ports import Source, UpstreamFailure
 from tests.streams import Collected, FakeTransport, StoppedLoop
-from tests.uncorked import Uncorked
+from tests.uncorked import uncorked
 
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"
 
@@ -67,7 +67,7 @@ class Rig:
             settings or ListenerSettings(),
             loop=loop,
             deadlines=DeadlineWheel(loop),
-            outbox=Uncorked(),
+            outbox=uncorked(),
             addresses=AddressRules(resolver=ClientAddressResolver()),
             tell=self._tell,
             random=Random(1),

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from typing import Any, cast
 
+import pytest
+
 from gateway.domain.closing import Closed, Refused
 from gateway.limiters.headcount import MemoryHeadcount
 from gateway.listeners.census import Census
 from gateway.listeners.connection import DownstreamConnection
 
 INFINITY = float("inf")
+
+pytestmark = pytest.mark.pure
 
 
 class Fake:

@@ -358,6 +358,7 @@ def test_request_that_is_cut_ends_its_connection_as_cut(*, is_begun: bool) -> No
     assert other.connection.cause is Closed.DRAIN
 
 
+@pytest.mark.pure
 def test_head_that_drips_in_is_not_searched_for_each_drop() -> None:
     rig = Rig()
     looked: list[int] = []

@@ -279,6 +279,7 @@ async def test_a_key_that_never_holds_still_is_refused_not_guessed(store: SlowSt
     assert restless.finds == READS_MAX
 
 
+@pytest.mark.pure
 async def test_a_key_that_changes_at_each_waking_up_is_refused_not_guessed(
     store: SlowStore,
 ) -> None:

@@ -13,6 +13,7 @@ from prometheus_client.openmetrics.parser import (
 )
 from prometheus_client.parser import text_string_to_metric_families as parse_text
 
+from gateway.build import BUILD
 from gateway.domain.denial import Reason
 from gateway.telemetry.families import FAMILIES, UPSTREAM_OUTCOMES, Family
 from gateway.telemetry.metrics import Metrics
@@ -347,7 +348,7 @@ def test_text_is_negotiated_and_both_formats_parse(metrics: Metrics) -> None:
 def test_the_build_and_the_process_are_told() -> None:
     metrics = make_metrics(has_process=True, namespace="gate")
     text = metrics.render()[0].decode()
-    assert 'gate_build_info{python="3.' in text
+    assert f'gate_build_info{{build="{BUILD}",python="3.' in text
     assert 'version="0.1.0"' in text
     assert "process_resident_memory_bytes" in text
 

@@ -17,7 +17,7 @@ from gateway.upstreams.connection import UpstreamConnection
 from gateway.upstreams.dialer import Dialer
 from gateway.upstreams.target import Address, Target
 from tests.streams import Collected, FakeTransport, StoppedLoop
-from tests.uncorked import Uncorked
+from tests.uncorked import uncorked
 
 HEAD = b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\n"
 RESPONSE, IDLE = 30.0, 60.0
@@ -33,7 +33,7 @@ class Rig:
             Address(host="up", port=80),
             loop=loop,
             deadlines=DeadlineWheel(loop),
-            outbox=Uncorked(),
+            outbox=uncorked(),
             dial=Dialer(),
             timeouts=Timeouts(response_seconds=RESPONSE, idle_seconds=IDLE, total_seconds=total),
             connections_max=1,

@@ -83,6 +83,7 @@ async def test_host_is_the_clients_unless_one_is_set(host: bytes) -> None:
         assert held.service.host_for(b"api.test") == (host or b"api.test")
 
 
+@pytest.mark.pure
 async def test_stopping_fails_what_is_being_connected() -> None:
     with deaf_port() as port:
         deaf = [Address(host=host, port=port) for host in ("127.0.0.1", "localhost")]
@@ -252,6 +253,7 @@ async def test_last_answer_is_passed_on_when_no_attempt_is_left() -> None:
         assert (await held.answer(request())).body == b"busy"
 
 
+@pytest.mark.pure
 async def test_body_is_whole_when_the_connection_had_ended_before_it_was_sent() -> None:
     """The connection ends between the moment it is handed to the request and the moment that takes it."""
     async with plane(once(OK), echo_all) as held:

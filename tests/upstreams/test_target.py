@@ -270,6 +270,7 @@ class BrokenTarget(Target):
         raise RuntimeError("a bug")
 
 
+@pytest.mark.pure
 async def test_error_that_nobody_expected_reaches_those_who_wait() -> None:
     dialer = Dialer()
     one = target(dialer, 1, kind=BrokenTarget)

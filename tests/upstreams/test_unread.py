@@ -14,7 +14,7 @@ import uvloop
 from gateway.outbox import Outbox
 from gateway.upstreams.unread import Unread
 from tests.streams import FakeTransport
-from tests.uncorked import Uncorked
+from tests.uncorked import uncorked
 
 LOOPS: list[Callable[[], asyncio.AbstractEventLoop]] = [
     asyncio.new_event_loop,
@@ -93,7 +93,7 @@ def test_bytes_and_the_end_are_seen_before_the_loop_tells_of_them(
 
 
 def test_nothing_is_seen_without_a_socket() -> None:
-    unread = Unread(Uncorked().cork(FakeTransport()))
+    unread = Unread(uncorked().cork(FakeTransport()))
     assert not unread.is_any()
     assert unread.take() == b""
 
@@ -103,7 +103,7 @@ def test_encrypted_bytes_are_not_taken() -> None:
     with ours, theirs:
         transport = FakeTransport()
         transport._extra |= {"socket": ours, "ssl_object": ssl.MemoryBIO()}  # type: ignore[attr-defined]
-        unread = Unread(Uncorked().cork(transport))
+        unread = Unread(uncorked().cork(transport))
         theirs.sendall(b"x")
         assert unread.is_any()
         assert unread.take() == b""
