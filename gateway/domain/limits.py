@@ -200,20 +200,20 @@ class Grant:
         self.held = held
         self.measured_at = measured_at
 
-    @classmethod
+    @staticmethod
     def admit(
-        cls, claims: Sequence[Claim], levels: Sequence[int], held: tuple[str, ...], now: float
+        claims: Sequence[Claim], levels: Sequence[int], held: tuple[str, ...], now: float
     ) -> Grant:
         """Make the grant of an admitted request from the level of each claim after the charge.
 
         The standings are worked out when somebody reads them: without rate-limit headers nobody
         does.
         """
-        return cls((), None, 0, held, now, (claims, levels))
+        return Grant((), None, 0, held, now, (claims, levels))
 
-    @classmethod
+    @staticmethod
     def refuse(
-        cls, claims: Sequence[Claim], levels: Sequence[int], waits: Sequence[int], now: float
+        claims: Sequence[Claim], levels: Sequence[int], waits: Sequence[int], now: float
     ) -> Grant:
         """Make the grant of a refused request.
 
@@ -226,7 +226,7 @@ class Grant:
             if wait > longest:
                 longest, index = wait, n
         refused, retry_after = claims[index], longest if longest > 1 else 1  # noqa: FURB136 - max() is slower
-        grant = cls((), refused, retry_after, (), now, (claims, levels))
+        grant = Grant((), refused, retry_after, (), now, (claims, levels))
         grant._tightest = Standing(refused, 0, retry_after)
         return grant
 
