@@ -7,6 +7,8 @@ OPTIMIZE ?= 3
 COMPILED_STAMP := $(COMPILED)/.ready-$(OPTIMIZE)
 CONFIG ?= config.yaml
 PIP    := $(BIN)/python -m pip install --quiet --quiet --disable-pip-version-check
+# A compiled build that is measured is the one of these sources, if there is any.
+MEASURED := $(if $(wildcard $(COMPILED)/.ready*),$(COMPILED_STAMP))
 COMPILED_PIP := PIP_QUIET=2 PIP_DISABLE_PIP_VERSION_CHECK=1 $(COMPILED)/bin/python -m pip
 
 .DEFAULT_GOAL := help
@@ -46,13 +48,13 @@ lint: $(VENV)/.ready-to-test ## check style and formatting
 types: $(VENV)/.ready-to-test ## check types (mypy strict)
 	$(BIN)/mypy -p gateway -p tests -p bench
 
-bench: $(VENV)/.ready-to-run ## measure beside nginx, HAProxy, an aiohttp proxy and others (needs nginx, wrk; 5 minutes)
+bench: $(VENV)/.ready-to-run $(MEASURED) ## measure beside nginx, HAProxy, an aiohttp proxy and others (needs nginx, wrk; 5 minutes)
 	@$(BIN)/python -m bench $(BENCH)
 
-bench-quick: $(VENV)/.ready-to-run ## the same in two minutes, with more noise
+bench-quick: $(VENV)/.ready-to-run $(MEASURED) ## the same in two minutes, with more noise
 	@$(BIN)/python -m bench --quick $(BENCH)
 
-bench-full: $(VENV)/.ready-to-run ## the same with more rounds and floods on everybody, then growth and workers (40 minutes)
+bench-full: $(VENV)/.ready-to-run $(MEASURED) ## the same with more rounds and floods on everybody, then growth and workers (40 minutes)
 	@$(BIN)/python -m bench --full $(BENCH)
 	@$(BIN)/python -m bench.growth --rounds 12
 	@$(BIN)/python -m bench.scaling --rounds 12
@@ -63,7 +65,7 @@ bench-growth: $(VENV)/.ready-to-run ## measure up to 10,000 routes, 1,000,000 ke
 bench-workers: $(VENV)/.ready-to-run ## measure one worker and two in turn; writes docs/figures
 	@$(BIN)/python -m bench.scaling --write docs/figures
 
-bench-docs: $(VENV)/.ready-to-run ## write the figures of docs/figures and of the README (15 minutes; a quiet machine)
+bench-docs: $(VENV)/.ready-to-run $(MEASURED) ## write the figures of docs/figures and of the README (15 minutes; a quiet machine)
 	@$(BIN)/python -m bench --rounds 8 --other-rounds 3 --write docs/figures --readme README.md $(BENCH)
 	@$(BIN)/python -m bench.growth --rounds 5 --write docs/figures
 	@$(BIN)/python -m bench.scaling --write docs/figures
