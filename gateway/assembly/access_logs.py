@@ -5,6 +5,7 @@ Knows where lines go and who writes them. It must not know what a line says.
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from pathlib import Path
 
@@ -37,12 +38,17 @@ class OpenLog:
         path = STDOUT if section.path == STDOUT else str(anchored(config_path, section.path))
         self._sink = Sink(path)
         self.recorder = AccessLog(
-            self._sink.write, redactor=redactor, clock=clock, queue_max=section.lines_max
+            self._sink.write,
+            redactor=redactor,
+            clock=clock,
+            call_soon=asyncio.get_running_loop().call_soon,
+            queue_max=section.lines_max,
         )
         self._writer = Writer(self.recorder, patience_seconds)
 
     async def flush(self) -> None:
         """Write the waiting lines. Raises `TimeoutError` while the sink is stuck."""
+        self.recorder.render()
         await self._writer.flush()
 
     def reopen(self) -> None:

@@ -38,11 +38,24 @@ class Page:
         return [json.loads(line) for line in b"".join(self.writes).decode().splitlines()]
 
 
+def at_once(call: Callable[[], None]) -> None:
+    """A loop whose turns end with each record."""
+    call()
+
+
 def make_log(
-    write: Callable[[bytes], None], clock: FakeClock | None = None, queue_max: int = 1000
+    write: Callable[[bytes], None],
+    clock: FakeClock | None = None,
+    queue_max: int = 1000,
+    call_soon: Callable[[Callable[[], None]], None] = at_once,
 ) -> AccessLog:
-    redactor = Redactor([("sk", ("live", "test"))])
-    return AccessLog(write, redactor=redactor, clock=clock or FakeClock(), queue_max=queue_max)
+    return AccessLog(
+        write,
+        redactor=Redactor([("sk", ("live", "test"))]),
+        clock=clock or FakeClock(),
+        call_soon=call_soon,
+        queue_max=queue_max,
+    )
 
 
 def written(outcome: Outcome) -> dict[str, Any]:
@@ -134,14 +147,26 @@ def test_a_line_is_valid_utf8_and_one_line_whatever_came_in(
 
 
 def test_recording_neither_writes_nor_renders() -> None:
+    page, turn = Page(), list[Callable[[], None]]()
+    log = make_log(page.write, call_soon=turn.append)
+    for _ in range(3):
+        log.record(make_outcome())
+    log.flush()
+    assert (len(log), page.writes, len(turn)) == (3, [], 1)  # one callback for the whole turn
+    turn.pop()()
+    assert (len(log), page.writes) == (3, [])
+    log.flush()
+    assert (len(log), len(page.lines())) == (0, 3)
+    log.record(make_outcome())
+    assert len(turn) == 1  # the next turn has one of its own
+
+
+def test_whole_lines_are_written_in_slices() -> None:
     page = Page()
-    log = make_log(page.write)
+    log = make_log(page.write, queue_max=SLICE_LINES * 3)
     for _ in range(SLICE_LINES * 2 + 1):
         log.record(make_outcome())
-    assert (len(log), page.writes) == (SLICE_LINES * 2 + 1, [])
     log.flush()
-    assert (len(log), len(page.lines())) == (0, SLICE_LINES * 2 + 1)
-    # Whole lines in small writes, each of which lets the event loop run.
     assert [data.count(b"\n") for data in page.writes] == [SLICE_LINES, SLICE_LINES, 1]
 
 
@@ -169,6 +194,16 @@ def test_a_full_queue_loses_lines_and_counts_them() -> None:
     log.record(make_outcome())
     log.flush()
     assert (len(page.lines()), log.dropped) == (4, 2)
+
+
+def test_a_turn_of_too_many_requests_is_bounded_too() -> None:
+    page, turn = Page(), list[Callable[[], None]]()
+    log = make_log(page.write, queue_max=3, call_soon=turn.append)
+    for _ in range(5):
+        log.record(make_outcome())
+    turn.pop()()
+    log.flush()
+    assert (len(page.lines()), log.dropped) == (3, 2)
 
 
 def test_a_broken_sink_loses_lines_counts_them_and_complains_once_a_minute(
