@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from bench.constant_rate import WARM_UP_SECONDS
 from bench.machine import (
     Cores,
     Process,
@@ -121,7 +122,7 @@ class Load:
         meter = Meter(self._cores, gateway, upstream)
         command = ["taskset", "--cpu-list", self._on, sys.executable]
         command += ["-m", "bench.constant_rate", str(port), str(rate), str(seconds), str(requests)]
-        done = _finished(command, seconds)
+        done = _finished(command, WARM_UP_SECONDS + seconds)
         if done.returncode:
             raise Unusable(f"the load at a constant rate failed: {done.stderr[-1000:]}")
         report = json.loads(done.stdout)

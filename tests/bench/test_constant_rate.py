@@ -1,8 +1,13 @@
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bench.constant_rate import Schedule, content_length, percentile, raw_requests
+from bench.constant_rate import Schedule, Traffic, content_length, percentile, raw_requests
 
 
 def test_requests_are_due_at_even_distances_whatever_happens_meanwhile() -> None:
@@ -53,3 +58,41 @@ def test_requests_are_made_from_the_lines_that_wrk_reads() -> None:
     get, post = raw_requests(["GET\t/a?b=1\tsecret\t0\n", "POST\t/c\t\t3\n"])
     assert get == b"GET /a?b=1 HTTP/1.1\r\nHost: 127.0.0.1\r\nAuthorization: Bearer secret\r\n\r\n"
     assert post == b"POST /c HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: 3\r\n\r\nxxx"
+
+
+def test_the_warm_up_is_sent_and_answered_but_its_latencies_do_not_count() -> None:
+    with answering() as port:
+        traffic = Traffic(port, raw_requests(["GET\t/\t\t0\n"]))
+        report = traffic.run(rate=200.0, seconds=0.1, warm_up=0.2)
+        traffic.close()
+    assert report.failures == 0
+    assert report.requests == pytest.approx(60, abs=2)
+    assert report.seconds == pytest.approx(0.3)
+    assert 0 < len(traffic.latencies) <= 22
+    assert len(traffic.late) == len(traffic.latencies)
+
+
+@contextmanager
+def answering() -> Iterator[int]:
+    """Answer every request on a free port, each connection in a thread of its own."""
+
+    class Handler(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
+        def do_GET(self) -> None:
+            self.send_response(200)
+            self.send_header("Content-Length", "0")
+            self.end_headers()
+
+        def log_message(self, *_: object) -> None:
+            """Say nothing."""
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    thread = threading.Thread(target=server.serve_forever, args=(0.01,))
+    thread.start()
+    try:
+        yield server.server_address[1]
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()

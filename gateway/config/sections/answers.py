@@ -116,7 +116,7 @@ class AccessLog(Section):
     lines_max: Count = 10000
     """Lines that wait to be written; further ones are dropped and counted, so a slow disk never
     slows a request."""
-    flush: Duration = 1.0
+    flush: Duration = 0.25
     """How often waiting lines are written."""
 
 
