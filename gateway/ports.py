@@ -7,33 +7,34 @@ port; an adapter raises only what stands here.
 from __future__ import annotations
 
 from asyncio import Future
-from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
 from gateway.domain.affinity import Affinity
 from gateway.domain.denial import Denial, Reason
-from gateway.domain.keys import BoundKey, KeyRecord
+from gateway.domain.enforcement import Enforced
+from gateway.domain.keys import BoundKey
 from gateway.domain.limits import Claim, Grant
 from gateway.domain.outcome import Outcome
 from gateway.domain.request import RequestHead, ResponseHead
 from gateway.domain.routes import Route
 from gateway.domain.streams import Condemn, StreamReport
-from gateway.domain.tenants import Tenant
 from gateway.domain.timeouts import Timeouts
 from gateway.eager import Signal
-
-
-class StoreUnavailable(Exception):
-    """The key store could not answer; the text is for the log and holds no secret."""
+from gateway.store_ports import AuditTrail as AuditTrail
+from gateway.store_ports import Conflict as Conflict
+from gateway.store_ports import KeyFinder as KeyFinder
+from gateway.store_ports import KeyStore as KeyStore
+from gateway.store_ports import R as R
+from gateway.store_ports import Record as Record
+from gateway.store_ports import RequestLog as RequestLog
+from gateway.store_ports import StoreUnavailable as StoreUnavailable
+from gateway.store_ports import Write as Write
 
 
 class LimiterUnavailable(Exception):
     """The limiter could not count; nothing was charged. The text is for the log."""
-
-
-class Conflict(Exception):
-    """A write met a state that does not allow it (duplicate name or digest, stale revision, unknown id)."""
 
 
 class Clock(Protocol):
@@ -44,73 +45,6 @@ class Clock(Protocol):
 
     def monotonic(self) -> float:
         """Return seconds that never go back."""
-
-
-class KeyFinder(Protocol):
-    """The part of a key store that requests wait for."""
-
-    async def find(self, digests: Sequence[bytes]) -> tuple[KeyRecord, Tenant] | None:
-        """Return the key with one of `digests` (one per active pepper) and its tenant, or None."""
-
-
-class KeyStore(KeyFinder, Protocol):
-    """The system of record for keys and tenants.
-
-    Every write is one transaction, increases the store's revision by one and returns the record as written, with that
-    revision. Every method raises `StoreUnavailable` within five seconds when the store does not answer.
-    """
-
-    async def get_key(self, key_id: str) -> KeyRecord | None: ...
-
-    async def get_keys(self, key_ids: Collection[str]) -> Mapping[str, KeyRecord]: ...
-
-    async def list_keys(
-        self, *, tenant_id: str = "", state: str = "", after: str = "", limit: int = 100
-    ) -> list[KeyRecord]:
-        """Return keys ordered by `key_id`, those after `after`, at most `limit`."""
-        ...
-
-    async def count_keys(self) -> Mapping[tuple[str, str], int]:
-        """Return how many keys there are per (stored state, environment)."""
-        ...
-
-    async def save_key(
-        self, record: KeyRecord, *, expected_revision: int | None = None
-    ) -> KeyRecord:
-        """Insert or replace a key. `expected_revision` 0 means insert; another number must match, else `Conflict`."""
-        ...
-
-    async def get_tenant(self, tenant_id: str) -> Tenant | None: ...
-
-    async def list_tenants(self, *, after: str = "", limit: int = 100) -> list[Tenant]: ...
-
-    async def save_tenant(
-        self, tenant: Tenant, *, expected_revision: int | None = None
-    ) -> Tenant: ...
-
-    async def revision(self) -> int:
-        """Return the number of the last committed write."""
-        ...
-
-    async def changes_since(self, revision: int) -> tuple[int, list[str]]:
-        """Return the current revision and the ids (keys and tenants) that were written after `revision`."""
-        ...
-
-    async def touch(self, last_used: Mapping[str, float]) -> None:
-        """Record when keys were last used (epoch seconds); never increases the revision, never goes back in time."""
-        ...
-
-    async def load_counts(self, now: float) -> dict[str, tuple[int, int]]:
-        """Return the stored quota counters: bucket -> (period start, count).
-
-        Those of ended periods may be among them: a store does not know how long a period is.
-        """
-        ...
-
-    async def save_counts(self, counts: Mapping[str, tuple[int, int]]) -> None:
-        """Store quota counters: bucket -> (period start in epoch seconds, count). Never lowers a count of one
-        period."""
-        ...
 
 
 class Limiter(Protocol):
@@ -166,6 +100,12 @@ class Recorder(Protocol):
 
     def record(self, outcome: Outcome) -> None: ...
 
+
+Enforce = Callable[[Collection[str], Condemn | None], Awaitable[Enforced]]
+"""Told the ids of keys and tenants that were changed, and what the change condemns of the requests under way.
+
+Returns when nobody serves by what was before. Never raises.
+"""
 
 Invalidate = Callable[[Iterable[str]], Awaitable[object]]
 """Told the ids of keys and tenants whose bound form is no longer true; done when nobody serves by it any more."""

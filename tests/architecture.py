@@ -50,8 +50,7 @@ ROOM_OF: Final = {
     "__init__": "gateway",
     "__main__": "cli",
     "blueprint": "assembly",
-    "ledger": "keyring",
-    "tenant_roll": "keyring",
+    "store_ports": "ports",
 }
 """Modules directly under `gateway` whose room is not their own name."""
 
@@ -99,6 +98,7 @@ TASK_OWNERS: Final = frozenset(
         "gateway/control/supervisor.py",  # the lives of workers, in the group it was given
         "gateway/stores/cached.py",  # one look-up for all that wait, ended by its close()
         "gateway/stores/rekeying.py",  # one worker for all that waits, ended by its close()
+        "gateway/stores/sqlite_file.py",  # transactions whose callers may go away, awaited by its settle()
         "gateway/upstreams/dialer.py",  # attempts to connect, ended by its close()
     }
 )

@@ -5,12 +5,13 @@ from __future__ import annotations
 from hashlib import sha256
 from typing import Any
 
-from gateway.domain.change import Actor
+from gateway.domain.change import Actor, Order
 from gateway.domain.keys import BoundKey, KeyRecord
 from gateway.domain.scopes import Bundle, ScopeCatalogue
 from gateway.domain.tenants import Tenant
 
 ACTOR = Actor(kind="test", name="tester")
+ORDER = Order(actor=ACTOR)
 
 HIREPANDA = ScopeCatalogue(
     ("jobs:read", "candidates:read", "jobs:write", "candidates:write", "jobs:delete"),
@@ -20,6 +21,10 @@ HIREPANDA = ScopeCatalogue(
         "admin": Bundle(includes=("write",), add=("*:delete",)),
     },
 )
+
+
+def an_order(reason: str = "", **values: Any) -> Order:
+    return Order(actor=ACTOR, reason=reason, **values)
 
 
 def a_tenant(tenant_id: str = "ten_a", **changes: Any) -> Tenant:

@@ -100,7 +100,7 @@ def test_what_is_proper_passes(text: str) -> None:
 
 def test_a_plain_heir_of_a_compiled_class_is_found() -> None:
     text = "from gateway.outbox import Outbox\nclass Mine(Outbox):\n    pass"
-    module = Module.of("gateway/keyring.py", text)
+    module = Module.of("gateway/keyring/door.py", text)
     assert list(compilable.heirs(module, frozenset({"gateway.outbox"})))
 
 

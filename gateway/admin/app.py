@@ -19,7 +19,7 @@ from gateway.admin.streams import StreamRoutes
 from gateway.admin.tenants import TenantRoutes
 from gateway.admin.upstreams import Overview, UpstreamRoutes
 from gateway.admin.workers import WorkerRoutes, Workers
-from gateway.keyring import Keyring
+from gateway.keyring.door import Keyring
 from gateway.ports import Streams
 
 BODY_BYTES_MAX: Final = 64 * 1024

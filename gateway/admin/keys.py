@@ -13,11 +13,21 @@ from aiohttp import web
 
 from gateway.admin.auth import ACTOR
 from gateway.admin.problems import BadRequest
-from gateway.admin.requests import answer, answer_page, read_body, read_limit, read_query
-from gateway.admin.wire import Act, KeyCreate, KeyLookup, KeyUpdate, KeyView, NewKey
+from gateway.admin.requests import (
+    answer,
+    answer_changed,
+    answer_page,
+    read_body,
+    read_limit,
+    read_order,
+    read_query,
+)
+from gateway.admin.wire import KeyCreate, KeyLookup, KeyUpdate, KeyView, NewKey
+from gateway.domain.change import Order
 from gateway.domain.keys import KeyRecord, KeyState
-from gateway.keyring import Keyring
-from gateway.ledger import NotFound
+from gateway.domain.queries import KeyQuery
+from gateway.keyring.door import Keyring
+from gateway.keyring.ledger import NotFound
 
 _ONE: Final = "/admin/v1/keys/{key_id:[A-Za-z0-9._-]{1,64}}"
 
@@ -44,7 +54,9 @@ class KeyRoutes:
     async def create(self, request: web.Request) -> web.Response:
         """Mint a key; the answer holds its secret, once."""
         body = await read_body(request, KeyCreate)
-        minted = await self._keyring().create_key(body.wish(self._keyring().now()), request[ACTOR])
+        minted = await self._keyring().create_key(
+            body.wish(self._keyring().now()), Order(actor=request[ACTOR])
+        )
         shown = NewKey(
             key=self._view(minted.record), secret=minted.secret, warnings=minted.warnings
         )
@@ -57,8 +69,7 @@ class KeyRoutes:
         if state and state not in set(KeyState):
             raise BadRequest(400, f"`state` is one of {', '.join(KeyState)}.")
         found = await self._keyring().list_keys(
-            tenant_id=query.get("tenant_id", ""),
-            state=state,
+            KeyQuery(tenant_id=query.get("tenant_id", ""), state=state),
             after=query.get("cursor", ""),
             limit=read_limit(query),
         )
@@ -80,30 +91,28 @@ class KeyRoutes:
         """Change some fields of a key."""
         body = await read_body(request, KeyUpdate)
         changes = body.changes(self._keyring().now())
-        return self._answer(
-            await self._keyring().update_key(_key_id(request), changes, request[ACTOR])
+        changed = await self._keyring().update_key(
+            _key_id(request), changes, Order(actor=request[ACTOR])
         )
+        return answer_changed(self._view(changed.record), changed.enforced)
 
     async def suspend(self, request: web.Request) -> web.Response:
         """Stop a key for a while."""
-        body = await read_body(request, Act)
-        return self._answer(
-            await self._keyring().suspend_key(_key_id(request), body.reason, request[ACTOR])
-        )
+        order = await read_order(request)
+        changed = await self._keyring().suspend_key(_key_id(request), order)
+        return answer_changed(self._view(changed.record), changed.enforced)
 
     async def resume(self, request: web.Request) -> web.Response:
         """Let a suspended key work again."""
-        body = await read_body(request, Act)
-        return self._answer(
-            await self._keyring().resume_key(_key_id(request), request[ACTOR], body.reason)
-        )
+        order = await read_order(request)
+        changed = await self._keyring().resume_key(_key_id(request), order)
+        return answer_changed(self._view(changed.record), changed.enforced)
 
     async def revoke(self, request: web.Request) -> web.Response:
         """Stop a key for ever."""
-        body = await read_body(request, Act)
-        return self._answer(
-            await self._keyring().revoke_key(_key_id(request), body.reason, request[ACTOR])
-        )
+        order = await read_order(request)
+        changed = await self._keyring().revoke_key(_key_id(request), order)
+        return answer_changed(self._view(changed.record), changed.enforced)
 
     def _view(self, record: KeyRecord) -> KeyView:
         return KeyView.of(record, self._keyring().state_of(record))

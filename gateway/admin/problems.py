@@ -20,7 +20,7 @@ from aiohttp.typedefs import Handler
 
 from gateway.config.reloading import ReloadRefused
 from gateway.domain.key_rules import Problem, Refused
-from gateway.ledger import NotFound
+from gateway.keyring.ledger import NotFound
 from gateway.ports import Conflict, StoreUnavailable
 
 CODES: Final[Mapping[int, str]] = {

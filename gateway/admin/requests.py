@@ -13,7 +13,11 @@ import orjson
 from aiohttp import web
 from pydantic import BaseModel, ValidationError
 
+from gateway.admin.auth import ACTOR
 from gateway.admin.problems import BadRequest
+from gateway.admin.wire import Act, EnforcementView
+from gateway.domain.change import Order
+from gateway.domain.enforcement import Enforced
 from gateway.domain.key_rules import Problem, Refused
 
 LIMIT_DEFAULT: Final = 100
@@ -36,6 +40,12 @@ async def read_body(request: web.Request, shape: type[_Shape]) -> _Shape:
         if any(each["type"] == "json_invalid" for each in error.errors(include_input=False)):
             raise BadRequest(400, "The body is not JSON.") from None
         raise Refused(problems) from None
+
+
+async def read_order(request: web.Request) -> Order:
+    """Return who orders the act of `request`, and why: its body is an `Act`."""
+    body = await read_body(request, Act)
+    return Order(actor=request[ACTOR], reason=body.reason)
 
 
 def read_query(request: web.Request, allowed: Collection[str]) -> dict[str, str]:
@@ -63,6 +73,20 @@ def read_limit(query: dict[str, str]) -> int:
 def answer(shape: BaseModel, *, status: int = 200, location: str = "") -> web.Response:
     """Answer with one object."""
     response = _json(shape.model_dump(mode="json"), status)
+    if location:
+        response.headers["Location"] = location
+    return response
+
+
+def answer_changed(
+    shape: BaseModel, enforced: Enforced | None, *, status: int = 200, location: str = ""
+) -> web.Response:
+    """Answer with what was changed and how far that has reached: 202 while somebody still serves by what was before."""
+    body = shape.model_dump(mode="json")
+    if enforced is not None:
+        body["enforcement"] = EnforcementView.of_enforced(enforced).model_dump(mode="json")
+        status = status if enforced.is_everywhere else 202
+    response = _json(body, status)
     if location:
         response.headers["Location"] = location
     return response

@@ -11,9 +11,18 @@ from typing import Final
 from aiohttp import web
 
 from gateway.admin.auth import ACTOR
-from gateway.admin.requests import answer, answer_page, read_body, read_limit, read_query
-from gateway.admin.wire import Act, TenantCreate, TenantUpdate, TenantView
-from gateway.tenant_roll import TenantRoll
+from gateway.admin.requests import (
+    answer,
+    answer_changed,
+    answer_page,
+    read_body,
+    read_limit,
+    read_order,
+    read_query,
+)
+from gateway.admin.wire import TenantCreate, TenantUpdate, TenantView
+from gateway.domain.change import Order
+from gateway.keyring.tenants import TenantRoll
 
 _ONE: Final = "/admin/v1/tenants/{tenant_id:[A-Za-z0-9._-]{1,64}}"
 
@@ -38,9 +47,9 @@ class TenantRoutes:
     async def create(self, request: web.Request) -> web.Response:
         """Create a tenant."""
         body = await read_body(request, TenantCreate)
-        tenant = await self._tenants().create(body.tenant(), request[ACTOR])
-        location = f"/admin/v1/tenants/{tenant.tenant_id}"
-        return answer(TenantView.of(tenant), status=201, location=location)
+        created = await self._tenants().create(body.tenant(), Order(actor=request[ACTOR]))
+        location = f"/admin/v1/tenants/{created.record.tenant_id}"
+        return answer(TenantView.of(created.record), status=201, location=location)
 
     async def page(self, request: web.Request) -> web.Response:
         """List tenants."""
@@ -55,20 +64,22 @@ class TenantRoutes:
     async def update(self, request: web.Request) -> web.Response:
         """Change some fields of a tenant."""
         body = await read_body(request, TenantUpdate)
-        tenant = await self._tenants().update(_tenant_id(request), body.changes(), request[ACTOR])
-        return answer(TenantView.of(tenant))
+        changed = await self._tenants().update(
+            _tenant_id(request), body.changes(), Order(actor=request[ACTOR])
+        )
+        return answer_changed(TenantView.of(changed.record), changed.enforced)
 
     async def suspend(self, request: web.Request) -> web.Response:
         """Stop all keys of a tenant."""
-        body = await read_body(request, Act)
-        tenant = await self._tenants().suspend(_tenant_id(request), body.reason, request[ACTOR])
-        return answer(TenantView.of(tenant))
+        order = await read_order(request)
+        changed = await self._tenants().suspend(_tenant_id(request), order)
+        return answer_changed(TenantView.of(changed.record), changed.enforced)
 
     async def resume(self, request: web.Request) -> web.Response:
         """Let the keys of a suspended tenant work again."""
-        body = await read_body(request, Act)
-        tenant = await self._tenants().resume(_tenant_id(request), request[ACTOR], body.reason)
-        return answer(TenantView.of(tenant))
+        order = await read_order(request)
+        changed = await self._tenants().resume(_tenant_id(request), order)
+        return answer_changed(TenantView.of(changed.record), changed.enforced)
 
 
 def _tenant_id(request: web.Request) -> str:

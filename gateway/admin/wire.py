@@ -15,12 +15,13 @@ from typing import Annotated, Any, Final, Self, cast
 from pydantic import AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field
 
 from gateway.domain.blueprint import KeyWish
+from gateway.domain.enforcement import Enforced
 from gateway.domain.key_rules import Refused
 from gateway.domain.keys import KeyRecord, KeyState
 from gateway.domain.streams import StreamKind, StreamReport
 from gateway.domain.tenants import Tenant
-from gateway.keyring import KeyChanges
-from gateway.tenant_roll import TenantChanges
+from gateway.keyring.door import KeyChanges
+from gateway.keyring.tenants import TenantChanges
 
 SECRET_LENGTH_MAX: Final = 512
 _UNITS: Final[Mapping[str, str]] = {
@@ -184,6 +185,27 @@ class NewKey(BaseModel):
     key: KeyView
     secret: str = Field(repr=False)
     warnings: Names
+
+
+class EnforcementView(BaseModel):
+    """How far a change has reached: from `effective_at` on nobody but `silent` serves by what was before."""
+
+    effective_at: str | None
+    acknowledged: int
+    of: int
+    silent: Names
+    streams_closed: int
+
+    @classmethod
+    def of_enforced(cls, enforced: Enforced) -> Self:
+        """Show `enforced`."""
+        return cls(
+            effective_at=instant(round(enforced.effective_at, 6)),
+            acknowledged=enforced.acknowledged,
+            of=enforced.of,
+            silent=enforced.silent,
+            streams_closed=enforced.streams_closed,
+        )
 
 
 class TenantView(BaseModel):

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import Any, Final
@@ -30,11 +30,13 @@ from gateway.config.places import anchored
 from gateway.config.sources import Sources
 from gateway.control.clock import SystemClock
 from gateway.control.cores import worker_count
-from gateway.control.crew import Acknowledged, Crew
+from gateway.control.crew import Crew
 from gateway.control.follower import Follower
 from gateway.control.periodic import Periodic
+from gateway.domain.enforcement import Enforced
 from gateway.domain.keys import KeyRecord
-from gateway.keyring import Keyring
+from gateway.domain.streams import Condemn
+from gateway.keyring.door import Keyring
 from gateway.listeners.metrics import create_metrics_app
 from gateway.ports import Clock, KeyStore, StoreUnavailable
 from gateway.stores import sqlite
@@ -112,10 +114,22 @@ class Gateway:
             tell(config)
 
     def _keyring(self, config: model.Config) -> Keyring:
-        return make_keyring(config, self.store, self.clock, self._forget)
+        return make_keyring(config, self.store, self.clock, self._enforce)
 
-    async def _forget(self, ids: Iterable[str]) -> Acknowledged:
-        return await self.crew.forget(ids)
+    async def _enforce(self, ids: Collection[str], condemn: Condemn | None) -> Enforced:
+        """Let everybody go by what the store holds now, then end what `condemn` does."""
+        started = self.clock.monotonic()
+        done = await self.crew.forget(ids)
+        effective_at, seconds = self.clock.now(), self.clock.monotonic() - started
+        self.recorders.metrics.observe("revocation_propagation_seconds", seconds)
+        return Enforced(
+            effective_at=effective_at,
+            acknowledged=done.acknowledged,
+            of=done.of,
+            seconds=seconds,
+            silent=done.silent,
+            streams_closed=0 if condemn is None else await self.crew.streams.cut(condemn),
+        )
 
     async def _rekey(self, record: KeyRecord, digest: bytes, pepper_id: str) -> None:
         await self.keyring.rekey(record, digest, pepper_id)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Collection, Iterable
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import TypeVar
@@ -12,20 +12,20 @@ from gateway.assembly.errors import CannotStart
 from gateway.config import model
 from gateway.config.places import anchored
 from gateway.control.clock import SystemClock
-from gateway.domain.change import Actor
+from gateway.domain.change import Actor, Order
+from gateway.domain.enforcement import Enforced
 from gateway.domain.key_rules import Refused
 from gateway.domain.keys import KeyRecord
+from gateway.domain.streams import Condemn
 from gateway.domain.tenants import Tenant
-from gateway.keyring import Keyring
-from gateway.ports import Clock, Conflict, Invalidate, KeyStore
+from gateway.keyring.door import Keyring
+from gateway.ports import Clock, Conflict, Enforce, KeyStore
 from gateway.stores import sqlite
 
-_BOOTSTRAP = Actor(kind="bootstrap", name="config")
+_BOOTSTRAP = Order(actor=Actor(kind="bootstrap", name="config"))
 
 
-def make_keyring(
-    config: model.Config, store: KeyStore, clock: Clock, invalidate: Invalidate
-) -> Keyring:
+def make_keyring(config: model.Config, store: KeyStore, clock: Clock, enforce: Enforce) -> Keyring:
     """Return the keyring over `store`, under the rules of `config`."""
     return Keyring(
         store=store,
@@ -35,7 +35,7 @@ def make_keyring(
         peppers=policy.peppers(config),
         templates=policy.templates(config),
         clock=clock,
-        invalidate=invalidate,
+        enforce=enforce,
         environment_aliases=policy.environment_aliases(config),
     )
 
@@ -44,11 +44,14 @@ def make_keyring(
 async def open_keyring(config: model.Config, config_path: Path) -> AsyncIterator[Keyring]:
     """Open the store by itself, for commands that work on the file of a gateway that may not be running."""
 
-    async def nobody(_: Iterable[str]) -> None:
+    clock = SystemClock()
+
+    async def nobody(_: Collection[str], __: Condemn | None) -> Enforced:
         """No bound copies live here; a running gateway polls the store's revision."""
+        return Enforced(effective_at=clock.now(), acknowledged=0, of=0)
 
     async with sqlite.opened(anchored(config_path, config.store.path)) as store:
-        yield make_keyring(config, store, SystemClock(), nobody)
+        yield make_keyring(config, store, clock, nobody)
 
 
 async def bootstrap(

@@ -7,7 +7,7 @@ section had brought into the store by then. What a data plane does meanwhile is 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -20,6 +20,8 @@ from gateway.config.load import broken_rules
 from gateway.config.problems import written
 from gateway.config.reloading import Reloaded, ReloadRefused
 from gateway.control.beside import beside
+from gateway.domain.enforcement import Enforced
+from gateway.domain.streams import Condemn
 from gateway.ports import StoreUnavailable
 
 if TYPE_CHECKING:
@@ -102,8 +104,9 @@ class Succession:
         changed: list[str] = []
         gateway = self._gateway
 
-        async def later(ids: Iterable[str]) -> None:
+        async def later(ids: Collection[str], _: Condemn | None) -> Enforced:
             changed.extend(ids)
+            return Enforced(effective_at=gateway.clock.now(), acknowledged=0, of=0)
 
         keyring = make_keyring(config, gateway.store, gateway.clock, later)
         await bootstrap(config.bootstrap, keyring, gateway.config.bootstrap)

@@ -17,10 +17,11 @@ from gateway.upstreams.overview import ServiceOverview
 
 
 class Acknowledged(NamedTuple):
-    """How many of those who serve did what they were told; whoever did not is dead when this is returned."""
+    """How many of those who serve did what they were told; `silent` did not, and could not be ended either."""
 
     acknowledged: int
     of: int
+    silent: tuple[str, ...] = ()
 
 
 class WorkerState(StrEnum):

@@ -67,11 +67,12 @@ class RemoteCrew:
     async def _forget(self, message: Forget) -> Acknowledged:
         members = [each for each in self.supervisor.members if each.may_know_keys]
         answers, silent = await self._ask(members, message, self._patience)
-        alive = 0
+        alive = []
         for member in (*silent, *(each for each, answer in answers if answer is not None)):
             _log.error("%s does not forget keys: it is killed, which makes it", member)
-            alive += not await member.kill()
-        return Acknowledged(len(members) - alive, len(members))
+            if not await member.kill():
+                alive.append(str(member))
+        return Acknowledged(len(members) - len(alive), len(members), tuple(alive))
 
     # ---- the configuration
 

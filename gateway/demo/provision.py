@@ -11,16 +11,17 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from gateway.domain.blueprint import KeyWish
-from gateway.domain.change import Actor
+from gateway.domain.change import Actor, Order
+from gateway.domain.queries import KeyQuery
 from gateway.domain.tenants import Tenant
-from gateway.keyring import Keyring
-from gateway.ledger import NotFound
+from gateway.keyring.door import Keyring
+from gateway.keyring.ledger import NotFound
 
 TENANT_ID: Final = "demo"
 TRICKLE_PLAN: Final = "trickle"
 """A plan of the shipped configuration that a few requests exhaust."""
 
-_ACTOR: Final = Actor(kind="system", name="demo")
+_ORDER: Final = Order(actor=Actor(kind="system", name="demo"))
 _ENVIRONMENT: Final = "live"
 _FULL: Final = KeyWish(
     tenant_id=TENANT_ID, name="demo-full", environment=_ENVIRONMENT, scopes=("*",)
@@ -54,12 +55,12 @@ async def provision(keyring: Keyring) -> DemoKeys:
     try:
         await keyring.tenants.get(TENANT_ID)
     except NotFound:
-        await keyring.tenants.create(Tenant(tenant_id=TENANT_ID, name="Demo"), _ACTOR)
+        await keyring.tenants.create(Tenant(tenant_id=TENANT_ID, name="Demo"), _ORDER)
     present = await _names(keyring)
     secrets = []
     for wish in (_FULL, _READER, _TRICKLE):
         is_new = wish.name not in present
-        secrets.append((await keyring.create_key(wish, _ACTOR)).secret if is_new else "")
+        secrets.append((await keyring.create_key(wish, _ORDER)).secret if is_new else "")
     full, reader, trickle = secrets
     return DemoKeys(full=full, reader=reader, trickle=trickle)
 
@@ -69,7 +70,7 @@ async def _names(keyring: Keyring) -> set[str]:
     names: set[str] = set()
     after = ""
     while True:
-        page = await keyring.list_keys(tenant_id=TENANT_ID, after=after)
+        page = await keyring.list_keys(KeyQuery(tenant_id=TENANT_ID), after=after)
         names |= {record.name for record in page.records}
         after = page.cursor
         if not after:

@@ -8,12 +8,9 @@ not know where changes are written.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from enum import StrEnum
 from typing import Any, Final
-
-from gateway.domain.keys import KeyRecord
-from gateway.domain.tenants import Tenant
 
 
 class ChangeType(StrEnum):
@@ -26,42 +23,83 @@ class ChangeType(StrEnum):
     KEY_EXPIRATION_CHANGED = "key.expiration_changed"
     KEY_LIMITS_CHANGED = "key.limits_changed"
     KEY_METADATA_CHANGED = "key.metadata_changed"
+    KEY_TENANTS_CHANGED = "key.tenants_changed"
+    KEY_ROTATION_STARTED = "key.rotation_started"
+    KEY_ROTATION_COMPLETED = "key.rotation_completed"
+    KEY_ROTATION_ABORTED = "key.rotation_aborted"
     KEY_SUSPENDED = "key.suspended"
     KEY_RESUMED = "key.resumed"
     KEY_REVOKED = "key.revoked"
+    KEY_DELETED = "key.deleted"
+    KEY_EXPIRED = "key.expired"
+    KEY_COMPROMISED = "key.compromised"
+    KEY_LEAK_REPORTED = "key.leak_reported"
+    KEY_EXPIRY_NOTIFIED = "key.expiry_notified"
+    KEY_DELIVERED = "key.delivered"
+    KEY_LOOKED_UP = "key.looked_up"
     TENANT_CREATED = "tenant.created"
     TENANT_UPDATED = "tenant.updated"
     TENANT_IP_ALLOWLIST_CHANGED = "tenant.ip_allowlist_changed"
     TENANT_SUSPENDED = "tenant.suspended"
     TENANT_RESUMED = "tenant.resumed"
+    ADMIN_LOGIN_SUCCEEDED = "admin.login_succeeded"
+    ADMIN_LOGIN_FAILED = "admin.login_failed"
+    ADMIN_TOKEN_CREATED = "admin.token_created"  # noqa: S105 - the name of an event
+    ADMIN_TOKEN_REVOKED = "admin.token_revoked"  # noqa: S105 - the name of an event
+    CONFIG_RELOADED = "config.reloaded"
+    CONFIG_RELOAD_REJECTED = "config.reload_rejected"
+    AUDIT_EXPORTED = "audit.exported"
+    AUDIT_PRUNED = "audit.pruned"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Actor:
-    """Who changes something: `kind` is the door (`admin`, `bootstrap`, `system`), `name` the person
-    or token behind it.
+    """Who changes something: `kind` is the door (`admin`, `bootstrap`, `system`), `name` the person or token behind it.
+
+    `request_id` is the request with which it was asked for, empty without one.
     """
 
     kind: str
     name: str
     address: str = ""
     user_agent: str = ""
+    request_id: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Order:
+    """Who wants a change, why, and under which condition.
+
+    `expected_revision` is that of the record as whoever orders has seen it; None takes what is there. A dry run goes
+    as far as it can without changing anything.
+    """
+
+    actor: Actor
+    reason: str = ""
+    expected_revision: int | None = None
+    is_dry_run: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Change:
     """One committed change. `before` and `after` hold only the fields it is about; `at` is epoch
-    seconds (UTC).
+    seconds (UTC). `subject_id` is what else it is about: a rotation, an incident, an admin token.
     """
 
     type: ChangeType
     actor: Actor
     tenant_id: str
     key_id: str = ""
+    subject_id: str = ""
     reason: str = ""
-    before: Mapping[str, Any]
-    after: Mapping[str, Any]
+    before: Mapping[str, Any] = field(default_factory=dict)
+    after: Mapping[str, Any] = field(default_factory=dict)
     at: float
+
+    @property
+    def request_id(self) -> str:
+        """The request that asked for it."""
+        return self.actor.request_id
 
 
 KEY_FIELD_EVENTS: Final[Mapping[str, ChangeType]] = {
@@ -69,6 +107,8 @@ KEY_FIELD_EVENTS: Final[Mapping[str, ChangeType]] = {
     "tags": ChangeType.KEY_UPDATED,
     "scopes": ChangeType.KEY_SCOPES_CHANGED,
     "ip_allowlist": ChangeType.KEY_IP_ALLOWLIST_CHANGED,
+    "ip_allowlist_mode": ChangeType.KEY_IP_ALLOWLIST_CHANGED,
+    "tenants": ChangeType.KEY_TENANTS_CHANGED,
     "expires_at": ChangeType.KEY_EXPIRATION_CHANGED,
     "plan": ChangeType.KEY_LIMITS_CHANGED,
     "metadata": ChangeType.KEY_METADATA_CHANGED,
@@ -77,6 +117,10 @@ TENANT_FIELD_EVENTS: Final[Mapping[str, ChangeType]] = {
     "name": ChangeType.TENANT_UPDATED,
     "plan": ChangeType.TENANT_UPDATED,
     "metadata": ChangeType.TENANT_UPDATED,
+    "default_template": ChangeType.TENANT_UPDATED,
+    "export_name": ChangeType.TENANT_UPDATED,
+    "alerts": ChangeType.TENANT_UPDATED,
+    "ip_allowlist_mode": ChangeType.TENANT_IP_ALLOWLIST_CHANGED,
     "ip_allowlist": ChangeType.TENANT_IP_ALLOWLIST_CHANGED,
     "ip_allowlist_enabled": ChangeType.TENANT_IP_ALLOWLIST_CHANGED,
 }
@@ -87,14 +131,14 @@ update.
 _NOT_TOLD: Final = frozenset({"digest", "revision", "last_used_at"})
 
 
-def described(record: KeyRecord | Tenant) -> dict[str, Any]:
+def described(record: Any) -> dict[str, Any]:
     """Return the fields of `record` that an event may hold."""
     names = (each.name for each in fields(record) if each.name not in _NOT_TOLD)
     return {name: getattr(record, name) for name in names}
 
 
 def differences(
-    before: KeyRecord | Tenant, after: KeyRecord | Tenant, events: Mapping[str, ChangeType]
+    before: object, after: object, events: Mapping[str, ChangeType]
 ) -> dict[ChangeType, tuple[dict[str, Any], dict[str, Any]]]:
     """Return, per event type, the fields that changed as (before, after)."""
     told: dict[ChangeType, tuple[dict[str, Any], dict[str, Any]]] = {}

@@ -33,11 +33,16 @@ TAGS_MAX: Final = 20
 TAG_LENGTH_MAX: Final = 50
 NETWORKS_MAX: Final = 256  # every request of the key is tested against them
 SCOPES_MAX: Final = 256
+TENANTS_MAX: Final = 1000  # they are kept in memory with the key
+MODES: Final = ("enforce", "shadow")
 EXPIRES_AT_MAX: Final = 253_402_300_800  # 10000-01-01: RFC 3339 has four digits for the year
 
 _TENANT_ID: Final = re.compile(
     r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}"
 )  # stands in bucket names, headers
+
+
+_VARIABLE: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,99}")
 
 
 class Rules:
@@ -53,6 +58,10 @@ class Rules:
             "ip_allowlist": _networks,
             "reason": _reason,
             "tenant_id": _tenant_id,
+            "tenants": _tenant_ids,
+            "alerts": _metadata,
+            "ip_allowlist_mode": _mode,
+            "export_name": _export_name,
             "scopes": self._scope_names,
             "plan": self._plan,
         }
@@ -92,14 +101,15 @@ class Rules:
             yield f"unknown plan '{plan}' (declared: {known})"
 
 
-def settled(metadata: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the values that `changes` lead to: lists as tuples, `metadata` with its patch."""
+def settled(record: object, changes: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the values that `changes` of `record` lead to: lists as tuples, objects with their patch."""
     values: dict[str, Any] = {
         name: tuple(value) if isinstance(value, list) else value for name, value in changes.items()
     }
-    if "metadata" in values:
-        patch = values["metadata"]
-        values["metadata"] = {} if patch is None else merged(metadata, patch)
+    for name in ("metadata", "alerts"):
+        if name in values:
+            patch = values[name]
+            values[name] = {} if patch is None else merged(getattr(record, name), patch)
     return values
 
 
@@ -143,6 +153,24 @@ def _reason(value: str) -> Iterator[str]:
 def _tenant_id(value: str) -> Iterator[str]:
     if not _TENANT_ID.fullmatch(value):
         yield "must be 1 to 64 letters, digits, '_', '.', '-' and start with a letter or digit"
+
+
+def _tenant_ids(ids: Sequence[str]) -> Iterator[str | Problem]:
+    if len(ids) > TENANTS_MAX:
+        yield f"has {len(ids)} entries; {TENANTS_MAX} is the most"
+        return
+    for index, each in enumerate(ids):
+        yield from _below(index, _tenant_id(each))
+
+
+def _mode(value: str) -> Iterator[str]:
+    if value not in MODES:
+        yield f"is one of {', '.join(MODES)}"
+
+
+def _export_name(value: str) -> Iterator[str]:
+    if value and not _VARIABLE.fullmatch(value):
+        yield "must be the name of a variable: letters, digits and '_', not beginning with a digit"
 
 
 def _tags(tags: Sequence[str]) -> Iterator[str | Problem]:

@@ -27,11 +27,20 @@ class KeyState(StrEnum):
     REVOKED = "revoked"
 
 
+class KeyKind(StrEnum):
+    """Whom a key acts for: its own tenant, or one of several that each request names."""
+
+    REGULAR = "regular"
+    MULTI_TENANT = "multi_tenant"
+
+
 TRANSITIONS: Final[Mapping[KeyState, frozenset[KeyState]]] = {
     KeyState.ACTIVE: frozenset(
         {KeyState.SUSPENDED, KeyState.ROTATING, KeyState.EXPIRED, KeyState.REVOKED}
     ),
-    KeyState.SUSPENDED: frozenset({KeyState.ACTIVE, KeyState.EXPIRED, KeyState.REVOKED}),
+    KeyState.SUSPENDED: frozenset(
+        {KeyState.ACTIVE, KeyState.ROTATING, KeyState.EXPIRED, KeyState.REVOKED}
+    ),
     KeyState.ROTATING: frozenset(
         {KeyState.ACTIVE, KeyState.SUSPENDED, KeyState.EXPIRED, KeyState.REVOKED}
     ),
@@ -52,8 +61,12 @@ class KeyRecord:
     lineage. `display` is what a person may see of the token (`sk_live_ab12…wxyz`). `scopes` are the
     granted names as written: atoms, bundles or wildcards. `ip_allowlist` are addresses and CIDR
     ranges as written; empty allows every address. Times are epoch seconds (UTC); `None` means
-    never. `plan` names a plan of the config; empty takes the tenant's. `revision` is the store
-    revision of the last change.
+    never. `plan` names a plan of the config; empty takes the tenant's. `template` is the class of
+    the key: the template that it was made from. A `multi_tenant` key acts for the children of its
+    tenant and for `tenants`. `ip_allowlist_mode` `shadow` counts what the list would refuse and
+    refuses nothing. A suspended key works again from `resume_at` on; a rotating one stops at
+    `retires_at`. A hidden key is left out of lists. `revision` is the store revision of the last
+    change.
     """
 
     key_id: str
@@ -72,6 +85,13 @@ class KeyRecord:
     plan: str = ""
     tags: tuple[str, ...] = ()
     metadata: Mapping[str, Any] = field(default_factory=dict)
+    template: str = ""
+    kind: KeyKind = KeyKind.REGULAR
+    tenants: tuple[str, ...] = ()
+    ip_allowlist_mode: str = "enforce"
+    is_hidden: bool = False
+    resume_at: float | None = None
+    retires_at: float | None = None
     created_at: float = 0.0
     expires_at: float | None = None
     revoked_at: float | None = None
@@ -79,11 +99,28 @@ class KeyRecord:
     revision: int = 0
 
     def state_at(self, now: float) -> KeyState:
-        """Return the state that holds at `now` (epoch seconds): the stored one, or expired once its
-        time has come.
-        """
-        is_over = self.expires_at is not None and now >= self.expires_at
-        return KeyState.EXPIRED if is_over and self.state is not KeyState.REVOKED else self.state
+        """Return the state that holds at `now` (epoch seconds): the stored one, or what time has made of it."""
+        if self.state is KeyState.REVOKED:
+            return KeyState.REVOKED
+        if self.expires_at is not None and now >= self.expires_at:
+            return KeyState.EXPIRED
+        if self.retires_at is not None and now >= self.retires_at:
+            return KeyState.REVOKED
+        is_resumed = self.resume_at is not None and now >= self.resume_at
+        if self.state is KeyState.SUSPENDED and is_resumed:
+            return KeyState.ACTIVE if self.retires_at is None else KeyState.ROTATING
+        return self.state
+
+    def refusal_at(self, now: float) -> Reason | None:
+        """Say why the key may not be used at `now` (epoch seconds), or None if it may."""
+        return _REFUSALS.get(self.state_at(now))
+
+
+_REFUSALS: Final[Mapping[KeyState, Reason]] = {
+    KeyState.REVOKED: Reason.KEY_REVOKED,
+    KeyState.EXPIRED: Reason.KEY_EXPIRED,
+    KeyState.SUSPENDED: Reason.KEY_SUSPENDED,
+}
 
 
 class BoundKey:
@@ -93,9 +130,9 @@ class BoundKey:
     satisfy (key, tenant); `claims` the limits that each request draws on; `identity` the ready
     header block for the upstream (`Name: value\\r\\n` lines); `expires_at` is `inf` for a key that
     never expires; `generation` the number of the config that it was bound under. `usable_until` is
-    the epoch second from which it must not be used: `expires_at`, or minus infinity for a key that
-    is not in use at all. Replaced as a whole when the key, its tenant or the config changes, never
-    mutated.
+    the epoch second from which it must be asked whether it may be used: `expires_at` or the end of
+    its rotation, or minus infinity for a key that is not in use. Replaced as a whole when the key,
+    its tenant or the config changes, never mutated.
     """
 
     __slots__ = (
@@ -130,17 +167,12 @@ class BoundKey:
         self.generation = generation
         self.expires_at = float("inf") if record.expires_at is None else record.expires_at
         is_in_use = self.refusal(float("-inf")) is None
-        self.usable_until = self.expires_at if is_in_use else float("-inf")
+        ends = self.expires_at if record.retires_at is None else record.retires_at
+        self.usable_until = min(self.expires_at, ends) if is_in_use else float("-inf")
 
     def refusal(self, now: float) -> Reason | None:
         """Say why the key may not be used at `now` (epoch seconds), or None if it may."""
-        state = self.record.state
-        if state is KeyState.REVOKED:
-            return Reason.KEY_REVOKED
-        if state is KeyState.EXPIRED or now >= self.expires_at:
-            return Reason.KEY_EXPIRED
-        if state is KeyState.SUSPENDED:
-            return Reason.KEY_SUSPENDED
-        if self.tenant.is_suspended:
+        refused = self.record.refusal_at(now)
+        if refused is None and self.tenant.is_suspended:
             return Reason.TENANT_SUSPENDED
-        return None
+        return refused

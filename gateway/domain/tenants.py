@@ -13,7 +13,11 @@ class Tenant:
 
     `tenant_id` is `ten_` and 32 characters, or a name chosen in `bootstrap`. `ip_allowlist` counts
     only while `ip_allowlist_enabled` (the off switch of a dashboard keeps the list). `plan` names
-    the plan that limits the tenant as a whole and is the default of its keys.
+    the plan that limits the tenant as a whole and is the default of its keys. `parent_id` is the
+    tenant that it belongs to (a partner's customer), empty for one that stands by itself.
+    `ip_allowlist_mode` `shadow` counts what the list would refuse and refuses nothing. New keys
+    are made from `default_template` when nothing else is said; `export_name` is the variable that
+    customers keep a key in. `alerts` are the tenant's own alert settings.
     """
 
     tenant_id: str
@@ -24,6 +28,11 @@ class Tenant:
     ip_allowlist_enabled: bool = False
     plan: str = ""
     metadata: Mapping[str, Any] = field(default_factory=dict)
+    parent_id: str = ""
+    ip_allowlist_mode: str = "enforce"
+    default_template: str = ""
+    export_name: str = ""
+    alerts: Mapping[str, Any] = field(default_factory=dict)
     created_at: float = 0.0
     revision: int = 0
 

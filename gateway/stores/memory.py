@@ -1,104 +1,176 @@
 """Keys in memory: for tests, and for a gateway whose keys all come from its config.
 
-Knows the meaning of every `KeyStore` method in its plainest form; the other stores must not differ
+Knows the meaning of every method of `KeyStore` and `AuditTrail` in its plainest form; the other stores must not differ
 from it. It forgets everything when the process ends.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
-from typing import Final, TypeVar
+from typing import Any, Final
 
-from gateway.domain.keys import KeyRecord
+from gateway.domain.admin_tokens import AdminToken
+from gateway.domain.audit import AuditRecord, Checkpoint, Head, seal
+from gateway.domain.change import Change
+from gateway.domain.deliveries import Delivery
+from gateway.domain.keys import KeyRecord, KeyState
+from gateway.domain.queries import ANY_AUDIT, ANY_KEY, NOTHING, AuditQuery, Comparable, KeyQuery
 from gateway.domain.tenants import Tenant
-from gateway.ports import Conflict
+from gateway.ports import Conflict, R, Record, Write
 
 QUOTA_SECONDS_MAX: Final = 31 * 86_400  # a month: the longest period a counter can still belong to
-
-_Record = TypeVar("_Record", KeyRecord, Tenant)
+IDEMPOTENCY_SECONDS_MAX: Final = 86_400
 
 
 class MemoryStore:
-    """Implements `ports.KeyStore`."""
+    """Implements `ports.KeyStore`; `audit` is its trail."""
 
     def __init__(self) -> None:
-        self._keys: dict[str, KeyRecord] = {}
-        self._tenants: dict[str, Tenant] = {}
-        self._ids: dict[bytes, str] = {}
+        self._records: dict[type[Any], dict[str, Any]] = {}
         self._counts: dict[str, tuple[int, int]] = {}
+        self._remembered: dict[str, tuple[str, str, float]] = {}
         self._revision = 0
+        self.audit = MemoryAudit()
 
-    async def find(self, digests: Sequence[bytes]) -> tuple[KeyRecord, Tenant] | None:
-        """Return the key with one of `digests` and its tenant, or None."""
-        for digest in digests:
-            key_id = self._ids.get(digest)
-            if key_id is not None:
-                record = self._keys[key_id]
-                return record, self._tenants[record.tenant_id]
-        return None
+    # ---- records
 
-    async def get_key(self, key_id: str) -> KeyRecord | None:
-        """Return the key, or None."""
-        return self._keys.get(key_id)
+    async def commit(self, writes: Sequence[Write], changes: Sequence[Change] = ()) -> list[Record]:
+        """Store all records and tell the audit trail: all of it, or nothing."""
+        before = {kind: dict(records) for kind, records in self._records.items()}, self._revision
+        try:
+            written = [self._save(write) for write in writes]
+        except Conflict:
+            self._records, self._revision = before
+            raise
+        await self.audit.append(changes)
+        return written
 
-    async def get_keys(self, key_ids: Collection[str]) -> Mapping[str, KeyRecord]:
-        """Return those of the keys that exist."""
-        return {each: self._keys[each] for each in key_ids if each in self._keys}
+    def _save(self, write: Write) -> Record:
+        record = write.record
+        records = self._kept(type(record))
+        record_id = _id_of(record)
+        present = records.get(record_id)
+        _check_revision(record_id, present, write.expected_revision)
+        self._check_rules(record, record_id)
+        self._revision += 1
+        written: Record = replace(record, revision=self._revision)
+        if isinstance(written, KeyRecord | AdminToken):
+            used = _latest(written.last_used_at, present.last_used_at if present else None)
+            written = replace(written, last_used_at=used)
+        records[record_id] = written
+        return written
 
-    async def list_keys(
-        self, *, tenant_id: str = "", state: str = "", after: str = "", limit: int = 100
-    ) -> list[KeyRecord]:
-        """Return keys ordered by id."""
-        return [
-            self._keys[key_id]
-            for key_id in sorted(self._keys)
-            if key_id > after
-            and tenant_id in ("", self._keys[key_id].tenant_id)
-            and state in ("", self._keys[key_id].state)
-        ][:limit]
+    def _check_rules(self, record: Record, record_id: str) -> None:
+        """Refuse what a schema would: a reference to nothing, a digest that is taken."""
+        if isinstance(record, KeyRecord) and record.tenant_id not in self._of(Tenant):
+            raise Conflict(f"{record_id}: what it refers to does not exist")
+        for name in ("key_id", "old_key_id", "new_key_id"):
+            refers = getattr(record, name, "")
+            if refers and refers != record_id and refers not in self._of(KeyRecord):
+                raise Conflict(f"{record_id}: what it refers to does not exist")
+        if isinstance(record, KeyRecord | AdminToken | Delivery):
+            for other_id, other in self._of(type(record)).items():
+                if other_id != record_id and other.digest == record.digest:
+                    raise Conflict(f"{record_id}: another record has the same digest")
 
-    async def count_keys(self) -> Mapping[tuple[str, str], int]:
-        """Return how many keys there are per (stored state, environment)."""
-        return Counter((key.state.value, key.environment) for key in self._keys.values())
+    def _of(self, kind: type[R]) -> dict[str, R]:
+        return self._kept(kind)
+
+    def _kept(self, kind: type[Any]) -> dict[str, Any]:
+        return self._records.setdefault(kind, {})
 
     async def save_key(
         self, record: KeyRecord, *, expected_revision: int | None = None
     ) -> KeyRecord:
         """Insert or replace a key."""
-        present = self._keys.get(record.key_id)
-        _check_revision(record.key_id, present, expected_revision)
-        if record.tenant_id not in self._tenants:
-            raise Conflict(f"key {record.key_id}: its tenant {record.tenant_id} does not exist")
-        if self._ids.get(record.digest, record.key_id) != record.key_id:
-            raise Conflict(f"key {record.key_id}: another key has the same digest")
-        self._revision += 1
-        used = _latest(record.last_used_at, present.last_used_at if present else None)
-        written = replace(record, last_used_at=used, revision=self._revision)
-        if present is not None:
-            del self._ids[present.digest]
-        self._keys[record.key_id] = written
-        self._ids[record.digest] = record.key_id
+        [written] = await self.commit([Write(record, expected_revision)])
+        assert isinstance(written, KeyRecord)
         return written
-
-    async def get_tenant(self, tenant_id: str) -> Tenant | None:
-        """Return the tenant, or None."""
-        return self._tenants.get(tenant_id)
-
-    async def list_tenants(self, *, after: str = "", limit: int = 100) -> list[Tenant]:
-        """Return tenants ordered by id."""
-        ids = [tenant_id for tenant_id in sorted(self._tenants) if tenant_id > after]
-        return [self._tenants[tenant_id] for tenant_id in ids[:limit]]
 
     async def save_tenant(self, tenant: Tenant, *, expected_revision: int | None = None) -> Tenant:
         """Insert or replace a tenant."""
-        present = self._tenants.get(tenant.tenant_id)
-        _check_revision(tenant.tenant_id, present, expected_revision)
-        self._revision += 1
-        written = replace(tenant, revision=self._revision)
-        self._tenants[tenant.tenant_id] = written
+        [written] = await self.commit([Write(tenant, expected_revision)])
+        assert isinstance(written, Tenant)
         return written
+
+    async def get(self, kind: type[R], record_id: str) -> R | None:
+        """Return the record of this kind with this id, or None."""
+        return self._of(kind).get(record_id)
+
+    async def page(
+        self,
+        kind: type[R],
+        *,
+        where: Mapping[str, Comparable] = NOTHING,
+        after: str = "",
+        limit: int = 100,
+    ) -> list[R]:
+        """Return records ordered by id."""
+        return [
+            record
+            for record_id, record in sorted(self._of(kind).items())
+            if record_id > after
+            and all(getattr(record, name) == value for name, value in where.items())
+        ][:limit]
+
+    # ---- keys
+
+    async def find(self, digests: Sequence[bytes]) -> tuple[KeyRecord, Tenant] | None:
+        """Return the key with one of `digests` and its tenant, or None."""
+        for record in self._of(KeyRecord).values():
+            if record.digest in digests:
+                return record, self._of(Tenant)[record.tenant_id]
+        return None
+
+    async def get_key(self, key_id: str) -> KeyRecord | None:
+        """Return the key, or None."""
+        return self._of(KeyRecord).get(key_id)
+
+    async def get_keys(self, key_ids: Collection[str]) -> Mapping[str, KeyRecord]:
+        """Return those of the keys that exist."""
+        keys = self._of(KeyRecord)
+        return {each: keys[each] for each in key_ids if each in keys}
+
+    async def list_keys(
+        self, query: KeyQuery = ANY_KEY, *, after: str = "", limit: int = 100
+    ) -> list[KeyRecord]:
+        """Return keys ordered by id."""
+        return [
+            record
+            for key_id, record in sorted(self._of(KeyRecord).items())
+            if key_id > after and _is_asked_for(record, query)
+        ][:limit]
+
+    async def keys_due(self, after: float, until: float, limit: int = 1000) -> list[KeyRecord]:
+        """Return keys to which time does something in (after, until]."""
+        return [
+            record
+            for _, record in sorted(self._of(KeyRecord).items())
+            if record.state is not KeyState.REVOKED
+            and any(
+                moment is not None and after < moment <= until
+                for moment in (record.expires_at, record.resume_at, record.retires_at)
+            )
+        ][:limit]
+
+    async def count_keys(self) -> Mapping[tuple[str, str], int]:
+        """Return how many keys there are per (stored state, environment)."""
+        keys = self._of(KeyRecord).values()
+        return Counter((key.state.value, key.environment) for key in keys)
+
+    # ---- tenants
+
+    async def get_tenant(self, tenant_id: str) -> Tenant | None:
+        """Return the tenant, or None."""
+        return self._of(Tenant).get(tenant_id)
+
+    async def list_tenants(self, *, after: str = "", limit: int = 100) -> list[Tenant]:
+        """Return tenants ordered by id."""
+        return await self.page(Tenant, after=after, limit=limit)
+
+    # ---- revisions, last use, counters
 
     async def revision(self) -> int:
         """Return the number of the last write."""
@@ -106,18 +178,21 @@ class MemoryStore:
 
     async def changes_since(self, revision: int) -> tuple[int, list[str]]:
         """Return the current revision and the ids written after `revision`."""
+        kinds: tuple[type[Record], ...] = (KeyRecord, Tenant)
         return self._revision, [
-            *_written_after(revision, self._keys),
-            *_written_after(revision, self._tenants),
+            record_id
+            for kind in kinds
+            for record_id, record in self._of(kind).items()
+            if record.revision > revision
         ]
 
     async def touch(self, last_used: Mapping[str, float]) -> None:
         """Record when keys were last used; ids that do not exist are passed over."""
         for key_id, used_at in last_used.items():
-            record = self._keys.get(key_id)
+            record = self._of(KeyRecord).get(key_id)
             if record is not None:
                 used = _latest(record.last_used_at, used_at)
-                self._keys[key_id] = replace(record, last_used_at=used)
+                self._of(KeyRecord)[key_id] = replace(record, last_used_at=used)
 
     async def load_counts(self, now: float) -> dict[str, tuple[int, int]]:
         """Return the counters of periods that may still run, and forget the others."""
@@ -133,20 +208,107 @@ class MemoryStore:
         for bucket, count in counts.items():
             self._counts[bucket] = max(count, self._counts.get(bucket, count))
 
+    async def remember(
+        self, idempotency_key: str, fingerprint: str, result_id: str, now: float
+    ) -> tuple[str, str]:
+        """Keep what was made for an `Idempotency-Key`, unless it is known; return what is kept."""
+        border = now - IDEMPOTENCY_SECONDS_MAX
+        self._remembered = {k: kept for k, kept in self._remembered.items() if kept[2] > border}
+        kept = self._remembered.setdefault(idempotency_key, (fingerprint, result_id, now))
+        return kept[0], kept[1]
 
-def _check_revision(
-    record_id: str, present: KeyRecord | Tenant | None, expected_revision: int | None
-) -> None:
+
+class MemoryAudit:
+    """Implements `ports.AuditTrail`."""
+
+    def __init__(self) -> None:
+        self._chain: list[AuditRecord] = []
+        self._checkpoints: dict[int, Checkpoint] = {}
+
+    async def append(self, changes: Sequence[Change]) -> None:
+        """Seal and store records."""
+        for change in changes:
+            self._chain.append(seal(await self.audit_head(), change))
+
+    async def audit_head(self) -> Head:
+        """Return the end of the chain; of one that was pruned as a whole, its last checkpoint."""
+        if self._chain:
+            return Head(self._chain[-1].seq, self._chain[-1].hash)
+        latest = self._checkpoints.get(max(self._checkpoints, default=0))
+        return Head() if latest is None else Head(latest.seq, latest.hash)
+
+    async def audit_records(
+        self, query: AuditQuery = ANY_AUDIT, *, after: int = 0, limit: int = 100
+    ) -> list[AuditRecord]:
+        """Return records, the oldest or the newest first."""
+        found = [record for record in self._chain if _is_told(record, query)]
+        if query.is_newest_first:
+            return [each for each in reversed(found) if not after or each.seq < after][:limit]
+        return [each for each in found if each.seq > after][:limit]
+
+    async def checkpoints(self, *, after: int = 0, limit: int = 1000) -> list[Checkpoint]:
+        """Return the signed checkpoints."""
+        return [self._checkpoints[seq] for seq in sorted(self._checkpoints) if seq > after][:limit]
+
+    async def add_checkpoint(self, checkpoint: Checkpoint) -> None:
+        """Store a checkpoint; one for the same record replaces it."""
+        self._checkpoints[checkpoint.seq] = checkpoint
+
+    async def prune_audit(self, before_seq: int) -> int:
+        """Remove the records below `before_seq`; return how many."""
+        if before_seq - 1 not in self._checkpoints:
+            raise Conflict(f"record {before_seq - 1} has no checkpoint that the rest hangs on")
+        kept = [record for record in self._chain if record.seq >= before_seq]
+        removed, self._chain = len(self._chain) - len(kept), kept
+        self._checkpoints = {
+            seq: each for seq, each in self._checkpoints.items() if seq >= before_seq - 1
+        }
+        return removed
+
+
+def _is_asked_for(record: KeyRecord, query: KeyQuery) -> bool:
+    fields = ("tenant_id", "state", "environment", "template", "kind", "lineage_id", "pepper_id")
+    return (
+        all(getattr(query, name) in ("", getattr(record, name)) for name in fields)
+        and (not query.not_pepper_id or record.pepper_id != query.not_pepper_id)
+        and (not query.tag or query.tag in record.tags)
+        and (
+            not query.text
+            or query.text.lower() in record.name.lower()
+            or query.text in (record.key_id, record.display)
+        )
+        and (query.tenant_ids is None or record.tenant_id in query.tenant_ids)
+        and (query.with_hidden or not record.is_hidden)
+    )
+
+
+def _is_told(record: AuditRecord, query: AuditQuery) -> bool:
+    fields = ("key_id", "tenant_id", "actor")
+    is_type = (
+        record.type.startswith(query.type[:-1])
+        if query.type.endswith("*")
+        else query.type in ("", record.type)
+    )
+    return (
+        is_type
+        and all(getattr(query, name) in ("", getattr(record, name)) for name in fields)
+        and (query.since is None or record.at >= query.since)
+        and (query.until is None or record.at < query.until)
+        and (query.tenant_ids is None or record.tenant_id in query.tenant_ids)
+    )
+
+
+def _id_of(record: Record) -> str:
+    return str(getattr(record, next(iter(record.__dataclass_fields__))))
+
+
+def _check_revision(record_id: str, present: Record | None, expected_revision: int | None) -> None:
     if expected_revision is None:
         return
     if expected_revision == 0 and present is not None:
         raise Conflict(f"{record_id} exists already")
     if expected_revision != (present.revision if present else 0):
         raise Conflict(f"{record_id} was changed by someone else, or does not exist: read it again")
-
-
-def _written_after(revision: int, records: Mapping[str, _Record]) -> Iterable[str]:
-    return (each for each, record in records.items() if record.revision > revision)
 
 
 def _latest(one: float | None, other: float | None) -> float | None:

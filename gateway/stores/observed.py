@@ -7,9 +7,11 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from typing import TypeVar
 
+from gateway.domain.change import Change
 from gateway.domain.keys import KeyRecord
+from gateway.domain.queries import ANY_KEY, NOTHING, Comparable, KeyQuery
 from gateway.domain.tenants import Tenant
-from gateway.ports import Clock, KeyFinder, KeyStore, StoreUnavailable
+from gateway.ports import Clock, KeyFinder, KeyStore, R, Record, StoreUnavailable, Write
 
 T = TypeVar("T")
 
@@ -42,6 +44,9 @@ class ObservedFinder:
     async def find(self, digests: Sequence[bytes]) -> tuple[KeyRecord, Tenant] | None:
         return await self._timed("find", self._finder.find(digests))
 
+    async def get_tenant(self, tenant_id: str) -> Tenant | None:
+        return await self._timed("get_tenant", self._finder.get_tenant(tenant_id))
+
 
 class ObservedStore(ObservedFinder):
     """Implements `ports.KeyStore` around another one, in the same way."""
@@ -52,20 +57,8 @@ class ObservedStore(ObservedFinder):
         super().__init__(store, clock, observe)
         self._store = store
 
-    async def get_key(self, key_id: str) -> KeyRecord | None:
-        return await self._timed("get_key", self._store.get_key(key_id))
-
-    async def get_keys(self, key_ids: Collection[str]) -> Mapping[str, KeyRecord]:
-        return await self._timed("get_keys", self._store.get_keys(key_ids))
-
-    async def list_keys(
-        self, *, tenant_id: str = "", state: str = "", after: str = "", limit: int = 100
-    ) -> list[KeyRecord]:
-        listing = self._store.list_keys(tenant_id=tenant_id, state=state, after=after, limit=limit)
-        return await self._timed("list_keys", listing)
-
-    async def count_keys(self) -> Mapping[tuple[str, str], int]:
-        return await self._timed("count_keys", self._store.count_keys())
+    async def commit(self, writes: Sequence[Write], changes: Sequence[Change] = ()) -> list[Record]:
+        return await self._timed("commit", self._store.commit(writes, changes))
 
     async def save_key(
         self, record: KeyRecord, *, expected_revision: int | None = None
@@ -73,15 +66,50 @@ class ObservedStore(ObservedFinder):
         saving = self._store.save_key(record, expected_revision=expected_revision)
         return await self._timed("save_key", saving)
 
-    async def get_tenant(self, tenant_id: str) -> Tenant | None:
-        return await self._timed("get_tenant", self._store.get_tenant(tenant_id))
+    async def save_tenant(self, tenant: Tenant, *, expected_revision: int | None = None) -> Tenant:
+        saving = self._store.save_tenant(tenant, expected_revision=expected_revision)
+        return await self._timed("save_tenant", saving)
+
+    async def get(self, kind: type[R], record_id: str) -> R | None:
+        return await self._timed("get", self._store.get(kind, record_id))
+
+    async def page(
+        self,
+        kind: type[R],
+        *,
+        where: Mapping[str, Comparable] = NOTHING,
+        after: str = "",
+        limit: int = 100,
+    ) -> list[R]:
+        paging = self._store.page(kind, where=where, after=after, limit=limit)
+        return await self._timed("page", paging)
+
+    async def get_key(self, key_id: str) -> KeyRecord | None:
+        return await self._timed("get_key", self._store.get_key(key_id))
+
+    async def get_keys(self, key_ids: Collection[str]) -> Mapping[str, KeyRecord]:
+        return await self._timed("get_keys", self._store.get_keys(key_ids))
+
+    async def list_keys(
+        self, query: KeyQuery = ANY_KEY, *, after: str = "", limit: int = 100
+    ) -> list[KeyRecord]:
+        listing = self._store.list_keys(query, after=after, limit=limit)
+        return await self._timed("list_keys", listing)
+
+    async def keys_due(self, after: float, until: float, limit: int = 1000) -> list[KeyRecord]:
+        return await self._timed("keys_due", self._store.keys_due(after, until, limit))
+
+    async def count_keys(self) -> Mapping[tuple[str, str], int]:
+        return await self._timed("count_keys", self._store.count_keys())
 
     async def list_tenants(self, *, after: str = "", limit: int = 100) -> list[Tenant]:
         return await self._timed("list_tenants", self._store.list_tenants(after=after, limit=limit))
 
-    async def save_tenant(self, tenant: Tenant, *, expected_revision: int | None = None) -> Tenant:
-        saving = self._store.save_tenant(tenant, expected_revision=expected_revision)
-        return await self._timed("save_tenant", saving)
+    async def remember(
+        self, idempotency_key: str, fingerprint: str, result_id: str, now: float
+    ) -> tuple[str, str]:
+        kept = self._store.remember(idempotency_key, fingerprint, result_id, now)
+        return await self._timed("remember", kept)
 
     async def revision(self) -> int:
         return await self._timed("revision", self._store.revision())

@@ -9,9 +9,11 @@ from __future__ import annotations
 
 import marshal
 from collections.abc import Iterable
+from dataclasses import fields
+from operator import attrgetter
 from typing import Any, Final, TypeVar
 
-from gateway.domain.keys import KeyRecord, KeyState
+from gateway.domain.keys import KeyRecord
 from gateway.domain.tenants import Tenant
 
 CHANGES_MAX: Final = 10_000
@@ -20,9 +22,29 @@ CHANGES_MAX: Final = 10_000
 _PARTS_MAX: Final = 65_536
 """Tenants, and combinations of scopes, plan, environment, ..., that keys share; beyond, sharing begins anew."""
 
-_Kind = tuple[str, str, str, KeyState, str, tuple[str, ...], tuple[str, ...], str, tuple[str, ...]]
-"""What many keys have in common: format, environment, pepper_id, state, state_reason, scopes, ip_allowlist, plan,
-tags."""
+_KIND_FIELDS: Final = (
+    *("tenant_id", "format", "environment", "pepper_id", "state", "state_reason", "scopes"),
+    *("ip_allowlist", "ip_allowlist_mode", "plan", "tags", "template", "kind", "tenants"),
+    "is_hidden",
+)
+"""What many keys have in common: kept once for all of them."""
+
+_OWN_FIELDS: Final = tuple(
+    each.name
+    for each in fields(KeyRecord)
+    if each.name not in {*_KIND_FIELDS, "digest", "lineage_id", "metadata"}
+)
+_TENANT_FIELDS: Final = tuple(
+    each.name for each in fields(Tenant) if each.name not in {"metadata", "alerts"}
+)
+"""What a tenant is packed as: one that has objects of its own is kept as it is."""
+
+_kind_of: Final = attrgetter(*_KIND_FIELDS)
+_own_of: Final = attrgetter(*_OWN_FIELDS)
+_tenant_of: Final = attrgetter(*_TENANT_FIELDS)
+
+_Kind = tuple[Any, ...]
+"""The values of `_KIND_FIELDS`."""
 
 _Part = TypeVar("_Part", _Kind, bytes)
 Parts = dict[Any, Any]
@@ -53,8 +75,9 @@ class Resting:
         """Keep a key of `tenant` that is true at this moment."""
         if record.key_id in self._changed or tenant.tenant_id in self._changed:
             return  # nobody could tell it from what was put here before the change: it is read again
-        kept = tenant if tenant.metadata else self._shared(_packed_tenant(tenant))
-        self._keys[digest] = (_own_part(digest, record), kept, self._shared(_kind(record)))
+        has_objects = tenant.metadata or tenant.alerts
+        kept = tenant if has_objects else self._shared(marshal.dumps(_tenant_of(tenant)))
+        self._keys[digest] = (_own_part(digest, record), kept, self._shared(_kind_of(record)))
 
     def wake(self, digest: bytes) -> tuple[KeyRecord, Tenant] | None:
         """Return the key and its tenant; None when it is not here or changed since."""
@@ -63,7 +86,7 @@ class Resting:
             return None
         own, kept, kind = packed
         tenant = kept if isinstance(kept, Tenant) else _tenant(kept)
-        record = _record(digest, own, tenant.tenant_id, kind)
+        record = _record(digest, own, kind)
         if record.key_id in self._changed or record.tenant_id in self._changed:
             return None
         return record, tenant
@@ -88,82 +111,29 @@ class Resting:
         return known
 
 
-def _kind(record: KeyRecord) -> _Kind:
-    return (
-        *(record.format, record.environment, record.pepper_id, record.state),
-        *(record.state_reason, record.scopes, record.ip_allowlist, record.plan, record.tags),
-    )
-
-
 def _own_part(digest: bytes, record: KeyRecord) -> bytes:
     """Return what no other key has. `marshal` reads only what this process wrote, and is by far the fastest."""
     return marshal.dumps(
         (
-            record.key_id,
-            None if record.lineage_id == record.key_id else record.lineage_id,
-            record.name,
-            record.display,
             None if record.digest == digest else record.digest,  # under an earlier pepper
+            None if record.lineage_id == record.key_id else record.lineage_id,
             dict(record.metadata) or None,
-            (record.created_at, record.expires_at, record.revoked_at, record.last_used_at),
-            record.revision,
-        )
-    )
-
-
-def _packed_tenant(tenant: Tenant) -> bytes:
-    return marshal.dumps(
-        (
-            tenant.tenant_id,
-            tenant.name,
-            tenant.is_suspended,
-            tenant.state_reason,
-            tenant.ip_allowlist,
-            tenant.ip_allowlist_enabled,
-            tenant.plan,
-            tenant.created_at,
-            tenant.revision,
+            *_own_of(record),
         )
     )
 
 
 def _tenant(packed: bytes) -> Tenant:
-    values = marshal.loads(packed)  # noqa: S302 - see `_own_part`
-    return Tenant(
-        tenant_id=values[0],
-        name=values[1],
-        is_suspended=values[2],
-        state_reason=values[3],
-        ip_allowlist=values[4],
-        ip_allowlist_enabled=values[5],
-        plan=values[6],
-        created_at=values[7],
-        revision=values[8],
-    )
+    return Tenant(**dict(zip(_TENANT_FIELDS, marshal.loads(packed), strict=True)))  # noqa: S302 - see `_own_part`
 
 
-def _record(digest: bytes, own: bytes, tenant_id: str, kind: _Kind) -> KeyRecord:
-    key_id, lineage_id, name, display, other_digest, metadata, times, revision = marshal.loads(own)  # noqa: S302 - see `_own_part`
+def _record(digest: bytes, own: bytes, kind: _Kind) -> KeyRecord:
+    other, lineage_id, metadata, *values = marshal.loads(own)  # noqa: S302 - see `_own_part`
+    fields_of_its_own = dict(zip(_OWN_FIELDS, values, strict=True))
     return KeyRecord(
-        key_id=key_id,
-        lineage_id=lineage_id or key_id,
-        tenant_id=tenant_id,
-        name=name,
-        display=display,
-        digest=other_digest or digest,
+        digest=other or digest,
+        lineage_id=lineage_id or fields_of_its_own["key_id"],
         metadata=metadata or {},
-        created_at=times[0],
-        expires_at=times[1],
-        revoked_at=times[2],
-        last_used_at=times[3],
-        revision=revision,
-        format=kind[0],
-        environment=kind[1],
-        pepper_id=kind[2],
-        state=kind[3],
-        state_reason=kind[4],
-        scopes=kind[5],
-        ip_allowlist=kind[6],
-        plan=kind[7],
-        tags=kind[8],
+        **fields_of_its_own,
+        **dict(zip(_KIND_FIELDS, kind, strict=True)),
     )

@@ -1,25 +1,92 @@
 """Records as rows: which field stands in which column, for every SQL store.
 
-Knows the order of the columns and that lists and objects are JSON text. It must not know SQL.
+Knows the tables, the order of their columns, and that lists and objects are JSON text. It must not know SQL.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
-from dataclasses import fields
-from typing import Any, Final
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, fields
+from typing import Any, Final, Generic
 
-from gateway.domain.keys import KeyRecord, KeyState
+from gateway.domain.admin_tokens import AdminToken, Role
+from gateway.domain.deliveries import Delivery
+from gateway.domain.incidents import Incident
+from gateway.domain.keys import KeyKind, KeyRecord, KeyState
+from gateway.domain.rotations import Rotation, RotationState
 from gateway.domain.tenants import Tenant
+from gateway.ports import R, Record
 
-KEY_COLUMNS: Final = tuple(each.name for each in fields(KeyRecord))
-TENANT_COLUMNS: Final = tuple(each.name for each in fields(Tenant))
-"""The columns are named after the fields and stand in their order; `revision` is the last."""
 
-_LISTS: Final = frozenset({"scopes", "ip_allowlist", "tags"})
-_SHARED: Final = _LISTS | {
-    *("tenant_id", "format", "environment", "pepper_id", "state_reason", "plan")
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Table(Generic[R]):
+    """How records of one class lie in a table: one column per field, `key` being the first."""
+
+    record: type[R]
+    name: str
+    lists: frozenset[str] = frozenset()
+    objects: frozenset[str] = frozenset()
+    readers: Mapping[str, Callable[[Any], Any]] = field(default_factory=dict)
+
+    @property
+    def key(self) -> str:
+        """The column of the record's id."""
+        return self.columns[0]
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """The columns are named after the fields and stand in their order; `revision` is the last."""
+        return tuple(each.name for each in fields(self.record))
+
+    def read(self, row: Sequence[Any]) -> dict[str, Any]:
+        """Return the fields in a row of `columns`."""
+        values = dict(zip(self.columns, row, strict=True))
+        for name in self.lists:
+            text = values[name]
+            values[name] = () if text == "[]" else tuple(json.loads(text))
+        for name in self.objects:
+            text = values[name]
+            values[name] = {} if text == "{}" else json.loads(text)
+        for name, reader in self.readers.items():
+            values[name] = reader(values[name])
+        return values
+
+    def record_of(self, row: Sequence[Any]) -> R:
+        """Return the record in a row of `columns`."""
+        return self.record(**self.read(row))
+
+
+KEYS: Final = Table(
+    record=KeyRecord,
+    name="keys",
+    lists=frozenset({"scopes", "ip_allowlist", "tags", "tenants"}),
+    objects=frozenset({"metadata"}),
+    readers={"state": KeyState, "kind": KeyKind, "is_hidden": bool},
+)
+TENANTS: Final = Table(
+    record=Tenant,
+    name="tenants",
+    lists=frozenset({"ip_allowlist"}),
+    objects=frozenset({"metadata", "alerts"}),
+    readers={"is_suspended": bool, "ip_allowlist_enabled": bool},
+)
+TABLES: Final[Mapping[type[Any], Table[Any]]] = {
+    KeyRecord: KEYS,
+    Tenant: TENANTS,
+    Rotation: Table(record=Rotation, name="rotations", readers={"state": RotationState}),
+    Incident: Table(record=Incident, name="incidents"),
+    Delivery: Table(record=Delivery, name="deliveries"),
+    AdminToken: Table(record=AdminToken, name="admin_tokens", readers={"role": Role}),
+}
+"""The table of each kind of record."""
+
+KEY_COLUMNS: Final = KEYS.columns
+TENANT_COLUMNS: Final = TENANTS.columns
+
+_SHARED: Final = KEYS.lists | {
+    *("tenant_id", "format", "environment", "pepper_id", "state_reason", "plan", "template"),
+    "ip_allowlist_mode",
 }
 """Columns in which many keys hold the same."""
 
@@ -42,7 +109,7 @@ class SharedRows:
 
     def key_of(self, row: Sequence[Any]) -> KeyRecord:
         """Return the key in a row of `KEY_COLUMNS`."""
-        values = _key_values(row)
+        values = KEYS.read(row)
         for name in _SHARED:
             values[name] = self._same(values[name])
         if values["lineage_id"] == values["key_id"]:
@@ -51,7 +118,7 @@ class SharedRows:
 
     def tenant_of(self, row: Sequence[Any]) -> Tenant:
         """Return the tenant in a row of `TENANT_COLUMNS`."""
-        tenant = tenant_of(row)
+        tenant = TENANTS.record_of(row)
         known = self._tenants.get(tenant.tenant_id)
         if known == tenant:
             return known
@@ -66,44 +133,17 @@ class SharedRows:
         return self._parts.setdefault(part, part)
 
 
-def key_of(row: Sequence[Any]) -> KeyRecord:
-    """Return the key in a row of `KEY_COLUMNS`."""
-    return KeyRecord(**_key_values(row))
-
-
-def tenant_of(row: Sequence[Any]) -> Tenant:
-    """Return the tenant in a row of `TENANT_COLUMNS`."""
-    values = dict(zip(TENANT_COLUMNS, row, strict=True))
-    _read_json(values)
-    values["is_suspended"] = bool(values["is_suspended"])
-    values["ip_allowlist_enabled"] = bool(values["ip_allowlist_enabled"])
-    return Tenant(**values)
-
-
-def values_of(record: KeyRecord | Tenant) -> dict[str, Any]:
+def values_of(record: Record) -> dict[str, Any]:
     """Return the column values of a record by column name."""
-    values = {each.name: getattr(record, each.name) for each in fields(record)}
-    for name in _LISTS & values.keys():
+    table = TABLES[type(record)]
+    values = {name: getattr(record, name) for name in table.columns}
+    for name in table.lists:
         values[name] = _written(list(values[name]))
-    values["metadata"] = _written(dict(values["metadata"]))
-    if "state" in values:
-        values["state"] = str(values["state"])
+    for name in table.objects:
+        values[name] = _written(dict(values[name]))
+    for name, reader in table.readers.items():
+        values[name] = int(values[name]) if reader is bool else str(values[name])
     return values
-
-
-def _key_values(row: Sequence[Any]) -> dict[str, Any]:
-    values = dict(zip(KEY_COLUMNS, row, strict=True))
-    _read_json(values)
-    values["state"] = KeyState(values["state"])
-    return values
-
-
-def _read_json(values: dict[str, Any]) -> None:
-    for name in _LISTS & values.keys():
-        text = values[name]
-        values[name] = () if text == "[]" else tuple(json.loads(text))
-    text = values["metadata"]
-    values["metadata"] = {} if text == "{}" else json.loads(text)
 
 
 def _written(value: list[Any] | dict[str, Any]) -> str:

@@ -285,6 +285,11 @@ FAMILIES: Final[tuple[Family, ...]] = (
         "How late a timer of the event loop fired.",
         LAG_BUCKETS,
     ),
+    _histogram(
+        "revocation_propagation_seconds",
+        "Time from the commit of a change of a key or tenant until no worker serves by what was before.",
+        LAG_BUCKETS,
+    ),
     _gauge(
         "event_loop_tasks", "sum",
         "Tasks of the event loop; a number that only grows is a leak.",

@@ -14,11 +14,11 @@ import pytest
 from aiohttp import web
 
 from gateway.admin.app import BODY_BYTES_MAX, create_admin_app
-from gateway.domain.keys import KeyRecord, KeyState
-from gateway.ports import StoreUnavailable
+from gateway.domain.keys import KeyState
+from gateway.ports import R, StoreUnavailable
 from gateway.stores.memory import MemoryStore
 from tests.key_samples import a_key, a_tenant
-from tests.test_keyring import House
+from tests.keyring.test_door import House
 
 TOKEN = "tha_" + "x" * 40
 
@@ -286,7 +286,7 @@ async def test_an_outage_says_nothing_about_the_store_but_the_log_does(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     class Down(MemoryStore):
-        async def get_key(self, key_id: str) -> KeyRecord | None:
+        async def get(self, kind: type[R], record_id: str) -> R | None:
             raise StoreUnavailable("/secret/path.db is locked")
 
     async with _serving(House(Down()), tmp_path / "admin.sock") as call:
@@ -300,7 +300,7 @@ async def test_a_crash_is_told_to_the_log_only(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     class Broken(MemoryStore):
-        async def get_key(self, key_id: str) -> KeyRecord | None:
+        async def get(self, kind: type[R], record_id: str) -> R | None:
             raise ZeroDivisionError("inner detail")
 
     with caplog.at_level(logging.ERROR):

@@ -12,9 +12,9 @@ from typing import Any
 from gateway.assembly.gateway import Gateway, opened
 from gateway.config.model import Config
 from gateway.domain.blueprint import KeyWish
-from gateway.keyring import Keyring, Minted
+from gateway.keyring.door import Keyring, Minted
 from tests.config.sample import loaded
-from tests.key_samples import ACTOR, a_tenant
+from tests.key_samples import ORDER, a_tenant
 
 EDGE = (
     "listeners:\n"
@@ -71,9 +71,9 @@ async def ask(address: str, path: str, token: str = "", *fields: str) -> Respons
 
 
 async def add_tenant(gateway: Gateway, **changes: Any) -> None:
-    await gateway.keyring.tenants.create(a_tenant(**changes), ACTOR)
+    await gateway.keyring.tenants.create(a_tenant(**changes), ORDER)
 
 
 async def mint(keyring: Keyring, plan: str = "") -> Minted:
     wish = KeyWish(tenant_id="ten_a", name="k", environment="live", scopes=(), plan=plan)
-    return await keyring.create_key(wish, ACTOR)
+    return await keyring.create_key(wish, ORDER)

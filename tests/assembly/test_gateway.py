@@ -27,7 +27,7 @@ from tests.assembly.serving import (
     mint,
     serving,
 )
-from tests.key_samples import ACTOR
+from tests.key_samples import an_order
 
 PLANS = "plans: {month: {quota: {per_month: 5}}, fast: {rate: {per_minute: 600}}}\n"
 
@@ -219,7 +219,7 @@ async def test_a_minted_key_works_at_once_and_a_revoked_one_no_more(tmp_path: Pa
         answer = await ask(gateway.public_address, "/me", minted.secret)
         assert answer.status == 200
         assert answer.json["key_id"] == minted.record.key_id
-        await gateway.keyring.revoke_key(minted.record.key_id, "leaked", ACTOR)
+        await gateway.keyring.revoke_key(minted.record.key_id, an_order("leaked"))
         refused = await ask(gateway.public_address, "/me", minted.secret)
         assert (refused.status, refused.json["code"]) == (401, "key_revoked")
 

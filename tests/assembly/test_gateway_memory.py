@@ -27,7 +27,7 @@ from tests.assembly.serving import (
     serving,
 )
 from tests.config.sample import PEPPER, write
-from tests.key_samples import ACTOR, a_key, a_tenant
+from tests.key_samples import a_key, a_tenant, an_order
 
 PLANS = "plans: {month: {quota: {per_month: 5}}, fast: {rate: {per_minute: 600}}}\n"
 
@@ -118,7 +118,7 @@ async def test_a_revocation_by_another_process_takes_effect_within_the_poll(tmp_
         minted = await mint(gateway.keyring)
         assert (await ask(gateway.public_address, "/me", minted.secret)).status == 200
         async with open_keyring(gateway.config, gateway.config_path) as elsewhere:
-            await elsewhere.revoke_key(minted.record.key_id, "leaked", ACTOR)
+            await elsewhere.revoke_key(minted.record.key_id, an_order("leaked"))
         started = time.monotonic()
 
         async def is_refused() -> bool:
@@ -134,7 +134,7 @@ async def test_a_tenant_that_another_process_suspends_stops(tmp_path: Path) -> N
         minted = await mint(gateway.keyring)
         assert (await ask(gateway.public_address, "/me", minted.secret)).status == 200
         async with open_keyring(gateway.config, gateway.config_path) as elsewhere:
-            await elsewhere.tenants.suspend("ten_a", "unpaid", ACTOR)
+            await elsewhere.tenants.suspend("ten_a", an_order("unpaid"))
 
         async def is_refused() -> bool:
             return (await ask(gateway.public_address, "/me", minted.secret)).status == 403

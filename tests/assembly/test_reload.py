@@ -20,7 +20,7 @@ from gateway.stores.cached import CachedKeys
 from tests.assembly.serving import EDGE, add_tenant, ask, mint
 from tests.certificates import authority, trust
 from tests.config.sample import HEAD, PEPPER, write
-from tests.key_samples import ACTOR
+from tests.key_samples import ORDER, an_order
 from tests.wire import Client, until
 
 ME = "routes: [{name: me, match: {path: /me}, handler: introspect}]\n"
@@ -321,7 +321,7 @@ async def test_a_key_revoked_after_a_reload_stops_at_once(tmp_path: Path) -> Non
         minted = await mint(gateway.keyring)
         await reload(gateway, ME + PLANS)
         assert (await ask(gateway.public_address, "/me", minted.secret)).status == 200
-        await gateway.keyring.revoke_key(minted.record.key_id, "leaked", ACTOR)
+        await gateway.keyring.revoke_key(minted.record.key_id, an_order("leaked"))
         assert (await ask(gateway.public_address, "/me", minted.secret)).status == 401
 
 
@@ -351,7 +351,7 @@ async def test_tenants_that_are_declared_anew_are_stored(tmp_path: Path) -> None
 
 async def test_a_tenant_that_an_operator_changed_stays_while_its_entry_does(tmp_path: Path) -> None:
     async with serving(tmp_path, ME + declared("acme")) as gateway:
-        await gateway.keyring.tenants.update("acme", {"name": "Acme & Sons"}, ACTOR)
+        await gateway.keyring.tenants.update("acme", {"name": "Acme & Sons"}, ORDER)
         await reload(gateway, ME + PLANS + declared("acme"))
         assert (await gateway.keyring.tenants.get("acme")).name == "Acme & Sons"
 

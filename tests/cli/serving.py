@@ -21,7 +21,7 @@ from gateway.cli import upstreams as upstream_verbs
 from gateway.cli import workers as worker_verbs
 from gateway.ports import Streams
 from tests.key_samples import a_tenant
-from tests.test_keyring import House
+from tests.keyring.test_door import House
 
 
 @contextmanager

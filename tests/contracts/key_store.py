@@ -10,6 +10,7 @@ from dataclasses import replace
 import pytest
 
 from gateway.domain.keys import KeyState
+from gateway.domain.queries import KeyQuery
 from gateway.ports import Conflict, KeyStore
 from tests.key_samples import a_key, a_tenant
 
@@ -146,11 +147,11 @@ class KeyStoreContract:
             await store.save_key(a_key(key_id, tenant_id=tenant_id, state=state))
         assert [key.key_id for key in await store.list_keys()] == ["key_1", "key_2", "key_3"]
         assert [key.key_id for key in await store.list_keys(after="key_1", limit=1)] == ["key_2"]
-        assert [key.key_id for key in await store.list_keys(tenant_id="ten_a")] == [
+        assert [key.key_id for key in await store.list_keys(KeyQuery(tenant_id="ten_a"))] == [
             "key_1",
             "key_3",
         ]
-        both = await store.list_keys(tenant_id="ten_a", state=KeyState.ACTIVE)
+        both = await store.list_keys(KeyQuery(tenant_id="ten_a", state=KeyState.ACTIVE))
         assert [key.key_id for key in both] == ["key_3"]
         assert [tenant.tenant_id for tenant in await store.list_tenants()] == ["ten_a", "ten_b"]
         assert [tenant.tenant_id for tenant in await store.list_tenants(after="ten_a")] == ["ten_b"]

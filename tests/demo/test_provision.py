@@ -3,28 +3,32 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection
+from dataclasses import replace
 
 import pytest
 
 from gateway.demo.provision import TENANT_ID, TRICKLE_PLAN, DemoKeys, provision, render_curls
 from gateway.domain.blueprint import KeyWish
-from gateway.domain.change import Actor
+from gateway.domain.change import Actor, Order
 from gateway.domain.digest import Peppers
+from gateway.domain.enforcement import Enforced
 from gateway.domain.key_format import KeyFormat, KeyFormats
 from gateway.domain.keys import KeyState
+from gateway.domain.queries import KeyQuery
 from gateway.domain.scopes import ScopeCatalogue
+from gateway.domain.streams import Condemn
 from gateway.domain.templates import Templates
-from gateway.keyring import Keyring
+from gateway.keyring.door import Keyring
 from gateway.stores.memory import MemoryStore
 from tests.clock import FakeClock
 
-OPERATOR = Actor(kind="admin", name="test")
+OPERATOR = Order(actor=Actor(kind="admin", name="test"))
 SECRETS = DemoKeys(full="sk_live_full", reader="sk_live_reader", trickle="sk_live_trickle")
 
 
-async def nobody(_: Iterable[str]) -> None:
-    pass
+async def nobody(_: Collection[str], __: Condemn | None) -> Enforced:
+    return Enforced(effective_at=0.0, acknowledged=0, of=0)
 
 
 @pytest.fixture
@@ -41,7 +45,7 @@ def open_keyring() -> Callable[[], Keyring]:
             peppers=Peppers("p1", {"p1": b"p" * 32}),
             templates=Templates(),
             clock=FakeClock(),
-            invalidate=nobody,
+            enforce=nobody,
         )
 
     return opened
@@ -69,7 +73,7 @@ async def test_second_start_mints_nothing(open_keyring: Callable[[], Keyring]) -
 async def test_start_that_was_cut_off_is_completed(open_keyring: Callable[[], Keyring]) -> None:
     await provision(open_keyring())
     keyring = open_keyring()
-    listed = await keyring.list_keys(tenant_id=TENANT_ID)
+    listed = await keyring.list_keys(KeyQuery(tenant_id=TENANT_ID))
     lost = next(record for record in listed.records if record.name == "demo-reader")
     await keyring.update_key(lost.key_id, {"name": "renamed"}, OPERATOR)
     again = await provision(keyring)
@@ -82,7 +86,7 @@ async def test_revoked_demo_key_is_not_replaced(open_keyring: Callable[[], Keyri
     minted = await provision(keyring)
     full = await keyring.find_key(minted.full.encode())
     assert full is not None
-    await keyring.revoke_key(full.key_id, "quickstart", OPERATOR)
+    await keyring.revoke_key(full.key_id, replace(OPERATOR, reason="quickstart"))
     assert (await provision(keyring)).full == ""
     assert (await keyring.get_key(full.key_id)).state is KeyState.REVOKED
 

@@ -69,6 +69,8 @@ def test_keys_from_before_they_were_counted_are_counted(tmp_path: Path) -> None:
 
 
 def _insert(file: sqlite3.Connection, table: str, values: dict[str, Any]) -> None:
+    known = {row[1] for row in file.execute(f"PRAGMA table_info({table})")}
+    values = {name: value for name, value in values.items() if name in known}
     names = ", ".join(values)
     places = ", ".join(f":{name}" for name in values)
     file.execute(f"INSERT INTO {table} ({names}) VALUES ({places})", values)

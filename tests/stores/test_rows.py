@@ -8,10 +8,10 @@ from gateway.domain.keys import KeyRecord
 from gateway.domain.tenants import Tenant
 from gateway.stores.rows import (
     KEY_COLUMNS,
+    KEYS,
     TENANT_COLUMNS,
+    TENANTS,
     SharedRows,
-    key_of,
-    tenant_of,
     values_of,
 )
 from tests.key_samples import a_key, a_tenant
@@ -38,8 +38,12 @@ def _copied(row: list[Any]) -> list[Any]:
 
 
 def test_a_shared_row_is_read_like_any_other() -> None:
-    assert SharedRows().key_of(_row(KEY)) == key_of(_row(KEY)) == KEY
-    assert SharedRows().tenant_of(_row(a_tenant())) == tenant_of(_row(a_tenant())) == a_tenant()
+    assert SharedRows().key_of(_row(KEY)) == KEYS.record_of(_row(KEY)) == KEY
+    assert (
+        SharedRows().tenant_of(_row(a_tenant()))
+        == TENANTS.record_of(_row(a_tenant()))
+        == a_tenant()
+    )
 
 
 def test_keys_share_what_is_equal() -> None:

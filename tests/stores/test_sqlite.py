@@ -66,7 +66,7 @@ async def test_two_processes_may_create_the_file_together(path: Path) -> None:
 
 
 async def test_acknowledged_writes_survive_a_power_cut(path: Path, store: SqliteStore) -> None:
-    settings = [await store._ask(store._writer, f"PRAGMA {name}") for name in _PRAGMAS]
+    settings = [await store._file.write(f"PRAGMA {name}") for name in _PRAGMAS]
     assert [rows[0][0] for rows in settings] == ["wal", 2, 1]  # 2 is FULL
 
 
@@ -74,9 +74,9 @@ _PRAGMAS = ("journal_mode", "synchronous", "foreign_keys")
 
 
 async def test_the_readers_cannot_write(store: SqliteStore) -> None:
-    for connection in (store._reader, store._seeker):
+    for read in (store._file.ask, store._file.seek):
         with pytest.raises(StoreUnavailable, match="readonly"):
-            await store._ask(connection, "DELETE FROM keys")
+            await read("DELETE FROM keys")
 
 
 async def test_a_look_up_does_not_wait_for_a_writer(path: Path, store: SqliteStore) -> None:
@@ -91,7 +91,7 @@ async def test_a_look_up_does_not_wait_for_a_writer(path: Path, store: SqliteSto
 
 
 async def test_a_locked_file_is_an_outage_not_a_crash(path: Path, store: SqliteStore) -> None:
-    await store._ask(store._writer, "PRAGMA busy_timeout = 1")
+    await store._file.write("PRAGMA busy_timeout = 1")
     with closing(sqlite3.connect(path, isolation_level=None)) as other:
         other.execute("BEGIN IMMEDIATE")
         with pytest.raises(StoreUnavailable, match="locked"):
@@ -123,10 +123,10 @@ async def test_errors_name_neither_the_digest_nor_the_driver(store: SqliteStore)
     await store.save_key(a_key("key_a"))
     with pytest.raises(Conflict) as caught:
         await store.save_key(a_key("key_b", digest=a_key("key_a").digest))
-    assert str(caught.value) == "key key_b: another key has the same digest"
+    assert str(caught.value) == "key_b: another record has the same digest"
     with pytest.raises(Conflict) as caught:
         await store.save_key(a_key("key_c", tenant_id="ten_x"))
-    assert str(caught.value) == "key key_c: its tenant does not exist"
+    assert str(caught.value) == "key_c: what it refers to does not exist"
 
 
 async def test_a_file_of_a_newer_program_is_refused_with_advice(path: Path) -> None:
@@ -155,8 +155,7 @@ async def test_a_folder_in_place_of_the_file_is_refused(path: Path) -> None:
 
 
 async def test_a_store_that_does_not_answer_is_an_outage(path: Path, store: SqliteStore) -> None:
-    connections = {"writer": store._writer, "reader": store._reader, "seeker": store._seeker}
-    hasty = SqliteStore(path, **connections, answer_seconds_max=0.001)
+    store._file._answer_seconds_max = 0.001
     slow = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 300000)"
     with pytest.raises(StoreUnavailable, match="no answer"):
-        await hasty._ask(store._reader, f"{slow} SELECT count(*) FROM n")
+        await store._file.ask(f"{slow} SELECT count(*) FROM n")

@@ -14,17 +14,19 @@ from hmac import compare_digest
 from typing import Any, Final, TypedDict
 
 from gateway.domain.blueprint import Blueprints, KeyWish, environment_problems
-from gateway.domain.change import KEY_FIELD_EVENTS, Actor, Change, ChangeType
+from gateway.domain.change import KEY_FIELD_EVENTS, Change, ChangeType, Order
 from gateway.domain.denial import Reason
 from gateway.domain.digest import Peppers
+from gateway.domain.enforcement import Enforced
 from gateway.domain.key_format import BASE62, KeyFormats
 from gateway.domain.key_rules import Problem, Refused, Rules, settled
 from gateway.domain.keys import TRANSITIONS, KeyRecord, KeyState
+from gateway.domain.queries import KeyQuery
 from gateway.domain.scopes import ScopeCatalogue
 from gateway.domain.templates import Templates
-from gateway.ledger import Ledger, Page
-from gateway.ports import Clock, Conflict, Invalidate, KeyStore
-from gateway.tenant_roll import TenantRoll
+from gateway.keyring.ledger import Changed, Ledger, Page
+from gateway.keyring.tenants import TenantRoll
+from gateway.ports import Clock, Conflict, Enforce, KeyStore
 
 PUBLIC_ID_LENGTH: Final = 32  # Base62: 190 bits, so ids never collide and cannot be guessed
 
@@ -45,6 +47,7 @@ class Minted:
     record: KeyRecord
     secret: str = field(repr=False)
     warnings: tuple[str, ...] = ()
+    enforced: Enforced | None = None
 
 
 class KeyChanges(TypedDict, total=False):
@@ -53,6 +56,8 @@ class KeyChanges(TypedDict, total=False):
     name: str
     scopes: tuple[str, ...]
     ip_allowlist: tuple[str, ...]
+    ip_allowlist_mode: str
+    tenants: tuple[str, ...]
     expires_at: float | None
     plan: str
     tags: tuple[str, ...]
@@ -63,7 +68,8 @@ class Keyring:
     """Creates, changes and ends keys; `tenants` does the same for tenants.
 
     A method that changes something returns after the change is committed and every bound copy
-    is forgotten, in whatever process it was: the next request is judged by it. Raises `Refused` when values break
+    is forgotten, in whatever process it was: the next request is judged by it, and what was under
+    way and lost what had let it in is cut. Raises `Refused` when values break
     a rule, `NotFound` for an unknown id, `Conflict` when the state does not allow the change,
     `StoreUnavailable` when it may or may not have happened.
     """
@@ -78,7 +84,7 @@ class Keyring:
         peppers: Peppers,
         templates: Templates,
         clock: Clock,
-        invalidate: Invalidate,
+        enforce: Enforce,
         on_change: Callable[[Change], None] = lambda _: None,
         environment_aliases: Mapping[str, str] | None = None,
         random: Callable[[int], bytes] = secrets.token_bytes,
@@ -90,7 +96,7 @@ class Keyring:
         self._peppers = peppers
         self._blueprints = Blueprints(formats, templates, environment_aliases or {})
         self._clock = clock
-        self._ledger = Ledger(store, clock, invalidate, on_change)
+        self._ledger = Ledger(store, clock, enforce, scopes.granted, on_change)
         self._random = random
         self.tenants = TenantRoll(
             store=store,
@@ -100,7 +106,7 @@ class Keyring:
             new_id=lambda: f"ten_{base62(PUBLIC_ID_LENGTH, random)}",
         )
 
-    async def create_key(self, wish: KeyWish, actor: Actor) -> Minted:
+    async def create_key(self, wish: KeyWish, order: Order) -> Minted:
         """Mint a key for `wish`. The secret is in the answer and nowhere else."""
         now = self._clock.now()
         fields = self._blueprints.complete(wish, now)
@@ -124,10 +130,15 @@ class Keyring:
             created_at=now,
             **fields,
         )
-        written = await self._ledger.insert_key(record, actor)
-        return Minted(record=written, secret=secret, warnings=self._warnings(wish, written))
+        created = await self._ledger.insert(record, ChangeType.KEY_CREATED, order)
+        return Minted(
+            record=created.record,
+            secret="" if order.is_dry_run else secret,
+            warnings=self._warnings(wish, created.record),
+            enforced=created.enforced,
+        )
 
-    async def import_key(self, record: KeyRecord, actor: Actor) -> KeyRecord:
+    async def import_key(self, record: KeyRecord, order: Order) -> Changed[KeyRecord]:
         """Store a key that is known by its digest only, or bring the stored one up to date.
 
         Safe to repeat, also after the key was re-keyed, and never brings a key back: the stored
@@ -139,14 +150,14 @@ class Keyring:
             raise Refused(problems)
         if await self._store.get_key(record.key_id) is None:
             fresh = replace(record, created_at=record.created_at or self._clock.now())
-            return await self._ledger.insert_key(fresh, actor)
+            return await self._ledger.insert(fresh, ChangeType.KEY_CREATED, order)
 
         def edit(before: KeyRecord) -> KeyRecord:
             return _brought_up(before, record)
 
-        return await self._ledger.edit_key(record.key_id, edit, actor)
+        return await self._edit(record.key_id, edit, order)
 
-    async def import_keys(self, records: Collection[KeyRecord], actor: Actor) -> None:
+    async def import_keys(self, records: Collection[KeyRecord], order: Order) -> None:
         """Import every key. Those that are stored just so, which is most of them at any start but the first, cost one
         question to the store together.
         """
@@ -158,11 +169,11 @@ class Keyring:
                 or any(self._import_problems(record))
                 or _brought_up(before, record) != before
             ):
-                await self.import_key(record, actor)
+                await self.import_key(record, order)
 
     async def update_key(
-        self, key_id: str, changes: KeyChanges, actor: Actor, reason: str = ""
-    ) -> KeyRecord:
+        self, key_id: str, changes: KeyChanges, order: Order
+    ) -> Changed[KeyRecord]:
         """Set the fields in `changes`.
 
         An expired key is given no new end: that would bring it back in silence.
@@ -171,7 +182,7 @@ class Keyring:
         def edit(before: KeyRecord) -> KeyRecord:
             if before.state is KeyState.REVOKED:
                 raise Conflict(f"key '{key_id}' is revoked: nothing about it can change")
-            values = settled(before.metadata, changes)
+            values = settled(before, changes)
             problems = self._rules.problems(values, self._clock.now())
             if "expires_at" in values and self.state_of(before) is KeyState.EXPIRED:
                 problems.append(("/expires_at", "the key has expired: create a new one"))
@@ -179,23 +190,23 @@ class Keyring:
                 raise Refused(problems)
             return replace(before, **values)
 
-        return await self._ledger.edit_key(key_id, edit, actor, reason=reason)
+        return await self._edit(key_id, edit, order)
 
-    async def suspend_key(self, key_id: str, reason: str, actor: Actor) -> KeyRecord:
-        """Stop a key for a while; `reason` is mandatory. Suspending a suspended key changes
+    async def suspend_key(self, key_id: str, order: Order) -> Changed[KeyRecord]:
+        """Stop a key for a while; a reason is mandatory. Suspending a suspended key changes
         nothing.
         """
-        self._rules.require({"reason": reason}, self._clock.now())
-        return await self._move(key_id, KeyState.SUSPENDED, reason, actor)
+        self._rules.require({"reason": order.reason}, self._clock.now())
+        return await self._move(key_id, KeyState.SUSPENDED, order)
 
-    async def resume_key(self, key_id: str, actor: Actor, reason: str = "") -> KeyRecord:
+    async def resume_key(self, key_id: str, order: Order) -> Changed[KeyRecord]:
         """Let a suspended key work again. Resuming an active key changes nothing."""
-        return await self._move(key_id, KeyState.ACTIVE, reason, actor)
+        return await self._move(key_id, KeyState.ACTIVE, order)
 
-    async def revoke_key(self, key_id: str, reason: str, actor: Actor) -> KeyRecord:
-        """Stop a key for ever; `reason` is mandatory. Revoking a revoked key changes nothing."""
-        self._rules.require({"reason": reason}, self._clock.now())
-        return await self._move(key_id, KeyState.REVOKED, reason, actor)
+    async def revoke_key(self, key_id: str, order: Order) -> Changed[KeyRecord]:
+        """Stop a key for ever; a reason is mandatory. Revoking a revoked key changes nothing."""
+        self._rules.require({"reason": order.reason}, self._clock.now())
+        return await self._move(key_id, KeyState.REVOKED, order)
 
     async def rekey(self, record: KeyRecord, digest: bytes, pepper_id: str) -> None:
         """Store the digest that the key's token has under the current pepper.
@@ -210,7 +221,7 @@ class Keyring:
 
     async def get_key(self, key_id: str) -> KeyRecord:
         """Return the key."""
-        return await self._ledger.key(key_id)
+        return await self._ledger.read(KeyRecord, key_id)
 
     async def find_key(self, token: bytes) -> KeyRecord | None:
         """Return the key whose secret is `token`, or None."""
@@ -222,17 +233,16 @@ class Keyring:
         return found[0] if found is not None and is_found else None
 
     async def list_keys(
-        self, *, tenant_id: str = "", state: str = "", after: str = "", limit: int = 100
+        self, query: KeyQuery, *, after: str = "", limit: int = 100
     ) -> Page[KeyRecord]:
-        """Return one page of keys, ordered by id. `state` is the one that holds now.
+        """Return one page of keys, ordered by id. The state asked for is the one that holds now.
 
         Expiry is not stored, so a page may hold fewer than `limit` keys, even none, though more
         follow.
         """
-        stored = "" if state == KeyState.EXPIRED else state
-        rows = await self._store.list_keys(
-            tenant_id=tenant_id, state=stored, after=after, limit=limit + 1
-        )
+        state = query.state
+        stored = replace(query, state="" if state == KeyState.EXPIRED else state)
+        rows = await self._store.list_keys(stored, after=after, limit=limit + 1)
         wanted = [row for row in rows[:limit] if state in ("", self.state_of(row))]
         return Page(wanted, rows[limit - 1].key_id if len(rows) > limit else "")
 
@@ -244,7 +254,7 @@ class Keyring:
         """Return the state that holds now."""
         return record.state_at(self._clock.now())
 
-    async def _move(self, key_id: str, to: KeyState, reason: str, actor: Actor) -> KeyRecord:
+    async def _move(self, key_id: str, to: KeyState, order: Order) -> Changed[KeyRecord]:
         event = _KEY_VERBS[to]
 
         def edit(before: KeyRecord) -> KeyRecord:
@@ -254,10 +264,15 @@ class Keyring:
             if to not in TRANSITIONS[before.state] or not is_resumable:
                 raise Conflict(f"key '{key_id}' is {before.state} and cannot become {to}")
             revoked_at = self._clock.now() if to is KeyState.REVOKED else before.revoked_at
-            return replace(before, state=to, state_reason=reason, revoked_at=revoked_at)
+            return replace(before, state=to, state_reason=order.reason, revoked_at=revoked_at)
 
         events = dict.fromkeys(("state", "state_reason", "revoked_at"), event)
-        return await self._ledger.edit_key(key_id, edit, actor, events=events, reason=reason)
+        return await self._ledger.edit(KeyRecord, key_id, edit, order, events)
+
+    async def _edit(
+        self, key_id: str, edit: Callable[[KeyRecord], KeyRecord], order: Order
+    ) -> Changed[KeyRecord]:
+        return await self._ledger.edit(KeyRecord, key_id, edit, order, KEY_FIELD_EVENTS)
 
     async def _tenant_problems(self, tenant_id: str) -> list[Problem]:
         if await self._store.get_tenant(tenant_id) is None:

@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import Collection, Sequence
 from dataclasses import replace
 from hmac import digest as hmac_digest
 from typing import Any
@@ -13,16 +13,19 @@ from hypothesis import strategies as st
 from gateway.domain.blueprint import KeyWish
 from gateway.domain.change import Change, ChangeType
 from gateway.domain.digest import Peppers
+from gateway.domain.enforcement import Enforced
 from gateway.domain.key_format import BASE62, KeyFormat, KeyFormats, ReadToken
 from gateway.domain.key_rules import Refused
 from gateway.domain.keys import TRANSITIONS, KeyRecord, KeyState
+from gateway.domain.queries import ANY_KEY, KeyQuery
+from gateway.domain.streams import Condemn
 from gateway.domain.templates import Template, Templates
-from gateway.keyring import Keyring, base62
-from gateway.ledger import NotFound
-from gateway.ports import Conflict, StoreUnavailable
+from gateway.keyring.door import Keyring, base62
+from gateway.keyring.ledger import Changed, NotFound
+from gateway.ports import Conflict, Record, StoreUnavailable, Write
 from gateway.stores.memory import MemoryStore
 from tests.clock import FakeClock
-from tests.key_samples import ACTOR, HIREPANDA, a_key, a_tenant
+from tests.key_samples import ACTOR, HIREPANDA, ORDER, a_key, a_tenant, an_order
 
 FORMATS = KeyFormats(
     (
@@ -42,6 +45,7 @@ class House:
         self.clock = FakeClock()
         self.changes: list[Change] = []
         self.invalidated: list[str] = []
+        self.condemned: list[Condemn | None] = []
         self.keyring = Keyring(
             store=self.store,
             formats=FORMATS,
@@ -50,13 +54,15 @@ class House:
             peppers=PEPPERS,
             templates=TEMPLATES,
             clock=self.clock,
-            invalidate=self.invalidate,
+            enforce=self.enforce,
             on_change=self.changes.append,
             environment_aliases={"production": "live"},
         )
 
-    async def invalidate(self, ids: Iterable[str]) -> None:
+    async def enforce(self, ids: Collection[str], condemn: Condemn | None) -> Enforced:
         self.invalidated += ids
+        self.condemned.append(condemn)
+        return Enforced(effective_at=self.clock.now(), acknowledged=1, of=1)
 
     def forget(self) -> None:
         self.changes.clear()
@@ -80,7 +86,7 @@ def _wish(**values: Any) -> KeyWish:
 
 
 async def _minted(house: House, **values: Any) -> KeyRecord:
-    record = (await house.keyring.create_key(_wish(**values), ACTOR)).record
+    record = (await house.keyring.create_key(_wish(**values), ORDER)).record
     house.forget()
     return record
 
@@ -92,7 +98,7 @@ async def test_a_minted_key_is_found_by_its_secret_and_stored_as_a_digest_only(
     house: House,
 ) -> None:
     """IV-1, IV-2, HP-4, X-9."""
-    minted = await house.keyring.create_key(_wish(), ACTOR)
+    minted = await house.keyring.create_key(_wish(), ORDER)
     record = minted.record
     assert minted.secret.startswith("sk_live_")
     assert isinstance(FORMATS.read(minted.secret.encode()), ReadToken)
@@ -106,7 +112,7 @@ async def test_a_minted_key_is_found_by_its_secret_and_stored_as_a_digest_only(
 
 async def test_the_secret_is_in_no_text_event_or_record(house: House) -> None:
     """HP-4."""
-    minted = await house.keyring.create_key(_wish(), ACTOR)
+    minted = await house.keyring.create_key(_wish(), ORDER)
     random = minted.secret[12:-4]
     for text in (repr(minted), repr(minted.record), repr(house.changes)):
         assert random not in text
@@ -115,7 +121,7 @@ async def test_the_secret_is_in_no_text_event_or_record(house: House) -> None:
 
 async def test_creation_is_told_with_who_and_what(house: House) -> None:
     """IV-25: who, when, with what scopes."""
-    minted = await house.keyring.create_key(_wish(scopes=("write",)), ACTOR)
+    minted = await house.keyring.create_key(_wish(scopes=("write",)), ORDER)
     [change] = house.changes
     assert (change.type, change.actor, change.at) == (
         ChangeType.KEY_CREATED,
@@ -141,20 +147,20 @@ async def test_everything_wrong_with_a_wish_is_told_at_once_and_nothing_is_store
         expires_at=house.clock.now(),
     )
     with pytest.raises(Refused) as caught:
-        await house.keyring.create_key(wish, ACTOR)
+        await house.keyring.create_key(wish, ORDER)
     assert {pointer for pointer, _ in caught.value.problems} == {
         *("/tenant_id", "/name", "/environment", "/scopes/0", "/ip_allowlist/0", "/plan"),
         "/expires_at",
     }
-    assert (await house.keyring.list_keys()).records == []
+    assert (await house.keyring.list_keys(ANY_KEY)).records == []
     assert house.changes == []
 
 
 async def test_an_unknown_format_is_refused(house: House) -> None:
     with pytest.raises(Refused, match="/format"):
-        await house.keyring.create_key(_wish(format="x"), ACTOR)
+        await house.keyring.create_key(_wish(format="x"), ORDER)
     with pytest.raises(Refused, match="/format"):
-        await house.keyring.create_key(_wish(format="imported"), ACTOR)
+        await house.keyring.create_key(_wish(format="imported"), ORDER)
 
 
 async def test_an_environment_may_be_named_by_its_alias(house: House) -> None:
@@ -166,12 +172,12 @@ async def test_a_key_that_may_do_more_than_its_template_is_created_with_a_warnin
     house: House,
 ) -> None:
     """HP-32."""
-    minted = await house.keyring.create_key(_wish(template="ci", scopes=("write",)), ACTOR)
+    minted = await house.keyring.create_key(_wish(template="ci", scopes=("write",)), ORDER)
     assert minted.warnings == (
         "the key may do more than template 'ci': candidates:write, jobs:write",
     )
-    less = await house.keyring.create_key(_wish(template="ci", scopes=("jobs:read",)), ACTOR)
-    plain = await house.keyring.create_key(_wish(template="ci", scopes=None), ACTOR)
+    less = await house.keyring.create_key(_wish(template="ci", scopes=("jobs:read",)), ORDER)
+    plain = await house.keyring.create_key(_wish(template="ci", scopes=None), ORDER)
     assert less.warnings == plain.warnings == ()
     assert plain.record.scopes == ("read",)
 
@@ -196,9 +202,9 @@ def test_random_characters_are_all_equally_likely() -> None:
 async def test_suspending_and_resuming_loses_nothing(house: House) -> None:
     """IV-21."""
     record = await _minted(house, tags=("a",), metadata={"n": 1})
-    suspended = await house.keyring.suspend_key(record.key_id, "looks odd", ACTOR)
+    suspended = (await house.keyring.suspend_key(record.key_id, an_order("looks odd"))).record
     assert (suspended.state, suspended.state_reason) == (KeyState.SUSPENDED, "looks odd")
-    resumed = await house.keyring.resume_key(record.key_id, ACTOR, reason="was fine")
+    resumed = (await house.keyring.resume_key(record.key_id, an_order("was fine"))).record
     assert replace(resumed, revision=record.revision, state_reason="") == record
     assert house.events == [ChangeType.KEY_SUSPENDED, ChangeType.KEY_RESUMED]
     assert [change.reason for change in house.changes] == ["looks odd", "was fine"]
@@ -210,12 +216,12 @@ async def test_suspending_and_resuming_loses_nothing(house: House) -> None:
 async def test_a_revoked_key_is_final(house: House) -> None:
     """IV-22."""
     record = await _minted(house)
-    revoked = await house.keyring.revoke_key(record.key_id, "leaked", ACTOR)
+    revoked = (await house.keyring.revoke_key(record.key_id, an_order("leaked"))).record
     assert (revoked.state, revoked.revoked_at) == (KeyState.REVOKED, house.clock.now())
     for act in (
-        house.keyring.resume_key(record.key_id, ACTOR),
-        house.keyring.suspend_key(record.key_id, "again", ACTOR),
-        house.keyring.update_key(record.key_id, {"name": "New"}, ACTOR),
+        house.keyring.resume_key(record.key_id, ORDER),
+        house.keyring.suspend_key(record.key_id, an_order("again")),
+        house.keyring.update_key(record.key_id, {"name": "New"}, ORDER),
     ):
         with pytest.raises(Conflict, match="revoked"):
             await act
@@ -228,7 +234,7 @@ async def test_a_reason_is_mandatory(house: House, verb: str, reason: str) -> No
     """IV-28."""
     record = await _minted(house)
     with pytest.raises(Refused, match="/reason"):
-        await getattr(house.keyring, verb)(record.key_id, reason, ACTOR)
+        await getattr(house.keyring, verb)(record.key_id, an_order(reason))
     assert await house.keyring.get_key(record.key_id) == record
 
 
@@ -237,9 +243,9 @@ async def test_a_change_that_is_already_made_is_no_change_but_forgets_bound_copi
 ) -> None:
     """Whoever repeats a revocation that ended in doubt must be able to rely on its effect."""
     record = await _minted(house)
-    first = await house.keyring.revoke_key(record.key_id, "leaked", ACTOR)
+    first = (await house.keyring.revoke_key(record.key_id, an_order("leaked"))).record
     house.forget()
-    assert await house.keyring.revoke_key(record.key_id, "leaked again", ACTOR) == first
+    assert await house.keyring.revoke_key(record.key_id, an_order("leaked again")) == Changed(first)
     assert house.changes == []
     assert house.invalidated == [record.key_id]
 
@@ -247,14 +253,14 @@ async def test_a_change_that_is_already_made_is_no_change_but_forgets_bound_copi
 async def test_an_expired_key_is_not_brought_back_by_resuming(house: House) -> None:
     await house.store.save_key(a_key(state=KeyState.EXPIRED))
     with pytest.raises(Conflict, match="is expired and cannot become active"):
-        await house.keyring.resume_key("key_a", ACTOR)
+        await house.keyring.resume_key("key_a", ORDER)
 
 
 async def test_unknown_ids_are_not_found(house: House) -> None:
     for act in (
         house.keyring.get_key("key_x"),
-        house.keyring.revoke_key("key_x", "gone", ACTOR),
-        house.keyring.update_key("key_x", {}, ACTOR),
+        house.keyring.revoke_key("key_x", an_order("gone")),
+        house.keyring.update_key("key_x", {}, ORDER),
     ):
         with pytest.raises(NotFound, match="key_x"):
             await act
@@ -270,9 +276,9 @@ def test_states_change_only_as_the_table_allows(verbs: list[str]) -> None:
             before = (await house.keyring.get_key(key_id)).state
             try:
                 if verb == "resume":
-                    await house.keyring.resume_key(key_id, ACTOR)
+                    await house.keyring.resume_key(key_id, ORDER)
                 else:
-                    await getattr(house.keyring, f"{verb}_key")(key_id, "because", ACTOR)
+                    await getattr(house.keyring, f"{verb}_key")(key_id, an_order("because"))
             except Conflict:
                 assert before is KeyState.REVOKED
             after = (await house.keyring.get_key(key_id)).state
@@ -288,7 +294,7 @@ async def test_each_kind_of_change_is_told_as_its_own_event(house: House) -> Non
     """IV-27, IV-29."""
     record = await _minted(house, metadata={"a": 1, "b": 2})
     later = house.clock.now() + 60
-    updated = await house.keyring.update_key(
+    changed = await house.keyring.update_key(
         record.key_id,
         {
             "name": "New",
@@ -299,9 +305,9 @@ async def test_each_kind_of_change_is_told_as_its_own_event(house: House) -> Non
             "tags": ("x",),
             "metadata": {"a": None, "c": 3},
         },
-        ACTOR,
-        reason="ticket 7",
+        an_order("ticket 7"),
     )
+    updated = changed.record
     assert (updated.name, updated.scopes, updated.plan) == ("New", ("write",), "pro")
     assert updated.metadata == {"b": 2, "c": 3}
     assert set(house.events) == {
@@ -321,7 +327,7 @@ async def test_a_refused_update_changes_nothing(house: House) -> None:
     record = await _minted(house)
     with pytest.raises(Refused) as caught:
         await house.keyring.update_key(
-            record.key_id, {"name": "Good", "scopes": ("raed",), "plan": "x"}, ACTOR
+            record.key_id, {"name": "Good", "scopes": ("raed",), "plan": "x"}, ORDER
         )
     assert [pointer for pointer, _ in caught.value.problems] == ["/scopes/0", "/plan"]
     assert await house.keyring.get_key(record.key_id) == record
@@ -331,16 +337,16 @@ async def test_a_refused_update_changes_nothing(house: House) -> None:
 async def test_the_metadata_that_results_is_what_is_measured(house: House) -> None:
     record = await _minted(house, metadata={"a": "x" * 3000})
     with pytest.raises(Refused, match="/metadata"):
-        await house.keyring.update_key(record.key_id, {"metadata": {"b": "x" * 3000}}, ACTOR)
+        await house.keyring.update_key(record.key_id, {"metadata": {"b": "x" * 3000}}, ORDER)
 
 
 async def test_an_expiry_may_be_moved_or_removed_while_the_key_lives(house: House) -> None:
     """JH-19."""
     record = await _minted(house, expires_at=house.clock.now() + 60)
     later = house.clock.now() + 600
-    moved = await house.keyring.update_key(record.key_id, {"expires_at": later}, ACTOR)
+    moved = (await house.keyring.update_key(record.key_id, {"expires_at": later}, ORDER)).record
     assert moved.expires_at == later
-    never = await house.keyring.update_key(record.key_id, {"expires_at": None}, ACTOR)
+    never = (await house.keyring.update_key(record.key_id, {"expires_at": None}, ORDER)).record
     assert never.expires_at is None
 
 
@@ -348,8 +354,8 @@ async def test_an_expired_key_is_not_brought_back_by_an_update(house: House) -> 
     record = await _minted(house, expires_at=house.clock.now() + 60)
     house.clock.advance(60)
     with pytest.raises(Refused, match="/expires_at: the key has expired"):
-        await house.keyring.update_key(record.key_id, {"expires_at": None}, ACTOR)
-    renamed = await house.keyring.update_key(record.key_id, {"name": "Old key"}, ACTOR)
+        await house.keyring.update_key(record.key_id, {"expires_at": None}, ORDER)
+    renamed = (await house.keyring.update_key(record.key_id, {"name": "Old key"}, ORDER)).record
     assert renamed.name == "Old key"
 
 
@@ -358,14 +364,15 @@ class RacingStore(MemoryStore):
 
     races = 0
 
-    async def save_key(
-        self, record: KeyRecord, *, expected_revision: int | None = None
-    ) -> KeyRecord:
-        if self.races and expected_revision:
+    async def commit(self, writes: Sequence[Write], changes: Sequence[Change] = ()) -> list[Record]:
+        if self.races and writes[0].expected_revision:
             self.races -= 1
-            present = self._keys[record.key_id]
-            await super().save_key(replace(present, tags=(*present.tags, "raced")))
-        return await super().save_key(record, expected_revision=expected_revision)
+            record = writes[0].record
+            assert isinstance(record, KeyRecord)
+            present = await self.get_key(record.key_id)
+            assert present is not None
+            await super().commit([Write(replace(present, tags=(*present.tags, "raced")))])
+        return await super().commit(writes, changes)
 
 
 async def test_a_change_that_loses_a_race_is_made_on_top_of_the_other() -> None:
@@ -374,7 +381,7 @@ async def test_a_change_that_loses_a_race_is_made_on_top_of_the_other() -> None:
     await store.save_tenant(a_tenant())
     record = await _minted(house)
     store.races = 2
-    revoked = await house.keyring.revoke_key(record.key_id, "leaked", ACTOR)
+    revoked = (await house.keyring.revoke_key(record.key_id, an_order("leaked"))).record
     assert (revoked.state, revoked.tags) == (KeyState.REVOKED, ("raced", "raced"))
     assert house.events == [ChangeType.KEY_REVOKED]
 
@@ -386,24 +393,24 @@ async def test_a_change_that_always_loses_is_a_conflict() -> None:
     record = await _minted(house)
     store.races = 1_000
     with pytest.raises(Conflict):
-        await house.keyring.update_key(record.key_id, {"name": "New"}, ACTOR)
+        await house.keyring.update_key(record.key_id, {"name": "New"}, ORDER)
     assert house.changes == []
 
 
 async def test_a_write_in_doubt_is_an_error_but_forgets_bound_copies() -> None:
     class Failing(MemoryStore):
-        async def save_key(
-            self, record: KeyRecord, *, expected_revision: int | None = None
-        ) -> KeyRecord:
-            if expected_revision:
+        async def commit(
+            self, writes: Sequence[Write], changes: Sequence[Change] = ()
+        ) -> list[Record]:
+            if writes[0].expected_revision:
                 raise StoreUnavailable("no answer in time")
-            return await super().save_key(record, expected_revision=expected_revision)
+            return await super().commit(writes, changes)
 
     house = House(Failing())
     await house.store.save_tenant(a_tenant())
     record = await _minted(house)
     with pytest.raises(StoreUnavailable):
-        await house.keyring.revoke_key(record.key_id, "leaked", ACTOR)
+        await house.keyring.revoke_key(record.key_id, an_order("leaked"))
     assert house.invalidated == [record.key_id]
     assert house.changes == []
 
@@ -417,42 +424,42 @@ def _imported(**changes: Any) -> KeyRecord:
 
 
 async def test_importing_is_safe_to_repeat(house: House) -> None:
-    first = await house.keyring.import_key(_imported(), ACTOR)
+    first = (await house.keyring.import_key(_imported(), ORDER)).record
     assert first.created_at == house.clock.now()
-    again = await house.keyring.import_key(_imported(), ACTOR)
+    again = (await house.keyring.import_key(_imported(), ORDER)).record
     assert again == first
     assert house.events == [ChangeType.KEY_CREATED]
 
 
 async def test_importing_changed_settings_updates_the_key(house: House) -> None:
-    await house.keyring.import_key(_imported(), ACTOR)
+    await house.keyring.import_key(_imported(), ORDER)
     house.forget()
-    changed = await house.keyring.import_key(_imported(scopes=("write",)), ACTOR)
+    changed = (await house.keyring.import_key(_imported(scopes=("write",)), ORDER)).record
     assert changed.scopes == ("write",)
     assert house.events == [ChangeType.KEY_SCOPES_CHANGED]
 
 
 @pytest.mark.parametrize("state", [KeyState.SUSPENDED, KeyState.REVOKED])
 async def test_importing_never_brings_a_key_back(house: House, state: KeyState) -> None:
-    await house.keyring.import_key(_imported(), ACTOR)
+    await house.keyring.import_key(_imported(), ORDER)
     if state is KeyState.REVOKED:
-        await house.keyring.revoke_key("acme-ci", "leaked", ACTOR)
+        await house.keyring.revoke_key("acme-ci", an_order("leaked"))
     else:
-        await house.keyring.suspend_key("acme-ci", "odd", ACTOR)
-    again = await house.keyring.import_key(_imported(name="New name"), ACTOR)
+        await house.keyring.suspend_key("acme-ci", an_order("odd"))
+    again = (await house.keyring.import_key(_imported(name="New name"), ORDER)).record
     assert again.state is state
 
 
 async def test_an_import_that_has_expired_is_no_reason_not_to_start(house: House) -> None:
-    record = await house.keyring.import_key(_imported(expires_at=1.0), ACTOR)
+    record = (await house.keyring.import_key(_imported(expires_at=1.0), ORDER)).record
     assert house.keyring.state_of(record) is KeyState.EXPIRED
 
 
 async def test_importing_another_secret_under_a_known_id_is_refused(house: House) -> None:
-    await house.keyring.import_key(_imported(), ACTOR)
+    await house.keyring.import_key(_imported(), ORDER)
     await house.store.save_tenant(a_tenant("ten_b"))
     with pytest.raises(Conflict, match="another tenant_id, digest: use another id"):
-        await house.keyring.import_key(_imported(tenant_id="ten_b", digest=bytes(32)), ACTOR)
+        await house.keyring.import_key(_imported(tenant_id="ten_b", digest=bytes(32)), ORDER)
 
 
 async def test_an_import_that_cannot_work_is_refused_with_every_reason(house: House) -> None:
@@ -460,40 +467,40 @@ async def test_an_import_that_cannot_work_is_refused_with_every_reason(house: Ho
         tenant_id="ten_x", environment="dev", pepper_id="p9", digest=b"short", scopes=("x",)
     )
     with pytest.raises(Refused) as caught:
-        await house.keyring.import_key(record, ACTOR)
+        await house.keyring.import_key(record, ORDER)
     assert [pointer for pointer, _ in caught.value.problems] == [
         *("/scopes/0", "/environment", "/pepper_id", "/digest", "/tenant_id")
     ]
     with pytest.raises(Refused, match="unknown format 'x'"):
-        await house.keyring.import_key(_imported(format="x"), ACTOR)
+        await house.keyring.import_key(_imported(format="x"), ORDER)
 
 
 async def test_a_key_moves_to_the_current_pepper_without_being_reissued(house: House) -> None:
     """HT-2."""
     token = b"token-of-another-system"
     (_, new), (_, old) = PEPPERS.digests(token)
-    record = await house.keyring.import_key(_imported(digest=old), ACTOR)
+    record = (await house.keyring.import_key(_imported(digest=old), ORDER)).record
     house.forget()
     await house.keyring.rekey(record, new, "p2")
     found = await house.keyring.find_key(token)
     assert found is not None
     assert (found.digest, found.pepper_id) == (new, "p2")
     assert (house.changes, house.invalidated) == ([], ["acme-ci"])
-    again = await house.keyring.import_key(_imported(digest=old), ACTOR)  # the next start
+    again = (await house.keyring.import_key(_imported(digest=old), ORDER)).record  # the next start
     assert (again.digest, again.pepper_id) == (new, "p2")
 
 
 async def test_a_key_is_not_moved_to_a_pepper_that_is_no_longer_the_current_one(
     house: House,
 ) -> None:
-    record = await house.keyring.import_key(_imported(), ACTOR)
+    record = (await house.keyring.import_key(_imported(), ORDER)).record
     await house.keyring.rekey(record, bytes(32), "p1")
     assert await house.keyring.get_key("acme-ci") == record
 
 
 async def test_a_key_that_changed_meanwhile_is_not_rekeyed(house: House) -> None:
-    record = await house.keyring.import_key(_imported(), ACTOR)
-    await house.keyring.revoke_key("acme-ci", "leaked", ACTOR)
+    record = (await house.keyring.import_key(_imported(), ORDER)).record
+    await house.keyring.revoke_key("acme-ci", an_order("leaked"))
     with pytest.raises(Conflict):
         await house.keyring.rekey(record, bytes(32), "p2")
     revoked = await house.keyring.get_key("acme-ci")
@@ -516,7 +523,7 @@ async def test_keys_are_paged_in_the_order_of_their_ids(house: House) -> None:
     seen: list[str] = []
     cursor = ""
     for _ in range(3):
-        page = await house.keyring.list_keys(tenant_id="ten_a", after=cursor, limit=2)
+        page = await house.keyring.list_keys(KeyQuery(tenant_id="ten_a"), after=cursor, limit=2)
         seen += [record.key_id for record in page.records]
         cursor = page.cursor
     assert seen == [f"key_{number}" for number in range(5)]
@@ -528,7 +535,10 @@ async def test_keys_are_listed_by_the_state_that_holds_now(house: House) -> None
     await house.store.save_key(a_key("key_2", expires_at=house.clock.now()))
     await house.store.save_key(a_key("key_3", state=KeyState.SUSPENDED))
     listed = {
-        state: [record.key_id for record in (await house.keyring.list_keys(state=state)).records]
+        state: [
+            record.key_id
+            for record in (await house.keyring.list_keys(KeyQuery(state=state))).records
+        ]
         for state in ("active", "expired", "suspended", "revoked")
     }
     assert listed == {

@@ -1,0 +1,74 @@
+"""What may be asked for when keys or audit records are listed."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Final
+
+Comparable = str | int | float | None
+"""What a stored field can be compared with."""
+
+NOTHING: Final[Mapping[str, Comparable]] = {}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KeyQuery:
+    """Which keys are listed; an empty text asks for nothing.
+
+    `state` is the stored one. `text` is part of a name, or an id or display text. `tenant_ids` are the tenants whose
+    keys may be seen at all; None: all. Hidden keys are left out unless `with_hidden`.
+    """
+
+    tenant_id: str = ""
+    state: str = ""
+    environment: str = ""
+    template: str = ""
+    kind: str = ""
+    tag: str = ""
+    lineage_id: str = ""
+    pepper_id: str = ""
+    not_pepper_id: str = ""
+    text: str = ""
+    tenant_ids: tuple[str, ...] | None = None
+    with_hidden: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AuditQuery:
+    """Which audit records are listed; an empty text asks for nothing, times are epoch seconds.
+
+    `type` may end with `*` (`key.*`). `tenant_ids` are the tenants whose records may be seen at all; None: all.
+    """
+
+    key_id: str = ""
+    tenant_id: str = ""
+    type: str = ""
+    actor: str = ""
+    since: float | None = None
+    until: float | None = None
+    tenant_ids: tuple[str, ...] | None = None
+    is_newest_first: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RequestQuery:
+    """Which requests of the request log are looked for; an empty text asks for nothing, times are epoch seconds.
+
+    `status` is a number or a class (`4xx`). `reason` is why the gateway refused; `shadow` a reason why it would have.
+    """
+
+    key_id: str = ""
+    tenant_id: str = ""
+    route: str = ""
+    client_address: str = ""
+    request_id: str = ""
+    status: str = ""
+    reason: str = ""
+    shadow: str = ""
+    since: float | None = None
+    until: float | None = None
+
+
+ANY_KEY: Final = KeyQuery()
+ANY_AUDIT: Final = AuditQuery()

@@ -1,0 +1,86 @@
+"""What a change takes away from requests that are under way.
+
+Knows which of the reasons that would refuse a request now apply to one that was let through before: its key or tenant
+is not in use any more, its address is no longer allowed, a scope of its route is gone. It must not know connections.
+Objects of these classes travel to other processes.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from gateway.domain.denial import Reason
+from gateway.domain.keys import KeyRecord
+from gateway.domain.networks import Allowlist
+from gateway.domain.streams import OpenStream
+from gateway.domain.tenants import Tenant
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Withdrawn:
+    """Condemns what a key, or a tenant, may no longer do; a `domain.streams.Condemn`.
+
+    Exactly one of `key_id` and `tenant_id` is given. `refusal` ends all of its requests; else those from an address
+    that `allowlist` does not allow, and those on a route with a scope that is not among `scopes` (None: as before).
+    """
+
+    key_id: str = ""
+    tenant_id: str = ""
+    refusal: Reason | None = None
+    allowlist: Allowlist | None = None
+    scopes: frozenset[str] | None = None
+
+    def __call__(self, stream: OpenStream) -> Reason | None:
+        """Say why `stream` has to end, or None if it may go on."""
+        key = stream.key
+        if key is None:
+            return None
+        if self.key_id and key.record.key_id != self.key_id:
+            return None
+        if self.tenant_id and self.tenant_id not in (key.record.tenant_id, key.tenant.tenant_id):
+            return None
+        if self.refusal is not None:
+            return self.refusal
+        if self.allowlist is not None and not self.allowlist.allows(stream.client_address):
+            return Reason.IP_NOT_ALLOWED
+        needed = () if stream.route is None else stream.route.scopes
+        if self.scopes is not None and not self.scopes.issuperset(needed):
+            return Reason.INSUFFICIENT_SCOPE
+        return None
+
+
+@dataclass(frozen=True, slots=True)
+class Withdrawals:
+    """Condemns what any of its parts does; a `domain.streams.Condemn`."""
+
+    parts: tuple[Withdrawn, ...]
+
+    def __call__(self, stream: OpenStream) -> Reason | None:
+        """Say why `stream` has to end, or None if it may go on."""
+        for part in self.parts:
+            reason = part(stream)
+            if reason is not None:
+                return reason
+        return None
+
+
+def withdrawn_of_key(record: KeyRecord, scopes: frozenset[str], now: float) -> Withdrawn:
+    """Return what `record`, which grants `scopes`, leaves to requests that were let through before."""
+    is_enforced = record.ip_allowlist and record.ip_allowlist_mode == "enforce"
+    return Withdrawn(
+        key_id=record.key_id,
+        refusal=record.refusal_at(now),
+        allowlist=Allowlist(record.ip_allowlist) if is_enforced else None,
+        scopes=scopes,
+    )
+
+
+def withdrawn_of_tenant(tenant: Tenant) -> Withdrawn:
+    """Return what `tenant` leaves to requests that were let through before."""
+    entries = tenant.enforced_allowlist
+    is_enforced = entries and tenant.ip_allowlist_mode == "enforce"
+    return Withdrawn(
+        tenant_id=tenant.tenant_id,
+        refusal=Reason.TENANT_SUSPENDED if tenant.is_suspended else None,
+        allowlist=Allowlist(entries) if is_enforced else None,
+    )

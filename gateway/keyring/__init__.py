@@ -1,0 +1,1 @@
+"""The one door through which keys, tenants and admin tokens change, whoever asks for it."""

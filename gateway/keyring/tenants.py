@@ -1,0 +1,129 @@
+"""Tenants, as the keyring changes them.
+
+Knows how a tenant is created, edited, suspended and resumed. It must not know keys: that a
+suspended tenant stops its keys is decided where a key is used.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from typing import Any, TypedDict
+
+from gateway.domain.change import TENANT_FIELD_EVENTS, ChangeType, Order
+from gateway.domain.key_rules import Refused, Rules, settled
+from gateway.domain.tenants import Tenant
+from gateway.keyring.ledger import Changed, Ledger, Page
+from gateway.ports import Clock, KeyStore
+
+
+class TenantChanges(TypedDict, total=False):
+    """What an update of a tenant may set; `metadata` and `alerts` are JSON merge patches (RFC 7396)."""
+
+    name: str
+    ip_allowlist: tuple[str, ...]
+    ip_allowlist_enabled: bool
+    ip_allowlist_mode: str
+    plan: str
+    default_template: str
+    export_name: str
+    alerts: Mapping[str, Any] | None
+    metadata: Mapping[str, Any] | None
+
+
+class TenantRoll:
+    """Creates and changes tenants. What it promises and raises is what `Keyring` does."""
+
+    def __init__(
+        self,
+        *,
+        store: KeyStore,
+        rules: Rules,
+        clock: Clock,
+        ledger: Ledger,
+        new_id: Callable[[], str],
+    ) -> None:
+        self._store = store
+        self._rules = rules
+        self._clock = clock
+        self._ledger = ledger
+        self._new_id = new_id
+
+    async def create(self, tenant: Tenant, order: Order) -> Changed[Tenant]:
+        """Store a new tenant; one without an id is given one."""
+        tenant_id = tenant.tenant_id or self._new_id()
+        fresh = replace(tenant, tenant_id=tenant_id, created_at=self._clock.now())
+        names = ("tenant_id", *TENANT_FIELD_EVENTS)
+        self._require({name: getattr(fresh, name) for name in names})
+        await self._require_parent(fresh)
+        return await self._ledger.insert(fresh, ChangeType.TENANT_CREATED, order)
+
+    async def import_(self, tenant: Tenant, order: Order) -> Changed[Tenant]:
+        """Store a tenant, or bring the stored one up to date.
+
+        Safe to repeat. A suspended tenant stays suspended.
+        """
+        if await self._store.get_tenant(tenant.tenant_id) is None:
+            return await self.create(tenant, order)
+        values = {name: getattr(tenant, name) for name in TENANT_FIELD_EVENTS}
+        self._require(values)
+        return await self._edit(tenant.tenant_id, lambda before: replace(before, **values), order)
+
+    async def update(self, tenant_id: str, changes: TenantChanges, order: Order) -> Changed[Tenant]:
+        """Set the fields in `changes`."""
+
+        def edit(before: Tenant) -> Tenant:
+            values = settled(before, changes)
+            self._require(values)
+            return replace(before, **values)
+
+        return await self._edit(tenant_id, edit, order)
+
+    async def suspend(self, tenant_id: str, order: Order) -> Changed[Tenant]:
+        """Stop all keys of a tenant; a reason is mandatory."""
+        self._require({"reason": order.reason})
+        return await self._set_suspended(tenant_id, ChangeType.TENANT_SUSPENDED, order)
+
+    async def resume(self, tenant_id: str, order: Order) -> Changed[Tenant]:
+        """Let the keys of a suspended tenant work again."""
+        return await self._set_suspended(tenant_id, ChangeType.TENANT_RESUMED, order)
+
+    async def get(self, tenant_id: str) -> Tenant:
+        """Return the tenant."""
+        return await self._ledger.read(Tenant, tenant_id)
+
+    async def page(self, *, parent_id: str = "", after: str = "", limit: int = 100) -> Page[Tenant]:
+        """Return one page of tenants, or of the children of one, ordered by id."""
+        return await self._ledger.page(
+            Tenant, where={"parent_id": parent_id}, after=after, limit=limit
+        )
+
+    async def _set_suspended(
+        self, tenant_id: str, event: ChangeType, order: Order
+    ) -> Changed[Tenant]:
+        is_suspended = event is ChangeType.TENANT_SUSPENDED
+
+        def edit(before: Tenant) -> Tenant:
+            if before.is_suspended is is_suspended:
+                return before
+            return replace(before, is_suspended=is_suspended, state_reason=order.reason)
+
+        events = dict.fromkeys(("is_suspended", "state_reason"), event)
+        return await self._ledger.edit(Tenant, tenant_id, edit, order, events)
+
+    async def _edit(
+        self, tenant_id: str, edit: Callable[[Tenant], Tenant], order: Order
+    ) -> Changed[Tenant]:
+        return await self._ledger.edit(Tenant, tenant_id, edit, order, TENANT_FIELD_EVENTS)
+
+    async def _require_parent(self, tenant: Tenant) -> None:
+        if not tenant.parent_id:
+            return
+        parent = await self._store.get_tenant(tenant.parent_id)
+        if parent is None:
+            raise Refused([("/parent_id", f"there is no tenant '{tenant.parent_id}'")])
+        if parent.parent_id:
+            raise Refused([("/parent_id", f"tenant '{tenant.parent_id}' has a parent itself")])
+
+    def _require(self, values: Mapping[str, Any]) -> None:
+        self._rules.require(values, self._clock.now())

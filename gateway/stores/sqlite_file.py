@@ -1,0 +1,198 @@
+"""One open SQLite file: its connections, its transactions, and what an error of the driver means.
+
+Knows that writing has a connection of its own, and so has the look-up of keys that requests wait for, so neither a
+write nor a listing delays an authentication. It must not know any table.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import sqlite3
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from pathlib import Path
+from typing import Any, Final, TypeVar
+
+import aiosqlite
+
+from gateway.ports import Conflict, StoreUnavailable
+from gateway.stores.migrations import SchemaError, prepare
+
+ANSWER_SECONDS_MAX: Final = 5.0  # what the port promises
+BUSY_MILLISECONDS_MAX: Final = 4_000  # shorter, so that a locked file is named as the cause
+
+_DRIVER_ERRORS: Final = (sqlite3.Error, TimeoutError, OSError, ValueError)  # the last: it is closed
+
+_SETTINGS: Final = (
+    f"PRAGMA busy_timeout = {BUSY_MILLISECONDS_MAX}",
+    "PRAGMA foreign_keys = ON",
+    "PRAGMA synchronous = FULL",  # in WAL mode NORMAL may lose acknowledged writes with the power
+    "PRAGMA temp_store = MEMORY",
+)
+
+_READING: Final = (*_SETTINGS, "PRAGMA query_only = ON")
+
+Values = Mapping[str, Any] | Sequence[Any]
+T = TypeVar("T")
+
+
+class SqliteFile:
+    """The connections to the file at `path`. Made by `opened`."""
+
+    def __init__(
+        self,
+        path: Path,
+        *,
+        writer: aiosqlite.Connection,
+        reader: aiosqlite.Connection,
+        seeker: aiosqlite.Connection,
+        answer_seconds_max: float = ANSWER_SECONDS_MAX,
+    ) -> None:
+        self._path = path
+        self._writer = writer
+        self._reader = reader
+        self._seeker = seeker
+        self._answer_seconds_max = answer_seconds_max
+        self._writing = asyncio.Lock()
+        self._transactions: set[asyncio.Task[Any]] = set()
+
+    async def ask(self, sql: str, values: Values = ()) -> list[Any]:
+        """Return the rows of one statement that reads."""
+        return await self._run(self._reader, sql, values, "store")
+
+    async def seek(self, sql: str, values: Values = ()) -> list[Any]:
+        """Return the rows of one statement that a request waits for."""
+        return await self._run(self._seeker, sql, values, "store")
+
+    async def write(self, sql: str, values: Values = ()) -> list[Any]:
+        """Run one statement that writes: a transaction by itself."""
+        async with self._writing:
+            return await self._run(self._writer, sql, values, "store")
+
+    async def read(self, work: Callable[[aiosqlite.Connection], Awaitable[T]]) -> T:
+        """Let `work` read."""
+        with _translating("store", self._path):
+            async with asyncio.timeout(self._answer_seconds_max):
+                return await work(self._reader)
+
+    async def transact(
+        self, work: Callable[[aiosqlite.Connection], Awaitable[T]], *, about: str
+    ) -> T:
+        """Let `work` write in one transaction: all of it is committed, or nothing.
+
+        A caller that goes away leaves nothing half done: the transaction has a task of its own. `about` names what is
+        written, for a `Conflict`.
+        """
+        task = asyncio.create_task(self._transact(work, about), name=f"writing {about}")
+        self._transactions.add(task)
+        task.add_done_callback(self._ended)
+        return await asyncio.shield(task)
+
+    async def settle(self) -> None:
+        """Wait for the transactions whose callers went away."""
+        await asyncio.gather(*self._transactions, return_exceptions=True)
+
+    def _ended(self, task: asyncio.Task[Any]) -> None:
+        self._transactions.discard(task)
+        if not task.cancelled():
+            task.exception()  # whoever still waits is told
+
+    async def _transact(
+        self, work: Callable[[aiosqlite.Connection], Awaitable[T]], about: str
+    ) -> T:
+        connection = self._writer
+        with _translating(about, self._path):
+            async with asyncio.timeout(self._answer_seconds_max), self._writing:
+                await connection.execute_fetchall("BEGIN IMMEDIATE")
+                try:
+                    result = await work(connection)
+                    await connection.execute_fetchall("COMMIT")
+                except BaseException:
+                    # An error may have ended the transaction, or the commit that was waited for too long.
+                    with suppress(sqlite3.Error, ValueError):
+                        await connection.execute_fetchall("ROLLBACK")
+                    raise
+                return result
+
+    async def _run(
+        self, connection: aiosqlite.Connection, sql: str, values: Values, about: str
+    ) -> list[Any]:
+        """Run one statement, which is one transaction, and return its rows.
+
+        A caller that is cancelled leaves nothing open: the statement runs in the connection's
+        thread, or does not.
+        """
+        with _translating(about, self._path):
+            async with asyncio.timeout(self._answer_seconds_max):
+                return list(await connection.execute_fetchall(sql, values))
+
+
+@asynccontextmanager
+async def opened(path: Path) -> AsyncIterator[SqliteFile]:
+    """Open the file at `path`, creating and migrating it; close it at the end.
+
+    Raises `StoreUnavailable` when the file cannot be used, also when a newer program wrote it.
+    """
+    try:
+        await asyncio.to_thread(prepare, path)
+    except (SchemaError, OSError, sqlite3.Error) as error:
+        raise StoreUnavailable(f"store {path}: {error}") from error
+    async with AsyncExitStack() as stack:
+        writer = await _connect(stack, path, _SETTINGS)
+        reader = await _connect(stack, path, _READING)
+        seeker = await _connect(stack, path, _READING)
+        file = SqliteFile(path, writer=writer, reader=reader, seeker=seeker)
+        stack.push_async_callback(file.settle)
+        yield file
+
+
+@asynccontextmanager
+async def opened_to_seek(path: Path) -> AsyncIterator[SqliteFile]:
+    """Open the file at `path`, which somebody else has opened and writes to, for nothing but to read.
+
+    Raises `StoreUnavailable`.
+    """
+    async with AsyncExitStack() as stack:
+        seeker = await _connect(stack, path, _READING)
+        yield SqliteFile(path, writer=seeker, reader=seeker, seeker=seeker)
+
+
+async def _connect(
+    stack: AsyncExitStack, path: Path, settings: Iterable[str]
+) -> aiosqlite.Connection:
+    connecting = aiosqlite.connect(path, isolation_level=None, cached_statements=64)
+    try:
+        connection = await stack.enter_async_context(connecting)
+        for setting in settings:
+            await connection.execute_fetchall(setting)
+    except sqlite3.Error as error:
+        raise StoreUnavailable(f"store {path}: {error}") from error
+    return connection
+
+
+class _translating:  # noqa: N801 - reads as the statement that it is
+    """Turns any error of the driver into one of the port's; the text names no value that was to be stored."""
+
+    def __init__(self, about: str, path: Path) -> None:
+        self._about = about
+        self._path = path
+
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
+        if isinstance(error, _DRIVER_ERRORS):
+            raise self._translated(error) from error
+
+    def _translated(self, error: Exception) -> Exception:
+        if isinstance(error, TimeoutError):
+            return StoreUnavailable(f"store {self._path}: no answer in time")
+        if isinstance(error, sqlite3.IntegrityError):
+            return Conflict(f"{self._about}: {_BROKEN_RULES.get(error.sqlite_errorname, error)}")
+        return StoreUnavailable(f"store {self._path}: {error}")
+
+
+_BROKEN_RULES: Final = {
+    "SQLITE_CONSTRAINT_UNIQUE": "another record has the same digest",
+    "SQLITE_CONSTRAINT_FOREIGNKEY": "what it refers to does not exist",
+}
