@@ -35,7 +35,7 @@ _KEY_VERBS: Final[Mapping[KeyState, ChangeType]] = {
     KeyState.ACTIVE: ChangeType.KEY_RESUMED,
     KeyState.REVOKED: ChangeType.KEY_REVOKED,
 }
-_IDENTITY: Final = ("tenant_id", "format", "environment")
+_IDENTITY: Final = ("tenant_id", "format", "environment", "kind")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
