@@ -278,7 +278,7 @@ async def test_rotations_are_found_by_tenant_state_and_lineage(house: House) -> 
     rotations = house.keyring.rotations
     await rotations.complete(first.rotation.rotation_id, ORDER)
 
-    async def ids(**where: str) -> set[str]:
+    async def ids(**where: Any) -> set[str]:
         return {each.rotation_id for each in (await rotations.page(**where)).records}
 
     one, two = first.rotation.rotation_id, second.rotation.rotation_id
