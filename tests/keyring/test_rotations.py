@@ -300,7 +300,9 @@ async def test_an_imported_key_is_replaced_by_one_that_is_minted_here(house: Hou
 
 async def test_a_key_whose_environment_nothing_mints_for_is_not_rotated(house: House) -> None:
     await house.store.save_key(a_key(format="imported", environment="gone"))
-    with pytest.raises(Refused, match="/format: no format mints keys for environment 'gone'"):
+    with pytest.raises(
+        Refused, match="/format: no format mints keys for environment 'gone', or several do"
+    ):
         await house.keyring.rotations.start("key_a", ORDER)
 
 
