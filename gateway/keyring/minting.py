@@ -75,7 +75,7 @@ class Mint:
 
         Without a secret it has a digest that nothing hashes to, until `with_secret` gives it one.
         """
-        key_format = self._format(values["format"])
+        key_format = self._format(values["format"], values["environment"])
         record = KeyRecord(
             **{
                 "key_id": self.new_id("key"),
@@ -92,7 +92,7 @@ class Mint:
 
     def with_secret(self, record: KeyRecord) -> tuple[KeyRecord, str]:
         """Return `record` with a new secret, and that secret."""
-        key_format = self._format(record.format)
+        key_format = self._format(record.format, record.environment)
         secret = key_format.mint(record.environment, self.token(key_format.random_length))
         digest = self._peppers.digest(secret.encode())
         sealed = replace(
@@ -112,7 +112,7 @@ class Mint:
         """
         key_format = self._blueprints.minting_format(old.format, old.environment)
         if key_format is None:
-            text = f"no format mints keys for environment '{old.environment}', or more than one"
+            text = f"no format mints keys for environment '{old.environment}', or several do: create one"
             raise Refused([("/format", text)])
         values = {name: getattr(old, name) for name in _COPIED}
         values |= {
@@ -122,10 +122,15 @@ class Mint:
         }
         return self.key(values, now, has_secret=has_secret)
 
-    def _format(self, name: str) -> KeyFormat:
+    def _format(self, name: str, environment: str) -> KeyFormat:
         key_format = self._formats.get(name)
-        if key_format is None or key_format.is_foreign:
-            raise Refused([("/format", f"format '{name}' mints no keys")])
+        if (
+            key_format is None
+            or key_format.is_foreign
+            or environment not in key_format.environments
+        ):
+            text = f"format '{name}' mints no keys for environment '{environment}'"
+            raise Refused([("/format", text)])
         return key_format
 
 

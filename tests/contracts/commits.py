@@ -233,11 +233,13 @@ class CommitContract:
     ) -> None:
         await with_keys(store)
         ended = RotationState.COMPLETED
-        each: list[dict[str, Any]] = [
-            *({}, {"state": ended}, {"lineage_id": "lin_x"}),
+        variants: list[dict[str, Any]] = [
+            {},
+            {"state": ended},
+            {"lineage_id": "lin_x"},
             {"state": ended, "tenant_id": "ten_b"},
         ]
-        for number, changes in enumerate(each):
+        for number, changes in enumerate(variants):
             await store.commit([Write(a_rotation(f"rot_{number}", **changes), 0)])
 
         async def ids(after: str = "", limit: int = 100, **where: Any) -> str:

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
+from dataclasses import replace
 from hashlib import sha256
 
 import pytest
@@ -91,6 +92,19 @@ async def test_an_unknown_link_is_not_found(house: House, token: str) -> None:
     await _sent(house)
     with pytest.raises(NotFound, match="not known, was used, or has expired"):
         await house.keyring.deliveries.redeem(token, THERE)
+
+
+@pytest.mark.parametrize("changes", [{"format": "gone"}, {"environment": "gone"}])
+async def test_a_link_for_a_key_that_nothing_mints_any_more_can_be_used_later(
+    house: House, changes: dict[str, str]
+) -> None:
+    """A config that lost a format must not use a link up."""
+    sent = await _sent(house)
+    await house.store.save_key(replace(sent.record, **changes))  # type: ignore[arg-type]
+    with pytest.raises(Refused, match="mints no keys for environment"):
+        await house.keyring.deliveries.redeem(sent.delivery_token, THERE)
+    await house.store.save_key(sent.record)
+    assert (await house.keyring.deliveries.redeem(sent.delivery_token, THERE)).secret
 
 
 async def test_a_link_expires(house: House) -> None:

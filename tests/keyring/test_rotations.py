@@ -236,7 +236,7 @@ async def test_of_two_who_start_at_once_one_wins(house: House) -> None:
     [
         ({"grace_seconds": -1.0}, "/grace_seconds"),
         ({"grace_seconds": 367 * DAY}, "/grace_seconds"),
-        ({"idle_seconds": 0.0}, "/idle_seconds"),
+        ({"idle_seconds": 4.9}, "/idle_seconds"),
         ({"idle_seconds": 367 * DAY}, "/idle_seconds"),
         ({"grace_seconds": float("nan")}, "/grace_seconds"),
         ({"delivery_seconds": 0.0}, "/delivery_seconds"),
@@ -300,7 +300,9 @@ async def test_an_imported_key_is_replaced_by_one_that_is_minted_here(house: Hou
 
 async def test_a_key_whose_environment_nothing_mints_for_is_not_rotated(house: House) -> None:
     await house.store.save_key(a_key(format="imported", environment="gone"))
-    with pytest.raises(Refused, match="/format: no format mints keys for environment 'gone'"):
+    with pytest.raises(
+        Refused, match="/format: no format mints keys for environment 'gone', or several do"
+    ):
         await house.keyring.rotations.start("key_a", ORDER)
 
 
