@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from types import MappingProxyType
+from typing import Any
 from urllib.parse import quote
 
 import pytest
@@ -17,9 +18,7 @@ QUERY = TenantSelector(query="companyId")
 HEADER = TenantSelector(header="X-Company-Id")
 
 
-def match(
-    query: str = "", *fields: tuple[str, str], path: str | None = None, **more: object
-) -> Match:
+def match(query: str = "", *fields: tuple[str, str], path: str | None = None, **more: Any) -> Match:
     parameters = {} if path is None else {"company_id": path}
     asked = head(f"/v1/jobs?{query}" if query else "/v1/jobs", *fields, token=None, **more)
     return Match(asked, ROUTE, MappingProxyType(parameters))

@@ -520,12 +520,9 @@ def test_iv_13_iv_14_iv_35_a_request_is_judged_as_a_model_without_memory_judges_
     asyncio.run(play())
 
 
-def test_a_principal_without_a_key_is_left_alone() -> None:
+async def test_a_principal_without_a_key_is_left_alone() -> None:
+    world = await Partners().open()
+    representative = world.generation.representative
+    assert representative is not None
     principal = Principal(matched(head("/open", token=None), OPEN), None)
-    representative = Representative(
-        selector=BY_ANYTHING,
-        acting=BrokenActing(),
-        authenticator=None,
-        checks_regular=True,  # type: ignore[arg-type]
-    )
     assert representative.represent(principal, NETWORK) is principal
