@@ -281,6 +281,18 @@ async def test_iv_14_suspending_an_acting_tenant_takes_effect_with_the_next_requ
     assert await world.reason(asked) is None
 
 
+async def test_iv_14_a_changed_allowlist_of_the_acting_tenant_counts_from_the_next_request_on() -> (
+    None
+):
+    world = await Partners().open()
+    asked = things("ten_c")
+    assert await world.reason(asked) is None
+    listed = replace(TENANTS[0], ip_allowlist=ELSEWHERE, ip_allowlist_enabled=True)
+    await world.store.save_tenant(listed)
+    world.change_tenant("ten_c")
+    assert await world.reason(asked) is Reason.IP_NOT_ALLOWED
+
+
 async def test_iv_14_a_tenant_taken_off_the_list_is_refused_with_the_next_request() -> None:
     world = await Partners().open()
     asked = things("ten_l")
