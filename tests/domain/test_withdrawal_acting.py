@@ -7,11 +7,16 @@ from dataclasses import dataclass
 import pytest
 
 from gateway.domain.denial import Reason
-from gateway.domain.keys import BoundKey, KeyKind
+from gateway.domain.keys import BoundKey, KeyKind, KeyState
 from gateway.domain.routes import Route
 from gateway.domain.streams import StreamKind, StreamReport
 from gateway.domain.tenants import Tenant
-from gateway.domain.withdrawal import Withdrawn, withdrawn_of_key, withdrawn_of_tenant
+from gateway.domain.withdrawal import (
+    Withdrawals,
+    Withdrawn,
+    withdrawn_of_key,
+    withdrawn_of_tenant,
+)
 from tests.key_samples import a_key, a_tenant
 
 PARTNER = a_tenant("ten_a")
@@ -93,3 +98,34 @@ def test_a_withdrawal_that_says_nothing_of_tenants_leaves_them() -> None:
 def test_iv_14_a_stream_is_listed_under_the_tenant_that_it_is_for() -> None:
     assert StreamReport.of(acting_for(CHILD)).tenant_id == "ten_c"
     assert StreamReport.of(Open(None)).tenant_id == ""
+
+
+def test_callers_without_a_key_and_other_keys_are_left_alone() -> None:
+    condemn = Withdrawn(key_id="key_b", refusal=Reason.KEY_REVOKED)
+    assert condemn(acting_for(CHILD)) is None
+    assert condemn(Open(None)) is None
+
+
+def test_a_revoked_key_loses_its_streams_whoever_they_are_for() -> None:
+    condemn = withdrawn_of_key(a_key(state=KeyState.REVOKED), frozenset(), NOW)
+    assert [condemn(acting_for(each)) for each in (PARTNER, CHILD)] == [Reason.KEY_REVOKED] * 2
+
+
+def test_a_scope_that_is_gone_takes_the_streams_of_its_routes_along() -> None:
+    condemn = withdrawn_of_key(RECORD, frozenset({"jobs:read"}), NOW)
+    stream = acting_for(CHILD)
+    assert condemn(stream) is None
+    for scope, reason in (("jobs:read", None), ("jobs:write", Reason.INSUFFICIENT_SCOPE)):
+        stream.route = Route(name="r", pattern="/r", scopes=(scope,))
+        assert condemn(stream) is reason
+
+
+def test_several_withdrawals_condemn_what_any_of_them_does() -> None:
+    both = Withdrawals(
+        (
+            Withdrawn(tenant_id="ten_c", refusal=Reason.TENANT_SUSPENDED),
+            Withdrawn(key_id="key_a", scopes=frozenset(), tenants=frozenset({"ten_a"})),
+        )
+    )
+    found = [both(acting_for(each)) for each in (PARTNER, CHILD, LISTED)]
+    assert found == [None, Reason.TENANT_SUSPENDED, Reason.CROSS_TENANT]

@@ -281,6 +281,18 @@ async def test_iv_14_suspending_an_acting_tenant_takes_effect_with_the_next_requ
     assert await world.reason(asked) is None
 
 
+async def test_iv_14_a_changed_allowlist_of_the_acting_tenant_counts_from_the_next_request_on() -> (
+    None
+):
+    world = await Partners().open()
+    asked = things("ten_c")
+    assert await world.reason(asked) is None
+    listed = replace(TENANTS[0], ip_allowlist=ELSEWHERE, ip_allowlist_enabled=True)
+    await world.store.save_tenant(listed)
+    world.change_tenant("ten_c")
+    assert await world.reason(asked) is Reason.IP_NOT_ALLOWED
+
+
 async def test_iv_14_a_tenant_taken_off_the_list_is_refused_with_the_next_request() -> None:
     world = await Partners().open()
     asked = things("ten_l")
@@ -520,12 +532,9 @@ def test_iv_13_iv_14_iv_35_a_request_is_judged_as_a_model_without_memory_judges_
     asyncio.run(play())
 
 
-def test_a_principal_without_a_key_is_left_alone() -> None:
+async def test_a_principal_without_a_key_is_left_alone() -> None:
+    world = await Partners().open()
+    representative = world.generation.representative
+    assert representative is not None
     principal = Principal(matched(head("/open", token=None), OPEN), None)
-    representative = Representative(
-        selector=BY_ANYTHING,
-        acting=BrokenActing(),
-        authenticator=None,  # type: ignore[arg-type]
-        checks_regular=True,
-    )
     assert representative.represent(principal, NETWORK) is principal

@@ -340,3 +340,30 @@ def test_what_is_remembered_is_never_wrong(steps: list[tuple[str, int, int]]) ->
             assert entries == house.lookups._count <= 4
 
     asyncio.run(play())
+
+
+async def test_several_tenants_are_read_at_the_same_time(house: House) -> None:
+    key = a_partner_key()
+    house.store.gate.clear()
+    waiting = [asyncio.create_task(house.acting.find(key, each)) for each in ("ten_c", "ten_d")]
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    assert house.store.reads == 2
+    house.store.gate.set()
+    assert [_tenant_of(await each) for each in waiting] == ["ten_c", "ten_d"]
+
+
+async def test_an_answer_of_which_nobody_was_told_yet_is_asked_for_again(house: House) -> None:
+    async def landed() -> tuple[Tenant | None, int]:
+        return None, 0
+
+    old = asyncio.create_task(landed())
+    await old
+    house.lookups._flights["ten_c"] = old
+    house.store.gate.clear()
+    waiting = asyncio.create_task(house.lookups.read("ten_c"))
+    await house.store.reading.wait()
+    house.lookups._landed("ten_c", old)  # told late: that takes nothing away from the new one
+    house.store.gate.set()
+    tenant, _ = await waiting
+    assert tenant is not None
