@@ -12,6 +12,7 @@ from typing import Any, Final
 
 from gateway.domain.key_format import KeyFormat, KeyFormats
 from gateway.domain.key_rules import Problem
+from gateway.domain.keys import KeyKind
 from gateway.domain.templates import Template, Templates
 
 _NO_TEMPLATE: Final = Template(name="")
@@ -21,7 +22,8 @@ _NO_TEMPLATE: Final = Template(name="")
 class KeyWish:
     """What is asked for; an empty text or None leaves the choice to the template.
 
-    `scopes` () asks for a key that may only prove who it is. `expires_at` is epoch seconds.
+    `scopes` () asks for a key that may only prove who it is. `expires_at` is epoch seconds. `tenants`
+    are further ones that a key of the kind `multi_tenant` acts for.
     """
 
     tenant_id: str
@@ -32,6 +34,9 @@ class KeyWish:
     format: str = ""
     plan: str = ""
     ip_allowlist: tuple[str, ...] | None = None
+    ip_allowlist_mode: str = ""
+    kind: str = ""
+    tenants: tuple[str, ...] = ()
     expires_at: float | None = None
     tags: tuple[str, ...] | None = None
     metadata: Mapping[str, Any] = field(default_factory=dict)
@@ -69,9 +74,13 @@ class Blueprints:
             "environment": self.environment(environment or self._only_environment(key_format)),
             "scopes": _first(wish.scopes, template.scopes),
             "ip_allowlist": _first(wish.ip_allowlist, template.ip_allowlist),
+            "ip_allowlist_mode": wish.ip_allowlist_mode or "enforce",
             "plan": wish.plan or template.plan,
             "tags": _first(wish.tags, template.tags),
             "metadata": dict(wish.metadata),
+            "template": template.name,
+            "kind": KeyKind(wish.kind or KeyKind.REGULAR),
+            "tenants": tuple(wish.tenants),
             "expires_at": until if wish.expires_at is None else wish.expires_at,
         }
 

@@ -24,9 +24,11 @@ from gateway.domain.keys import TRANSITIONS, KeyRecord, KeyState
 from gateway.domain.queries import KeyQuery
 from gateway.domain.scopes import ScopeCatalogue
 from gateway.domain.templates import Templates
+from gateway.keyring.admin_tokens import AdminTokens
 from gateway.keyring.ledger import Changed, Ledger, Page
+from gateway.keyring.repeats import Repeats
 from gateway.keyring.tenants import TenantRoll
-from gateway.ports import Clock, Conflict, Enforce, KeyStore
+from gateway.ports import Clock, Conflict, Enforce, KeyStore, R
 
 PUBLIC_ID_LENGTH: Final = 32  # Base62: 190 bits, so ids never collide and cannot be guessed
 
@@ -65,7 +67,7 @@ class KeyChanges(TypedDict, total=False):
 
 
 class Keyring:
-    """Creates, changes and ends keys; `tenants` does the same for tenants.
+    """Creates, changes and ends keys; `tenants` and `admin_tokens` do the same for tenants and admin tokens.
 
     A method that changes something returns after the change is committed and every bound copy
     is forgotten, in whatever process it was: the next request is judged by it, and what was under
@@ -105,6 +107,16 @@ class Keyring:
             ledger=self._ledger,
             new_id=lambda: f"ten_{base62(PUBLIC_ID_LENGTH, random)}",
         )
+        self.admin_tokens = AdminTokens(
+            store=store,
+            ledger=self._ledger,
+            rules=self._rules,
+            peppers=peppers,
+            clock=clock,
+            base62=lambda length: base62(length, random),
+            new_id=lambda: f"adm_{base62(PUBLIC_ID_LENGTH, random)}",
+        )
+        self.repeats = Repeats(store, clock)
 
     async def create_key(self, wish: KeyWish, order: Order) -> Minted:
         """Mint a key for `wish`. The secret is in the answer and nowhere else."""
@@ -218,6 +230,10 @@ class Keyring:
         if record.state is not KeyState.REVOKED and pepper_id == self._peppers.current:
             renewed = replace(record, digest=digest, pepper_id=pepper_id)
             await self._ledger.write_key(renewed, record.revision)
+
+    async def read(self, kind: type[R], record_id: str) -> R:
+        """Return the record of this kind. Raises `NotFound`."""
+        return await self._ledger.read(kind, record_id)
 
     async def get_key(self, key_id: str) -> KeyRecord:
         """Return the key."""
