@@ -131,7 +131,7 @@ def _operation(route: web.AbstractRoute, shapes: _Shapes) -> dict[str, Any]:
     said = description_of(route.handler)
     assert route.resource is not None
     path = route.resource.canonical
-    tag = re.split(r"[/:]", path.removeprefix("/admin/v1/").lstrip("/"))[0]
+    tag = re.split(r"[/:.]", path.removeprefix("/admin/v1/").lstrip("/"))[0]
     text = inspect.getdoc(route.handler) or ""
     operation: dict[str, Any] = {
         "operationId": f"{tag}_{getattr(route.handler, '__name__', '')}".replace("-", "_").strip(

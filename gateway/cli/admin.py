@@ -47,7 +47,9 @@ def register(verbs: Verbs) -> None:
     ).add_subparsers(dest="tokens_verb", metavar="VERB", required=True)
     create = add_verb(tokens, "create", _create, "mint an admin token; it is shown this once")
     create.add_argument("--name", required=True, help="whose token it is")
-    create.add_argument("--role", required=True, choices=tuple(map(str, Role)), help="what it is for")
+    create.add_argument(
+        "--role", required=True, choices=tuple(map(str, Role)), help="what it is for"
+    )
     create.add_argument(
         "--tenant", metavar="TENANT_ID", help="bind it to this tenant and its children"
     )

@@ -22,7 +22,7 @@ from gateway.domain.streams import Condemn
 from gateway.domain.templates import Template, Templates
 from gateway.keyring.door import Keyring, base62
 from gateway.keyring.ledger import Changed, NotFound
-from gateway.ports import Conflict, Record, StoreUnavailable, Write
+from gateway.ports import Conflict, KeyStore, Record, StoreUnavailable, Write
 from gateway.stores.memory import MemoryStore
 from tests.clock import FakeClock
 from tests.key_samples import ACTOR, HIREPANDA, ORDER, a_key, a_tenant, an_order
@@ -40,9 +40,11 @@ TEMPLATES = Templates(by_name={"ci": Template(name="ci", scopes=("read",), envir
 class House:
     """A keyring on a memory store, and everything that it told."""
 
-    def __init__(self, store: MemoryStore | None = None) -> None:
+    store: Any
+
+    def __init__(self, store: KeyStore | None = None, clock: FakeClock | None = None) -> None:
         self.store = store or MemoryStore()
-        self.clock = FakeClock()
+        self.clock = clock or FakeClock()
         self.changes: list[Change] = []
         self.invalidated: list[str] = []
         self.condemned: list[Condemn | None] = []
