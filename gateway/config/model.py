@@ -51,6 +51,7 @@ from gateway.config.sections.listeners import (
     MetricsListener,
     PublicListener,
 )
+from gateway.config.sections.policies import ExpiryPolicy, KeyMatch, Policies, RotationPolicy
 from gateway.config.sections.reach import ActiveHealth, Resolve, UpstreamTls
 from gateway.config.sections.routing import (
     IpAllowlist,
@@ -100,11 +101,13 @@ __all__ = [
     "Config",
     "Dialect",
     "Environment",
+    "ExpiryPolicy",
     "Forwarding",
     "Health",
     "IdentityHeaders",
     "IpAllowlist",
     "KeyFormat",
+    "KeyMatch",
     "Listeners",
     "Match",
     "MetricsListener",
@@ -112,6 +115,7 @@ __all__ = [
     "Peppers",
     "Period",
     "Plan",
+    "Policies",
     "PublicListener",
     "PublicTls",
     "QuotaLimits",
@@ -121,6 +125,7 @@ __all__ = [
     "Resolve",
     "ResponseHeaders",
     "Retry",
+    "RotationPolicy",
     "Route",
     "RouteDialect",
     "RouteHeaders",
@@ -186,6 +191,8 @@ class Config(Section):
     templates: Mapping[Name, Template] = Field(default_factory=dict)
     """Defaults for new keys, by name. The one called `default` is used when a key is created with
     neither scopes nor a template."""
+    policies: Policies = Field(default_factory=Policies)
+    """Rules for the life of keys: rotation, expiry, reminders."""
     upstreams: Mapping[Name, Upstream] = Field(default_factory=dict)
     """Services behind the gateway, by name."""
     routes: tuple[Route, ...] = ()
