@@ -9,14 +9,14 @@ from typing import Self
 
 from pydantic import AwareDatetime, BaseModel, Field
 
-from gateway.admin.wire import Duration, Shape, expiry, instant
+from gateway.admin.wire import Duration, Name, Shape, expiry, instant
 from gateway.domain.admin_tokens import AdminToken, Right, Role
 
 
 class AdminTokenCreate(Shape):
     """The body of `POST /admin-tokens`. With a `tenant_id` the token reaches that tenant and its children only."""
 
-    name: str
+    name: Name
     role: Role = Field(strict=False)
     tenant_id: str = ""
     expires_at: AwareDatetime | None = None

@@ -9,7 +9,7 @@ from typing import Any, Literal, Self, cast
 
 from pydantic import BaseModel, Field
 
-from gateway.admin.wire import Mode, Names, Shape, given, instant
+from gateway.admin.wire import Mode, Name, Names, Shape, given, instant
 from gateway.domain.tenants import Tenant
 from gateway.keyring.tenants import TenantChanges
 
@@ -18,7 +18,7 @@ class TenantCreate(Shape):
     """The body of `POST /tenants`."""
 
     tenant_id: str | None = None
-    name: str
+    name: Name
     parent_id: str = ""
     ip_allowlist: Names = ()
     ip_allowlist_enabled: bool = False

@@ -30,6 +30,7 @@ from gateway.admin.rights import needs
 from gateway.admin.tenant_wire import TenantCreate, TenantUpdate, TenantView
 from gateway.admin.wire import Act
 from gateway.domain.admin_tokens import Right
+from gateway.domain.key_rules import Refused
 from gateway.domain.tenants import Tenant
 from gateway.keyring.door import Keyring
 from gateway.keyring.ledger import Changed
@@ -69,6 +70,9 @@ class TenantRoutes:
         reach = request[PRINCIPAL].reach
         if not reach.is_everything and body.parent_id != reach.tenant_id:
             raise BadRequest(403, f"Your token makes children of '{reach.tenant_id}' only.")
+        if not reach.is_everything and body.tenant_id:
+            # That an id is taken would tell of the tenants of others.
+            raise Refused([("/tenant_id", "leave it out: your token is given ids")])
 
         async def make() -> tuple[str, web.Response]:
             tenant = (await self._tenants.create(body.tenant(), order)).record

@@ -24,7 +24,7 @@ from pydantic import (
 from gateway.domain.blueprint import KeyWish
 from gateway.domain.enforcement import Enforced
 from gateway.domain.key_format import variable_name
-from gateway.domain.key_rules import Refused
+from gateway.domain.key_rules import NAME_LENGTH_MAX, REASON_LENGTH_MAX, Refused
 from gateway.domain.keys import KeyKind, KeyRecord, KeyState
 from gateway.domain.streams import StreamKind, StreamReport
 from gateway.domain.tenants import Tenant
@@ -75,6 +75,15 @@ Duration = Annotated[
     _DURATION_SCHEMA,
 ]
 Names = tuple[str, ...]
+Name = Annotated[
+    str, WithJsonSchema({"type": "string", "minLength": 1, "maxLength": NAME_LENGTH_MAX})
+]
+TenantId = Annotated[
+    str, WithJsonSchema({"type": "string", "pattern": "^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$"})
+]
+Reason = Annotated[str, WithJsonSchema({"type": "string", "maxLength": REASON_LENGTH_MAX})]
+"""Texts with a rule, which the document tells; the keyring judges."""
+
 Mode = Literal["enforce", "shadow"]
 
 
@@ -90,8 +99,8 @@ class KeyCreate(Shape):
     With `deliver_in` the secret is not in the answer but behind a link that works for so long, once.
     """
 
-    tenant_id: str
-    name: str
+    tenant_id: TenantId
+    name: Name
     environment: str = ""
     scopes: Names | None = None
     template: str = ""
@@ -150,7 +159,7 @@ class KeyUpdate(Shape):
 class Act(Shape):
     """The body of a verb such as `:suspend`."""
 
-    reason: str = ""
+    reason: Reason = ""
 
 
 class KeyLookup(Shape):

@@ -128,11 +128,24 @@ async def test_the_secret_of_a_key_of_others_is_unknown(house: House, call: Boun
 
 
 async def test_tenants_are_made_as_children_only(call: Bound) -> None:
-    body = {"tenant_id": "ten_new", "name": "New", "parent_id": "ten_a"}
+    body = {"name": "New", "parent_id": "ten_a"}
     await call("POST", "/tenants", {**body, "parent_id": "ten_b"}, expect=403)
     await call("POST", "/tenants", {**body, "parent_id": ""}, expect=403)
-    await call("POST", "/tenants", body, expect=201)
-    assert "ten_new" in await _ids(call, "/tenants", "tenant_id")
+    made = await call("POST", "/tenants", body, expect=201)
+    assert made["tenant_id"] in await _ids(call, "/tenants", "tenant_id")
+
+
+async def test_ids_that_are_taken_tell_nothing_of_the_tenants_of_others(call: Bound) -> None:
+    answers = [
+        await call(
+            "POST",
+            "/tenants",
+            {"tenant_id": each, "name": "New", "parent_id": "ten_a"},
+            expect=422,
+        )
+        for each in ("ten_b", "xxx")
+    ]
+    assert answers[0]["errors"] == answers[1]["errors"]
 
 
 async def test_what_others_decided_about_its_tenant_a_token_cannot_undo(call: Bound) -> None:
