@@ -23,6 +23,7 @@ VERBS: Final[Mapping[str, str]] = {
     "reload": "reload",
     "keys": "keys",
     "tenants": "tenants",
+    "admin": "admin",
     "streams": "streams",
     "upstreams": "upstreams",
     "workers": "workers",

@@ -113,7 +113,7 @@ class Ledger:
         """Return the record. Raises `NotFound`."""
         record = await self._store.get(kind, record_id)
         if record is None:
-            raise NotFound(f"there is no {_NOUNS[kind.__name__]} '{record_id}'")
+            raise missing(kind, record_id)
         return record
 
     async def page(
@@ -145,6 +145,8 @@ class Ledger:
     async def insert(self, record: R, event: ChangeType, order: Order) -> Changed[R]:
         """Store a new record. Raises `Conflict` when its id or digest is taken."""
         if order.is_dry_run:
+            if await self._store.get(type(record), record_id(record)) is not None:
+                raise Conflict(f"{record_id(record)} exists already")
             return Changed(record)
         change = self.change(record, event, order, after=described(record))
         [written], enforced = await self.commit([Write(record, 0)], [change])
@@ -184,6 +186,12 @@ class Ledger:
             assert isinstance(written, kind)
             return Changed(written, enforced)
         raise conflict
+
+    async def tell(self, changes: Sequence[Change]) -> None:
+        """Let the audit trail say what changed no record."""
+        await self._store.commit([], changes)
+        for change in changes:
+            self._on_change(change)
 
     async def enact(self, plan: Callable[[], Awaitable[Act]], order: Order) -> Enacted:
         """Commit what `plan` makes of the records that it reads: all of it, or nothing.
@@ -270,6 +278,11 @@ def require_as_seen(record: Record, order: Order) -> None:
         raise Stale(
             f"{record_id(record)} is in revision {record.revision}, not {order.expected_revision}: read it again"
         )
+
+
+def missing(kind: type[R], record_id: str) -> NotFound:
+    """Return what is raised for a record that does not exist, or not for whoever asks."""
+    return NotFound(f"there is no {_NOUNS[kind.__name__]} '{record_id}'")
 
 
 def record_id(record: Record) -> str:

@@ -15,7 +15,7 @@ from gateway.admin.app import create_admin_app
 from gateway.admin.config import ConfigRoutes
 from gateway.admin.upstreams import Overview
 from gateway.admin.workers import Workers
-from gateway.cli import keys, tenants
+from gateway.cli import admin, keys, tenants
 from gateway.cli import streams as stream_verbs
 from gateway.cli import upstreams as upstream_verbs
 from gateway.cli import workers as worker_verbs
@@ -81,6 +81,7 @@ def command(*arguments: str) -> int:
     verbs = parser.add_subparsers(required=True)
     keys.register(verbs)
     tenants.register(verbs)
+    admin.register(verbs)
     upstream_verbs.register(verbs)
     stream_verbs.register(verbs)
     worker_verbs.register(verbs)
