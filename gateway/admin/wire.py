@@ -56,6 +56,9 @@ def _read_duration(value: object) -> object:
 Duration = Annotated[
     timedelta, BeforeValidator(_read_duration), Field(gt=timedelta(0), strict=False)
 ]
+Period = Annotated[timedelta, BeforeValidator(_read_duration), Field(ge=timedelta(0), strict=False)]
+"""A duration that may be none at all."""
+
 Names = tuple[str, ...]
 
 

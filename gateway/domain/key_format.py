@@ -35,6 +35,11 @@ def checksum(text: bytes) -> bytes:
     return _PAIRS[high] + _PAIRS[middle] + _PAIRS[low]
 
 
+def variable_name(format_name: str) -> str:
+    """Return the environment variable in which a key of this format is kept, unless its tenant has another."""
+    return re.sub(r"[^A-Z0-9]", "_", f"{format_name}_api_key".upper())
+
+
 @dataclass(frozen=True, slots=True)
 class KeyFormat:
     """One profile of tokens.

@@ -1,0 +1,234 @@
+"""Incidents over the admin API: stop a key that others may know, and look at what was done with it.
+
+Knows paths, status codes and how requests become a table. It must not decide what is done about a key, nor read the
+request log's files.
+"""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from io import StringIO
+from typing import Any, Final, Protocol
+
+from aiohttp import web
+
+from gateway.admin.acts import read_act
+from gateway.admin.life_wire import IncidentOpened, IncidentView, KeyCompromise, RequestsView
+from gateway.admin.problems import BadRequest
+from gateway.admin.requests import answer, answer_changed, answer_page, read_limit, read_query
+from gateway.admin.wire import KeyView
+from gateway.domain.change import Order
+from gateway.domain.enforcement import Enforced
+from gateway.domain.incidents import Incident
+from gateway.domain.keys import KeyRecord, KeyState
+from gateway.domain.queries import RequestQuery
+from gateway.keyring.ledger import Page
+from gateway.ports import RequestLog
+from gateway.store_ports import RequestPage
+
+CSV_ROWS_MAX: Final = 10_000
+"""Rows of one table: a few megabytes. More are had with the cursor."""
+
+_KEY: Final = "/admin/v1/keys/{key_id:[A-Za-z0-9._-]{1,64}}"
+_ALL: Final = "/admin/v1/incidents"
+_ONE: Final = f"{_ALL}/{{incident_id:[A-Za-z0-9._-]{{1,64}}}}"
+_FILTERS: Final = ("route", "client_address", "status", "reason", "request_id")
+_COLUMNS: Final = (
+    *("ts", "request_id", "client_address", "method", "target", "route", "status", "reason"),
+    *("user_agent", "tenant_id", "request_bytes", "response_bytes", "duration_ms"),
+)
+_FORMULA: Final = ("=", "+", "-", "@", "\t", "\r")
+"""With these a spreadsheet takes a cell for a formula; some cells are written by whoever stole the key."""
+
+
+class Keys(Protocol):
+    """What these routes ask about keys."""
+
+    async def get_key(self, key_id: str) -> KeyRecord: ...
+
+    def state_of(self, record: KeyRecord) -> KeyState: ...
+
+
+class Replacement(Protocol):
+    """A key that takes the place of a compromised one."""
+
+    @property
+    def record(self) -> KeyRecord: ...
+
+    @property
+    def secret(self) -> str: ...
+
+    @property
+    def warnings(self) -> tuple[str, ...]: ...
+
+
+class Opened(Protocol):
+    """What was done about a compromised key."""
+
+    @property
+    def incident(self) -> Incident: ...
+
+    @property
+    def revoked(self) -> KeyRecord: ...
+
+    @property
+    def minted(self) -> Replacement | None: ...
+
+    @property
+    def enforced(self) -> Enforced | None: ...
+
+
+class Incidents(Protocol):
+    """Who deals with compromised keys. Raises what the keyring raises."""
+
+    async def compromise(
+        self, key_id: str, order: Order, *, since: float, with_replacement: bool = True
+    ) -> Opened: ...
+
+    async def get(self, incident_id: str) -> Incident: ...
+
+    async def page(
+        self, *, tenant_id: str = "", key_id: str = "", after: str = "", limit: int = 100
+    ) -> Page[Incident]: ...
+
+
+class IncidentRoutes:
+    """The handlers of `/admin/v1/incidents`, and of `:compromise`."""
+
+    def __init__(
+        self,
+        incidents: Callable[[], Incidents],
+        keys: Callable[[], Keys],
+        log: RequestLog | None,
+    ) -> None:
+        self._incidents = incidents
+        self._keys = keys
+        self._log = log
+
+    def routes(self) -> list[web.RouteDef]:
+        """Return the routes."""
+        return [
+            web.post(f"{_KEY}:compromise", self.compromise),
+            web.get(_ALL, self.page, allow_head=False),
+            web.get(_ONE, self.show, allow_head=False),
+            web.get(f"{_ONE}/requests", self.requests, allow_head=False),
+        ]
+
+    async def compromise(self, request: web.Request) -> web.Response:
+        """Revoke a key, replace it, and say what was done with it since it may have been known to others."""
+        body, order = await read_act(request, KeyCompromise)
+        key_id = request.match_info["key_id"]
+        since = body.since.timestamp() if body.since else (await self._key(key_id)).created_at
+        opened = await self._incidents().compromise(
+            key_id, order, since=since, with_replacement=body.with_replacement
+        )
+        minted = opened.minted
+        found = await self._found(opened.incident, RequestQuery(), 100, "")
+        shown = IncidentOpened(
+            incident=IncidentView.of(opened.incident),
+            revoked_key=self._view(opened.revoked),
+            new_key=None if minted is None else self._view(minted.record),
+            secret=None if minted is None else minted.secret or None,
+            warnings=() if minted is None else minted.warnings,
+            requests=None if found is None else _page_view(found),
+        )
+        location = f"{_ALL}/{opened.incident.incident_id}"
+        return answer_changed(shown, opened.enforced, status=201, location=location)
+
+    async def page(self, request: web.Request) -> web.Response:
+        """List incidents by tenant and key."""
+        query = read_query(request, ("tenant_id", "key_id", "limit", "cursor"))
+        found = await self._incidents().page(
+            tenant_id=query.get("tenant_id", ""),
+            key_id=query.get("key_id", ""),
+            after=query.get("cursor", ""),
+            limit=read_limit(query),
+        )
+        return answer_page(map(IncidentView.of, found.records), found.cursor)
+
+    async def show(self, request: web.Request) -> web.Response:
+        """Show one incident."""
+        return answer(IncidentView.of(await self._incident(request)))
+
+    async def requests(self, request: web.Request) -> web.Response:
+        """List the requests that were made with the key since the incident's `since`, the newest first.
+
+        With `format=csv`, or where CSV is accepted and JSON is not, a table to keep.
+        """
+        query = read_query(request, (*_FILTERS, "limit", "cursor", "format"))
+        form = query.get("format", "")
+        if form not in ("", "json", "csv"):
+            raise BadRequest(400, "`format` is json or csv.")
+        is_table = form == "csv" or (not form and _accepts_only(request, "text/csv"))
+        incident = await self._incident(request)
+        asked = RequestQuery(
+            route=query.get("route", ""),
+            client_address=query.get("client_address", ""),
+            status=query.get("status", ""),
+            reason=query.get("reason", ""),
+            request_id=query.get("request_id", ""),
+        )
+        limit = CSV_ROWS_MAX if is_table and "limit" not in query else read_limit(query)
+        found = await self._found(incident, asked, limit, query.get("cursor", ""))
+        if found is None:
+            raise BadRequest(404, "No request log is kept here.")
+        return _table(incident, found) if is_table else answer(_page_view(found))
+
+    async def _found(
+        self, incident: Incident, asked: RequestQuery, limit: int, cursor: str
+    ) -> RequestPage | None:
+        """Return what the log has of the key's requests, at most `limit`; None without a log."""
+        if self._log is None:
+            return None
+        query = replace(asked, key_id=incident.key_id, since=incident.since)
+        rows: list[Mapping[str, Any]] = []
+        while True:
+            part = min(1000, limit - len(rows))
+            page = await self._log.search(query, limit=part, cursor=cursor)
+            rows += page.rows
+            cursor = page.cursor
+            if not cursor or len(rows) >= limit:
+                return RequestPage(rows, cursor)
+
+    async def _incident(self, request: web.Request) -> Incident:
+        return await self._incidents().get(request.match_info["incident_id"])
+
+    async def _key(self, key_id: str) -> KeyRecord:
+        return await self._keys().get_key(key_id)
+
+    def _view(self, record: KeyRecord) -> KeyView:
+        return KeyView.of(record, self._keys().state_of(record))
+
+
+def _accepts_only(request: web.Request, kind: str) -> bool:
+    accepted = request.headers.get("Accept", "")
+    return kind in accepted and "application/json" not in accepted
+
+
+def _page_view(page: RequestPage) -> RequestsView:
+    return RequestsView(
+        data=[dict(row) for row in page.rows],
+        next_cursor=page.cursor or None,
+        has_more=bool(page.cursor),
+    )
+
+
+def _table(incident: Incident, page: RequestPage) -> web.Response:
+    """Answer with an attachment (RFC 4180); where more rows follow, `X-Next-Cursor` says how to go on."""
+    text = StringIO()
+    writer = csv.writer(text)
+    writer.writerow(_COLUMNS)
+    writer.writerows(_cells(row) for row in page.rows)
+    response = web.Response(body=text.getvalue().encode(), content_type="text/csv", charset="utf-8")
+    name = f"{incident.incident_id}-requests.csv"
+    response.headers["Content-Disposition"] = f'attachment; filename="{name}"'
+    if page.cursor:
+        response.headers["X-Next-Cursor"] = page.cursor
+    return response
+
+
+def _cells(row: Mapping[str, Any]) -> Sequence[str]:
+    texts = ("" if row.get(name) is None else str(row[name]) for name in _COLUMNS)
+    return [f"'{text}" if text.startswith(_FORMULA) else text for text in texts]
