@@ -12,9 +12,8 @@ from typing import Final, Protocol
 from aiohttp import web
 
 from gateway.admin.acts import read_act
-from gateway.admin.auth import ACTOR
 from gateway.admin.life_wire import Imported, KeyExtend, KeysImport, KeySuspend
-from gateway.admin.requests import answer, answer_changed, read_query
+from gateway.admin.requests import answer, answer_changed, read_order
 from gateway.admin.wire import KeyView
 from gateway.domain.change import Order
 from gateway.domain.key_rules import Problem, Refused
@@ -73,9 +72,8 @@ class KeyLifeRoutes:
         return self._answer(await self._keys().suspend_key(_key_id(request), order, until))
 
     async def delete(self, request: web.Request) -> web.Response:
-        """Revoke a key and leave it out of lists; its history stays. `reason` is in the query."""
-        query = read_query(request, ("reason",))
-        order = Order(actor=request[ACTOR], reason=query.get("reason", ""))
+        """Revoke a key and leave it out of lists; its history stays."""
+        order = await read_order(request)
         return self._answer(await self._keys().delete_key(_key_id(request), order))
 
     async def import_(self, request: web.Request) -> web.Response:

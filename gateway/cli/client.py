@@ -24,6 +24,7 @@ from aiohttp import web
 
 from gateway.admin.app import create_admin_app
 from gateway.assembly.keys import open_keyring
+from gateway.cli.conditions import Conditions
 from gateway.cli.output import Printer, add_output_option
 from gateway.cli.trust import Untrusted, by_authority, by_file
 from gateway.config.load import load
@@ -60,11 +61,17 @@ class Rejected(Exception):
 
 
 class AdminClient:
-    """Calls the admin API."""
+    """Calls the admin API; `conditions` go along with every call that may change something."""
 
-    def __init__(self, session: aiohttp.ClientSession, address: str) -> None:
+    def __init__(
+        self,
+        session: aiohttp.ClientSession,
+        address: str,
+        conditions: Conditions,
+    ) -> None:
         self._session = session
         self._address = address
+        self._conditions = conditions
 
     async def call(
         self,
@@ -75,8 +82,14 @@ class AdminClient:
     ) -> dict[str, Any]:
         """Return the answer. Raises `Rejected` or `CannotConnect`."""
         url = f"/admin/v1{path}"
+        headers: Mapping[str, str] = {}
+        if method != "GET":
+            query = {**(query or {}), **self._conditions.query}
+            headers = self._conditions.headers
         try:
-            async with self._session.request(method, url, json=body, params=query) as response:
+            async with self._session.request(
+                method, url, json=body, params=query, headers=headers
+            ) as response:
                 answer: dict[str, Any] = await response.json(content_type=None)
         except (aiohttp.ClientError, OSError, TimeoutError, ValueError) as error:
             text = str(error) or "no answer in time"
@@ -203,7 +216,8 @@ async def _connected(options: argparse.Namespace) -> AsyncIterator[AdminClient]:
             headers={"Authorization": f"Bearer {whom.token}"} if whom.token else {},
             timeout=aiohttp.ClientTimeout(total=ANSWER_SECONDS_MAX),
         )
-        yield AdminClient(await stack.enter_async_context(session), whom.address)
+        conditions = Conditions.of(options)
+        yield AdminClient(await stack.enter_async_context(session), whom.address, conditions)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

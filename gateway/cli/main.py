@@ -22,11 +22,16 @@ VERBS: Final[Mapping[str, str]] = {
     "schema": "check",
     "reload": "reload",
     "keys": "keys",
+    "rotations": "rotations",
+    "incidents": "incidents",
+    "deliveries": "deliveries",
+    "templates": "templates",
     "tenants": "tenants",
     "streams": "streams",
     "upstreams": "upstreams",
     "workers": "workers",
     "pepper": "pepper",
+    "completion": "completion",
     "docs": "docs",
 }
 """Verb -> its module here. Imported when it is wanted: a gateway that runs needs none of what the others need."""
