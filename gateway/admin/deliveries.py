@@ -137,6 +137,11 @@ class LinkRoutes:
         return tenant.export_name or variable_name(record.format)
 
 
+def link_under(base_url: str, token: str) -> str:
+    """Return the link of `token`; without a base only its path, because nobody knows under which name we are reached."""
+    return f"{base_url.rstrip('/')}{PREFIX}{token}"
+
+
 def create_delivery_app(links: LinkRoutes) -> web.Application:
     """Return an application that serves links and nothing else."""
     app = web.Application(middlewares=(answer_problems,), client_max_size=_FORM_BYTES_MAX)

@@ -16,7 +16,8 @@ from typing import Any, Final
 
 from aiohttp import web
 
-from gateway.admin.app import create_admin_app
+from gateway.admin.deliveries import link_under
+from gateway.admin.app import create_admin_app, create_link_app
 from gateway.assembly import alone, workforce
 from gateway.assembly.access_logs import without_access_log
 from gateway.assembly.certificates import Certificates
@@ -92,6 +93,7 @@ class Gateway:
         self.public_address = ""
         self.metrics_address = ""
         self.admin_address = ""
+        self.delivery_address = ""
         self._unsaved_counts: dict[str, tuple[int, int]] = {}
         self._hurry = asyncio.Event()
 
@@ -143,7 +145,12 @@ class Gateway:
             upstreams=self.crew.overview,
             streams=self.crew.streams,
             workers=self.crew,
+            link=self.link,
         )
+
+    def link(self, token: str) -> str:
+        """Return the link with which a secret is taken."""
+        return link_under(self.config.listeners.delivery.base_url, token)
 
     def admin_token(self) -> str | None:
         """Return the token that the admin API asks for now, None for none."""
@@ -232,6 +239,9 @@ async def _open(
     public = stack.enter_context(bound_for(workers, config.listeners.public.bind, path, mode=0o666))
     admin = stack.enter_context(bound(config.listeners.admin.bind, path))
     metrics = stack.enter_context(bound(config.listeners.metrics.bind, path, mode=0o666))
+    links = None
+    if config.listeners.delivery.bind is not None:
+        links = stack.enter_context(bound(config.listeners.delivery.bind, path, mode=0o666))
     gateway = await _control_plane(config, path, stack, workers)
     tasks = await stack.enter_async_context(_background())
     counts = await gateway.store.load_counts(gateway.clock.now())
@@ -244,6 +254,9 @@ async def _open(
     watching = create_metrics_app(gateway.recorders.metrics.render, gateway.readiness, gateway.look)
     gateway.metrics_address = await _serve(stack, gateway, "metrics", watching, metrics)
     gateway.admin_address = await _serve(stack, gateway, "admin", gateway.admin_app(), admin)
+    if links is not None:
+        app = create_link_app(lambda: gateway.keyring)
+        gateway.delivery_address = await _serve(stack, gateway, "delivery", app, links)
     gateway.public_address = describe(public[0])
     await serve()
     stack.push_async_callback(gateway.drain)

@@ -47,6 +47,7 @@ from gateway.config.sections.lifecycle import Reload, Supervision, Workers
 from gateway.config.sections.listeners import (
     AdminListener,
     ClientAddress,
+    DeliveryListener,
     Listeners,
     MetricsListener,
     PublicListener,
@@ -98,6 +99,7 @@ __all__ = [
     "ClientAddress",
     "ClientCertificates",
     "Config",
+    "DeliveryListener",
     "Dialect",
     "Environment",
     "Forwarding",
