@@ -37,6 +37,7 @@ from gateway.control.periodic import Periodic
 from gateway.domain.enforcement import Enforced
 from gateway.domain.keys import KeyRecord
 from gateway.domain.streams import Condemn
+from gateway.keyring.caretaker import Caretaker
 from gateway.keyring.door import Keyring
 from gateway.listeners.metrics import create_metrics_app
 from gateway.ports import Clock, KeyStore, StoreUnavailable
@@ -49,6 +50,9 @@ _SAVE_SECONDS: Final = 1.0
 
 _COUNT_SECONDS: Final = 15.0
 """How often keys are counted for the metrics: nobody needs that number to the second."""
+
+_LOOK_SECONDS: Final = 1.0
+"""How often keys are looked after: how late it is told that a key has expired. Requests are judged by the clock."""
 
 _NOTHING: Final[Mapping[str, str]] = {}
 
@@ -288,7 +292,9 @@ async def _upkeep(gateway: Gateway, tasks: asyncio.TaskGroup, stack: AsyncExitSt
         async with gateway.reloads.settling:
             await follower.follow()
 
+    caretaker = Caretaker(lambda: gateway.keyring, store, gateway.clock)
     for work in (
+        Periodic("looking after keys", lambda: _LOOK_SECONDS, caretaker.look_after),
         Periodic("following the key store", lambda: gateway.config.store.poll, follow),
         Periodic("saving counters", lambda: _SAVE_SECONDS, lambda: gateway.save(store)),
         Periodic("counting keys", lambda: _COUNT_SECONDS, lambda: recorders.count_keys(store)),

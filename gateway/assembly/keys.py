@@ -37,6 +37,7 @@ def make_keyring(config: model.Config, store: KeyStore, clock: Clock, enforce: E
         clock=clock,
         enforce=enforce,
         environment_aliases=policy.environment_aliases(config),
+        policies=policy.key_policies(config),
     )
 
 
@@ -87,6 +88,7 @@ async def _bootstrap_tenants(tenants: Iterable[model.BootstrapTenant], keyring: 
                 ip_allowlist=tenant.ip_allowlist.allow,
                 ip_allowlist_enabled=tenant.ip_allowlist.enabled
                 and bool(tenant.ip_allowlist.allow),
+                default_template=tenant.default_template,
                 metadata=tenant.metadata,
             ),
             _BOOTSTRAP,

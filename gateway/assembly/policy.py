@@ -18,6 +18,7 @@ from gateway.domain.keys import KeyRecord
 from gateway.domain.limits import Claim, Concurrency, Plan, Quota, Rate, Rule
 from gateway.domain.networks import Allowlist
 from gateway.domain.paths import QUIRK_NAMES, Quirk
+from gateway.domain.policies import KeyMatch, LifetimeRule, PolicyRules, RotationRule
 from gateway.domain.routes import Route
 from gateway.domain.scopes import Bundle, ScopeCatalogue
 from gateway.domain.templates import Template, Templates
@@ -72,11 +73,39 @@ def templates(config: model.Config) -> Templates:
                 ip_allowlist=section.ip_allowlist,
                 tags=section.tags,
                 expires_after_seconds=section.expires_in,
+                ip_allowlist_mode=section.ip_allowlist_mode,
+                kind=section.kind,
+                metadata=section.metadata,
             )
             for name, section in config.templates.items()
         },
         default="default" if "default" in config.templates else "",
     )
+
+
+def key_policies(config: model.Config) -> PolicyRules:
+    """Return the rules for the life of keys."""
+    section = config.policies
+    return PolicyRules(
+        rotation=tuple(
+            RotationRule(match=_key_match(each.match), every_seconds=each.every)
+            for each in section.rotation
+        ),
+        expiry=tuple(
+            LifetimeRule(
+                match=_key_match(each.match),
+                seconds_max=each.lifetime_max,
+                is_enforced=each.mode == "enforce",
+            )
+            for each in section.expiry
+        ),
+        rotation_grace_seconds=section.rotation_grace,
+        reminders=section.reminders,
+    )
+
+
+def _key_match(section: model.KeyMatch) -> KeyMatch:
+    return KeyMatch(scopes=section.scopes, tags=section.tags, templates=section.templates)
 
 
 def environment_aliases(config: model.Config) -> dict[str, str]:

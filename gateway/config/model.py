@@ -52,6 +52,7 @@ from gateway.config.sections.listeners import (
     MetricsListener,
     PublicListener,
 )
+from gateway.config.sections.policies import ExpiryPolicy, KeyMatch, Policies, RotationPolicy
 from gateway.config.sections.reach import ActiveHealth, Resolve, UpstreamTls
 from gateway.config.sections.routing import (
     IpAllowlist,
@@ -102,11 +103,13 @@ __all__ = [
     "DeliveryListener",
     "Dialect",
     "Environment",
+    "ExpiryPolicy",
     "Forwarding",
     "Health",
     "IdentityHeaders",
     "IpAllowlist",
     "KeyFormat",
+    "KeyMatch",
     "Listeners",
     "Match",
     "MetricsListener",
@@ -114,6 +117,7 @@ __all__ = [
     "Peppers",
     "Period",
     "Plan",
+    "Policies",
     "PublicListener",
     "PublicTls",
     "QuotaLimits",
@@ -123,6 +127,7 @@ __all__ = [
     "Resolve",
     "ResponseHeaders",
     "Retry",
+    "RotationPolicy",
     "Route",
     "RouteDialect",
     "RouteHeaders",
@@ -188,6 +193,8 @@ class Config(Section):
     templates: Mapping[Name, Template] = Field(default_factory=dict)
     """Defaults for new keys, by name. The one called `default` is used when a key is created with
     neither scopes nor a template."""
+    policies: Policies = Field(default_factory=Policies)
+    """Rules for the life of keys: rotation, expiry, reminders."""
     upstreams: Mapping[Name, Upstream] = Field(default_factory=dict)
     """Services behind the gateway, by name."""
     routes: tuple[Route, ...] = ()

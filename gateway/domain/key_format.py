@@ -119,6 +119,10 @@ class KeyFormat:
         start = f"{head}_{body[:shown]}" if head else body[:shown]
         return f"{start}…{body[len(body) - shown :]}"
 
+    def placeholder(self, environment: str) -> str:
+        """Return what a person sees of a key whose secret is yet to be made."""
+        return f"{self._head(environment)}…"
+
     def _head(self, environment: str) -> str:
         return f"{self.prefix}_{environment}_"
 

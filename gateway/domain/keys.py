@@ -1,7 +1,7 @@
 """API keys: what a key is, which states it passes through, and what it is bound to when it is used.
 
-Knows the key record and the state table. It must not know how a record is stored or how a digest is
-made.
+Knows the key record and what time makes of it; which state may follow which is in `key_states`. It
+must not know how a record is stored or how a digest is made.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from gateway.domain.tenants import Tenant
 
 
 class KeyState(StrEnum):
-    """The stored state. Expiry by time is not stored: it follows from `expires_at`."""
+    """The stored state. What time makes of it counts before it is stored: see `KeyRecord.state_at`."""
 
     ACTIVE = "active"
     SUSPENDED = "suspended"
@@ -34,24 +34,6 @@ class KeyKind(StrEnum):
     MULTI_TENANT = "multi_tenant"
 
 
-TRANSITIONS: Final[Mapping[KeyState, frozenset[KeyState]]] = {
-    KeyState.ACTIVE: frozenset(
-        {KeyState.SUSPENDED, KeyState.ROTATING, KeyState.EXPIRED, KeyState.REVOKED}
-    ),
-    KeyState.SUSPENDED: frozenset(
-        {KeyState.ACTIVE, KeyState.ROTATING, KeyState.EXPIRED, KeyState.REVOKED}
-    ),
-    KeyState.ROTATING: frozenset(
-        {KeyState.ACTIVE, KeyState.SUSPENDED, KeyState.EXPIRED, KeyState.REVOKED}
-    ),
-    KeyState.EXPIRED: frozenset({KeyState.ACTIVE, KeyState.REVOKED}),
-    KeyState.REVOKED: frozenset(),
-}
-"""Which state may follow which. `expired -> active` happens only through an explicit, audited
-extension.
-"""
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class KeyRecord:
     """One API key as the store holds it; the secret itself is nowhere.
@@ -65,7 +47,8 @@ class KeyRecord:
     the key: the template that it was made from. A `multi_tenant` key acts for the children of its
     tenant and for `tenants`. `ip_allowlist_mode` `shadow` counts what the list would refuse and
     refuses nothing. A suspended key works again from `resume_at` on; a rotating one stops at
-    `retires_at`. A hidden key is left out of lists. `revision` is the store revision of the last
+    `retires_at`. An expired key is held when it was suspended before, and is again once it is
+    extended. A hidden key is left out of lists. `revision` is the store revision of the last
     change.
     """
 
@@ -90,6 +73,7 @@ class KeyRecord:
     tenants: tuple[str, ...] = ()
     ip_allowlist_mode: str = "enforce"
     is_hidden: bool = False
+    is_held: bool = False
     resume_at: float | None = None
     retires_at: float | None = None
     created_at: float = 0.0

@@ -7,8 +7,8 @@ not know which change is allowed: the other modules here decide that, and only t
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, fields
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field, fields
 from typing import Final, Generic, TypeVar
 
 from gateway.domain.change import Change, ChangeType, Order, described, differences
@@ -58,6 +58,28 @@ class Changed(Generic[R]):
 
     record: R
     enforced: Enforced | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Act:
+    """What changes together: each record before (None: a new one) and after, and what tells of it."""
+
+    moves: list[tuple[Record | None, Record]] = field(default_factory=list)
+    changes: list[Change] = field(default_factory=list)
+
+
+@dataclass(frozen=True, slots=True)
+class Enacted:
+    """The records of an act as they are now, by id, and how far it has reached: None when nothing was changed."""
+
+    records: Mapping[str, Record]
+    enforced: Enforced | None = None
+
+    def the(self, kind: type[R], record_id: str) -> R:
+        """Return the record of this kind with this id."""
+        record = self.records[record_id]
+        assert isinstance(record, kind)
+        return record
 
 
 class Ledger:
@@ -155,6 +177,35 @@ class Ledger:
                 continue
             assert isinstance(written, kind)
             return Changed(written, enforced)
+        raise conflict
+
+    async def enact(self, plan: Callable[[], Awaitable[Act]], order: Order) -> Enacted:
+        """Commit what `plan` makes of the records that it reads: all of it, or nothing.
+
+        `plan` may run more than once, and may refuse by raising. A record that stays as it is belongs to an act as
+        well: whoever serves by it forgets it.
+        """
+        for _ in range(_TRIES_MAX):
+            act = await plan()
+            writes = [
+                Write(after, 0 if before is None else before.revision)
+                for before, after in act.moves
+                if before != after
+            ]
+            if order.is_dry_run:
+                return Enacted({record_id(after): after for _, after in act.moves})
+            if not writes:
+                ids = [record_id(each) for _, each in act.moves if isinstance(each, _SERVED_BY)]
+                await self._enforce(ids, None)  # an earlier try may have ended in doubt
+                return Enacted({record_id(after): after for _, after in act.moves})
+            known = [(before, after) for before, after in act.moves if before is not None]
+            try:
+                written, enforced = await self.commit(writes, act.changes, self.condemnation(known))
+            except Conflict as lost:
+                conflict = lost
+                continue
+            records = [*(after for _, after in act.moves), *written]
+            return Enacted({record_id(each): each for each in records}, enforced)
         raise conflict
 
     async def write_key(self, record: KeyRecord, expected_revision: int) -> None:

@@ -143,22 +143,20 @@ class MemoryStore:
             if key_id > after and _is_asked_for(record, query)
         ][:limit]
 
-    async def keys_due(self, after: float, until: float, limit: int = 1000) -> list[KeyRecord]:
-        """Return keys to which time does something in (after, until]."""
-        return [
-            record
-            for _, record in sorted(self._of(KeyRecord).items())
-            if record.state is not KeyState.REVOKED
-            and any(
-                moment is not None and after < moment <= until
-                for moment in (record.expires_at, record.resume_at, record.retires_at)
-            )
-        ][:limit]
+    async def keys_due(self, until: float, limit: int = 1000) -> list[KeyRecord]:
+        """Return keys to which time did something that their state does not say yet."""
+        keys = sorted(self._of(KeyRecord).items())
+        return [record for _, record in keys if _is_due(record, until)][:limit]
 
     async def count_keys(self) -> Mapping[tuple[str, str], int]:
         """Return how many keys there are per (stored state, environment)."""
         keys = self._of(KeyRecord).values()
         return Counter((key.state.value, key.environment) for key in keys)
+
+    async def count_peppers(self) -> Mapping[str, int]:
+        """Return how many keys, but for revoked ones, there are per pepper."""
+        keys = self._of(KeyRecord).values()
+        return Counter(key.pepper_id for key in keys if key.state is not KeyState.REVOKED)
 
     # ---- tenants
 
@@ -280,6 +278,22 @@ def _is_asked_for(record: KeyRecord, query: KeyQuery) -> bool:
         and (query.tenant_ids is None or record.tenant_id in query.tenant_ids)
         and (query.with_hidden or not record.is_hidden)
     )
+
+
+def _is_due(record: KeyRecord, until: float) -> bool:
+    is_over = [
+        moment is not None and moment <= until
+        for moment in (record.expires_at, record.resume_at, record.retires_at)
+    ]
+    has_expired, _, has_retired = is_over
+    match record.state:
+        case KeyState.REVOKED:
+            return False
+        case KeyState.EXPIRED:
+            return has_retired
+        case KeyState.SUSPENDED:
+            return any(is_over)
+    return has_expired or has_retired
 
 
 def _is_told(record: AuditRecord, query: AuditQuery) -> bool:

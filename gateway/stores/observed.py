@@ -96,11 +96,14 @@ class ObservedStore(ObservedFinder):
         listing = self._store.list_keys(query, after=after, limit=limit)
         return await self._timed("list_keys", listing)
 
-    async def keys_due(self, after: float, until: float, limit: int = 1000) -> list[KeyRecord]:
-        return await self._timed("keys_due", self._store.keys_due(after, until, limit))
+    async def keys_due(self, until: float, limit: int = 1000) -> list[KeyRecord]:
+        return await self._timed("keys_due", self._store.keys_due(until, limit))
 
     async def count_keys(self) -> Mapping[tuple[str, str], int]:
         return await self._timed("count_keys", self._store.count_keys())
+
+    async def count_peppers(self) -> Mapping[str, int]:
+        return await self._timed("count_peppers", self._store.count_peppers())
 
     async def list_tenants(self, *, after: str = "", limit: int = 100) -> list[Tenant]:
         return await self._timed("list_tenants", self._store.list_tenants(after=after, limit=limit))

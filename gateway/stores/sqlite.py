@@ -92,11 +92,16 @@ _SAVE_COUNTS: Final = """
     ON CONFLICT (bucket) DO UPDATE SET period_start = excluded.period_start, count = excluded.count
     WHERE (excluded.period_start, excluded.count) > (quota_counts.period_start, quota_counts.count)
 """
-_DUE: Final = (
-    f"{_KEY} WHERE state <> 'revoked' AND (expires_at > :after AND expires_at <= :until"
-    " OR resume_at > :after AND resume_at <= :until OR retires_at > :after AND retires_at <= :until)"
-    " ORDER BY key_id LIMIT :limit"
-)
+_DUE: Final = f"""
+    {_KEY} WHERE key_id IN (
+        SELECT key_id FROM keys INDEXED BY keys_by_expiry
+        WHERE expires_at <= :until AND state IN ('active', 'suspended', 'rotating')
+        UNION SELECT key_id FROM keys INDEXED BY keys_by_resumption
+        WHERE resume_at <= :until AND state = 'suspended'
+        UNION SELECT key_id FROM keys INDEXED BY keys_by_retirement
+        WHERE retires_at <= :until AND state IN ('active', 'suspended', 'rotating', 'expired')
+    ) ORDER BY key_id LIMIT :limit
+"""  # noqa: S608 - own names
 _QUERIED: Final = {
     "tenant_id": "tenant_id = :tenant_id",
     "state": "state = :state",
@@ -209,9 +214,9 @@ class SqliteStore:
         rows = await self._file.ask(sql, {**values, "after": after, "limit": limit})
         return [KEYS.record_of(row) for row in rows]
 
-    async def keys_due(self, after: float, until: float, limit: int = 1000) -> list[KeyRecord]:
-        """Return keys to which time does something in (after, until]."""
-        rows = await self._file.ask(_DUE, {"after": after, "until": until, "limit": limit})
+    async def keys_due(self, until: float, limit: int = 1000) -> list[KeyRecord]:
+        """Return keys to which time did something that their state does not say yet."""
+        rows = await self._file.ask(_DUE, {"until": until, "limit": limit})
         return [KEYS.record_of(row) for row in rows]
 
     async def count_keys(self) -> Mapping[tuple[str, str], int]:
@@ -219,6 +224,11 @@ class SqliteStore:
         sql = "SELECT state, environment, count FROM key_counts WHERE count > 0"
         rows = await self._file.ask(sql)
         return {(state, environment): count for state, environment, count in rows}
+
+    async def count_peppers(self) -> Mapping[str, int]:
+        """Return how many keys, but for revoked ones, there are per pepper."""
+        sql = "SELECT pepper_id, count(*) FROM keys WHERE state <> 'revoked' GROUP BY pepper_id"
+        return dict(await self._file.ask(sql))
 
     # ---- tenants
 

@@ -73,6 +73,9 @@ class BootstrapTenant(Section):
         default_factory=TenantAllowlist
     )
     """Addresses that may use the tenant's keys."""
+    default_template: OptionalName = ""
+    """Template of its new keys that are created with neither scopes nor a template. Empty: the one
+    called `default`, if there is one."""
     metadata: Metadata = Field(default_factory=dict)
     """Free JSON object."""
 

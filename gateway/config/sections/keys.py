@@ -8,6 +8,7 @@ from typing import Annotated, ClassVar, Final, Literal
 from pydantic import ConfigDict, Field
 
 from gateway.config.sections.base import RESTART, OneOrMany, Section, Shorthand
+from gateway.config.sections.bootstrap import Metadata
 from gateway.config.sections.values import (
     Atom,
     Count,
@@ -178,6 +179,12 @@ class Template(Section):
     """Plan of the new key. Empty: the tenant's."""
     ip_allowlist: tuple[Network, ...] = ()
     """Addresses that may use the new key. Empty allows every address."""
+    ip_allowlist_mode: Literal["enforce", "shadow"] = "enforce"
+    """`shadow` only counts what the list would refuse."""
+    kind: Literal["regular", "multi_tenant"] = "regular"
+    """`multi_tenant` keys act for several tenants, and only administrators may create them."""
+    metadata: Metadata = Field(default_factory=dict)
+    """Metadata of the new key; what is given at creation is added."""
     expires_in: Duration | None = None
     """Lifetime from creation. Null: it does not expire."""
     key_format: OptionalName = ""
