@@ -13,14 +13,24 @@ from aiohttp import web
 
 from gateway.admin.auth import authentication
 from gateway.admin.config import ConfigRoutes
+from gateway.admin.deliveries import (
+    DeliveryRoutes,
+    LinkRoutes,
+    create_delivery_app,
+    link_under,
+)
+from gateway.admin.incidents import IncidentRoutes
+from gateway.admin.key_life import KeyLifeRoutes
 from gateway.admin.keys import KeyRoutes
 from gateway.admin.problems import answer_problems
+from gateway.admin.rotations import RotationRoutes
 from gateway.admin.streams import StreamRoutes
+from gateway.admin.templates import TemplateRoutes
 from gateway.admin.tenants import TenantRoutes
 from gateway.admin.upstreams import Overview, UpstreamRoutes
 from gateway.admin.workers import WorkerRoutes, Workers
 from gateway.keyring.door import Keyring
-from gateway.ports import Streams
+from gateway.ports import RequestLog, Streams
 
 BODY_BYTES_MAX: Final = 64 * 1024
 """Many times the largest body that the rules allow; a longer one is a mistake or an attack."""
@@ -34,10 +44,14 @@ def create_admin_app(
     upstreams: Overview | None = None,
     streams: Streams | None = None,
     workers: Workers | None = None,
+    requests: RequestLog | None = None,
+    link: Callable[[str], str] = link_under,
 ) -> web.Application:
     """Return the application over the keyring in force when a request comes.
 
     Where a gateway runs, `config` can be reloaded, and its `upstreams`, open `streams` and `workers` be looked at.
+
+    Where there is a log of `requests`, it tells what was done with a key. `link` makes the link of what it holds.
 
     With a token, every request must bear it. Without, only unix sockets are served: the mode of the
     socket's file says who may connect.
@@ -46,6 +60,12 @@ def create_admin_app(
         middlewares=(answer_problems, authentication(token)), client_max_size=BODY_BYTES_MAX
     )
     app.add_routes(KeyRoutes(keyring).routes())
+    app.add_routes(KeyLifeRoutes(keyring).routes())
+    app.add_routes(RotationRoutes(lambda: keyring().rotations, keyring, link, requests).routes())
+    app.add_routes(IncidentRoutes(lambda: keyring().incidents, keyring, requests).routes())
+    app.add_routes(DeliveryRoutes(lambda: keyring().deliveries, lambda: keyring().now()).routes())
+    app.add_routes(_links(keyring).routes())
+    app.add_routes(TemplateRoutes(keyring).routes())
     app.add_routes(TenantRoutes(lambda: keyring().tenants).routes())
     if config is not None:
         app.add_routes(config.routes())
@@ -55,3 +75,12 @@ def create_admin_app(
     if workers is not None:
         app.add_routes(WorkerRoutes(workers, lambda: keyring().now()).routes())
     return app
+
+
+def create_link_app(keyring: Callable[[], Keyring]) -> web.Application:
+    """Return the application that serves one-time links and nothing else."""
+    return create_delivery_app(_links(keyring))
+
+
+def _links(keyring: Callable[[], Keyring]) -> LinkRoutes:
+    return LinkRoutes(lambda: keyring().deliveries, lambda: keyring().tenants)

@@ -137,8 +137,8 @@ class LinkRoutes:
         return tenant.export_name or variable_name(record.format)
 
 
-def link_under(base_url: str, token: str) -> str:
-    """Return the link of `token`; without a base only its path, because nobody knows under which name we are reached."""
+def link_under(token: str, base_url: str = "") -> str:
+    """Return the link of `token`; without a base only its path: nobody knows under which name we are reached."""
     return f"{base_url.rstrip('/')}{PREFIX}{token}"
 
 

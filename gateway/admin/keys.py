@@ -46,7 +46,6 @@ class KeyRoutes:
             web.post("/admin/v1/keys:lookup", self.lookup),
             web.get(_ONE, self.show, allow_head=False),
             web.patch(_ONE, self.update),
-            web.post(f"{_ONE}:suspend", self.suspend),
             web.post(f"{_ONE}:resume", self.resume),
             web.post(f"{_ONE}:revoke", self.revoke),
         ]
@@ -94,12 +93,6 @@ class KeyRoutes:
         changed = await self._keyring().update_key(
             _key_id(request), changes, Order(actor=request[ACTOR])
         )
-        return answer_changed(self._view(changed.record), changed.enforced)
-
-    async def suspend(self, request: web.Request) -> web.Response:
-        """Stop a key for a while."""
-        order = await read_order(request)
-        changed = await self._keyring().suspend_key(_key_id(request), order)
         return answer_changed(self._view(changed.record), changed.enforced)
 
     async def resume(self, request: web.Request) -> web.Response:

@@ -268,15 +268,18 @@ class TemplateView(BaseModel):
     format: str
     environment: str
     plan: str
+    kind: str
     ip_allowlist: Names
+    ip_allowlist_mode: str
     tags: Names
+    metadata: dict[str, Any]
     expires_after_seconds: float | None
 
     @classmethod
     def of_template(cls, template: Template, granted: frozenset[str], *, is_default: bool) -> Self:
         """Show `template`."""
         own = ("is_default", "granted_scopes")
-        values = _shown(cls, template, own)
+        values = _shown(cls, template, own) | {"metadata": dict(template.metadata)}
         return cls(**values, is_default=is_default, granted_scopes=tuple(sorted(granted)))
 
 

@@ -10,7 +10,7 @@ from typing import Final, Protocol
 
 from aiohttp import web
 
-from gateway.admin.acts import read_act, seconds
+from gateway.admin.acts import named_as_in_body, read_act, seconds
 from gateway.admin.life_wire import (
     ClientView,
     KeyRotate,
@@ -37,6 +37,11 @@ from gateway.ports import RequestLog
 
 _KEY: Final = "/admin/v1/keys/{key_id:[A-Za-z0-9._-]{1,64}}"
 _ALL: Final = "/admin/v1/rotations"
+_NAMES: Final = {
+    "/grace_seconds": "/grace",
+    "/idle_seconds": "/idle",
+    "/delivery_seconds": "/deliver_in",
+}
 _ONE: Final = f"{_ALL}/{{rotation_id:[A-Za-z0-9._-]{{1,64}}}}"
 
 
@@ -131,13 +136,14 @@ class RotationRoutes:
     async def rotate(self, request: web.Request) -> web.Response:
         """Replace a key by one with the same settings; both work until the rotation ends."""
         body, order = await read_act(request, KeyRotate)
-        begun = await self._rotations().start(
-            request.match_info["key_id"],
-            order,
-            grace_seconds=seconds(body.grace),
-            idle_seconds=seconds(body.idle),
-            delivery_seconds=seconds(body.deliver_in),
-        )
+        with named_as_in_body(_NAMES):
+            begun = await self._rotations().start(
+                request.match_info["key_id"],
+                order,
+                grace_seconds=seconds(body.grace),
+                idle_seconds=seconds(body.idle),
+                delivery_seconds=seconds(body.deliver_in),
+            )
         shown = RotationStarted(
             rotation=RotationView.of(begun.rotation),
             old_key=self._view(begun.old),

@@ -16,8 +16,8 @@ from typing import Any, Final
 
 from aiohttp import web
 
-from gateway.admin.deliveries import link_under
 from gateway.admin.app import create_admin_app, create_link_app
+from gateway.admin.deliveries import link_under
 from gateway.assembly import alone, workforce
 from gateway.assembly.access_logs import without_access_log
 from gateway.assembly.certificates import Certificates
@@ -154,7 +154,7 @@ class Gateway:
 
     def link(self, token: str) -> str:
         """Return the link with which a secret is taken."""
-        return link_under(self.config.listeners.delivery.base_url, token)
+        return link_under(token, self.config.listeners.delivery.base_url)
 
     def admin_token(self) -> str | None:
         """Return the token that the admin API asks for now, None for none."""

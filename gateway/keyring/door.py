@@ -98,6 +98,7 @@ class Keyring:
         random: Callable[[int], bytes] = secrets.token_bytes,
     ) -> None:
         self.templates = templates
+        self.granted = scopes.granted
         self.policies = Policies(scopes, policies)
         self._store = store
         self._formats = formats

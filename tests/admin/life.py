@@ -13,8 +13,8 @@ from aiohttp import web
 from gateway.admin.app import create_admin_app
 from gateway.domain.queries import RequestQuery
 from gateway.store_ports import RequestPage
-from tests.admin.test_api import Caller
-from tests.keyring.test_door import House
+from tests.admin.caller import Caller
+from tests.keyring.house import House
 
 CREATE: Mapping[str, Any] = {
     "tenant_id": "ten_a",

@@ -16,11 +16,10 @@ from aiohttp import web
 from gateway.admin.app import create_link_app
 from gateway.admin.deliveries import link_under
 from gateway.domain.tenants import Tenant
-from gateway.keyring.ledger import Changed
 from gateway.ports import StoreUnavailable
 from tests.admin.life import Api, serving
 from tests.key_samples import a_tenant
-from tests.keyring.test_door import House
+from tests.keyring.house import House
 
 JSON = {"Accept": "application/json"}
 BROWSER = {"Accept": "text/html,application/xhtml+xml,*/*;q=0.8"}
@@ -75,7 +74,6 @@ async def test_pressing_the_button_shows_the_secret_and_a_line_for_the_shell(
 
 async def test_a_program_is_given_json(call: Api) -> None:
     link, key = await linked(call)
-    status, headers, _ = await call.raw("GET", link, headers=JSON)
     async with call.session.post(link, headers=JSON) as response:
         told = await response.json()
     assert response.headers["Referrer-Policy"] == "no-referrer"
@@ -209,5 +207,5 @@ async def test_deliveries_are_listed_with_their_state(call: Api, house: House) -
 
 
 def test_a_link_is_absolute_where_its_beginning_is_known() -> None:
-    assert link_under("https://keys.test/", "thd_a") == "https://keys.test/delivery/thd_a"
-    assert link_under("", "thd_a") == "/delivery/thd_a"
+    assert link_under("thd_a", "https://keys.test/") == "https://keys.test/delivery/thd_a"
+    assert link_under("thd_a") == "/delivery/thd_a"

@@ -14,7 +14,7 @@ from gateway.admin.incidents import CSV_ROWS_MAX
 from gateway.admin.wire import instant
 from tests.admin.life import Api, ListedLog, serving
 from tests.key_samples import a_tenant
-from tests.keyring.test_door import House
+from tests.keyring.house import House
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ import pytest
 
 from tests.admin.life import Api, ListedLog, serving
 from tests.key_samples import a_tenant
-from tests.keyring.test_door import House
+from tests.keyring.house import House
 
 
 @pytest.fixture
