@@ -139,6 +139,10 @@ class KeyStore(KeyFinder, Protocol):
         """
         ...
 
+    async def settle(self, idempotency_key: str, result_id: str) -> None:
+        """Replace the result that is kept for an `Idempotency-Key`; an empty one forgets the key."""
+        ...
+
     async def revision(self) -> int:
         """Return the number of the last committed write."""
         ...
@@ -148,7 +152,10 @@ class KeyStore(KeyFinder, Protocol):
         ...
 
     async def touch(self, last_used: Mapping[str, float]) -> None:
-        """Record when keys were last used (epoch seconds); never increases the revision, never goes back in time."""
+        """Record when keys and admin tokens were last used (epoch seconds), by id.
+
+        Never increases the revision, never goes back in time.
+        """
         ...
 
     async def load_counts(self, now: float) -> dict[str, tuple[int, int]]:

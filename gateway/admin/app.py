@@ -11,7 +11,8 @@ from typing import Final
 
 from aiohttp import web
 
-from gateway.admin.auth import authentication
+from gateway.admin.admin_tokens import AdminTokenRoutes
+from gateway.admin.auth import Doorkeeper
 from gateway.admin.config import ConfigRoutes
 from gateway.admin.deliveries import (
     DeliveryRoutes,
@@ -22,7 +23,9 @@ from gateway.admin.deliveries import (
 from gateway.admin.incidents import IncidentRoutes
 from gateway.admin.key_life import KeyLifeRoutes
 from gateway.admin.keys import KeyRoutes
+from gateway.admin.openapi import OpenApiRoutes
 from gateway.admin.problems import answer_problems
+from gateway.admin.requests import mark_dry_runs
 from gateway.admin.rotations import RotationRoutes
 from gateway.admin.streams import StreamRoutes
 from gateway.admin.templates import TemplateRoutes
@@ -53,20 +56,23 @@ def create_admin_app(
 
     Where there is a log of `requests`, it tells what was done with a key. `link` makes the link of what it holds.
 
-    With a token, every request must bear it. Without, only unix sockets are served: the mode of the
-    socket's file says who may connect.
+    Admin tokens of the store open it everywhere, with the rights of their roles. `token` is that of the configuration,
+    which has all rights; while there is one, unix sockets ask for a token, too. Otherwise whoever the mode of the
+    socket's file lets connect there has all rights.
     """
     app = web.Application(
-        middlewares=(answer_problems, authentication(token)), client_max_size=BODY_BYTES_MAX
+        middlewares=(answer_problems, Doorkeeper(keyring, token).admit, mark_dry_runs),
+        client_max_size=BODY_BYTES_MAX,
     )
-    app.add_routes(KeyRoutes(keyring).routes())
+    app.add_routes(KeyRoutes(keyring, link).routes())
     app.add_routes(KeyLifeRoutes(keyring).routes())
-    app.add_routes(RotationRoutes(lambda: keyring().rotations, keyring, link, requests).routes())
-    app.add_routes(IncidentRoutes(lambda: keyring().incidents, keyring, requests).routes())
+    app.add_routes(RotationRoutes(keyring, link, requests).routes())
+    app.add_routes(IncidentRoutes(keyring, requests).routes())
     app.add_routes(DeliveryRoutes(lambda: keyring().deliveries, lambda: keyring().now()).routes())
     app.add_routes(_links(keyring).routes())
     app.add_routes(TemplateRoutes(keyring).routes())
-    app.add_routes(TenantRoutes(lambda: keyring().tenants).routes())
+    app.add_routes(TenantRoutes(keyring).routes())
+    app.add_routes(AdminTokenRoutes(keyring).routes())
     if config is not None:
         app.add_routes(config.routes())
     if upstreams is not None:
@@ -74,6 +80,7 @@ def create_admin_app(
     app.add_routes(StreamRoutes(streams).routes())
     if workers is not None:
         app.add_routes(WorkerRoutes(workers, lambda: keyring().now()).routes())
+    app.add_routes(OpenApiRoutes(app.router).routes())
     return app
 
 

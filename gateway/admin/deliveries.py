@@ -13,10 +13,13 @@ from typing import Final, Protocol
 from aiohttp import web
 
 from gateway.admin import delivery_page as page
-from gateway.admin.auth import open_to_all
+from gateway.admin.acts import read_tenant
+from gateway.admin.described import Description, describes
 from gateway.admin.life_wire import Delivered, DeliveryView
 from gateway.admin.problems import answer_problems
 from gateway.admin.requests import answer, answer_page, read_limit, read_query
+from gateway.admin.rights import needs, open_to_all
+from gateway.domain.admin_tokens import Right
 from gateway.domain.deliveries import Delivery
 from gateway.domain.key_format import variable_name
 from gateway.domain.keys import KeyRecord
@@ -70,11 +73,20 @@ class DeliveryRoutes:
         """Return the route."""
         return [web.get("/admin/v1/deliveries", self.page, allow_head=False)]
 
+    @needs(Right.READ, is_filtered=True)
+    @describes(
+        Description(
+            answer=DeliveryView,
+            query=("tenant_id", "key_id", "limit", "cursor"),
+            errors=(404,),
+            is_page=True,
+        )
+    )
     async def page(self, request: web.Request) -> web.Response:
         """List deliveries by tenant and key."""
         query = read_query(request, ("tenant_id", "key_id", "limit", "cursor"))
         found = await self._deliveries().page(
-            tenant_id=query.get("tenant_id", ""),
+            tenant_id=await read_tenant(request, query),
             key_id=query.get("key_id", ""),
             after=query.get("cursor", ""),
             limit=read_limit(query),
@@ -103,6 +115,7 @@ class LinkRoutes:
         return _html(page.offer(), 200)
 
     @open_to_all
+    @describes(Description(answer=Delivered, errors=(404,)))
     async def redeem(self, request: web.Request) -> web.Response:
         """Give the secret, once."""
         is_json = "application/json" in request.headers.get("Accept", "")

@@ -10,21 +10,24 @@ import csv
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from io import StringIO
-from typing import Any, Final, Protocol
+from typing import Any, Final
 
 from aiohttp import web
 
-from gateway.admin.acts import read_act
+from gateway.admin.acts import read_act, read_tenant, require_for_secret
+from gateway.admin.described import Description, describes, shows
+from gateway.admin.idempotency import once
 from gateway.admin.life_wire import IncidentOpened, IncidentView, KeyCompromise, RequestsView
 from gateway.admin.problems import BadRequest
 from gateway.admin.requests import answer, answer_changed, answer_page, read_limit, read_query
-from gateway.admin.wire import KeyView
+from gateway.admin.rights import needs
+from gateway.admin.wire import KeyView, export_name
+from gateway.domain.admin_tokens import Right
 from gateway.domain.change import Order
-from gateway.domain.enforcement import Enforced
 from gateway.domain.incidents import Incident
-from gateway.domain.keys import KeyRecord, KeyState
+from gateway.domain.keys import KeyRecord
 from gateway.domain.queries import RequestQuery
-from gateway.keyring.ledger import Page
+from gateway.keyring.door import Keyring
 from gateway.ports import RequestLog
 from gateway.store_ports import RequestPage
 
@@ -43,68 +46,11 @@ _FORMULA: Final = ("=", "+", "-", "@", "\t", "\r")
 """With these a spreadsheet takes a cell for a formula; some cells are written by whoever stole the key."""
 
 
-class Keys(Protocol):
-    """What these routes ask about keys."""
-
-    async def get_key(self, key_id: str) -> KeyRecord: ...
-
-    def state_of(self, record: KeyRecord) -> KeyState: ...
-
-
-class Replacement(Protocol):
-    """A key that takes the place of a compromised one."""
-
-    @property
-    def record(self) -> KeyRecord: ...
-
-    @property
-    def secret(self) -> str: ...
-
-    @property
-    def warnings(self) -> tuple[str, ...]: ...
-
-
-class Opened(Protocol):
-    """What was done about a compromised key."""
-
-    @property
-    def incident(self) -> Incident: ...
-
-    @property
-    def revoked(self) -> KeyRecord: ...
-
-    @property
-    def minted(self) -> Replacement | None: ...
-
-    @property
-    def enforced(self) -> Enforced | None: ...
-
-
-class Incidents(Protocol):
-    """Who deals with compromised keys. Raises what the keyring raises."""
-
-    async def compromise(
-        self, key_id: str, order: Order, *, since: float, with_replacement: bool = True
-    ) -> Opened: ...
-
-    async def get(self, incident_id: str) -> Incident: ...
-
-    async def page(
-        self, *, tenant_id: str = "", key_id: str = "", after: str = "", limit: int = 100
-    ) -> Page[Incident]: ...
-
-
 class IncidentRoutes:
     """The handlers of `/admin/v1/incidents`, and of `:compromise`."""
 
-    def __init__(
-        self,
-        incidents: Callable[[], Incidents],
-        keys: Callable[[], Keys],
-        log: RequestLog | None,
-    ) -> None:
-        self._incidents = incidents
-        self._keys = keys
+    def __init__(self, keyring: Callable[[], Keyring], log: RequestLog | None) -> None:
+        self._keyring = keyring
         self._log = log
 
     def routes(self) -> list[web.RouteDef]:
@@ -116,13 +62,35 @@ class IncidentRoutes:
             web.get(f"{_ONE}/requests", self.requests, allow_head=False),
         ]
 
+    @needs(Right.OPERATE)
+    @describes(
+        Description(
+            body=KeyCompromise,
+            answer=IncidentOpened,
+            status=201,
+            is_act=True,
+            is_change=True,
+            is_repeatable=True,
+        )
+    )
     async def compromise(self, request: web.Request) -> web.Response:
         """Revoke a key, replace it, and say what was done with it since it may have been known to others."""
         body, order = await read_act(request, KeyCompromise)
-        key_id = request.match_info["key_id"]
-        since = body.since.timestamp() if body.since else (await self._key(key_id)).created_at
-        opened = await self._incidents().compromise(
-            key_id, order, since=since, with_replacement=body.with_replacement
+        key = await self._keyring().get_key(request.match_info["key_id"])
+        if body.with_replacement:
+            require_for_secret(request, key)
+
+        async def make() -> tuple[str, web.Response]:
+            return await self._compromise(key, body, order)
+
+        return await once(request, self._keyring().repeats, make)
+
+    async def _compromise(
+        self, key: KeyRecord, body: KeyCompromise, order: Order
+    ) -> tuple[str, web.Response]:
+        since = key.created_at if body.since is None else body.since.timestamp()
+        opened = await self._keyring().incidents.compromise(
+            key.key_id, order, since=since, with_replacement=body.with_replacement
         )
         minted = opened.minted
         found = await self._found(opened.incident, RequestQuery(), 100, "")
@@ -131,27 +99,49 @@ class IncidentRoutes:
             revoked_key=self._view(opened.revoked),
             new_key=None if minted is None else self._view(minted.record),
             secret=None if minted is None else minted.secret or None,
+            export_name=export_name(await self._keyring().tenants.get(key.tenant_id), key),
             warnings=() if minted is None else minted.warnings,
             requests=None if found is None else _page_view(found),
         )
         location = f"{_ALL}/{opened.incident.incident_id}"
-        return answer_changed(shown, opened.enforced, status=201, location=location)
+        response = answer_changed(shown, opened.enforced, status=201, location=location)
+        return opened.incident.incident_id, response
 
+    @needs(Right.READ, is_filtered=True)
+    @describes(
+        Description(
+            answer=IncidentView,
+            query=("tenant_id", "key_id", "limit", "cursor"),
+            errors=(404,),
+            is_page=True,
+        )
+    )
     async def page(self, request: web.Request) -> web.Response:
         """List incidents by tenant and key."""
         query = read_query(request, ("tenant_id", "key_id", "limit", "cursor"))
-        found = await self._incidents().page(
-            tenant_id=query.get("tenant_id", ""),
+        found = await self._keyring().incidents.page(
+            tenant_id=await read_tenant(request, query),
             key_id=query.get("key_id", ""),
             after=query.get("cursor", ""),
             limit=read_limit(query),
         )
         return answer_page(map(IncidentView.of, found.records), found.cursor)
 
+    @needs(Right.READ)
+    @shows(IncidentView)
     async def show(self, request: web.Request) -> web.Response:
         """Show one incident."""
+        read_query(request, ())
         return answer(IncidentView.of(await self._incident(request)))
 
+    @needs(Right.AUDIT)
+    @describes(
+        Description(
+            answer=RequestsView,
+            query=(*_FILTERS, "limit", "cursor", "format"),
+            schemas={"format": {"enum": ["json", "csv"]}},
+        )
+    )
     async def requests(self, request: web.Request) -> web.Response:
         """List the requests that were made with the key since the incident's `since`, the newest first.
 
@@ -193,13 +183,10 @@ class IncidentRoutes:
                 return RequestPage(rows, cursor)
 
     async def _incident(self, request: web.Request) -> Incident:
-        return await self._incidents().get(request.match_info["incident_id"])
-
-    async def _key(self, key_id: str) -> KeyRecord:
-        return await self._keys().get_key(key_id)
+        return await self._keyring().incidents.get(request.match_info["incident_id"])
 
     def _view(self, record: KeyRecord) -> KeyView:
-        return KeyView.of(record, self._keys().state_of(record))
+        return KeyView.of(record, self._keyring().state_of(record))
 
 
 def _accepts_only(request: web.Request, kind: str) -> bool:

@@ -12,9 +12,13 @@ from typing import Final, Protocol
 from aiohttp import web
 
 from gateway.admin.acts import read_act
+from gateway.admin.auth import PRINCIPAL
+from gateway.admin.described import Description, changes, describes
 from gateway.admin.life_wire import Imported, KeyExtend, KeysImport, KeySuspend
 from gateway.admin.requests import answer, answer_changed, read_order
-from gateway.admin.wire import KeyView
+from gateway.admin.rights import needs
+from gateway.admin.wire import Act, KeyView
+from gateway.domain.admin_tokens import Right
 from gateway.domain.change import Order
 from gateway.domain.key_rules import Problem, Refused
 from gateway.domain.keys import KeyRecord, KeyState
@@ -59,23 +63,31 @@ class KeyLifeRoutes:
             web.delete(_ONE, self.delete),
         ]
 
+    @needs(Right.OPERATE)
+    @changes(KeyExtend, KeyView)
     async def extend(self, request: web.Request) -> web.Response:
         """Give a key a new end, also after the old one has passed."""
         body, order = await read_act(request, KeyExtend)
         until = body.until(self._keys().now())
         return self._answer(await self._keys().extend_key(_key_id(request), until, order))
 
+    @needs(Right.OPERATE)
+    @changes(KeySuspend, KeyView)
     async def suspend(self, request: web.Request) -> web.Response:
         """Stop a key for a while: until it is resumed, or until a time."""
         body, order = await read_act(request, KeySuspend)
         until = body.until(self._keys().now())
         return self._answer(await self._keys().suspend_key(_key_id(request), order, until))
 
+    @needs(Right.OPERATE)
+    @changes(Act, KeyView)
     async def delete(self, request: web.Request) -> web.Response:
         """Revoke a key and leave it out of lists; its history stays."""
         order = await read_order(request)
         return self._answer(await self._keys().delete_key(_key_id(request), order))
 
+    @needs(Right.ADMINISTER, is_filtered=True)
+    @describes(Description(body=KeysImport, answer=Imported, is_act=True))
     async def import_(self, request: web.Request) -> web.Response:
         """Store keys that others minted, by their hashes: all of them, unless one cannot be.
 
@@ -83,6 +95,9 @@ class KeyLifeRoutes:
         """
         body, order = await read_act(request, KeysImport)
         records = [each.record() for each in body.keys]
+        await request[PRINCIPAL].reach.require_tenants(
+            (f"/keys/{n}/tenant_id", each.tenant_id) for n, each in enumerate(records)
+        )
         await self._require_importable(records, order)
         stored = [(await self._keys().import_key(each, order)).record for each in records]
         return answer(Imported(data=list(map(self._view, stored))))

@@ -161,6 +161,7 @@ class RotationStarted(BaseModel):
     new_key: KeyView
     secret: str | None = Field(repr=False)
     delivery_url: str | None = Field(repr=False)
+    export_name: str
     warnings: Names
 
 
@@ -224,6 +225,7 @@ class IncidentOpened(BaseModel):
     revoked_key: KeyView
     new_key: KeyView | None
     secret: str | None = Field(repr=False)
+    export_name: str
     warnings: Names
     requests: RequestsView | None
 

@@ -6,11 +6,19 @@ Knows paths, status codes and how two lists of clients become one answer. It mus
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Final, Protocol
+from typing import Final
 
 from aiohttp import web
 
-from gateway.admin.acts import named_as_in_body, read_act, seconds
+from gateway.admin.acts import (
+    named_as_in_body,
+    read_act,
+    read_tenant,
+    require_for_secret,
+    seconds,
+)
+from gateway.admin.described import Description, changes, describes, shows
+from gateway.admin.idempotency import once
 from gateway.admin.life_wire import (
     ClientView,
     KeyRotate,
@@ -23,16 +31,18 @@ from gateway.admin.requests import (
     answer,
     answer_changed,
     answer_page,
+    read_choice,
     read_limit,
     read_order,
     read_query,
 )
-from gateway.admin.wire import KeyView
+from gateway.admin.rights import needs
+from gateway.admin.wire import Act, KeyView, export_name
+from gateway.domain.admin_tokens import Right
 from gateway.domain.change import Order
-from gateway.domain.enforcement import Enforced
-from gateway.domain.keys import KeyRecord, KeyState
+from gateway.domain.keys import KeyRecord
 from gateway.domain.rotations import Rotation, RotationState
-from gateway.keyring.ledger import Changed, Page
+from gateway.keyring.door import Keyring
 from gateway.ports import RequestLog
 
 _KEY: Final = "/admin/v1/keys/{key_id:[A-Za-z0-9._-]{1,64}}"
@@ -45,80 +55,16 @@ _NAMES: Final = {
 _ONE: Final = f"{_ALL}/{{rotation_id:[A-Za-z0-9._-]{{1,64}}}}"
 
 
-class Keys(Protocol):
-    """What these routes ask about keys."""
-
-    async def get_key(self, key_id: str) -> KeyRecord: ...
-
-    def now(self) -> float: ...
-
-    def state_of(self, record: KeyRecord) -> KeyState: ...
-
-
-class Started(Protocol):
-    """A rotation that has begun. `secret` is empty when the key is handed over with a link."""
-
-    @property
-    def rotation(self) -> Rotation: ...
-
-    @property
-    def old(self) -> KeyRecord: ...
-
-    @property
-    def new(self) -> KeyRecord: ...
-
-    @property
-    def secret(self) -> str: ...
-
-    @property
-    def enforced(self) -> Enforced | None: ...
-
-    @property
-    def delivery_token(self) -> str: ...
-
-
-class Rotations(Protocol):
-    """Who replaces keys. Raises what the keyring raises."""
-
-    async def start(
-        self,
-        key_id: str,
-        order: Order,
-        *,
-        grace_seconds: float | None = None,
-        idle_seconds: float | None = None,
-        delivery_seconds: float | None = None,
-    ) -> Started: ...
-
-    async def complete(self, rotation_id: str, order: Order) -> Changed[Rotation]: ...
-
-    async def abort(self, rotation_id: str, order: Order) -> Changed[Rotation]: ...
-
-    async def get(self, rotation_id: str) -> Rotation: ...
-
-    async def page(
-        self,
-        *,
-        tenant_id: str = "",
-        state: str = "",
-        lineage_id: str = "",
-        after: str = "",
-        limit: int = 100,
-    ) -> Page[Rotation]: ...
-
-
 class RotationRoutes:
     """The handlers of `/admin/v1/rotations`, and of `:rotate`. `link` makes the URL of a delivery."""
 
     def __init__(
         self,
-        rotations: Callable[[], Rotations],
-        keys: Callable[[], Keys],
+        keyring: Callable[[], Keyring],
         link: Callable[[str], str],
         log: RequestLog | None,
     ) -> None:
-        self._rotations = rotations
-        self._keys = keys
+        self._keyring = keyring
         self._link = link
         self._log = log
 
@@ -133,12 +79,32 @@ class RotationRoutes:
             web.post(f"{_ONE}:abort", self.abort),
         ]
 
+    @needs(Right.OPERATE)
+    @describes(
+        Description(
+            body=KeyRotate,
+            answer=RotationStarted,
+            status=201,
+            is_act=True,
+            is_change=True,
+            is_repeatable=True,
+        )
+    )
     async def rotate(self, request: web.Request) -> web.Response:
         """Replace a key by one with the same settings; both work until the rotation ends."""
         body, order = await read_act(request, KeyRotate)
+        key_id = request.match_info["key_id"]
+        require_for_secret(request, await self._keyring().get_key(key_id))
+
+        async def make() -> tuple[str, web.Response]:
+            return await self._rotate(key_id, body, order)
+
+        return await once(request, self._keyring().repeats, make)
+
+    async def _rotate(self, key_id: str, body: KeyRotate, order: Order) -> tuple[str, web.Response]:
         with named_as_in_body(_NAMES):
-            begun = await self._rotations().start(
-                request.match_info["key_id"],
+            begun = await self._keyring().rotations.start(
+                key_id,
                 order,
                 grace_seconds=seconds(body.grace),
                 idle_seconds=seconds(body.idle),
@@ -150,34 +116,57 @@ class RotationRoutes:
             new_key=self._view(begun.new),
             secret=begun.secret or None,
             delivery_url=self._link(begun.delivery_token) if begun.delivery_token else None,
+            export_name=export_name(
+                await self._keyring().tenants.get(begun.new.tenant_id), begun.new
+            ),
             warnings=(),
         )
         location = f"{_ALL}/{begun.rotation.rotation_id}"
-        return answer_changed(shown, begun.enforced, status=201, location=location)
+        response = answer_changed(shown, begun.enforced, status=201, location=location)
+        return begun.rotation.rotation_id, response
 
+    @needs(Right.READ, is_filtered=True)
+    @describes(
+        Description(
+            answer=RotationView,
+            query=("tenant_id", "state", "lineage_id", "limit", "cursor"),
+            schemas={"state": {"enum": [str(each) for each in RotationState]}},
+            errors=(404,),
+            is_page=True,
+        )
+    )
     async def page(self, request: web.Request) -> web.Response:
         """List rotations by tenant, state and lineage."""
         query = read_query(request, ("tenant_id", "state", "lineage_id", "limit", "cursor"))
-        state = query.get("state", "")
-        if state and state not in set(RotationState):
-            raise BadRequest(400, f"`state` is one of {', '.join(RotationState)}.")
-        found = await self._rotations().page(
-            tenant_id=query.get("tenant_id", ""),
-            state=state,
+        found = await self._keyring().rotations.page(
+            tenant_id=await read_tenant(request, query),
+            state=read_choice(query, "state", RotationState),
             lineage_id=query.get("lineage_id", ""),
             after=query.get("cursor", ""),
             limit=read_limit(query),
         )
         return answer_page(map(RotationView.of, found.records), found.cursor)
 
+    @needs(Right.READ)
+    @shows(RotationReport)
     async def show(self, request: web.Request) -> web.Response:
         """Show one rotation: its deadline, and whether the new key has worked."""
+        read_query(request, ())
         rotation = await self._rotation(request)
-        keys = self._keys()
+        keys = self._keyring()
         old = await keys.get_key(rotation.old_key_id)
         new = await keys.get_key(rotation.new_key_id)
         return answer(RotationReport.of_keys(rotation, old, new, keys.now()))
 
+    @needs(Right.AUDIT)
+    @describes(
+        Description(
+            answer=ClientView,
+            query=("has_moved",),
+            schemas={"has_moved": {"type": "boolean"}},
+            is_page=True,
+        )
+    )
     async def clients(self, request: web.Request) -> web.Response:
         """List who used the old key since the rotation began, and whether they have moved to the new one."""
         query = read_query(request, ("has_moved",))
@@ -198,20 +187,24 @@ class RotationRoutes:
             [each for each in views if wanted in (None, str(each.has_moved).lower())], ""
         )
 
+    @needs(Right.OPERATE)
+    @changes(Act, RotationView)
     async def complete(self, request: web.Request) -> web.Response:
         """Stop the old key now."""
         order = await read_order(request)
-        changed = await self._rotations().complete(request.match_info["rotation_id"], order)
+        changed = await self._keyring().rotations.complete(request.match_info["rotation_id"], order)
         return answer_changed(RotationView.of(changed.record), changed.enforced)
 
+    @needs(Right.OPERATE)
+    @changes(Act, RotationView)
     async def abort(self, request: web.Request) -> web.Response:
         """Go back to the old key; the new one is revoked."""
         order = await read_order(request)
-        changed = await self._rotations().abort(request.match_info["rotation_id"], order)
+        changed = await self._keyring().rotations.abort(request.match_info["rotation_id"], order)
         return answer_changed(RotationView.of(changed.record), changed.enforced)
 
     async def _rotation(self, request: web.Request) -> Rotation:
-        return await self._rotations().get(request.match_info["rotation_id"])
+        return await self._keyring().rotations.get(request.match_info["rotation_id"])
 
     def _view(self, record: KeyRecord) -> KeyView:
-        return KeyView.of(record, self._keys().state_of(record))
+        return KeyView.of(record, self._keyring().state_of(record))

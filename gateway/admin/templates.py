@@ -10,8 +10,11 @@ from typing import Protocol
 
 from aiohttp import web
 
+from gateway.admin.described import Description, describes
 from gateway.admin.life_wire import TemplateView
 from gateway.admin.requests import answer_page, read_query
+from gateway.admin.rights import needs
+from gateway.domain.admin_tokens import Right
 from gateway.domain.templates import Templates
 
 
@@ -34,6 +37,8 @@ class TemplateRoutes:
         """Return the route."""
         return [web.get("/admin/v1/templates", self.page, allow_head=False)]
 
+    @needs(Right.READ, is_filtered=True)
+    @describes(Description(answer=TemplateView, is_page=True))
     async def page(self, request: web.Request) -> web.Response:
         """List the templates, their scopes expanded; there are as many as the configuration has."""
         read_query(request, ())

@@ -12,10 +12,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from gateway.cli.client import AdminClient, CannotConnect, Rejected, WrongUsage
+from gateway.cli.client import AdminClient, WrongUsage
 from gateway.cli.output import Printer
 from gateway.cli.secret_file import SecretFile
-from gateway.domain.key_format import variable_name
 
 
 def add_hand_over_options(parser: argparse.ArgumentParser, *, has_link: bool = True) -> None:
@@ -56,7 +55,7 @@ async def mint(
     if options.secret_file is None:
         answer = await client.call("POST", path, body)
         secret = answer.get("secret") or ""
-        await _print(client, options, printer, answer, secret)
+        _print(options, printer, answer, secret)
     else:
         # The file comes first: a secret that has nowhere to go would be lost.
         with SecretFile(options.secret_file) as file:
@@ -65,13 +64,12 @@ async def mint(
                 file.write(answer["secret"])
                 kept = f"the secret is in {options.secret_file}; nobody can read it again elsewhere"
                 printer.message(kept)
-        await _print(client, options, printer, answer, "")
+        _print(options, printer, answer, "")
     for warning in answer.get("warnings") or ():
         printer.message(f"warning: {warning}")
 
 
-async def _print(
-    client: AdminClient,
+def _print(
     options: argparse.Namespace,
     printer: Printer,
     answer: Mapping[str, Any],
@@ -84,9 +82,8 @@ async def _print(
         printer.entry({**shown, **{name: text for name, text in extra.items() if text}})
     else:
         printer.entry(shown)
-        key = answer.get("key") or answer.get("new_key")
-        if secret and key:
-            name = options.export_name or await _export_name(client, key)
+        if secret:
+            name = options.export_name or answer["export_name"]
             printer.line("")
             printer.line(f"export {name}={shlex.quote(secret)}")
         elif url:
@@ -103,7 +100,7 @@ def _shown(answer: Mapping[str, Any], *, is_table: bool) -> dict[str, Any]:
     members = {
         name: value
         for name, value in answer.items()
-        if name not in ("secret", "delivery_url", "warnings")
+        if name not in ("secret", "delivery_url", "export_name", "warnings")
     }
     if "key" in members:  # a new key, and how far that has reached
         return dict(members["key"])
@@ -119,11 +116,3 @@ def _shown(answer: Mapping[str, Any], *, is_table: bool) -> dict[str, Any]:
         lines["acknowledged"] = f"{reach['acknowledged']}/{reach['of']}"
         lines["streams_closed"] = reach["streams_closed"]
     return lines
-
-
-async def _export_name(client: AdminClient, key: Mapping[str, Any]) -> str:
-    try:
-        tenant = await client.call("GET", f"/tenants/{key['tenant_id']}")
-    except (Rejected, CannotConnect):  # the secret is made, and is worth more than the name
-        tenant = {}
-    return tenant.get("export_name") or variable_name(key["format"])

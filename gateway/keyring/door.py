@@ -24,6 +24,7 @@ from gateway.domain.policies import NO_RULES, Policies, PolicyRules
 from gateway.domain.queries import KeyQuery
 from gateway.domain.scopes import ScopeCatalogue
 from gateway.domain.templates import Templates
+from gateway.keyring.admin_tokens import AdminTokens
 from gateway.keyring.creating import Creation
 from gateway.keyring.deliveries import Deliveries
 from gateway.keyring.importing import Imports
@@ -32,10 +33,11 @@ from gateway.keyring.lapses import Lapses
 from gateway.keyring.ledger import Act, Changed, Ledger, Page, require_as_seen
 from gateway.keyring.minting import Mint
 from gateway.keyring.minting import Minted as Minted
+from gateway.keyring.repeats import Repeats
 from gateway.keyring.rotations import Rotations
 from gateway.keyring.steps import Steps
 from gateway.keyring.tenants import TenantRoll
-from gateway.ports import Clock, Conflict, Enforce, KeyStore
+from gateway.ports import Clock, Conflict, Enforce, KeyStore, R
 
 _POLICED: Final = ("scopes", "tags", "expires_at")
 
@@ -71,7 +73,8 @@ class PepperReport:
 
 
 class Keyring:
-    """Creates, changes and ends keys; `tenants`, `rotations`, `incidents` and `deliveries` do the same for theirs.
+    """Creates, changes and ends keys; `tenants`, `rotations`, `incidents`, `deliveries` and `admin_tokens` do the same
+    for theirs.
 
     A method that changes something returns after the change is committed and every bound copy
     is forgotten, in whatever process it was: the next request is judged by it, and what was under
@@ -153,6 +156,16 @@ class Keyring:
             ledger=self._ledger,
             new_id=lambda: self._mint.new_id("ten"),
         )
+        self.admin_tokens = AdminTokens(
+            store=store,
+            ledger=self._ledger,
+            rules=self._rules,
+            peppers=peppers,
+            clock=clock,
+            base62=self._mint.token,
+            new_id=lambda: self._mint.new_id("adm"),
+        )
+        self.repeats = Repeats(store, clock)
 
     # ---- creating
 
@@ -279,6 +292,10 @@ class Keyring:
         return await self._step(key_id, order, take)
 
     # ---- finding
+
+    async def read(self, kind: type[R], record_id: str) -> R:
+        """Return the record of this kind. Raises `NotFound`."""
+        return await self._ledger.read(kind, record_id)
 
     async def get_key(self, key_id: str) -> KeyRecord:
         """Return the key."""

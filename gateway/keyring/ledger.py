@@ -107,7 +107,7 @@ class Ledger:
         """Return the record. Raises `NotFound`."""
         record = await self._store.get(kind, record_id)
         if record is None:
-            raise NotFound(f"there is no {_NOUNS[kind.__name__]} '{record_id}'")
+            raise missing(kind, record_id)
         return record
 
     async def page(
@@ -139,6 +139,8 @@ class Ledger:
     async def insert(self, record: R, event: ChangeType, order: Order) -> Changed[R]:
         """Store a new record. Raises `Conflict` when its id or digest is taken."""
         if order.is_dry_run:
+            if await self._store.get(type(record), record_id(record)) is not None:
+                raise Conflict(f"{record_id(record)} exists already")
             return Changed(record)
         change = self.change(record, event, order, after=described(record))
         [written], enforced = await self.commit([Write(record, 0)], [change])
@@ -208,6 +210,12 @@ class Ledger:
             return Enacted({record_id(each): each for each in records}, enforced)
         raise conflict
 
+    async def tell(self, changes: Sequence[Change]) -> None:
+        """Let the audit trail say what changed no record."""
+        await self._store.commit([], changes)
+        for change in changes:
+            self._on_change(change)
+
     async def write_key(self, record: KeyRecord, expected_revision: int) -> None:
         """Store a key without telling anyone but those who serve by it."""
         await self.commit([Write(record, expected_revision)], [])
@@ -264,6 +272,11 @@ def require_as_seen(record: Record, order: Order) -> None:
         raise Stale(
             f"{record_id(record)} is in revision {record.revision}, not {order.expected_revision}: read it again"
         )
+
+
+def missing(kind: type[R], record_id: str) -> NotFound:
+    """Return what is raised for a record that does not exist, or not for whoever asks."""
+    return NotFound(f"there is no {_NOUNS[kind.__name__]} '{record_id}'")
 
 
 def record_id(record: Record) -> str:

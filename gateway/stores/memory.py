@@ -185,12 +185,12 @@ class MemoryStore:
         ]
 
     async def touch(self, last_used: Mapping[str, float]) -> None:
-        """Record when keys were last used; ids that do not exist are passed over."""
-        for key_id, used_at in last_used.items():
-            record = self._of(KeyRecord).get(key_id)
-            if record is not None:
-                used = _latest(record.last_used_at, used_at)
-                self._of(KeyRecord)[key_id] = replace(record, last_used_at=used)
+        """Record when keys and admin tokens were last used; ids that do not exist are passed over."""
+        for records in (self._kept(KeyRecord), self._kept(AdminToken)):
+            for used_id in last_used.keys() & records.keys():
+                record = records[used_id]
+                used = _latest(record.last_used_at, last_used[used_id])
+                records[used_id] = replace(record, last_used_at=used)
 
     async def load_counts(self, now: float) -> dict[str, tuple[int, int]]:
         """Return the counters of periods that may still run, and forget the others."""
@@ -214,6 +214,12 @@ class MemoryStore:
         self._remembered = {k: kept for k, kept in self._remembered.items() if kept[2] > border}
         kept = self._remembered.setdefault(idempotency_key, (fingerprint, result_id, now))
         return kept[0], kept[1]
+
+    async def settle(self, idempotency_key: str, result_id: str) -> None:
+        """Replace the result that is kept, or forget the key."""
+        kept = self._remembered.pop(idempotency_key, None)
+        if kept is not None and result_id:
+            self._remembered[idempotency_key] = (kept[0], result_id, kept[2])
 
 
 class MemoryAudit:

@@ -114,6 +114,9 @@ class ObservedStore(ObservedFinder):
         kept = self._store.remember(idempotency_key, fingerprint, result_id, now)
         return await self._timed("remember", kept)
 
+    async def settle(self, idempotency_key: str, result_id: str) -> None:
+        await self._timed("settle", self._store.settle(idempotency_key, result_id))
+
     async def revision(self) -> int:
         return await self._timed("revision", self._store.revision())
 

@@ -81,10 +81,11 @@ _CHANGES: Final = """
     UNION ALL SELECT revision, key_id FROM keys WHERE revision > :revision
     UNION ALL SELECT revision, tenant_id FROM tenants WHERE revision > :revision
 """
-_TOUCH: Final = """
-    UPDATE keys SET last_used_at = max(coalesce(keys.last_used_at, used.value), used.value)
-    FROM json_each(?) AS used WHERE keys.key_id = used.key
-"""
+_TOUCHES: Final = tuple(
+    f"UPDATE {name} SET last_used_at = max(coalesce({name}.last_used_at, used.value), used.value)"  # noqa: S608
+    f" FROM json_each(?) AS used WHERE {name}.{key} = used.key"
+    for name, key in (("keys", "key_id"), ("admin_tokens", "token_id"))
+)
 _SAVE_COUNTS: Final = """
     INSERT INTO quota_counts (bucket, period_start, count)
     SELECT key, json_extract(value, '$[0]'), json_extract(value, '$[1]')
@@ -256,9 +257,15 @@ class SqliteStore:
         return current, [row[1] for row in rows if row[1] is not None]
 
     async def touch(self, last_used: Mapping[str, float]) -> None:
-        """Record when keys were last used; ids that do not exist are passed over."""
+        """Record when keys and admin tokens were last used; ids that do not exist are passed over."""
+        used = (json.dumps(dict(last_used)),)
+
+        async def work(connection: aiosqlite.Connection) -> None:
+            for sql in _TOUCHES:
+                await connection.execute_fetchall(sql, used)
+
         if last_used:
-            await self._file.write(_TOUCH, (json.dumps(dict(last_used)),))
+            await self._file.transact(work, about="last uses")
 
     async def load_counts(self, now: float) -> dict[str, tuple[int, int]]:
         """Return the counters of periods that may still run, and forget the others."""
@@ -292,6 +299,15 @@ class SqliteStore:
             return row[0], row[1]
 
         return await self._file.transact(work, about="idempotency key")
+
+    async def settle(self, idempotency_key: str, result_id: str) -> None:
+        """Replace the result that is kept, or forget the key."""
+        await self._file.write(
+            "UPDATE idempotency SET result_id = ? WHERE idempotency_key = ?"
+            if result_id
+            else "DELETE FROM idempotency WHERE ? = '' AND idempotency_key = ?",
+            (result_id, idempotency_key),
+        )
 
 
 @asynccontextmanager

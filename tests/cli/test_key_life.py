@@ -56,7 +56,7 @@ def test_a_key_is_rotated_followed_and_done_with(tool: Tool, log: ListedLog) -> 
     [waiting] = tool("rotations", "clients", rotation, "--waiting")
     assert waiting["user_agent"] == "dashboard"
     tool("rotations", "clients", rotation, "--output", "table")
-    assert [line.split()[-1] for line in tool.out.splitlines()[1:]] == ["no", "yes"]
+    assert [line.split()[-1] for line in tool.out.splitlines()[1:]] == ["yes", "no"]
     ended = tool("rotations", "complete", rotation, "--reason", "moved")
     assert ended["state"] == "completed"
     tool("rotations", "abort", rotation, expect=REFUSED)

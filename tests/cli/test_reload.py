@@ -141,7 +141,7 @@ def test_a_gateway_that_does_not_run_cannot_be_reloaded(
 async def test_query_parameters_are_refused(aiohttp_client: Any) -> None:
     """Somebody who writes `?check=true` must not get a reload."""
     from gateway.admin.app import create_admin_app
-    from tests.keyring.test_door import House
+    from tests.keyring.house import House
 
     attempts = Attempts(DONE)
     routes = ConfigRoutes(attempts.reload, attempts.check)
