@@ -47,14 +47,14 @@ def create_admin_app(
     upstreams: Overview | None = None,
     streams: Streams | None = None,
     workers: Workers | None = None,
-    requests: RequestLog | None = None,
+    request_log: RequestLog | None = None,
     link: Callable[[str], str] = link_under,
 ) -> web.Application:
     """Return the application over the keyring in force when a request comes.
 
     Where a gateway runs, `config` can be reloaded, and its `upstreams`, open `streams` and `workers` be looked at.
 
-    Where there is a log of `requests`, it tells what was done with a key. `link` makes the link of what it holds.
+    A `request_log` tells what was done with a key. `link` makes the link of what it holds.
 
     Admin tokens of the store open it everywhere, with the rights of their roles. `token` is that of the configuration,
     which has all rights; while there is one, unix sockets ask for a token, too. Otherwise whoever the mode of the
@@ -66,8 +66,8 @@ def create_admin_app(
     )
     app.add_routes(KeyRoutes(keyring, link).routes())
     app.add_routes(KeyLifeRoutes(keyring).routes())
-    app.add_routes(RotationRoutes(keyring, link, requests).routes())
-    app.add_routes(IncidentRoutes(keyring, requests).routes())
+    app.add_routes(RotationRoutes(keyring, link, request_log).routes())
+    app.add_routes(IncidentRoutes(keyring, request_log).routes())
     app.add_routes(DeliveryRoutes(lambda: keyring().deliveries, lambda: keyring().now()).routes())
     app.add_routes(_links(keyring).routes())
     app.add_routes(TemplateRoutes(keyring).routes())

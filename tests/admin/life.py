@@ -92,7 +92,7 @@ async def serving(
     house: House, folder: Path, log: ListedLog | None, base_url: str = "https://keys.test"
 ) -> AsyncIterator[Api]:
     app = create_admin_app(
-        lambda: house.keyring, requests=log, link=lambda token: f"{base_url}/delivery/{token}"
+        lambda: house.keyring, request_log=log, link=lambda token: f"{base_url}/delivery/{token}"
     )
     runner = web.AppRunner(app, access_log=None)
     await runner.setup()

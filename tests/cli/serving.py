@@ -33,7 +33,7 @@ def served(
     streams: Streams | None = None,
     config: ConfigRoutes | None = None,
     workers: Workers | None = None,
-    requests: RequestLog | None = None,
+    request_log: RequestLog | None = None,
 ) -> Iterator[str]:
     """Serve a keyring with the tenant `ten_a` on a unix socket or on TCP; yield its address."""
     is_ready = threading.Event()
@@ -50,7 +50,7 @@ def served(
             upstreams=upstreams,
             streams=streams,
             workers=workers,
-            requests=requests,
+            request_log=request_log,
         )
         runner = web.AppRunner(app, access_log=None)
         await runner.setup()

@@ -28,7 +28,7 @@ def log() -> ListedLog:
 
 @pytest.fixture
 def tool(tmp_path: Path, capsys: pytest.CaptureFixture[str], log: ListedLog) -> Iterator[Tool]:
-    with served(tmp_path / "admin.sock", requests=log) as address:
+    with served(tmp_path / "admin.sock", request_log=log) as address:
         yield Tool(address, capsys)
 
 
