@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
-from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import Any, Final
@@ -55,6 +55,9 @@ _LOOK_SECONDS: Final = 1.0
 """How often keys are looked after: how late it is told that a key has expired. Requests are judged by the clock."""
 
 _NOTHING: Final[Mapping[str, str]] = {}
+
+Sockets = Mapping[str, Sequence[socket.socket]]
+_NO_SOCKETS: Final[Sockets] = {}
 
 
 class Gateway:
@@ -221,31 +224,41 @@ async def opened(
     *,
     environ: Mapping[str, str] = _NOTHING,
     sources: Sources | None = None,
+    sockets: Sockets = _NO_SOCKETS,
 ) -> AsyncIterator[Gateway]:
     """Open a gateway; requests are served while the context lasts, and drained when it ends.
 
     `environ` is what `${VAR}` reads in a reload; with `sources`, from which `config` was read, changed files are
-    noticed. Raises `StoreUnavailable`, `CannotStart` or `OSError` with a text for the operator; then nothing is left
-    open.
+    noticed. `sockets` are those that a service manager listens on for us, by the name of the listener. Raises
+    `StoreUnavailable`, `CannotStart` or `OSError` with a text for the operator; then nothing is left open.
     """
     async with AsyncExitStack() as stack:
-        gateway = await _open(config, config_path, environ, stack)
+        gateway = await _open(config, config_path, environ, sockets, stack)
         if sources is not None:
             gateway.reloads.watch(sources)
         yield gateway
 
 
 async def _open(
-    config: model.Config, path: Path, environ: Mapping[str, str], stack: AsyncExitStack
+    config: model.Config,
+    path: Path,
+    environ: Mapping[str, str],
+    sockets: Sockets,
+    stack: AsyncExitStack,
 ) -> Gateway:
-    workers = worker_count(config.workers)
+    workers, listeners = worker_count(config.workers), config.listeners
+    given = [sockets.get(name, ()) for name in ("public", "admin", "metrics", "delivery")]
     # Sockets first: a port that is taken must not be noticed after the store was migrated.
-    public = stack.enter_context(bound_for(workers, config.listeners.public.bind, path, mode=0o666))
-    admin = stack.enter_context(bound(config.listeners.admin.bind, path))
-    metrics = stack.enter_context(bound(config.listeners.metrics.bind, path, mode=0o666))
+    public = stack.enter_context(
+        bound_for(workers, listeners.public.bind, path, mode=0o666, given=given[0])
+    )
+    admin = stack.enter_context(bound(listeners.admin.bind, path, given=given[1]))
+    metrics = stack.enter_context(bound(listeners.metrics.bind, path, mode=0o666, given=given[2]))
     links = None
-    if config.listeners.delivery.bind is not None:
-        links = stack.enter_context(bound(config.listeners.delivery.bind, path, mode=0o666))
+    if listeners.delivery.bind is not None:
+        links = stack.enter_context(
+            bound(listeners.delivery.bind, path, mode=0o666, given=given[3])
+        )
     gateway = await _control_plane(config, path, stack, workers)
     tasks = await stack.enter_async_context(_background())
     counts = await gateway.store.load_counts(gateway.clock.now())
@@ -299,8 +312,14 @@ async def _upkeep(gateway: Gateway, tasks: asyncio.TaskGroup, stack: AsyncExitSt
         Periodic("saving counters", lambda: _SAVE_SECONDS, lambda: gateway.save(store)),
         Periodic("counting keys", lambda: _COUNT_SECONDS, lambda: recorders.count_keys(store)),
     ):
-        tasks.create_task(work.run(), name=work.name)
-        stack.callback(work.stop)
+        task = tasks.create_task(work.run(), name=work.name)
+        stack.push_async_callback(_last_time, work, task)
+
+
+async def _last_time(work: Periodic, task: asyncio.Task[None]) -> None:
+    """Let `work` be done once more, and wait for that: what it reads is closed next."""
+    work.stop()
+    await asyncio.wait((task,))
 
 
 @asynccontextmanager
