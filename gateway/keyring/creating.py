@@ -10,15 +10,14 @@ from typing import Final
 
 from gateway.domain.blueprint import Blueprints, KeyWish
 from gateway.domain.change import ChangeType, Order, described
-from gateway.domain.key_rules import TENANTS_MAX, Problem, Refused, Rules
+from gateway.domain.key_rules import TENANTS_MAX, Problem, Refused
 from gateway.domain.keys import KeyKind, KeyRecord, KeyState
-from gateway.domain.policies import Policies
 from gateway.domain.scopes import ScopeCatalogue
 from gateway.domain.tenants import Tenant
 from gateway.keyring.deliveries import Deliveries
-from gateway.keyring.ledger import Act, Ledger
-from gateway.keyring.minting import Mint, Minted
-from gateway.ports import Clock, KeyStore
+from gateway.keyring.ledger import Act
+from gateway.keyring.minting import Minted
+from gateway.keyring.workshop import Workshop
 
 _NAMESAKES_MAX: Final = 100  # keys of one name that are looked at for the warning
 
@@ -28,26 +27,20 @@ class Creation:
 
     def __init__(
         self,
-        *,
-        store: KeyStore,
-        ledger: Ledger,
+        workshop: Workshop,
         blueprints: Blueprints,
-        rules: Rules,
-        policies: Policies,
         scopes: ScopeCatalogue,
-        mint: Mint,
         deliveries: Deliveries,
-        clock: Clock,
     ) -> None:
-        self._store = store
-        self._ledger = ledger
+        self._store = workshop.store
+        self._ledger = workshop.ledger
         self._blueprints = blueprints
-        self._rules = rules
-        self._policies = policies
+        self._rules = workshop.rules
+        self._policies = workshop.policies
         self._scopes = scopes
-        self._mint = mint
+        self._mint = workshop.mint
         self._deliveries = deliveries
-        self._clock = clock
+        self._clock = workshop.clock
 
     async def create(
         self, wish: KeyWish, order: Order, delivery_seconds: float | None = None
@@ -85,7 +78,7 @@ class Creation:
             secret="" if order.is_dry_run else secret,
             warnings=tuple(warnings),
             enforced=enacted.enforced,
-            delivery=delivery,
+            delivery=enacted.delivery,
             delivery_token="" if order.is_dry_run else token,
         )
 

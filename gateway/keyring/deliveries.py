@@ -14,9 +14,9 @@ from gateway.domain.change import Actor, ChangeType, Order
 from gateway.domain.deliveries import Delivery
 from gateway.domain.key_rules import Refused
 from gateway.domain.keys import KeyRecord, KeyState
-from gateway.keyring.ledger import Act, Ledger, NotFound, Page
-from gateway.keyring.minting import Mint, Minted
-from gateway.ports import Clock, KeyStore
+from gateway.keyring.ledger import Act, NotFound, Page
+from gateway.keyring.minting import Minted
+from gateway.keyring.workshop import Workshop
 
 DELIVERY_PREFIX: Final = "thd_"
 DELIVERY_SECONDS_MAX: Final = (
@@ -31,11 +31,11 @@ _GONE: Final = "this link is not known, was used, or has expired"
 class Deliveries:
     """Opens links and redeems them. What it promises and raises is what `Keyring` does."""
 
-    def __init__(self, store: KeyStore, ledger: Ledger, mint: Mint, clock: Clock) -> None:
-        self._store = store
-        self._ledger = ledger
-        self._mint = mint
-        self._clock = clock
+    def __init__(self, workshop: Workshop) -> None:
+        self._store = workshop.store
+        self._ledger = workshop.ledger
+        self._mint = workshop.mint
+        self._clock = workshop.clock
 
     def opened(self, key: KeyRecord, seconds: float) -> tuple[Delivery, str]:
         """Return a new delivery of `key`, yet to be committed, and what its link holds. Raises `Refused`."""

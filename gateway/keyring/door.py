@@ -37,6 +37,7 @@ from gateway.keyring.repeats import Repeats
 from gateway.keyring.rotations import Rotations
 from gateway.keyring.steps import Steps
 from gateway.keyring.tenants import TenantRoll
+from gateway.keyring.workshop import Workshop
 from gateway.ports import Clock, Conflict, Enforce, KeyStore, R
 
 _POLICED: Final = ("scopes", "tags", "expires_at")
@@ -100,70 +101,45 @@ class Keyring:
         policies: PolicyRules = NO_RULES,
         random: Callable[[int], bytes] = secrets.token_bytes,
     ) -> None:
+        rules = Rules(scopes, plans, templates.by_name)
+        blueprints = Blueprints(formats, templates, environment_aliases or {})
+        ledger = Ledger(store, clock, enforce, scopes.granted, on_change)
+        workshop = Workshop(
+            store=store,
+            clock=clock,
+            ledger=ledger,
+            rules=rules,
+            policies=Policies(scopes, policies),
+            mint=Mint(formats, peppers, blueprints, random),
+            steps=Steps(store, ledger, clock),
+        )
         self.templates = templates
         self.granted = scopes.granted
-        self.policies = Policies(scopes, policies)
-        self._store = store
-        self._formats = formats
-        self._rules = Rules(scopes, plans, templates.by_name)
-        self._peppers = peppers
-        blueprints = Blueprints(formats, templates, environment_aliases or {})
-        self._clock = clock
-        self._ledger = Ledger(store, clock, enforce, scopes.granted, on_change)
-        self._mint = Mint(formats, peppers, blueprints, random)
-        self._steps = Steps(store, self._ledger, clock)
-        self._imports = Imports(
-            store=store,
-            ledger=self._ledger,
-            rules=self._rules,
-            formats=formats,
-            peppers=peppers,
-            clock=clock,
-        )
-        self.deliveries = Deliveries(store, self._ledger, self._mint, clock)
-        self.rotations = Rotations(
-            ledger=self._ledger,
-            steps=self._steps,
-            mint=self._mint,
-            deliveries=self.deliveries,
-            policies=self.policies,
-            clock=clock,
-        )
-        self.incidents = Incidents(
-            ledger=self._ledger,
-            steps=self._steps,
-            mint=self._mint,
-            policies=self.policies,
-            rules=self._rules,
-            clock=clock,
-        )
-        self.lapses = Lapses(store, self._ledger, self._steps, clock)
-        self._creation = Creation(
-            store=store,
-            ledger=self._ledger,
-            blueprints=blueprints,
-            rules=self._rules,
-            policies=self.policies,
-            scopes=scopes,
-            mint=self._mint,
-            deliveries=self.deliveries,
-            clock=clock,
-        )
+        self.policies = workshop.policies
+        self._store, self._clock, self._ledger = store, clock, ledger
+        self._formats, self._peppers, self._rules = formats, peppers, rules
+        self._steps = workshop.steps
+        self._imports = Imports(workshop, formats, peppers)
+        self.deliveries = Deliveries(workshop)
+        self.rotations = Rotations(workshop, self.deliveries)
+        self.incidents = Incidents(workshop)
+        self.lapses = Lapses(workshop)
+        self._creation = Creation(workshop, blueprints, scopes, self.deliveries)
         self.tenants = TenantRoll(
             store=store,
-            rules=self._rules,
+            rules=rules,
             clock=clock,
-            ledger=self._ledger,
-            new_id=lambda: self._mint.new_id("ten"),
+            ledger=ledger,
+            new_id=lambda: workshop.mint.new_id("ten"),
         )
         self.admin_tokens = AdminTokens(
             store=store,
-            ledger=self._ledger,
-            rules=self._rules,
+            ledger=ledger,
+            rules=rules,
             peppers=peppers,
             clock=clock,
-            base62=self._mint.token,
-            new_id=lambda: self._mint.new_id("adm"),
+            base62=workshop.mint.token,
+            new_id=lambda: workshop.mint.new_id("adm"),
         )
         self.repeats = Repeats(store, clock)
 

@@ -14,10 +14,11 @@ from gateway.domain.blueprint import environment_problems
 from gateway.domain.change import KEY_FIELD_EVENTS, ChangeType, Order
 from gateway.domain.digest import Peppers
 from gateway.domain.key_format import KeyFormats
-from gateway.domain.key_rules import Problem, Refused, Rules
+from gateway.domain.key_rules import Problem, Refused
 from gateway.domain.keys import KeyRecord, KeyState
-from gateway.keyring.ledger import Changed, Ledger
-from gateway.ports import Clock, Conflict, KeyStore
+from gateway.keyring.ledger import Changed
+from gateway.keyring.workshop import Workshop
+from gateway.ports import Conflict
 
 _IDENTITY: Final = ("tenant_id", "format", "environment", "kind")
 
@@ -25,22 +26,13 @@ _IDENTITY: Final = ("tenant_id", "format", "environment", "kind")
 class Imports:
     """Stores keys by their digests. What it promises and raises is what `Keyring` does."""
 
-    def __init__(
-        self,
-        *,
-        store: KeyStore,
-        ledger: Ledger,
-        rules: Rules,
-        formats: KeyFormats,
-        peppers: Peppers,
-        clock: Clock,
-    ) -> None:
-        self._store = store
-        self._ledger = ledger
-        self._rules = rules
+    def __init__(self, workshop: Workshop, formats: KeyFormats, peppers: Peppers) -> None:
+        self._store = workshop.store
+        self._ledger = workshop.ledger
+        self._rules = workshop.rules
+        self._clock = workshop.clock
         self._formats = formats
         self._peppers = peppers
-        self._clock = clock
 
     async def one(self, record: KeyRecord, order: Order) -> Changed[KeyRecord]:
         """Store a key, or bring the stored one up to date.

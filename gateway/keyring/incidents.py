@@ -6,18 +6,16 @@ transaction. It must not know what the key was used for: that is in the request 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from gateway.domain.change import ChangeType, Order, described
 from gateway.domain.enforcement import Enforced
 from gateway.domain.incidents import Incident
-from gateway.domain.key_rules import Refused, Rules
+from gateway.domain.key_rules import Refused
 from gateway.domain.keys import KeyRecord
-from gateway.domain.policies import Policies
-from gateway.keyring.ledger import Act, Ledger, Page, require_as_seen
-from gateway.keyring.minting import Mint, Minted
-from gateway.keyring.steps import Steps
-from gateway.ports import Clock
+from gateway.keyring.ledger import Act, Page, require_as_seen
+from gateway.keyring.minting import Minted
+from gateway.keyring.workshop import Workshop
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,25 +28,25 @@ class Compromised:
     enforced: Enforced | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class _Opened:
+    """What a compromise makes; made anew when it loses a race."""
+
+    incident: Incident
+    replacement: KeyRecord | None
+    secret: str = field(repr=False)
+
+
 class Incidents:
     """Opens incidents. What it promises and raises is what `Keyring` does."""
 
-    def __init__(
-        self,
-        *,
-        ledger: Ledger,
-        steps: Steps,
-        mint: Mint,
-        policies: Policies,
-        rules: Rules,
-        clock: Clock,
-    ) -> None:
-        self._ledger = ledger
-        self._steps = steps
-        self._mint = mint
-        self._policies = policies
-        self._rules = rules
-        self._clock = clock
+    def __init__(self, workshop: Workshop) -> None:
+        self._ledger = workshop.ledger
+        self._steps = workshop.steps
+        self._mint = workshop.mint
+        self._policies = workshop.policies
+        self._rules = workshop.rules
+        self._clock = workshop.clock
 
     async def compromise(
         self, key_id: str, order: Order, *, since: float, with_replacement: bool = True
@@ -58,61 +56,29 @@ class Incidents:
         Its replacement has the same settings and lineage. A key that is revoked already may turn out to be compromised.
         """
         self._require(order, since)
-        incident_id, replacement_id, secret = self._mint.new_id("inc"), "", ""
+        opened: _Opened | None = None
 
         async def plan() -> Act:
-            nonlocal replacement_id, secret
-            now = self._clock.now()
+            nonlocal opened
             key = await self._ledger.read(KeyRecord, key_id)
             require_as_seen(key, order)
             act = Act()
-            if with_replacement:
-                new, secret = self._mint.successor(key, now, self._policies.capped(key, now))
-                replacement_id = new.key_id
-                act.moves.append((None, new))
-                act.changes.append(
-                    self._ledger.change(
-                        new,
-                        ChangeType.KEY_CREATED,
-                        order,
-                        after=described(new),
-                        subject_id=incident_id,
-                    )
-                )
-            incident = Incident(
-                incident_id=incident_id,
-                tenant_id=key.tenant_id,
-                key_id=key_id,
-                lineage_id=key.lineage_id,
-                replacement_key_id=replacement_id,
-                since=since,
-                opened_at=now,
-                opened_by=order.actor.name,
-                reason=order.reason,
-            )
-            act.changes.append(
-                self._ledger.change(
-                    key,
-                    ChangeType.KEY_COMPROMISED,
-                    order,
-                    after={"since": since, "replacement_key_id": replacement_id},
-                    subject_id=incident_id,
-                )
-            )
+            opened = self._open(act, key, order, since, with_replacement)
             await self._steps.revoke(act, key, order)
-            act.moves.append((None, incident))
+            act.moves.append((None, opened.incident))
             return act
 
         enacted = await self._ledger.enact(plan, order)
+        assert opened is not None
         minted = None
-        if with_replacement:
+        if opened.replacement is not None:
             minted = Minted(
-                record=enacted.the(KeyRecord, replacement_id),
-                secret="" if order.is_dry_run else secret,
+                record=enacted.the(KeyRecord, opened.replacement.key_id),
+                secret="" if order.is_dry_run else opened.secret,
                 enforced=enacted.enforced,
             )
         return Compromised(
-            incident=enacted.the(Incident, incident_id),
+            incident=enacted.the(Incident, opened.incident.incident_id),
             revoked=enacted.the(KeyRecord, key_id),
             minted=minted,
             enforced=enacted.enforced,
@@ -128,6 +94,37 @@ class Incidents:
         """Return one page of incidents, ordered by id."""
         where = {"tenant_id": tenant_id, "key_id": key_id}
         return await self._ledger.page(Incident, where=where, after=after, limit=limit)
+
+    def _open(
+        self, act: Act, key: KeyRecord, order: Order, since: float, with_replacement: bool
+    ) -> _Opened:
+        """Add to `act` what is made: an incident, and a replacement if one is wanted."""
+        now, incident_id = self._clock.now(), self._mint.new_id("inc")
+        new, secret = None, ""
+        if with_replacement:
+            new, secret = self._mint.successor(key, now, self._policies.capped(key, now))
+            act.moves.append((None, new))
+            created, after = ChangeType.KEY_CREATED, described(new)
+            act.changes.append(
+                self._ledger.change(new, created, order, after=after, subject_id=incident_id)
+            )
+        incident = Incident(
+            incident_id=incident_id,
+            tenant_id=key.tenant_id,
+            key_id=key.key_id,
+            lineage_id=key.lineage_id,
+            replacement_key_id="" if new is None else new.key_id,
+            since=since,
+            opened_at=now,
+            opened_by=order.actor.name,
+            reason=order.reason,
+        )
+        told = {"since": since, "replacement_key_id": incident.replacement_key_id}
+        event = ChangeType.KEY_COMPROMISED
+        act.changes.append(
+            self._ledger.change(key, event, order, after=told, subject_id=incident_id)
+        )
+        return _Opened(incident, new, secret)
 
     def _require(self, order: Order, since: float) -> None:
         now = self._clock.now()

@@ -12,9 +12,8 @@ from gateway.domain.change import Actor, ChangeType, Order
 from gateway.domain.key_states import Verb
 from gateway.domain.keys import KeyRecord, KeyState
 from gateway.domain.rotations import RotationEnd, RotationState
-from gateway.keyring.ledger import Act, Changed, Ledger
-from gateway.keyring.steps import Steps
-from gateway.ports import Clock, KeyStore
+from gateway.keyring.ledger import Act, Changed
+from gateway.keyring.workshop import Workshop
 
 SYSTEM: Final = Actor(kind="system", name="caretaker")
 
@@ -22,11 +21,11 @@ SYSTEM: Final = Actor(kind="system", name="caretaker")
 class Lapses:
     """Writes down what time has done. Safe to repeat: what is written down is not due any more."""
 
-    def __init__(self, store: KeyStore, ledger: Ledger, steps: Steps, clock: Clock) -> None:
-        self._store = store
-        self._ledger = ledger
-        self._steps = steps
-        self._clock = clock
+    def __init__(self, workshop: Workshop) -> None:
+        self._store = workshop.store
+        self._ledger = workshop.ledger
+        self._steps = workshop.steps
+        self._clock = workshop.clock
 
     async def due(self, limit: int) -> list[KeyRecord]:
         """Return keys to which time did something that is not written down, at most `limit`."""

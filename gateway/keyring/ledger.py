@@ -12,6 +12,7 @@ from dataclasses import dataclass, field, fields
 from typing import Final, Generic, TypeVar
 
 from gateway.domain.change import Change, ChangeType, Order, described, differences
+from gateway.domain.deliveries import Delivery
 from gateway.domain.enforcement import Enforced
 from gateway.domain.keys import KeyRecord
 from gateway.domain.streams import Condemn
@@ -80,6 +81,11 @@ class Enacted:
         record = self.records[record_id]
         assert isinstance(record, kind)
         return record
+
+    @property
+    def delivery(self) -> Delivery | None:
+        """The delivery among the records, if there is one."""
+        return next((each for each in self.records.values() if isinstance(each, Delivery)), None)
 
 
 class Ledger:

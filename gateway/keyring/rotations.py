@@ -16,13 +16,11 @@ from gateway.domain.enforcement import Enforced
 from gateway.domain.key_rules import Problem, Refused
 from gateway.domain.key_states import Verb
 from gateway.domain.keys import KeyRecord, KeyState
-from gateway.domain.policies import Policies
 from gateway.domain.rotations import Rotation, RotationEnd, RotationState
 from gateway.keyring.deliveries import Deliveries
-from gateway.keyring.ledger import Act, Changed, Ledger, Page, require_as_seen
-from gateway.keyring.minting import Mint
-from gateway.keyring.steps import Steps
-from gateway.ports import Clock, Conflict
+from gateway.keyring.ledger import Act, Changed, Page, require_as_seen
+from gateway.keyring.workshop import Workshop
+from gateway.ports import Conflict
 
 GRACE_SECONDS_MAX: Final = 366 * 86_400.0  # a year: longer is two keys, not a rotation
 
@@ -49,30 +47,21 @@ class _Start:
 
     new: KeyRecord
     rotation: Rotation
-    secret: str
+    secret: str = field(repr=False)
     delivery: Delivery | None = None
-    token: str = ""
+    token: str = field(default="", repr=False)
 
 
 class Rotations:
     """Starts and ends rotations. What it promises and raises is what `Keyring` does."""
 
-    def __init__(
-        self,
-        *,
-        ledger: Ledger,
-        steps: Steps,
-        mint: Mint,
-        deliveries: Deliveries,
-        policies: Policies,
-        clock: Clock,
-    ) -> None:
-        self._ledger = ledger
-        self._steps = steps
-        self._mint = mint
+    def __init__(self, workshop: Workshop, deliveries: Deliveries) -> None:
+        self._ledger = workshop.ledger
+        self._steps = workshop.steps
+        self._mint = workshop.mint
         self._deliveries = deliveries
-        self._policies = policies
-        self._clock = clock
+        self._policies = workshop.policies
+        self._clock = workshop.clock
 
     async def start(
         self,
@@ -110,7 +99,7 @@ class Rotations:
             new=enacted.the(KeyRecord, start.new.key_id),
             secret=start.secret if is_real else "",
             enforced=enacted.enforced,
-            delivery=start.delivery,
+            delivery=enacted.delivery,
             delivery_token=start.token if is_real else "",
         )
 

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from gateway.domain.denial import Reason
-from gateway.domain.keys import TRANSITIONS, KeyState
+from gateway.domain.keys import KeyState
 from tests.key_samples import a_key, a_tenant, bound
 
 NOW = 1_700_000_000.0
@@ -47,18 +47,6 @@ def test_expiry_follows_from_the_clock() -> None:
     assert key.state_at(NOW) is KeyState.EXPIRED
     assert a_key().state_at(NOW) is KeyState.ACTIVE
     assert replace(key, state=KeyState.REVOKED).state_at(NOW) is KeyState.REVOKED
-
-
-def test_every_state_has_its_transitions_and_revoked_is_final() -> None:
-    """IV-22: a revoked key cannot be un-revoked."""
-    assert set(TRANSITIONS) == set(KeyState)
-    assert TRANSITIONS[KeyState.REVOKED] == frozenset()
-    assert all(
-        KeyState.REVOKED in following
-        for state, following in TRANSITIONS.items()
-        if state is not KeyState.REVOKED
-    )
-    assert all(state not in following for state, following in TRANSITIONS.items())
 
 
 def test_a_digest_never_appears_in_text() -> None:
