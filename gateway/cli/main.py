@@ -27,6 +27,7 @@ VERBS: Final[Mapping[str, str]] = {
     "deliveries": "deliveries",
     "templates": "templates",
     "tenants": "tenants",
+    "admin": "admin",
     "streams": "streams",
     "upstreams": "upstreams",
     "workers": "workers",

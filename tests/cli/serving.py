@@ -15,7 +15,7 @@ from gateway.admin.app import create_admin_app
 from gateway.admin.config import ConfigRoutes
 from gateway.admin.upstreams import Overview
 from gateway.admin.workers import Workers
-from gateway.cli import deliveries, incidents, keys, rotations, templates, tenants
+from gateway.cli import admin, deliveries, incidents, keys, rotations, templates, tenants
 from gateway.cli import streams as stream_verbs
 from gateway.cli import upstreams as upstream_verbs
 from gateway.cli import workers as worker_verbs
@@ -82,7 +82,7 @@ def command(*arguments: str) -> int:
     parser = argparse.ArgumentParser(prog="tollhouse")
     verbs = parser.add_subparsers(required=True)
     keys.register(verbs)
-    for module in (rotations, incidents, deliveries, templates, tenants):
+    for module in (rotations, incidents, deliveries, templates, tenants, admin):
         module.register(verbs)
     upstream_verbs.register(verbs)
     stream_verbs.register(verbs)

@@ -47,10 +47,7 @@ def _admin(config: Config) -> Iterator[Finding]:
     if port >= 0 and not _is_loopback(host) and admin.tls is None and not admin.insecure:
         message = "is in reach of the network: tokens and keys would cross it in clear"
         yield Finding((*path, "bind"), message, "use a unix socket or loopback, or set `tls`")
-    if port >= 0 and not token:
-        message = "required key is missing: on TCP every local user could connect"
-        yield Finding((*path, "token"), message, "make one with `openssl rand -hex 32`")
-    elif token and len(token) < TOKEN_LENGTH_MIN:
+    if token and len(token) < TOKEN_LENGTH_MIN:
         message = f"has {len(token)} characters and needs at least {TOKEN_LENGTH_MIN}"
         yield Finding((*path, "token"), message, "make one with `openssl rand -hex 32`")
 

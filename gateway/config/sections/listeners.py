@@ -87,16 +87,17 @@ class AdminListener(Section):
     """Where operators connect; never in reach of clients."""
 
     bind: Bind = Field("unix:data/admin.sock", json_schema_extra=RESTART)
-    """Address of the admin API. A unix socket is protected by its file mode; TCP needs a `token`, and
-    beyond loopback `tls`, too."""
+    """Address of the admin API. A unix socket is protected by its file mode; on TCP every request needs
+    a token, and beyond loopback `tls`, too."""
     tls: Tls | None = Field(None, json_schema_extra=RESTART)
     """TLS. To add or remove it needs a restart."""
     insecure: Flag = False
     """Accept an address beyond loopback without `tls`: tokens and keys then cross the network in
     clear. Only where something else encrypts, such as a mesh."""
     token: Secret = SecretStr("")
-    """Bearer token of the admin API, at least 32 characters; required on TCP, where every local
-    user could connect."""
+    """Bearer token of the admin API with all rights, at least 32 characters: a way in when all others
+    are lost. On TCP every request needs it or an admin token of the store: without either, all are
+    answered 401 until `tollhouse admin bootstrap --offline` makes the first."""
 
 
 class MetricsListener(Section):
