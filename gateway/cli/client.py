@@ -16,6 +16,7 @@ import tempfile
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
@@ -23,6 +24,7 @@ import aiohttp
 from aiohttp import web
 
 from gateway.admin.app import create_admin_app
+from gateway.admin.deliveries import link_under
 from gateway.assembly.keys import open_keyring
 from gateway.cli.conditions import Conditions
 from gateway.cli.output import Printer, add_output_option
@@ -292,7 +294,13 @@ async def _served_offline(config_path: Path) -> AsyncIterator[Path]:
     async with AsyncExitStack() as stack:
         keyring = await stack.enter_async_context(open_keyring(config, config_path))
         folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="tollhouse-"))  # 0700
-        runner = web.AppRunner(create_admin_app(lambda: keyring), access_log=None)
+        runner = web.AppRunner(
+            create_admin_app(
+                lambda: keyring,
+                link=partial(link_under, base_url=config.listeners.delivery.base_url),
+            ),
+            access_log=None,
+        )
         await runner.setup()
         stack.push_async_callback(runner.cleanup)
         path = Path(folder) / "admin.sock"

@@ -88,6 +88,16 @@ def _add_list(inner: Verbs) -> None:
     parser = add_verb(inner, "list", _list, "list keys")
     parser.add_argument("--tenant", metavar="TENANT_ID", help="only the keys of this tenant")
     parser.add_argument("--state", help="active, suspended, rotating, expired or revoked")
+    parser.add_argument("--environment", help="only those of this environment")
+    parser.add_argument("--template", metavar="NAME", help="only those made from this template")
+    parser.add_argument(
+        "--kind", choices=("regular", "multi_tenant"), help="only those of this kind"
+    )
+    parser.add_argument("--tag", help="only those with this tag")
+    parser.add_argument("--lineage", metavar="LINEAGE_ID", help="only those of this lineage")
+    parser.add_argument("--pepper", metavar="PEPPER_ID", help="only those hashed under this pepper")
+    parser.add_argument("--search", metavar="TEXT", help="part of a name, an id or a masked key")
+    parser.add_argument("--deleted", action="store_true", help="also those that were deleted")
     parser.add_argument(
         "--limit", type=positive, default=1000, help="most keys (default: %(default)s)"
     )
@@ -140,7 +150,18 @@ async def _create(client: AdminClient, options: argparse.Namespace, printer: Pri
 
 
 async def _list(client: AdminClient, options: argparse.Namespace, printer: Printer) -> None:
-    asked = {"tenant_id": options.tenant, "state": options.state}
+    asked = {
+        "tenant_id": options.tenant,
+        "state": options.state,
+        "environment": options.environment,
+        "template": options.template,
+        "kind": options.kind,
+        "tag": options.tag,
+        "lineage_id": options.lineage,
+        "pepper_id": options.pepper,
+        "q": options.search,
+        "with_hidden": "true" if options.deleted else None,
+    }
     query = {name: value for name, value in asked.items() if value}
     keys, has_more = await client.entries("/keys", query, options.limit)
     printer.entries(keys, _COLUMNS)

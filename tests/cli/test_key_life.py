@@ -198,6 +198,30 @@ def test_templates_are_listed(tool: Tool) -> None:
     assert "granted_scopes:" in tool.out
 
 
+def test_keys_are_listed_by_what_they_are(tool: Tool) -> None:
+    """HP-17."""
+    one = tool(*CREATE, "--scope", "read", "--tag", "ci")
+    two = tool(*CREATE, "--template", "ci", "--environment", "test")
+    tool("keys", "delete", two["key_id"], "--reason", "x")
+
+    def listed(*arguments: str) -> set[str]:
+        return {key["key_id"] for key in tool("keys", "list", *arguments)}
+
+    assert listed("--tag", "ci") == listed("--search", one["key_id"]) == {one["key_id"]}
+    assert listed("--lineage", one["lineage_id"], "--kind", "regular") == {one["key_id"]}
+    assert listed("--template", "ci") == set()
+    assert listed("--template", "ci", "--deleted") == {two["key_id"]}
+    assert listed("--environment", "test", "--pepper", "p1", "--deleted") == set()
+
+
+def test_a_new_key_is_handed_over_with_a_link(tool: Tool) -> None:
+    key = tool(*CREATE, "--scope", "read", "--deliver-in", "1d")
+    assert "secret" not in key
+    assert key["delivery_url"].startswith("/delivery/thd_")
+    tool(*CREATE, "--scope", "read", "--deliver-in", "999d", expect=REFUSED)
+    assert "/deliver_in:" in tool.err
+
+
 def test_a_duration_is_counted_back_from_now() -> None:
     assert past_moment("2027-01-31T00:00:00Z") == "2027-01-31T00:00:00Z"
     text = past_moment("36h")
