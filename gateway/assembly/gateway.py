@@ -18,7 +18,7 @@ from aiohttp import web
 
 from gateway.admin.app import create_admin_app
 from gateway.assembly import alone, workforce
-from gateway.assembly.access_logs import without_access_log
+from gateway.assembly.access_logs import without_logs
 from gateway.assembly.certificates import Certificates
 from gateway.assembly.data_plane import DataPlane
 from gateway.assembly.keys import bootstrap, make_keyring
@@ -109,7 +109,7 @@ class Gateway:
         self.number, self.config = number, config
         self.keyring = self._keyring(config)
         if self.plane is None:
-            self.recorders.follow(without_access_log(config), None)
+            self.recorders.follow(without_logs(config), None)
         for tell in self.on_follow:
             tell(config)
 
@@ -254,7 +254,7 @@ async def _control_plane(
     config: model.Config, path: Path, stack: AsyncExitStack, workers: int
 ) -> Gateway:
     clock = SystemClock()
-    recorders = Recorders(without_access_log(config) if workers > 1 else config, path, clock)
+    recorders = Recorders(without_logs(config) if workers > 1 else config, path, clock)
     stack.push_async_callback(recorders.close)
     certificates = Certificates(config, path, clock, recorders.metrics)
     raw_store = await stack.enter_async_context(sqlite.opened(anchored(path, config.store.path)))
