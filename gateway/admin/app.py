@@ -11,16 +11,20 @@ from typing import Final
 
 from aiohttp import web
 
+from gateway.admin.audit import AuditRoutes
 from gateway.admin.auth import authentication
 from gateway.admin.config import ConfigRoutes
 from gateway.admin.keys import KeyRoutes
 from gateway.admin.problems import answer_problems
+from gateway.admin.request_log import RequestLogRoutes
 from gateway.admin.streams import StreamRoutes
 from gateway.admin.tenants import TenantRoutes
 from gateway.admin.upstreams import Overview, UpstreamRoutes
 from gateway.admin.workers import WorkerRoutes, Workers
+from gateway.audit.room import AuditRoom
 from gateway.keyring.door import Keyring
 from gateway.ports import Streams
+from gateway.telemetry.request_log import FileRequestLog
 
 BODY_BYTES_MAX: Final = 64 * 1024
 """Many times the largest body that the rules allow; a longer one is a mistake or an attack."""
@@ -34,6 +38,8 @@ def create_admin_app(
     upstreams: Overview | None = None,
     streams: Streams | None = None,
     workers: Workers | None = None,
+    audit: AuditRoom | None = None,
+    request_log: FileRequestLog | None = None,
 ) -> web.Application:
     """Return the application over the keyring in force when a request comes.
 
@@ -54,4 +60,8 @@ def create_admin_app(
     app.add_routes(StreamRoutes(streams).routes())
     if workers is not None:
         app.add_routes(WorkerRoutes(workers, lambda: keyring().now()).routes())
+    if audit is not None:
+        app.add_routes(AuditRoutes(audit).routes())
+    if request_log is not None:
+        app.add_routes(RequestLogRoutes(request_log).routes())
     return app

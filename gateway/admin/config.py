@@ -15,16 +15,17 @@ from aiohttp import web
 from gateway.admin.auth import ACTOR
 from gateway.admin.requests import read_query
 from gateway.config.reloading import Reloaded
+from gateway.domain.change import Actor
 
 _BASE: Final = "/admin/v1/config"
 
 
 class ConfigRoutes:
-    """The handlers of `/admin/v1/config`. `reload` takes what asked for it, for the log."""
+    """The handlers of `/admin/v1/config`. `reload` takes who asked for it, for the record."""
 
     def __init__(
         self,
-        reload: Callable[[str], Awaitable[Reloaded]],
+        reload: Callable[[Actor], Awaitable[Reloaded]],
         check: Callable[[], Awaitable[Reloaded]],
     ) -> None:
         self._reload = reload
@@ -40,8 +41,7 @@ class ConfigRoutes:
     async def reload(self, request: web.Request) -> web.Response:
         """Take the configuration into force that its files hold now."""
         read_query(request, ())
-        actor = request[ACTOR]
-        return await _answered(self._reload(f"{actor.kind} {actor.name}"), "applied")
+        return await _answered(self._reload(request[ACTOR]), "applied")
 
     async def check(self, request: web.Request) -> web.Response:
         """Say what a reload would do."""

@@ -23,6 +23,7 @@ from gateway.assembly.certificates import Certificates
 from gateway.assembly.data_plane import DataPlane
 from gateway.assembly.keys import bootstrap, make_keyring
 from gateway.assembly.recorders import Recorders
+from gateway.assembly.records import Records
 from gateway.assembly.reloads import Reloads
 from gateway.assembly.sockets import bound, bound_for, describe
 from gateway.config import model
@@ -38,7 +39,7 @@ from gateway.domain.keys import KeyRecord
 from gateway.domain.streams import Condemn
 from gateway.keyring.door import Keyring
 from gateway.listeners.metrics import create_metrics_app
-from gateway.ports import Clock, KeyStore, StoreUnavailable
+from gateway.ports import AuditTrail, Clock, KeyStore, StoreUnavailable
 from gateway.stores import sqlite
 from gateway.stores.observed import ObservedStore
 from gateway.stores.rekeying import Rekeying
@@ -72,6 +73,8 @@ class Gateway:
         recorders: Recorders,
         certificates: Certificates,
         workers: int = 1,
+        *,
+        trail: AuditTrail,
     ) -> None:
         self.config = config
         self.number = 1
@@ -80,6 +83,9 @@ class Gateway:
         self.store = store
         self.recorders = recorders
         self.certificates = certificates
+        self.records = Records(lambda: self.config, config_path, trail, clock, recorders.metrics)
+        self.audit = self.records.audit
+        self.request_log = self.records.requests
         self.keyring = self._keyring(config)
         # A key is judged by the rules that hold when its turn has come, not when it was offered.
         self.rekeying = Rekeying(self._rekey)
@@ -143,6 +149,8 @@ class Gateway:
             upstreams=self.crew.overview,
             streams=self.crew.streams,
             workers=self.crew,
+            audit=self.audit,
+            request_log=self.request_log,
         )
 
     def admin_token(self) -> str | None:
@@ -234,6 +242,7 @@ async def _open(
     metrics = stack.enter_context(bound(config.listeners.metrics.bind, path, mode=0o666))
     gateway = await _control_plane(config, path, stack, workers)
     tasks = await stack.enter_async_context(_background())
+    await gateway.records.start(tasks, stack)
     counts = await gateway.store.load_counts(gateway.clock.now())
     join = workforce.join if workers > 1 else alone.join
     serve = await join(gateway, public, counts, tasks, stack)
@@ -261,7 +270,9 @@ async def _control_plane(
     store = ObservedStore(raw_store, clock, recorders.store_operation)
     recorders.watch_store(store)
     await recorders.count_keys(store)
-    gateway = Gateway(config, path, clock, store, recorders, certificates, workers)
+    gateway = Gateway(
+        config, path, clock, store, recorders, certificates, workers, trail=raw_store.audit
+    )
     stack.push_async_callback(gateway.rekeying.close)
     return gateway
 

@@ -163,6 +163,8 @@ class _Reading:
     def _other(self, line: bytes) -> None:
         try:
             content = json.loads(line.decode("ascii"))
+            if canonical(content).encode("ascii") + b"\n" != line:
+                raise ValueError("not canonical")  # noqa: TRY301 - handled below, as all the others
             kind = content["kind"]
             if kind == "header" and not self._has_begun:
                 self._header(content)
@@ -190,6 +192,8 @@ class _Reading:
         self.chain.checkpoint(checkpoint_of(content["head"]))
         digest = self._digest.digest()
         signature = bytes.fromhex(content["signature"])
+        if signature.hex() != content["signature"]:
+            raise ValueError("another spelling")
         if content["sha256"] != digest.hex() or not self.verifier.signed_export(digest, signature):
             self.chain.fail(
                 "edited", 0, "the header, or the order of lines, is not what was signed"

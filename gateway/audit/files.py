@@ -104,7 +104,9 @@ def checkpoint_of(content: Mapping[str, Any]) -> Checkpoint:
         digest, signature = bytes.fromhex(content["hash"]), bytes.fromhex(content["signature"])
     except (KeyError, TypeError) as error:
         raise ValueError("not a checkpoint") from error
-    if type(seq) is not int or type(at) is not float:
+    # One spelling only, or a byte of a file could be changed unnoticed.
+    is_spelled = (digest.hex(), signature.hex()) == (content["hash"], content["signature"])
+    if type(seq) is not int or type(at) is not float or not is_spelled:
         raise ValueError("not a checkpoint")
     return Checkpoint(seq=seq, at=at, hash=digest, signature=signature)
 

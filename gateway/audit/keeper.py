@@ -79,15 +79,15 @@ class Keeper:
             await self.advance(is_due=True)
 
     async def advance(self, *, is_due: bool = False) -> Checkpoint | None:
-        """Check and sign what is new, with a checkpoint if one `is_due` or must be; return the head that was signed, None
-        for a chain that is not intact. Whoever calls holds `turn`.
+        """Check and sign what is new, with a checkpoint if one `is_due`; return the head that was signed, None for a
+        chain that is not intact. Whoever calls holds `turn`.
         """
         if self.fault is None:
             chain = self._chain or await self._begin()
             if self.fault is None:
                 await self._check(chain)
             if self.fault is None:
-                return await self._sign(chain.last, is_due=is_due)
+                return await self._sign(chain, is_due=is_due)
         return None
 
     async def _check(self, chain: Chain) -> None:
@@ -111,7 +111,8 @@ class Keeper:
         if chain.fault is not None:
             self._break(chain.fault)
 
-    async def _sign(self, last: Head, *, is_due: bool) -> Checkpoint:
+    async def _sign(self, chain: Chain, *, is_due: bool) -> Checkpoint:
+        last = chain.last
         signed = self.signer.sign(last, self._clock.now())
         if last.seq > self._checkpoint_seq and (is_due or self._is_due(last.seq)):
             await self.trail.add_checkpoint(signed)
@@ -121,6 +122,7 @@ class Keeper:
         if not self._is_head_written:
             await asyncio.to_thread(self.files.write_head, signed)
             self._is_head_written = True
+            chain.vouch()
         return signed
 
     def _is_due(self, seq: int) -> bool:
@@ -145,6 +147,8 @@ class Keeper:
         else:
             if head is None and latest is not None:
                 await self._restart(latest)
+        if latest is not None and not verifier.signed(latest):
+            chain.fail("forged", latest.seq, "the signature of the last checkpoint is wrong")
         base = head if head is not None else latest
         if base is not None and base.seq > 0 and chain.fault is None:
             if not await self._is_there(base):

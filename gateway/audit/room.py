@@ -59,7 +59,7 @@ class AuditRoom:
     # ---- taking it away
 
     async def export(self, order: Order, since: float | None = None) -> AsyncIterator[bytes]:
-        """Return the lines of an export, in chunks: the whole chain, or what follows the last checkpoint before `since`.
+        """Return the lines of an export, in chunks: the whole chain, or what follows the last checkpoint by `since`.
 
         The export is told of in the trail, and tells of itself. Raises `Conflict` for a chain that was changed.
         """

@@ -23,6 +23,8 @@ VERBS: Final[Mapping[str, str]] = {
     "reload": "reload",
     "keys": "keys",
     "tenants": "tenants",
+    "audit": "audit",
+    "requests": "requests",
     "streams": "streams",
     "upstreams": "upstreams",
     "workers": "workers",

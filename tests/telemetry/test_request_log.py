@@ -73,13 +73,13 @@ class Disk:
                 if path.stat().st_mtime > max(times, default=0) - 1:
                     os.utime(path, (ended, ended))
 
-    async def found(self, limit: int = 100, **query: Any) -> list[Any]:
+    async def found(self, page_limit: int = 100, **query: Any) -> list[Any]:
         """Return the request ids of all pages."""
         ids: list[Any] = []
         cursor = ""
         for _ in range(1000):
-            page = await self.log.search(RequestQuery(**query), limit=limit, cursor=cursor)
-            assert len(page.rows) <= limit
+            page = await self.log.search(RequestQuery(**query), limit=page_limit, cursor=cursor)
+            assert len(page.rows) <= page_limit
             ids += [row["request_id"] for row in page.rows]
             cursor = page.cursor
             if not cursor:
@@ -108,8 +108,8 @@ async def test_a_real_line_is_found_by_each_of_its_fields(disk: Disk) -> None:
     disk.writer().write(raw)
     row = orjson.loads(raw)
     for name in ("request_id", "route", "client_address"):
-        assert await disk.found(**{name: row[name]}) == [row["request_id"]]
-        assert await disk.found(**{name: "other"}) == []
+        assert await disk.found(100, **{name: row[name]}) == [row["request_id"]]
+        assert await disk.found(100, **{name: "other"}) == []
     assert await disk.found(status="200") == await disk.found(status="2xx") == [row["request_id"]]
     assert await disk.found(status="20") == await disk.found(status="4xx") == []
     assert TOKEN.encode() not in raw
@@ -124,7 +124,7 @@ async def test_a_refusal_is_found_by_key_tenant_reason_and_shadow(disk: Disk) ->
         {"key_id": "key_b"}, {"tenant_id": "ten_b"}, {"reason": "insufficient_scope"},
         {"shadow": "ip_not_allowed"}, {"status": "403"}, {"status": "4xx", "key_id": "key_b"},
     ):  # fmt: skip
-        assert await disk.found(**query) == [1]
+        assert await disk.found(100, **query) == [1]
     assert await disk.found(key_id="key_b", reason="ip_not_allowed") == []
 
 
