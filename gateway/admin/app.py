@@ -12,6 +12,7 @@ from typing import Final
 from aiohttp import web
 
 from gateway.admin.admin_tokens import AdminTokenRoutes
+from gateway.admin.audit import AuditRoutes
 from gateway.admin.auth import Doorkeeper
 from gateway.admin.config import ConfigRoutes
 from gateway.admin.deliveries import (
@@ -25,6 +26,7 @@ from gateway.admin.key_life import KeyLifeRoutes
 from gateway.admin.keys import KeyRoutes
 from gateway.admin.openapi import OpenApiRoutes
 from gateway.admin.problems import answer_problems
+from gateway.admin.request_log import KeptLog, RequestLogRoutes
 from gateway.admin.requests import mark_dry_runs
 from gateway.admin.rotations import RotationRoutes
 from gateway.admin.streams import StreamRoutes
@@ -32,8 +34,9 @@ from gateway.admin.templates import TemplateRoutes
 from gateway.admin.tenants import TenantRoutes
 from gateway.admin.upstreams import Overview, UpstreamRoutes
 from gateway.admin.workers import WorkerRoutes, Workers
+from gateway.audit.room import AuditRoom
 from gateway.keyring.door import Keyring
-from gateway.ports import RequestLog, Streams
+from gateway.ports import Streams
 
 BODY_BYTES_MAX: Final = 64 * 1024
 """Many times the largest body that the rules allow; a longer one is a mistake or an attack."""
@@ -47,7 +50,8 @@ def create_admin_app(
     upstreams: Overview | None = None,
     streams: Streams | None = None,
     workers: Workers | None = None,
-    request_log: RequestLog | None = None,
+    audit: AuditRoom | None = None,
+    request_log: KeptLog | None = None,
     link: Callable[[str], str] = link_under,
 ) -> web.Application:
     """Return the application over the keyring in force when a request comes.
@@ -80,6 +84,10 @@ def create_admin_app(
     app.add_routes(StreamRoutes(streams).routes())
     if workers is not None:
         app.add_routes(WorkerRoutes(workers, lambda: keyring().now()).routes())
+    if audit is not None:
+        app.add_routes(AuditRoutes(audit).routes())
+    if request_log is not None:
+        app.add_routes(RequestLogRoutes(request_log).routes())
     app.add_routes(OpenApiRoutes(app.router).routes())
     return app
 

@@ -6,10 +6,8 @@ request log's files.
 
 from __future__ import annotations
 
-import csv
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import replace
-from io import StringIO
 from typing import Any, Final
 
 from aiohttp import web
@@ -19,6 +17,7 @@ from gateway.admin.described import Description, describes, shows
 from gateway.admin.idempotency import once
 from gateway.admin.life_wire import IncidentOpened, IncidentView, KeyCompromise, RequestsView
 from gateway.admin.problems import BadRequest
+from gateway.admin.request_log import KeptLog, csv_head, csv_of
 from gateway.admin.requests import answer, answer_changed, answer_page, read_limit, read_query
 from gateway.admin.rights import needs
 from gateway.admin.wire import KeyView, export_name
@@ -28,7 +27,6 @@ from gateway.domain.incidents import Incident
 from gateway.domain.keys import KeyRecord
 from gateway.domain.queries import RequestQuery
 from gateway.keyring.door import Keyring
-from gateway.ports import RequestLog
 from gateway.store_ports import RequestPage
 
 CSV_ROWS_MAX: Final = 10_000
@@ -38,18 +36,12 @@ _KEY: Final = "/admin/v1/keys/{key_id:[A-Za-z0-9._-]{1,64}}"
 _ALL: Final = "/admin/v1/incidents"
 _ONE: Final = f"{_ALL}/{{incident_id:[A-Za-z0-9._-]{{1,64}}}}"
 _FILTERS: Final = ("route", "client_address", "status", "reason", "request_id")
-_COLUMNS: Final = (
-    *("ts", "request_id", "client_address", "method", "target", "route", "status", "reason"),
-    *("user_agent", "tenant_id", "request_bytes", "response_bytes", "duration_ms"),
-)
-_FORMULA: Final = ("=", "+", "-", "@", "\t", "\r")
-"""With these a spreadsheet takes a cell for a formula; some cells are written by whoever stole the key."""
 
 
 class IncidentRoutes:
     """The handlers of `/admin/v1/incidents`, and of `:compromise`."""
 
-    def __init__(self, keyring: Callable[[], Keyring], log: RequestLog | None) -> None:
+    def __init__(self, keyring: Callable[[], Keyring], log: KeptLog | None) -> None:
         self._keyring = keyring
         self._log = log
 
@@ -163,14 +155,14 @@ class IncidentRoutes:
         limit = CSV_ROWS_MAX if is_table and "limit" not in query else read_limit(query)
         found = await self._found(incident, asked, limit, query.get("cursor", ""))
         if found is None:
-            raise BadRequest(404, "No request log is kept here.")
+            raise BadRequest(409, "No request log is kept here.")
         return _table(incident, found) if is_table else answer(_page_view(found))
 
     async def _found(
         self, incident: Incident, asked: RequestQuery, limit: int, cursor: str
     ) -> RequestPage | None:
         """Return what the log has of the key's requests, at most `limit`; None without a log."""
-        if self._log is None:
+        if self._log is None or not self._log.is_kept:
             return None
         query = replace(asked, key_id=incident.key_id, since=incident.since)
         rows: list[Mapping[str, Any]] = []
@@ -204,18 +196,11 @@ def _page_view(page: RequestPage) -> RequestsView:
 
 def _table(incident: Incident, page: RequestPage) -> web.Response:
     """Answer with an attachment (RFC 4180); where more rows follow, `X-Next-Cursor` says how to go on."""
-    text = StringIO()
-    writer = csv.writer(text)
-    writer.writerow(_COLUMNS)
-    writer.writerows(_cells(row) for row in page.rows)
-    response = web.Response(body=text.getvalue().encode(), content_type="text/csv", charset="utf-8")
+    response = web.Response(
+        body=csv_head() + csv_of(page.rows), content_type="text/csv", charset="utf-8"
+    )
     name = f"{incident.incident_id}-requests.csv"
     response.headers["Content-Disposition"] = f'attachment; filename="{name}"'
     if page.cursor:
         response.headers["X-Next-Cursor"] = page.cursor
     return response
-
-
-def _cells(row: Mapping[str, Any]) -> Sequence[str]:
-    texts = ("" if row.get(name) is None else str(row[name]) for name in _COLUMNS)
-    return [f"'{text}" if text.startswith(_FORMULA) else text for text in texts]

@@ -27,6 +27,7 @@ from gateway.admin.life_wire import (
     RotationView,
 )
 from gateway.admin.problems import BadRequest
+from gateway.admin.request_log import KeptLog
 from gateway.admin.requests import (
     answer,
     answer_changed,
@@ -43,7 +44,6 @@ from gateway.domain.change import Order
 from gateway.domain.keys import KeyRecord
 from gateway.domain.rotations import Rotation, RotationState
 from gateway.keyring.door import Keyring
-from gateway.ports import RequestLog
 
 _KEY: Final = "/admin/v1/keys/{key_id:[A-Za-z0-9._-]{1,64}}"
 _ALL: Final = "/admin/v1/rotations"
@@ -62,7 +62,7 @@ class RotationRoutes:
         self,
         keyring: Callable[[], Keyring],
         link: Callable[[str], str],
-        log: RequestLog | None,
+        log: KeptLog | None,
     ) -> None:
         self._keyring = keyring
         self._link = link
@@ -174,8 +174,8 @@ class RotationRoutes:
         if wanted not in (None, "true", "false"):
             raise BadRequest(400, "`has_moved` is true or false.")
         rotation = await self._rotation(request)
-        if self._log is None:
-            raise BadRequest(404, "No request log is kept here, so nobody knows who has not moved.")
+        if self._log is None or not self._log.is_kept:
+            raise BadRequest(409, "No request log is kept here, so nobody knows who has not moved.")
         old = await self._log.clients(rotation.old_key_id, rotation.started_at)
         new = await self._log.clients(rotation.new_key_id, rotation.started_at)
         moved = {(each["client_address"], each["user_agent"]): each["last_at"] for each in new}

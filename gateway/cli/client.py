@@ -25,7 +25,8 @@ from aiohttp import web
 
 from gateway.admin.app import create_admin_app
 from gateway.admin.deliveries import link_under
-from gateway.assembly.keys import open_keyring
+from gateway.assembly.errors import CannotStart
+from gateway.assembly.offline import open_offline
 from gateway.cli.conditions import Conditions
 from gateway.cli.output import Printer, add_output_option
 from gateway.cli.trust import Untrusted, by_authority, by_file
@@ -99,6 +100,22 @@ class AdminClient:
         if response.status >= 400:
             raise Rejected(answer)
         return answer
+
+    async def stream(self, path: str, query: Mapping[str, str]) -> AsyncIterator[bytes]:
+        """Yield the body of an answer as it comes. Raises `Rejected` or `CannotConnect`, also in the middle."""
+        try:
+            async with self._session.get(
+                f"/admin/v1{path}",
+                params=query,
+                timeout=aiohttp.ClientTimeout(total=None, sock_read=ANSWER_SECONDS_MAX),
+            ) as response:
+                if response.status >= 400:
+                    raise Rejected(await response.json(content_type=None))
+                async for chunk in response.content.iter_any():
+                    yield chunk
+        except (aiohttp.ClientError, OSError, TimeoutError, ValueError) as error:
+            text = str(error) or "no answer in time"
+            raise CannotConnect(f"cannot reach the gateway at {self._address}: {text}") from error
 
     async def entries(
         self, path: str, query: Mapping[str, str], limit: int
@@ -191,7 +208,7 @@ def run(
     except WrongUsage as error:
         printer.message(f"tollhouse: {error}")
         return WRONG_USAGE
-    except (CannotConnect, StoreUnavailable) as error:
+    except (CannotConnect, CannotStart, StoreUnavailable) as error:
         printer.message(f"tollhouse: {error}")
         return UNREACHABLE
     return DONE
@@ -292,15 +309,15 @@ async def _served_offline(config_path: Path) -> AsyncIterator[Path]:
     """Serve the admin API over the store's file, to this process only."""
     config = load(config_path, os.environ)
     async with AsyncExitStack() as stack:
-        keyring = await stack.enter_async_context(open_keyring(config, config_path))
+        offline = await stack.enter_async_context(open_offline(config, config_path))
         folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="tollhouse-"))  # 0700
-        runner = web.AppRunner(
-            create_admin_app(
-                lambda: keyring,
-                link=partial(link_under, base_url=config.listeners.delivery.base_url),
-            ),
-            access_log=None,
+        app = create_admin_app(
+            lambda: offline.keyring,
+            audit=offline.audit,
+            request_log=offline.request_log,
+            link=partial(link_under, base_url=config.listeners.delivery.base_url),
         )
+        runner = web.AppRunner(app, access_log=None)
         await runner.setup()
         stack.push_async_callback(runner.cleanup)
         path = Path(folder) / "admin.sock"

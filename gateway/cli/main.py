@@ -28,6 +28,8 @@ VERBS: Final[Mapping[str, str]] = {
     "templates": "templates",
     "tenants": "tenants",
     "admin": "admin",
+    "audit": "audit",
+    "requests": "requests",
     "streams": "streams",
     "upstreams": "upstreams",
     "workers": "workers",

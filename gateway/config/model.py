@@ -54,6 +54,7 @@ from gateway.config.sections.listeners import (
 )
 from gateway.config.sections.policies import ExpiryPolicy, KeyMatch, Policies, RotationPolicy
 from gateway.config.sections.reach import ActiveHealth, Resolve, UpstreamTls
+from gateway.config.sections.records import Audit, RequestLog
 from gateway.config.sections.routing import (
     IpAllowlist,
     Match,
@@ -90,6 +91,7 @@ __all__ = [
     "ActiveHealth",
     "AdminListener",
     "Affinity",
+    "Audit",
     "Authentication",
     "Bootstrap",
     "BootstrapKey",
@@ -124,6 +126,7 @@ __all__ = [
     "RateLimit",
     "Reload",
     "RequestHeaders",
+    "RequestLog",
     "Resolve",
     "ResponseHeaders",
     "Retry",
@@ -210,6 +213,10 @@ class Config(Section):
     """How keys are received."""
     telemetry: Telemetry = Field(default_factory=Telemetry)
     """Metrics and the access log."""
+    request_log: RequestLog = Field(default_factory=RequestLog)
+    """Every request, kept to be searched."""
+    audit: Audit = Field(default_factory=Audit)
+    """The audit trail, and what makes a change to it visible."""
     reload: Reload = Field(default_factory=Reload)
     """How a changed configuration reaches the running gateway."""
     workers: Workers = Field(1, json_schema_extra=RESTART)

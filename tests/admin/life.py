@@ -27,6 +27,8 @@ CREATE: Mapping[str, Any] = {
 class ListedLog:
     """A request log over rows in memory, the newest first; cursors are numbers."""
 
+    is_kept = True
+
     def __init__(self) -> None:
         self.rows: list[dict[str, Any]] = []
         self.asked: list[RequestQuery] = []

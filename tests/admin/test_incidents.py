@@ -178,4 +178,4 @@ async def test_without_a_request_log_a_key_is_stopped_all_the_same(
         told = await compromised(call, key_id)
         assert told["requests"] is None
         incident = told["incident"]["incident_id"]
-        await call("GET", f"/incidents/{incident}/requests", expect=404)
+        await call("GET", f"/incidents/{incident}/requests", expect=409)

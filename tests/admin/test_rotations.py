@@ -108,7 +108,7 @@ async def test_without_a_request_log_nobody_knows_who_has_not_moved(
     async with serving(house, tmp_path, None) as call:
         begun = await rotated(call)
         path = f"/rotations/{begun['rotation']['rotation_id']}/clients"
-        answer = await call("GET", path, expect=404)
+        answer = await call("GET", path, expect=409)
         assert "request log" in answer["detail"]
 
 

@@ -13,13 +13,14 @@ from aiohttp import web
 
 from gateway.admin.app import create_admin_app
 from gateway.admin.config import ConfigRoutes
+from gateway.admin.request_log import KeptLog
 from gateway.admin.upstreams import Overview
 from gateway.admin.workers import Workers
 from gateway.cli import admin, deliveries, incidents, keys, rotations, templates, tenants
 from gateway.cli import streams as stream_verbs
 from gateway.cli import upstreams as upstream_verbs
 from gateway.cli import workers as worker_verbs
-from gateway.ports import RequestLog, Streams
+from gateway.ports import Streams
 from tests.key_samples import a_tenant
 from tests.keyring.house import House
 
@@ -33,7 +34,7 @@ def served(
     streams: Streams | None = None,
     config: ConfigRoutes | None = None,
     workers: Workers | None = None,
-    request_log: RequestLog | None = None,
+    request_log: KeptLog | None = None,
 ) -> Iterator[str]:
     """Serve a keyring with the tenant `ten_a` on a unix socket or on TCP; yield its address."""
     is_ready = threading.Event()

@@ -58,5 +58,5 @@ def test_a_whole_life_with_curl(gateway: Running) -> None:
         pattern = re.escape(expected).replace("…", ".*?")
         assert re.fullmatch(pattern, said, re.DOTALL), f"{commands}\n{said}"
     assert len(told) == len(steps()) + 1
-    random_parts = re.findall(r"th_live_[0-9A-Za-z]{30,}", done.stdout + done.stderr)
+    random_parts = re.findall(r"sk_live_[0-9A-Za-z]{30,}", done.stdout + done.stderr)
     assert random_parts == []
