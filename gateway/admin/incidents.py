@@ -6,6 +6,7 @@ request log's files.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any, Final
@@ -18,7 +19,14 @@ from gateway.admin.idempotency import once
 from gateway.admin.life_wire import IncidentOpened, IncidentView, KeyCompromise, RequestsView
 from gateway.admin.problems import BadRequest
 from gateway.admin.request_log import KeptLog, csv_head, csv_of
-from gateway.admin.requests import answer, answer_changed, answer_page, read_limit, read_query
+from gateway.admin.requests import (
+    LIMIT_MAX,
+    answer,
+    answer_changed,
+    answer_page,
+    read_limit,
+    read_query,
+)
 from gateway.admin.rights import needs
 from gateway.admin.wire import KeyView, export_name
 from gateway.domain.admin_tokens import Right
@@ -31,6 +39,9 @@ from gateway.store_ports import RequestPage
 
 CSV_ROWS_MAX: Final = 10_000
 """Rows of one table: a few megabytes. More are had with the cursor."""
+
+CSV_SECONDS_MAX: Final = 20.0
+"""Time for one table; a client waits for about 30 s."""
 
 _KEY: Final = "/admin/v1/keys/{key_id:[A-Za-z0-9._-]{1,64}}"
 _ALL: Final = "/admin/v1/incidents"
@@ -85,7 +96,9 @@ class IncidentRoutes:
             key.key_id, order, since=since, with_replacement=body.with_replacement
         )
         minted = opened.minted
-        found = await self._found(opened.incident, RequestQuery(), 100, "")
+        found = None
+        if self._log is not None and self._log.is_kept:
+            found = await self._log.search(_asked_of(opened.incident, RequestQuery()), limit=100)
         shown = IncidentOpened(
             incident=IncidentView.of(opened.incident),
             revoked_key=self._view(opened.revoked),
@@ -152,33 +165,40 @@ class IncidentRoutes:
             reason=query.get("reason", ""),
             request_id=query.get("request_id", ""),
         )
-        limit = CSV_ROWS_MAX if is_table and "limit" not in query else read_limit(query)
-        found = await self._found(incident, asked, limit, query.get("cursor", ""))
-        if found is None:
-            raise BadRequest(409, "No request log is kept here.")
-        return _table(incident, found) if is_table else answer(_page_view(found))
-
-    async def _found(
-        self, incident: Incident, asked: RequestQuery, limit: int, cursor: str
-    ) -> RequestPage | None:
-        """Return what the log has of the key's requests, at most `limit`; None without a log."""
         if self._log is None or not self._log.is_kept:
-            return None
-        query = replace(asked, key_id=incident.key_id, since=incident.since)
-        rows: list[Mapping[str, Any]] = []
-        while True:
-            part = min(1000, limit - len(rows))
-            page = await self._log.search(query, limit=part, cursor=cursor)
-            rows += page.rows
-            cursor = page.cursor
-            if not cursor or len(rows) >= limit:
-                return RequestPage(rows, cursor)
+            raise BadRequest(409, "No request log is kept here.")
+        cursor = query.get("cursor", "")
+        if is_table:
+            limit = read_limit(query) if "limit" in query else CSV_ROWS_MAX
+            whole = await _all(self._log, _asked_of(incident, asked), limit, cursor)
+            return _table(incident, whole)
+        found = await self._log.search(
+            _asked_of(incident, asked), limit=read_limit(query), cursor=cursor
+        )
+        return answer(_page_view(found))
 
     async def _incident(self, request: web.Request) -> Incident:
         return await self._keyring().incidents.get(request.match_info["incident_id"])
 
     def _view(self, record: KeyRecord) -> KeyView:
         return KeyView.of(record, self._keyring().state_of(record))
+
+
+def _asked_of(incident: Incident, asked: RequestQuery) -> RequestQuery:
+    return replace(asked, key_id=incident.key_id, since=incident.since)
+
+
+async def _all(log: KeptLog, query: RequestQuery, limit: int, cursor: str) -> RequestPage:
+    """Return what is found, page by page, up to `limit`, or as far as the time goes."""
+    loop = asyncio.get_running_loop()
+    deadline = loop.time() + CSV_SECONDS_MAX
+    rows: list[Mapping[str, Any]] = []
+    while True:
+        page = await log.search(query, limit=min(LIMIT_MAX, limit - len(rows)), cursor=cursor)
+        rows += page.rows
+        cursor = page.cursor
+        if not cursor or len(rows) >= limit or loop.time() >= deadline:
+            return RequestPage(rows, cursor)
 
 
 def _accepts_only(request: web.Request, kind: str) -> bool:

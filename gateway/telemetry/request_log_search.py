@@ -60,7 +60,11 @@ class Found:
 
 
 class Question:
-    """A `RequestQuery`, ready to be asked of lines."""
+    """A `RequestQuery`, ready to be asked of lines.
+
+    Of a key that was refused because it is revoked, suspended or expired, a line names the id as `detail`: it let
+    nobody in, and somebody still holds it.
+    """
 
     def __init__(self, query: RequestQuery) -> None:
         asked = {name: getattr(query, name) for name in _NEEDLES}
@@ -69,10 +73,13 @@ class Question:
         self._shadow = query.shadow
         self.since = query.since
         self.until = query.until
+        self._key_id = self._fields.pop("key_id", "")
         self.needle = next(
             (b'"%b":%b,' % (n.encode(), orjson.dumps(v)) for n, v in self._fields.items()),
             self._status_needle(),
         )
+        if self._key_id and not query.request_id:
+            self.needle = orjson.dumps(self._key_id)
 
     def _status_needle(self) -> bytes:
         if not self._status:
@@ -98,6 +105,7 @@ class Question:
             (self.since is None or ended >= self.since)
             and (self.until is None or began < self.until)
             and all(row.get(name) == value for name, value in self._fields.items())
+            and (not self._key_id or self._key_id in (row.get("key_id"), row.get("detail")))
             and (
                 not wanted
                 or (status[:1] == wanted[:1] if wanted.endswith("xx") else status == wanted)

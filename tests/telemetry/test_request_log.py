@@ -128,6 +128,18 @@ async def test_a_refusal_is_found_by_key_tenant_reason_and_shadow(disk: Disk) ->
     assert await disk.found(key_id="key_b", reason="ip_not_allowed") == []
 
 
+async def test_whoever_still_comes_with_a_key_that_was_revoked_is_found_by_its_id(
+    disk: Disk,
+) -> None:
+    """D9: such a request has no key, but names the id as the detail of its refusal."""
+    refused = {"key_id": None, "tenant_id": None, "status": 401, "reason": "key_revoked"}
+    disk.write(disk.writer(), START, detail="key_b", **refused)
+    [row] = (await disk.log.search(RequestQuery(key_id="key_b"))).rows
+    assert row["reason"] == "key_revoked"
+    assert (await disk.log.search(RequestQuery(key_id="key_c"))).rows == []
+    assert (await disk.log.search(RequestQuery(key_id="key_b", status="200"))).rows == []
+
+
 async def test_what_a_client_says_cannot_be_mistaken_for_a_field(disk: Disk) -> None:
     disk.write(disk.writer(), START, user_agent='","key_id":"key_z","status":404,"')
     assert await disk.found(key_id="key_z") == await disk.found(status="404") == []
