@@ -98,6 +98,7 @@ TASK_OWNERS: Final = frozenset(
         "gateway/control/channel.py",  # what a peer asks for, in the group that it was given
         "gateway/control/retirement.py",  # what waits for requests from before a reload, in the group it was given
         "gateway/control/supervisor.py",  # the lives of workers, in the group it was given
+        "gateway/stores/acting.py",  # one look-up of a tenant for all that wait, ended by its close()
         "gateway/stores/cached.py",  # one look-up for all that wait, ended by its close()
         "gateway/stores/rekeying.py",  # one worker for all that waits, ended by its close()
         "gateway/stores/sqlite_file.py",  # transactions whose callers may go away, awaited by its settle()

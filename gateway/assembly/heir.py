@@ -103,7 +103,7 @@ class Heir:
                 service.close,
                 edition.config.reload.drain_timeout,
             )
-        edition.keys.invalidate(changed)
+        plane.forget(changed)
         edition.keys.lookups.settling.release()
 
     async def abandon(self) -> None:

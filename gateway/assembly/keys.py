@@ -15,7 +15,7 @@ from gateway.control.clock import SystemClock
 from gateway.domain.change import Actor, Order
 from gateway.domain.enforcement import Enforced
 from gateway.domain.key_rules import Refused
-from gateway.domain.keys import KeyRecord
+from gateway.domain.keys import KeyKind, KeyRecord
 from gateway.domain.streams import Condemn
 from gateway.domain.tenants import Tenant
 from gateway.keyring.door import Keyring
@@ -82,7 +82,7 @@ def _not_in(entries: Iterable[_Entry], known: Iterable[_Entry]) -> list[_Entry]:
 
 
 async def _bootstrap_tenants(tenants: Iterable[model.BootstrapTenant], keyring: Keyring) -> None:
-    for tenant in tenants:
+    for tenant in sorted(tenants, key=lambda tenant: tenant.parent != ""):  # parents come first
         await keyring.tenants.import_(
             Tenant(
                 tenant_id=tenant.id,
@@ -92,6 +92,7 @@ async def _bootstrap_tenants(tenants: Iterable[model.BootstrapTenant], keyring: 
                 ip_allowlist_enabled=tenant.ip_allowlist.enabled
                 and bool(tenant.ip_allowlist.allow),
                 default_template=tenant.default_template,
+                parent_id=tenant.parent,
                 metadata=tenant.metadata,
             ),
             _BOOTSTRAP,
@@ -108,6 +109,8 @@ async def _bootstrap_keys(keys: Iterable[model.BootstrapKey], keyring: Keyring) 
                 name=key.name,
                 format=key.format,
                 environment=key.environment,
+                kind=KeyKind(key.kind),
+                tenants=key.tenants,
                 digest=bytes.fromhex(key.hash),
                 pepper_id=key.pepper,
                 display=key.display,

@@ -15,13 +15,14 @@ from gateway.config import model
 from gateway.domain.digest import Peppers
 from gateway.domain.key_format import KeyFormat, KeyFormats
 from gateway.domain.keys import KeyRecord
-from gateway.domain.limits import Claim, Concurrency, Plan, Quota, Rate, Rule
+from gateway.domain.limits import Claim, Concurrency, Owner, Plan, Quota, Rate, Rule
 from gateway.domain.networks import Allowlist
 from gateway.domain.paths import QUIRK_NAMES, Quirk
 from gateway.domain.policies import KeyMatch, LifetimeRule, PolicyRules, RotationRule
 from gateway.domain.routes import Route
 from gateway.domain.scopes import Bundle, ScopeCatalogue
 from gateway.domain.templates import Template, Templates
+from gateway.domain.tenant_selector import TenantSelector
 from gateway.domain.tenants import Tenant
 from gateway.domain.timeouts import Timeouts
 
@@ -125,6 +126,14 @@ def plans(config: model.Config, before: Mapping[str, Plan] | None = None) -> dic
     return {name: known[name] if known.get(name) == plan else plan for name, plan in made.items()}
 
 
+def tenant_selector(config: model.Config) -> TenantSelector | None:
+    """Return what reads the tenant that a request names, None where none is configured."""
+    section = config.tenancy.selector
+    if not (section.query or section.header or section.path):
+        return None
+    return TenantSelector(query=section.query, header=section.header, path=section.path)
+
+
 def caller_plans(config: model.Config) -> frozenset[str]:
     """Return the plans that a key or tenant may be on: one for routes only would not limit it at all."""
     return frozenset(
@@ -164,9 +173,7 @@ def plan_names(config: model.Config, record: KeyRecord, tenant: Tenant) -> tuple
     return tuple(dict.fromkeys(name for name in names if name))
 
 
-def claims(
-    plan: Plan | None, kind: Literal["lineage", "tenant", "route"], owner: str
-) -> tuple[Claim, ...]:
+def claims(plan: Plan | None, kind: Owner, owner: str) -> tuple[Claim, ...]:
     """Return what `owner` draws on under `plan`, if the plan counts for owners of this kind."""
     if plan is None or kind not in plan.owners:
         return ()

@@ -65,6 +65,7 @@ from gateway.config.sections.routing import (
     RoutePath,
     RouteTimeout,
 )
+from gateway.config.sections.tenancy import Tenancy, TenantSelector
 from gateway.config.sections.tls import (
     CertificateFiles,
     ClientCertificates,
@@ -143,7 +144,9 @@ __all__ = [
     "Supervision",
     "Telemetry",
     "Template",
+    "Tenancy",
     "TenantAllowlist",
+    "TenantSelector",
     "Throttle",
     "Tls",
     "Upstream",
@@ -211,6 +214,8 @@ class Config(Section):
     """What the gateway adds to a forwarded request about itself."""
     authentication: Authentication = Field(default_factory=Authentication)
     """How keys are received."""
+    tenancy: Tenancy = Field(default_factory=Tenancy)
+    """Keys that act for several tenants: how a request names one."""
     telemetry: Telemetry = Field(default_factory=Telemetry)
     """Metrics and the access log."""
     request_log: RequestLog = Field(default_factory=RequestLog)

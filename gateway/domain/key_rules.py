@@ -14,6 +14,7 @@ from typing import Any, Final
 from gateway.domain.keys import KeyKind
 from gateway.domain.networks import Allowlist
 from gateway.domain.scopes import ScopeCatalogue
+from gateway.domain.tenants import TENANT_ID
 
 Problem = tuple[str, str]
 """A JSON pointer (RFC 6901) into what was asked for, and what is wrong there."""
@@ -37,11 +38,6 @@ SCOPES_MAX: Final = 256
 TENANTS_MAX: Final = 1000  # they are kept in memory with the key
 MODES: Final = ("enforce", "shadow")
 EXPIRES_AT_MAX: Final = 253_402_300_800  # 10000-01-01: RFC 3339 has four digits for the year
-
-_TENANT_ID: Final = re.compile(
-    r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}"
-)  # stands in bucket names, headers
-
 
 _VARIABLE: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,99}")
 
@@ -164,7 +160,7 @@ def _reason(value: str) -> Iterator[str]:
 
 
 def _tenant_id(value: str) -> Iterator[str]:
-    if not _TENANT_ID.fullmatch(value):
+    if not TENANT_ID.fullmatch(value):
         yield "must be 1 to 64 letters, digits, '_', '.', '-' and start with a letter or digit"
 
 

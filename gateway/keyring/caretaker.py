@@ -31,10 +31,20 @@ _log = logging.getLogger(__name__)
 
 
 class Caretaker:
-    """Makes the keyring in force do what is due."""
+    """Makes the keyring in force do what is due, for so many keys and rotations of each state per look."""
 
-    def __init__(self, keyring: Callable[[], Keyring], store: KeyStore, clock: Clock) -> None:
+    def __init__(
+        self,
+        keyring: Callable[[], Keyring],
+        store: KeyStore,
+        clock: Clock,
+        *,
+        keys_per_look: int = KEYS_PER_LOOK,
+        rotations_per_look: int = ROTATIONS_PER_LOOK,
+    ) -> None:
         self._keyring = keyring
+        self._keys_per_look = keys_per_look
+        self._rotations_per_look = rotations_per_look
         self._store = store
         self._clock = clock
         self._after = dict.fromkeys(OPEN, "")
@@ -42,7 +52,7 @@ class Caretaker:
     async def look_after(self) -> None:
         """Do what is due. Raises `StoreUnavailable`; then the next look does it."""
         lapses = self._keyring().lapses
-        for key in await lapses.due(KEYS_PER_LOOK):
+        for key in await lapses.due(self._keys_per_look):
             await _unless_it_changed(lapses.record(key.key_id))
         for state in self._after:
             await self._look_after_rotations(state)
@@ -50,7 +60,7 @@ class Caretaker:
     async def _look_after_rotations(self, state: RotationState) -> None:
         """Look at the next ones: of more than there is time for, each is looked at in its turn."""
         page = await self._keyring().rotations.page(
-            state=state.value, after=self._after[state], limit=ROTATIONS_PER_LOOK
+            state=state.value, after=self._after[state], limit=self._rotations_per_look
         )
         self._after[state] = page.cursor
         ids = {each for one in page.records for each in (one.old_key_id, one.new_key_id)}

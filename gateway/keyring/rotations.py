@@ -139,6 +139,8 @@ class Rotations:
                 act.moves.append((rotation, rotation))
                 return act
             _require_open(rotation)
+            if self._clock.now() >= rotation.deadline:
+                raise Conflict(f"the deadline of rotation '{rotation_id}' is over")
             old = await self._ledger.read(KeyRecord, rotation.old_key_id)
             new = await self._ledger.read(KeyRecord, rotation.new_key_id)
             self._steps.reinstate(act, old, rotation, order)

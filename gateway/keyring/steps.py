@@ -94,9 +94,14 @@ class Steps:
             return revoked
         if rotation.old_key_id == key.key_id:
             self.end(act, rotation, RotationState.COMPLETED, RotationEnd.REVOKED, order)
+            return revoked
+        old = await self._ledger.read(KeyRecord, rotation.old_key_id)
+        if self._clock.now() >= rotation.deadline:
+            # Nobody has looked at the clock yet; the old key is refused already, and stays so.
+            self.retire(act, old, order)
+            self.end(act, rotation, RotationState.COMPLETED, RotationEnd.DEADLINE, order)
         else:
             self.end(act, rotation, RotationState.ABORTED, RotationEnd.REVOKED, order)
-            old = await self._ledger.read(KeyRecord, rotation.old_key_id)
             self.reinstate(act, old, rotation, order)
         return revoked
 

@@ -34,6 +34,7 @@ CAUSES: Final = (
     Reason.INSUFFICIENT_SCOPE,
     Reason.IP_NOT_ALLOWED,
     Reason.ENV_MISMATCH,
+    Reason.CROSS_TENANT,
 )
 """Why a stream that was let through may have to end: the same reasons that would refuse it now."""
 

@@ -8,7 +8,6 @@ from gateway.domain.change import Change, ChangeType
 from gateway.domain.keys import KeyState
 from gateway.domain.rotations import RotationState
 from gateway.domain.withdrawal import Withdrawals
-from gateway.keyring import caretaker
 from gateway.keyring.caretaker import Caretaker
 from gateway.keyring.rotations import Rotated
 from gateway.ports import Conflict, Record, StoreUnavailable, Write
@@ -138,12 +137,12 @@ async def test_writing_down_what_is_not_due_changes_nothing(house: House) -> Non
 
 
 async def test_one_look_is_bounded_and_the_next_goes_on(house: House) -> None:
-    count = caretaker.KEYS_PER_LOOK + 5
+    count = 12
     for number in range(count):
         await house.store.save_key(a_key(f"key_{number:04}", expires_at=house.clock.now()))
-    looks = _caretaker(house)
+    looks = Caretaker(lambda: house.keyring, house.store, house.clock, keys_per_look=5)
     await looks.look_after()
-    assert len(house.changes) == caretaker.KEYS_PER_LOOK
+    assert len(house.changes) == 5
     await looks.look_after()
     await looks.look_after()
     assert len(house.changes) == len({change.key_id for change in house.changes}) == count
@@ -217,10 +216,9 @@ async def test_the_deadline_ends_a_rotation_that_is_not_idle(house: House) -> No
     assert house.condemned[-1] is not None
 
 
-async def test_every_rotation_has_its_turn(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(caretaker, "ROTATIONS_PER_LOOK", 2)
+async def test_every_rotation_has_its_turn(house: House) -> None:
     rotated = [await _rotating(house) for _ in range(5)]
-    looks = _caretaker(house)
+    looks = Caretaker(lambda: house.keyring, house.store, house.clock, rotations_per_look=2)
     for each in rotated:
         await _used(house, each.new.key_id)
     for _ in range(4):

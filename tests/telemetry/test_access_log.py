@@ -110,6 +110,7 @@ def test_a_forwarded_request_becomes_one_line_with_every_field_in_order() -> Non
         ("key_id", "key_1"),
         ("tenant_id", "ten_1"),
         ("environment", "live"),
+        ("billable", True),
         ("client_address", "192.0.2.7"),
         ("peer_address", "10.0.0.1"),
         ("user_agent", "curl/8.5.0"),

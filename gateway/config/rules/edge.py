@@ -96,7 +96,7 @@ def headers(config: Config, _declared: Declared) -> Iterator[Finding]:
     """No configured header takes the place of one that the gateway itself vouches for."""
     identity = config.identity_headers
     fields = (
-        "key_id", "lineage", "tenant", "scopes", "environment",
+        "key_id", "lineage", "tenant", "key_tenant", "scopes", "environment",
         "certificate_subject", "certificate_fingerprint",
     )  # fmt: skip
     named: list[tuple[KeyPath, str]] = [

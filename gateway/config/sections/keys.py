@@ -163,9 +163,11 @@ class Plan(Section):
     """Calendar quotas."""
     concurrency: Count | None = None
     """Requests at the same time. Null: no limit."""
-    owners: tuple[Literal["lineage", "tenant", "route"], ...] = Field(("lineage",), min_length=1)
-    """Who has buckets of its own: `lineage` (a key with its rotated successors), `tenant`, `route`.
-    """
+    owners: tuple[Literal["lineage", "tenant", "lineage_tenant", "route"], ...] = Field(
+        ("lineage",), min_length=1
+    )
+    """Who has buckets of its own: `lineage` (a key with its rotated successors), `tenant`,
+    `lineage_tenant` (a key for each tenant that it acts for), `route`."""
 
 
 class Template(Section):
