@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import timedelta
 from typing import TypeVar
 
@@ -27,8 +28,9 @@ A = TypeVar("A", bound=Act)
 
 async def read_act(request: web.Request, shape: type[A]) -> tuple[A, Order]:
     """Return the body as `shape`, and who orders what it says. Raises what `read_body` raises."""
+    order = order_of(request)
     body = await read_body(request, shape)
-    return body, order_of(request, body.reason)
+    return body, replace(order, reason=body.reason)
 
 
 async def read_tenant(request: web.Request, query: Mapping[str, str]) -> str:

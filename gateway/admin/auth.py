@@ -35,9 +35,9 @@ FAILURES_MAX: Final = 10
 FAILURES_SECONDS: Final = 60.0
 """An address may come with this many wrong tokens at once, and then with one per 6 seconds."""
 
-TOLD_FAILURES_MAX: Final = 600
+TOLD_FAILURES_MAX: Final = 100
 TOLD_FAILURES_SECONDS: Final = 3600.0
-"""So many failed logins are audited per hour, whatever the number of addresses: the trail is kept for ever."""
+"""So many failed logins are audited at once, and so many per hour, from however many addresses: the trail is kept."""
 
 LOGIN_SECONDS: Final = 3600.0
 """A token that keeps coming from one address is told once in this time."""

@@ -145,6 +145,8 @@ class IncidentRoutes:
             answer=RequestsView,
             query=(*_FILTERS, "limit", "cursor", "format"),
             schemas={"format": {"enum": ["json", "csv"]}},
+            errors=(409,),
+            media=("text/csv",),
         )
     )
     async def requests(self, request: web.Request) -> web.Response:

@@ -164,6 +164,7 @@ class RotationRoutes:
             answer=ClientView,
             query=("has_moved",),
             schemas={"has_moved": {"type": "boolean"}},
+            errors=(409,),
             is_page=True,
         )
     )

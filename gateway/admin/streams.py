@@ -5,6 +5,7 @@ Knows paths and pages. It must not know connections; what is open, the registry 
 
 from __future__ import annotations
 
+import re
 from typing import Final
 
 from aiohttp import web
@@ -21,6 +22,10 @@ from gateway.ports import Streams
 
 _ASKED: Final = ("key_id", "lineage_id", "tenant_id", "route", "kind")
 """What streams may be asked for, each a field of their view."""
+
+
+_CURSOR: Final = r"([0-9]{1,20}(?:\.[0-9]{1,20})?(?:e-?[0-9]{1,3})?)~([A-Za-z0-9_-]{1,64})"
+"""When the last stream of a page began, and its id."""
 
 
 class StreamRoutes:
@@ -40,7 +45,7 @@ class StreamRoutes:
             query=(*_ASKED, "limit", "cursor"),
             schemas={
                 "kind": {"enum": [str(each) for each in StreamKind]},
-                "cursor": {"type": "string", "pattern": "^([0-9.e+-]+~.*)?$"},
+                "cursor": {"type": "string", "pattern": f"^({_CURSOR})?$"},
             },
             errors=(409,),
             is_page=True,
@@ -77,8 +82,7 @@ def _place(stream: StreamReport) -> tuple[float, str]:
 def _read_cursor(cursor: str) -> tuple[float, str]:
     if not cursor:
         return float("-inf"), ""
-    started, _, stream_id = cursor.partition("~")
-    try:
-        return float(started), stream_id
-    except ValueError:
-        raise BadRequest(400, "`cursor` is the `next_cursor` of the page before.") from None
+    found = re.fullmatch(_CURSOR, cursor)
+    if found is None:
+        raise BadRequest(400, "`cursor` is the `next_cursor` of the page before.")
+    return float(found[1]), found[2]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -19,9 +19,11 @@ TOKEN = "tha_" + "x" * 40
 class Caller:
     """Calls the API and checks what holds for every answer."""
 
+    base = ""
+
     def __init__(self, session: aiohttp.ClientSession) -> None:
-        self._session = session
-        self.headers: dict[str, str] = {}
+        self.session = session
+        self.headers: Mapping[str, str] = {}
 
     async def __call__(
         self, method: str, path: str, body: Any = None, *, expect: int = 200, **options: Any
@@ -29,9 +31,9 @@ class Caller:
         if body is not None:
             options["json"] = body
         url = f"/admin/v1{path}"
-        async with self._session.request(method, url, **options) as response:
+        async with self.session.request(method, url, **options) as response:
             answer = await response.json(content_type=None)
-            self.headers = dict(response.headers)
+            self.headers = response.headers
         assert response.status == expect, answer
         assert response.headers["Cache-Control"] == "no-store"
         assert response.headers["X-Request-Id"].startswith("req_")
@@ -46,11 +48,25 @@ class Caller:
 
 @asynccontextmanager
 async def serving(
-    house: House, path: Path | None, token: str | None = None
+    house: House,
+    path: Path | None,
+    token: str | None = None,
+    *,
+    caller: type[Caller] = Caller,
+    **parts: Any,
 ) -> AsyncIterator[Caller]:
-    runner = web.AppRunner(
-        create_admin_app(lambda: house.keyring, token=lambda: token), access_log=None
-    )
+    """Serve the admin API over `house`; `parts` are what else `create_admin_app` takes."""
+    app = create_admin_app(lambda: house.keyring, token=lambda: token, **parts)
+    async with serving_app(app, path, caller) as call:
+        yield call
+
+
+@asynccontextmanager
+async def serving_app(
+    app: web.Application, path: Path | None, caller: type[Caller] = Caller
+) -> AsyncIterator[Caller]:
+    """Serve an application on a unix socket, or on TCP."""
+    runner = web.AppRunner(app, access_log=None)
     await runner.setup()
     try:
         if path is not None:
@@ -62,7 +78,9 @@ async def serving(
             connector = aiohttp.TCPConnector()
             base = f"http://127.0.0.1:{runner.addresses[0][1]}"
         async with aiohttp.ClientSession(base, connector=connector) as session:
-            yield Caller(session)
+            called = caller(session)
+            called.base = base
+            yield called
     finally:
         await runner.cleanup()
 

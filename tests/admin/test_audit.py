@@ -14,7 +14,7 @@ from gateway.audit.export import verify_export
 from gateway.audit.keeper import Pace
 from gateway.domain.change import ChangeType
 from tests.audit.trail import Trail
-from tests.keyring.test_door import House
+from tests.keyring.house import House
 
 TOKEN = "t" * 40
 

@@ -11,7 +11,7 @@ from gateway.admin.app import create_admin_app
 from gateway.admin.request_log import COLUMNS
 from gateway.telemetry.request_log import FileRequestLog
 from tests.clock import FakeClock
-from tests.keyring.test_door import House
+from tests.keyring.house import House
 from tests.telemetry.test_request_log import START, Disk
 
 TOKEN = "t" * 40

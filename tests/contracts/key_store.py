@@ -237,6 +237,7 @@ class KeyStoreContract(CommitContract):
         await store.touch({"adm_a": 200.5})
         await store.touch({"adm_a": 100.0})
         touched = await store.get(AdminToken, "adm_a")
+        assert isinstance(written, AdminToken)
         assert touched == replace(written, last_used_at=200.5)
         assert await store.revision() == written.revision
 

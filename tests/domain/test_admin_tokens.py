@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -60,15 +62,13 @@ def test_every_right_belongs_to_a_role_and_the_admin_has_all() -> None:
 )
 def test_a_token_opens_until_it_ends(changes: dict[str, float], usable: bool) -> None:
     token = AdminToken(
-        **{
-            "token_id": "adm_a",
-            "name": "a",
-            "role": Role.VIEWER,
-            "digest": bytes(32),
-            "pepper_id": "p1",
-            "display": "tha_…",
-            "created_at": 1.0,
-            **changes,
-        }
+        token_id="adm_a",
+        name="a",
+        role=Role.VIEWER,
+        digest=bytes(32),
+        pepper_id="p1",
+        display="tha_…",
+        created_at=1.0,
     )
+    token = replace(token, **changes)  # type: ignore[arg-type]
     assert token.is_usable_at(100.0) is usable

@@ -16,6 +16,7 @@ from gateway.domain.streams import Condemn
 from gateway.domain.templates import Template, Templates
 from gateway.keyring.door import Keyring
 from gateway.keyring.minting import Minted
+from gateway.ports import KeyStore
 from gateway.stores.memory import MemoryStore
 from tests.clock import FakeClock
 from tests.key_samples import HIREPANDA, ORDER
@@ -40,11 +41,17 @@ TEMPLATES = Templates(
 class House:
     """A keyring on a memory store, and everything that it told."""
 
+    store: Any
+
     def __init__(
-        self, store: MemoryStore | None = None, *, policies: PolicyRules = NO_RULES
+        self,
+        store: KeyStore | None = None,
+        clock: FakeClock | None = None,
+        *,
+        policies: PolicyRules = NO_RULES,
     ) -> None:
         self.store = store or MemoryStore()
-        self.clock = FakeClock()
+        self.clock = clock or FakeClock()
         self.changes: list[Change] = []
         self.invalidated: list[str] = []
         self.condemned: list[Condemn | None] = []

@@ -57,7 +57,7 @@ async def test_a_token_is_found_under_every_pepper(house: House, tokens: AdminTo
 @pytest.mark.parametrize("token", [b"", b"tha_x", b"sk_live_" + b"a" * 49, b"\xff" * 53])
 async def test_what_is_no_token_is_not_looked_for(token: bytes) -> None:
     house = House()
-    house.store.page = None  # type: ignore[assignment, method-assign]
+    house.store.page = None
     assert await house.keyring.admin_tokens.find(token) is None
 
 
