@@ -11,7 +11,6 @@ from typing import Final
 
 from aiohttp import web
 
-from gateway.admin.acts import named_as_in_body, seconds
 from gateway.admin.auth import PRINCIPAL
 from gateway.admin.described import Description, changes, creates, describes, lists, shows
 from gateway.admin.idempotency import once
@@ -38,6 +37,8 @@ from gateway.keyring.door import Keyring
 from gateway.keyring.ledger import Changed, NotFound
 
 _ONE: Final = "/admin/v1/keys/{key_id:[A-Za-z0-9._-]{1,64}}"
+"""What holds the rest of this path is given the secret of a new key, once."""
+
 _ASKED: Final = (
     *("tenant_id", "environment", "template", "tag", "lineage_id", "pepper_id"),
     *("state", "kind", "q", "with_hidden"),
@@ -78,17 +79,15 @@ class KeyRoutes:
         return await once(request, self._keyring().repeats, make)
 
     async def _create(self, body: KeyCreate, order: Order) -> tuple[str, web.Response]:
-        with named_as_in_body({"/delivery_seconds": "/deliver_in"}):
-            minted = await self._keyring().create_key(
-                body.wish(self._keyring().now()),
-                order,
-                delivery_seconds=seconds(body.deliver_in),
-            )
-        record = minted.record
+        wish = body.wish(self._keyring().now())
+        minted = await self._keyring().create_key(
+            wish, order, delivery_seconds=body.delivery_seconds()
+        )
+        record, token = minted.record, minted.delivery_token
         shown = NewKey(
             key=self._view(record),
             secret=minted.secret or None,
-            delivery_url=self._link(minted.delivery_token) if minted.delivery_token else None,
+            delivery_url=self._link(token) if token else None,
             export_name=export_name(await self._keyring().tenants.get(record.tenant_id), record),
             warnings=minted.warnings,
         )
@@ -159,14 +158,27 @@ class KeyRoutes:
     async def _require_within(self, request: web.Request, body: KeyCreate) -> None:
         """Raise unless whoever asks may make such a key, for that tenant."""
         await request[PRINCIPAL].reach.require_tenants([("/tenant_id", body.tenant_id)])
-        if body.kind == KeyKind.MULTI_TENANT.value or body.tenants:
+        kind = await self._keyring().kind_of(body.wish(self._keyring().now()))
+        if kind is KeyKind.MULTI_TENANT or body.tenants:
             await _require_tenants(request, body.tenants)
 
     def _view(self, record: KeyRecord) -> KeyView:
-        return KeyView.of(record, self._keyring().state_of(record))
+        return key_view(self._keyring(), record)
 
     def _answer(self, changed: Changed[KeyRecord]) -> web.Response:
         return answer_changed(self._view(changed.record), changed.enforced)
+
+
+def key_view(keyring: Keyring, record: KeyRecord) -> KeyView:
+    """Show `record` with its state and its rotation as they are now."""
+    now = keyring.now()
+    due_at = keyring.policies.rotation_due(record, now)
+    return KeyView.of(
+        record,
+        keyring.state_of(record),
+        rotation_due_at=due_at,
+        is_rotation_overdue=due_at is not None and due_at <= now,
+    )
 
 
 async def _require_tenants(request: web.Request, tenants: Iterable[str]) -> None:

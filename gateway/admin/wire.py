@@ -28,6 +28,7 @@ from gateway.domain.key_rules import Refused
 from gateway.domain.keys import KeyKind, KeyRecord, KeyState
 from gateway.domain.streams import StreamKind, StreamReport
 from gateway.domain.tenants import Tenant
+from gateway.keyring.deliveries import DELIVERY_SECONDS_MAX
 from gateway.keyring.door import KeyChanges
 
 SECRET_LENGTH_MAX: Final = 512
@@ -87,7 +88,10 @@ class Shape(BaseModel):
 
 
 class KeyCreate(Shape):
-    """The body of `POST /keys`. What is left out comes from the template, or is the only choice."""
+    """The body of `POST /keys`. What is left out comes from the template, or is the only choice.
+
+    With `deliver_in` the secret is not in the answer but behind a link that works for so long, once.
+    """
 
     tenant_id: str
     name: str
@@ -102,15 +106,25 @@ class KeyCreate(Shape):
     tenants: Names = ()
     expires_at: AwareDatetime | None = None
     expires_in: Duration | None = None
+    deliver_in: Duration | None = None
     tags: Names | None = None
     metadata: dict[str, Any] = Field(default_factory=dict)
-    deliver_in: Duration | None = None
 
     def wish(self, now: float) -> KeyWish:
         """Return what is asked for; `expires_in` counts from `now` (epoch seconds)."""
         values = self.model_dump(exclude={"expires_at", "expires_in", "deliver_in"})
         texts = {name: values[name] or "" for name in ("kind", "ip_allowlist_mode")}
         return KeyWish(**(values | texts), expires_at=expiry(self.expires_at, self.expires_in, now))
+
+    def delivery_seconds(self) -> float | None:
+        """Return how long the link works that the secret is handed over with, None without one. Raises `Refused`."""
+        if self.deliver_in is None:
+            return None
+        seconds = self.deliver_in.total_seconds()
+        if seconds > DELIVERY_SECONDS_MAX:
+            days = DELIVERY_SECONDS_MAX / 86_400
+            raise Refused([("/deliver_in", f"must be at most {days:g} days")])
+        return seconds
 
 
 class KeyUpdate(Shape):
@@ -203,9 +217,10 @@ class KeyView(BaseModel):
 
 
 class NewKey(BaseModel):
-    """The answer to `POST /keys`, the only one with a secret: it is never shown again. A dry run has none.
+    """The answer to `POST /keys`, the only one with a secret: it is never shown again.
 
-    `export_name` is the variable that customers keep the key in. With `deliver_in` there is a link instead.
+    With a `delivery_url` the secret is there, once; a dry run has neither. `export_name` is the variable that customers
+    keep the key in.
     """
 
     key: KeyView

@@ -11,7 +11,7 @@ import re
 from pathlib import Path
 from typing import Any, Final
 
-from gateway.cli.client import AdminClient, WrongUsage
+from gateway.cli.client import AdminClient, Rejected
 from gateway.cli.options import Verbs, add_verb, path_part, positive
 from gateway.cli.output import Printer
 from gateway.cli.secret_file import SecretFile
@@ -80,10 +80,9 @@ async def _bootstrap(client: AdminClient, options: argparse.Namespace, printer: 
     tokens, _ = await client.entries(_TOKENS, {}, 10_000)
     known = [each for each in tokens if _opens_everything(each)]
     if known and not options.force:
-        raise WrongUsage(
-            f"there is an admin token already: {known[0]['token_id']} ({known[0]['display']});"
-            " --force makes another one"
-        )
+        token = f"{known[0]['token_id']} ({known[0]['display']})"
+        detail = f"there is an admin token already: {token}; --force makes another one"
+        raise Rejected({"detail": detail})
     await _mint(client, {"name": options.name, "role": str(Role.ADMIN)}, options, printer)
 
 

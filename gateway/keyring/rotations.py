@@ -22,6 +22,9 @@ from gateway.keyring.ledger import Act, Changed, Page, require_as_seen
 from gateway.keyring.workshop import Workshop
 from gateway.ports import Conflict
 
+IDLE_SECONDS_MIN: Final = (
+    5.0  # last uses are written down once a second, by workers that tell of them as often
+)
 GRACE_SECONDS_MAX: Final = 366 * 86_400.0  # a year: longer is two keys, not a rotation
 
 
@@ -277,8 +280,8 @@ def _require(grace: float, idle_seconds: float | None) -> None:
     if not 0 <= grace <= GRACE_SECONDS_MAX:
         text = f"must be 0 to {GRACE_SECONDS_MAX:.0f} seconds"
         problems.append(("/grace_seconds", text))
-    if idle_seconds is not None and not 0 < idle_seconds <= GRACE_SECONDS_MAX:
-        text = f"must be more than 0 and at most {GRACE_SECONDS_MAX:.0f} seconds"
+    if idle_seconds is not None and not IDLE_SECONDS_MIN <= idle_seconds <= GRACE_SECONDS_MAX:
+        text = f"must be {IDLE_SECONDS_MIN:.0f} to {GRACE_SECONDS_MAX:.0f} seconds"
         problems.append(("/idle_seconds", text))
     if problems:
         raise Refused(problems)

@@ -92,6 +92,7 @@ async def test_a_key_for_several_tenants_is_made_by_administrators_only(
     operator = _bearer(await _token(house, Role.OPERATOR))
     await call("POST", "/keys", body, expect=403, **operator)
     await call("POST", "/keys", {**CREATE, "kind": "multi_tenant"}, expect=403, **operator)
+    await call("POST", "/keys", {**CREATE, "template": "ats"}, expect=403, **operator)
     await call("PATCH", "/keys/key_a", {"tenants": ["ten_a"]}, expect=403, **operator)
     created = await call("POST", "/keys", body, expect=201, **_bearer(await _token(house)))
     assert (created["key"]["kind"], created["key"]["tenants"]) == ("multi_tenant", ["ten_a"])

@@ -11,6 +11,7 @@ import pytest
 from gateway.admin.config import ConfigRoutes
 from gateway.config.reloading import Reloaded
 from gateway.domain.keys import KeyKind, KeyState
+from gateway.domain.policies import PolicyRules, RotationRule
 from tests.admin.caller import CREATE, Caller, serving
 from tests.key_samples import a_key, a_tenant
 from tests.keyring.house import House
@@ -209,6 +210,37 @@ async def test_the_children_of_a_tenant_are_listed(call: Caller) -> None:
     assert (changed["alerts"], changed["export_name"]) == ({"volume": 2}, "")
     answer = await call("PATCH", "/tenants/ten_child", {"parent_id": ""}, expect=422)
     assert answer["errors"] == [{"pointer": "/parent_id", "detail": "unknown field"}]
+
+
+async def test_a_secret_can_be_handed_over_with_a_link_instead_of_the_answer(
+    house: House, call: Caller
+) -> None:
+    """HT-3."""
+    created = await call("POST", "/keys", {**CREATE, "deliver_in": "2d"}, expect=201)
+    assert (created["secret"], created["delivery_url"][:14]) == (None, "/delivery/thd_")
+    token = created["delivery_url"].removeprefix("/delivery/")
+    redeemed = await house.keyring.deliveries.redeem(token, "192.0.2.1")
+    assert redeemed.record.key_id == created["key"]["key_id"]
+    assert (await call("POST", "/keys", CREATE, expect=201))["delivery_url"] is None
+    trial = await call("POST", "/keys?dry_run=true", {**CREATE, "deliver_in": "2d"})
+    assert (trial["secret"], trial["delivery_url"]) == (None, None)
+    answer = await call("POST", "/keys", {**CREATE, "deliver_in": "31d"}, expect=422)
+    assert answer["errors"] == [{"pointer": "/deliver_in", "detail": "must be at most 30 days"}]
+
+
+async def test_a_key_says_when_it_has_to_be_rotated(tmp_path: Path) -> None:
+    """HP-10."""
+    rules = PolicyRules(rotation=(RotationRule(every_seconds=90 * 86_400.0),))
+    house = House(policies=rules)
+    await house.store.save_tenant(a_tenant())
+    async with serving(house, tmp_path / "other.sock") as call:
+        key = (await call("POST", "/keys", CREATE, expect=201))["key"]
+        assert (key["rotation_due_at"], key["is_rotation_overdue"]) == (
+            "2024-02-12T22:13:20Z",
+            False,
+        )
+        house.clock.advance(90 * 86_400)
+        assert (await call("GET", f"/keys/{key['key_id']}"))["is_rotation_overdue"]
 
 
 async def test_a_new_key_comes_with_the_variable_that_its_tenant_keeps_keys_in(

@@ -8,6 +8,7 @@ from aiohttp import web
 
 from gateway.admin.app import create_admin_app
 from gateway.admin.config import ConfigRoutes
+from gateway.config.changes import Change
 from gateway.config.reloading import Reloaded
 from gateway.domain.streams import StreamKind
 from gateway.keyring.door import Keyring
@@ -26,7 +27,7 @@ class NoWorkers:
 
 
 async def _reloaded(_: object = None) -> Reloaded:
-    return Reloaded(generation=2, changes=[("routes", "changed")], restart=["store.path"])
+    return Reloaded(generation=2, changes=[Change("routes", "changed")], restart=["store.path"])
 
 
 async def _no_upstreams() -> tuple[()]:

@@ -46,9 +46,9 @@ class House:
     def __init__(
         self,
         store: KeyStore | None = None,
-        clock: FakeClock | None = None,
         *,
         policies: PolicyRules = NO_RULES,
+        clock: FakeClock | None = None,
     ) -> None:
         self.store = store or MemoryStore()
         self.clock = clock or FakeClock()

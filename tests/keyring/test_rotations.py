@@ -236,7 +236,7 @@ async def test_of_two_who_start_at_once_one_wins(house: House) -> None:
     [
         ({"grace_seconds": -1.0}, "/grace_seconds"),
         ({"grace_seconds": 367 * DAY}, "/grace_seconds"),
-        ({"idle_seconds": 0.0}, "/idle_seconds"),
+        ({"idle_seconds": 4.9}, "/idle_seconds"),
         ({"idle_seconds": 367 * DAY}, "/idle_seconds"),
         ({"grace_seconds": float("nan")}, "/grace_seconds"),
         ({"delivery_seconds": 0.0}, "/delivery_seconds"),
