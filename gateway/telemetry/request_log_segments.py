@@ -121,8 +121,8 @@ class SegmentWriter:
         if self._descriptor < 0 or self._is_over():
             self.close()
             self._open()
-        times = [line[_LINE_TIME] for line in lines.splitlines()]
-        self._earliest = min(times) if not self._earliest else min(self._earliest, *times)
+        earliest = min(lines.splitlines())[_LINE_TIME]  # lines begin with their time
+        self._earliest = min(self._earliest or earliest, earliest)
         try:
             rest = memoryview(lines)
             while rest:

@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncIterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -32,7 +31,7 @@ async def trail(tmp_path: Path) -> Trail:
 
 
 @pytest.fixture
-async def client(trail: Trail, aiohttp_client: Any) -> AsyncIterator[Any]:
+async def client(trail: Trail, aiohttp_client: Any) -> Any:
     app: web.Application = create_admin_app(
         lambda: House().keyring, token=lambda: TOKEN, audit=trail.room
     )
