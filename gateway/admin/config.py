@@ -18,6 +18,7 @@ from gateway.admin.requests import answer, read_dry_run, read_query
 from gateway.admin.rights import needs
 from gateway.config.reloading import Reloaded
 from gateway.domain.admin_tokens import Right
+from gateway.domain.change import Actor
 
 _BASE: Final = "/admin/v1/config"
 
@@ -42,11 +43,11 @@ class ReloadView(BaseModel):
 
 
 class ConfigRoutes:
-    """The handlers of `/admin/v1/config`. `reload` takes what asked for it, for the log."""
+    """The handlers of `/admin/v1/config`. `reload` takes who asked for it, for the record."""
 
     def __init__(
         self,
-        reload: Callable[[str], Awaitable[Reloaded]],
+        reload: Callable[[Actor], Awaitable[Reloaded]],
         check: Callable[[], Awaitable[Reloaded]],
     ) -> None:
         self._reload = reload
@@ -65,8 +66,7 @@ class ConfigRoutes:
         """Take the configuration into force that its files hold now."""
         if read_dry_run(request):
             return await _answered(self._check(), "checked")
-        actor = request[ACTOR]
-        return await _answered(self._reload(f"{actor.kind} {actor.name}"), "applied")
+        return await _answered(self._reload(request[ACTOR]), "applied")
 
     @needs(Right.OPERATE)
     @describes(Description(answer=ReloadView))

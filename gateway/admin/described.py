@@ -23,7 +23,8 @@ class Description:
     `answer` is the shape of the answer, or of each entry of a page. An act changes something: it may be tried with
     `dry_run`. A change also takes `If-Match` and says how far it has reached. What is `repeatable` takes an
     `Idempotency-Key`. `query` are further parameters; `schemas` says what they are where their name alone does not.
-    `status` is that of success; `errors` are refusals that do not follow from the rest.
+    `status` is that of success; `errors` are refusals that do not follow from the rest;
+    `media` what else than JSON can be asked for.
     """
 
     body: type[BaseModel] | None = None
@@ -32,6 +33,7 @@ class Description:
     schemas: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     status: int = 200
     errors: tuple[int, ...] = ()
+    media: tuple[str, ...] = ()
     is_page: bool = False
     is_act: bool = False
     is_change: bool = False

@@ -37,7 +37,6 @@ from gateway.keyring.door import Keyring
 from gateway.keyring.ledger import Changed, NotFound
 
 _ONE: Final = "/admin/v1/keys/{key_id:[A-Za-z0-9._-]{1,64}}"
-DELIVERY_PATH: Final = "/delivery/"
 """What holds the rest of this path is given the secret of a new key, once."""
 
 _ASKED: Final = (
@@ -50,8 +49,9 @@ _ASKED: Final = (
 class KeyRoutes:
     """The handlers of `/admin/v1/keys`."""
 
-    def __init__(self, keyring: Callable[[], Keyring]) -> None:
+    def __init__(self, keyring: Callable[[], Keyring], link: Callable[[str], str]) -> None:
         self._keyring = keyring
+        self._link = link
 
     def routes(self) -> list[web.RouteDef]:
         """Return the routes."""
@@ -61,7 +61,6 @@ class KeyRoutes:
             web.post("/admin/v1/keys:lookup", self.lookup),
             web.get(_ONE, self.show, allow_head=False),
             web.patch(_ONE, self.update),
-            web.post(f"{_ONE}:suspend", self.suspend),
             web.post(f"{_ONE}:resume", self.resume),
             web.post(f"{_ONE}:revoke", self.revoke),
         ]
@@ -88,7 +87,7 @@ class KeyRoutes:
         shown = NewKey(
             key=self._view(record),
             secret=minted.secret or None,
-            delivery_url=f"{DELIVERY_PATH}{token}" if token else None,
+            delivery_url=self._link(token) if token else None,
             export_name=export_name(await self._keyring().tenants.get(record.tenant_id), record),
             warnings=minted.warnings,
         )
@@ -141,13 +140,6 @@ class KeyRoutes:
             await _require_tenants(request, body.tenants)
         wanted, order = body.changes(self._keyring().now()), order_of(request)
         return self._answer(await self._keyring().update_key(_key_id(request), wanted, order))
-
-    @needs(Right.OPERATE)
-    @changes(Act, KeyView)
-    async def suspend(self, request: web.Request) -> web.Response:
-        """Stop a key for a while."""
-        order = await read_order(request)
-        return self._answer(await self._keyring().suspend_key(_key_id(request), order))
 
     @needs(Right.OPERATE)
     @changes(Act, KeyView)

@@ -23,7 +23,8 @@ from gateway.admin.rights import is_open, needs, right_of
 from gateway.admin.wire import EnforcementView
 from gateway.domain.admin_tokens import Right, roles_with
 
-_PATH: Final = "/admin/v1/openapi.json"
+_BASE: Final = "/admin/v1/"
+_PATH: Final = f"{_BASE}openapi.json"
 _VARIABLE: Final = re.compile(r"\(\?P<(\w+)>([^)]*)\)")
 _JSON: Final = "application/json"
 
@@ -89,7 +90,7 @@ def document(router: web.UrlDispatcher) -> dict[str, Any]:
     shapes = _Shapes()
     paths: dict[str, dict[str, Any]] = {}
     for route in router.routes():
-        if route.resource is not None:
+        if route.resource is not None and route.resource.canonical.startswith(_BASE):
             operations = paths.setdefault(route.resource.canonical, {})
             operations[route.method.lower()] = _operation(route, shapes)
     return {
@@ -182,7 +183,10 @@ def _responses(
     good = {
         "description": "Done.",
         "headers": _headers(said),
-        "content": {_JSON: {"schema": _answer_schema(said, shapes)}},
+        "content": {
+            _JSON: {"schema": _answer_schema(said, shapes)},
+            **{kind: {"schema": {"type": "string"}} for kind in said.media},
+        },
     }
     responses = {str(status): good for status in _good_statuses(said)}
     for status in _bad_statuses(said, has_variables, is_open(route.handler)):

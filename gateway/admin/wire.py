@@ -74,6 +74,9 @@ Duration = Annotated[
     Field(gt=timedelta(0), strict=False),
     _DURATION_SCHEMA,
 ]
+Period = Annotated[timedelta, BeforeValidator(_read_duration), Field(ge=timedelta(0), strict=False)]
+"""A duration that may be none at all."""
+
 Names = tuple[str, ...]
 Name = Annotated[
     str, WithJsonSchema({"type": "string", "minLength": 1, "maxLength": NAME_LENGTH_MAX})
@@ -225,8 +228,8 @@ class KeyView(BaseModel):
 class NewKey(BaseModel):
     """The answer to `POST /keys`, the only one with a secret: it is never shown again.
 
-    With a `delivery_url`, a path, the secret is there, once; a dry run has neither. `export_name` is the variable that
-    customers keep the key in.
+    With a `delivery_url` the secret is there, once; a dry run has neither. `export_name` is the variable that customers
+    keep the key in.
     """
 
     key: KeyView

@@ -164,13 +164,20 @@ async def opened(
 def _upkeep(plane: DataPlane, tasks: asyncio.TaskGroup, stack: AsyncExitStack) -> None:
     """Start the work that is done again and again."""
     recorders = plane.runtime.recorders
-    writing = Periodic(
-        "writing the access log",
-        lambda: plane.config.telemetry.access_log.flush,
-        recorders.flush,
-    )
-    tasks.create_task(writing.run(), name=writing.name)
-    stack.callback(writing.stop)
+    for writing in (
+        Periodic(
+            "writing the access log",
+            lambda: plane.config.telemetry.access_log.flush,
+            recorders.flush,
+        ),
+        Periodic(
+            "writing the request log",
+            lambda: plane.config.request_log.flush,
+            recorders.flush_requests,
+        ),
+    ):
+        tasks.create_task(writing.run(), name=writing.name)
+        stack.callback(writing.stop)
     care = UpstreamCare(tasks, plane.runtime)
     stack.callback(care.stop)
     care.follow(plane.edition)

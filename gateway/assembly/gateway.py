@@ -16,13 +16,15 @@ from typing import Any, Final
 
 from aiohttp import web
 
-from gateway.admin.app import create_admin_app
+from gateway.admin.app import create_admin_app, create_link_app
+from gateway.admin.deliveries import link_under
 from gateway.assembly import alone, workforce
-from gateway.assembly.access_logs import without_access_log
+from gateway.assembly.access_logs import without_logs
 from gateway.assembly.certificates import Certificates
 from gateway.assembly.data_plane import DataPlane
 from gateway.assembly.keys import bootstrap, make_keyring
 from gateway.assembly.recorders import Recorders
+from gateway.assembly.records import Records
 from gateway.assembly.reloads import Reloads
 from gateway.assembly.sockets import bound, bound_for, describe
 from gateway.config import model
@@ -39,7 +41,7 @@ from gateway.domain.streams import Condemn
 from gateway.keyring.caretaker import Caretaker
 from gateway.keyring.door import Keyring
 from gateway.listeners.metrics import create_metrics_app
-from gateway.ports import Clock, KeyStore, StoreUnavailable
+from gateway.ports import AuditTrail, Clock, KeyStore, StoreUnavailable
 from gateway.stores import sqlite
 from gateway.stores.observed import ObservedStore
 from gateway.stores.rekeying import Rekeying
@@ -79,6 +81,8 @@ class Gateway:
         recorders: Recorders,
         certificates: Certificates,
         workers: int = 1,
+        *,
+        trail: AuditTrail,
     ) -> None:
         self.config = config
         self.number = 1
@@ -87,6 +91,9 @@ class Gateway:
         self.store = store
         self.recorders = recorders
         self.certificates = certificates
+        self.records = Records(lambda: self.config, config_path, trail, clock, recorders.metrics)
+        self.audit = self.records.audit
+        self.request_log = self.records.requests
         self.keyring = self._keyring(config)
         # A key is judged by the rules that hold when its turn has come, not when it was offered.
         self.rekeying = Rekeying(self._rekey)
@@ -99,6 +106,7 @@ class Gateway:
         self.public_address = ""
         self.metrics_address = ""
         self.admin_address = ""
+        self.delivery_address = ""
         self._unsaved_counts: dict[str, tuple[int, int]] = {}
         self._hurry = asyncio.Event()
 
@@ -116,7 +124,7 @@ class Gateway:
         self.number, self.config = number, config
         self.keyring = self._keyring(config)
         if self.plane is None:
-            self.recorders.follow(without_access_log(config), None)
+            self.recorders.follow(without_logs(config), None)
         for tell in self.on_follow:
             tell(config)
 
@@ -150,7 +158,14 @@ class Gateway:
             upstreams=self.crew.overview,
             streams=self.crew.streams,
             workers=self.crew,
+            link=self.link,
+            audit=self.audit,
+            request_log=self.request_log,
         )
+
+    def link(self, token: str) -> str:
+        """Return the link with which a secret is taken."""
+        return link_under(token, self.config.listeners.delivery.base_url)
 
     def admin_token(self) -> str | None:
         """Return the token that the admin API asks for now, None for none."""
@@ -240,15 +255,21 @@ async def _open(
     stack: AsyncExitStack,
 ) -> Gateway:
     workers, listeners = worker_count(config.workers), config.listeners
-    given = [sockets.get(name, ()) for name in ("public", "admin", "metrics")]
+    given = [sockets.get(name, ()) for name in ("public", "admin", "metrics", "delivery")]
     # Sockets first: a port that is taken must not be noticed after the store was migrated.
     public = stack.enter_context(
         bound_for(workers, listeners.public.bind, path, mode=0o666, given=given[0])
     )
     admin = stack.enter_context(bound(listeners.admin.bind, path, given=given[1]))
     metrics = stack.enter_context(bound(listeners.metrics.bind, path, mode=0o666, given=given[2]))
+    links = None
+    if listeners.delivery.bind is not None:
+        links = stack.enter_context(
+            bound(listeners.delivery.bind, path, mode=0o666, given=given[3])
+        )
     gateway = await _control_plane(config, path, stack, workers)
     tasks = await stack.enter_async_context(_background())
+    await gateway.records.start(tasks, stack)
     counts = await gateway.store.load_counts(gateway.clock.now())
     join = workforce.join if workers > 1 else alone.join
     serve = await join(gateway, public, counts, tasks, stack)
@@ -259,6 +280,9 @@ async def _open(
     watching = create_metrics_app(gateway.recorders.metrics.render, gateway.readiness, gateway.look)
     gateway.metrics_address = await _serve(stack, gateway, "metrics", watching, metrics)
     gateway.admin_address = await _serve(stack, gateway, "admin", gateway.admin_app(), admin)
+    if links is not None:
+        app = create_link_app(lambda: gateway.keyring)
+        gateway.delivery_address = await _serve(stack, gateway, "delivery", app, links)
     gateway.public_address = describe(public[0])
     await serve()
     stack.push_async_callback(gateway.drain)
@@ -269,14 +293,16 @@ async def _control_plane(
     config: model.Config, path: Path, stack: AsyncExitStack, workers: int
 ) -> Gateway:
     clock = SystemClock()
-    recorders = Recorders(without_access_log(config) if workers > 1 else config, path, clock)
+    recorders = Recorders(without_logs(config) if workers > 1 else config, path, clock)
     stack.push_async_callback(recorders.close)
     certificates = Certificates(config, path, clock, recorders.metrics)
     raw_store = await stack.enter_async_context(sqlite.opened(anchored(path, config.store.path)))
     store = ObservedStore(raw_store, clock, recorders.store_operation)
     recorders.watch_store(store)
     await recorders.count_keys(store)
-    gateway = Gateway(config, path, clock, store, recorders, certificates, workers)
+    gateway = Gateway(
+        config, path, clock, store, recorders, certificates, workers, trail=raw_store.audit
+    )
     stack.push_async_callback(gateway.rekeying.close)
     return gateway
 

@@ -44,15 +44,18 @@ def make_keyring(config: model.Config, store: KeyStore, clock: Clock, enforce: E
 @asynccontextmanager
 async def open_keyring(config: model.Config, config_path: Path) -> AsyncIterator[Keyring]:
     """Open the store by itself, for commands that work on the file of a gateway that may not be running."""
-
     clock = SystemClock()
+    async with sqlite.opened(anchored(config_path, config.store.path)) as store:
+        yield make_keyring(config, store, clock, nobody(clock))
 
-    async def nobody(_: Collection[str], __: Condemn | None) -> Enforced:
-        """No bound copies live here; a running gateway polls the store's revision."""
+
+def nobody(clock: Clock) -> Enforce:
+    """Return what enforces a change where no gateway runs: one that does polls the store's revision."""
+
+    async def enforce(_: Collection[str], __: Condemn | None) -> Enforced:
         return Enforced(effective_at=clock.now(), acknowledged=0, of=0)
 
-    async with sqlite.opened(anchored(config_path, config.store.path)) as store:
-        yield make_keyring(config, store, clock, nobody)
+    return enforce
 
 
 async def bootstrap(

@@ -125,6 +125,8 @@ async def _serve(
             gateway.admin_address,
             gateway.metrics_address,
         )
+        if gateway.delivery_address:
+            _log.info("links to take keys with are served on %s", gateway.delivery_address)
         settle_memory()
         if is_demo:
             await _show_demo(gateway)

@@ -47,12 +47,14 @@ from gateway.config.sections.lifecycle import Reload, Supervision, Workers
 from gateway.config.sections.listeners import (
     AdminListener,
     ClientAddress,
+    DeliveryListener,
     Listeners,
     MetricsListener,
     PublicListener,
 )
 from gateway.config.sections.policies import ExpiryPolicy, KeyMatch, Policies, RotationPolicy
 from gateway.config.sections.reach import ActiveHealth, Resolve, UpstreamTls
+from gateway.config.sections.records import Audit, RequestLog
 from gateway.config.sections.routing import (
     IpAllowlist,
     Match,
@@ -90,6 +92,7 @@ __all__ = [
     "ActiveHealth",
     "AdminListener",
     "Affinity",
+    "Audit",
     "Authentication",
     "Bootstrap",
     "BootstrapKey",
@@ -100,6 +103,7 @@ __all__ = [
     "ClientAddress",
     "ClientCertificates",
     "Config",
+    "DeliveryListener",
     "Dialect",
     "Environment",
     "ExpiryPolicy",
@@ -123,6 +127,7 @@ __all__ = [
     "RateLimit",
     "Reload",
     "RequestHeaders",
+    "RequestLog",
     "Resolve",
     "ResponseHeaders",
     "Retry",
@@ -213,6 +218,10 @@ class Config(Section):
     """Keys that act for several tenants: how a request names one."""
     telemetry: Telemetry = Field(default_factory=Telemetry)
     """Metrics and the access log."""
+    request_log: RequestLog = Field(default_factory=RequestLog)
+    """Every request, kept to be searched."""
+    audit: Audit = Field(default_factory=Audit)
+    """The audit trail, and what makes a change to it visible."""
     reload: Reload = Field(default_factory=Reload)
     """How a changed configuration reaches the running gateway."""
     workers: Workers = Field(1, json_schema_extra=RESTART)

@@ -114,6 +114,7 @@ class Keyring:
             steps=Steps(store, ledger, clock),
         )
         self.templates = templates
+        self.granted = scopes.granted
         self.policies = workshop.policies
         self._store, self._clock, self._ledger = store, clock, ledger
         self._formats, self._peppers, self._rules = formats, peppers, rules

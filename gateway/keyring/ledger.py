@@ -187,12 +187,6 @@ class Ledger:
             return Changed(written, enforced)
         raise conflict
 
-    async def tell(self, changes: Sequence[Change]) -> None:
-        """Let the audit trail say what changed no record."""
-        await self._store.commit([], changes)
-        for change in changes:
-            self._on_change(change)
-
     async def enact(self, plan: Callable[[], Awaitable[Act]], order: Order) -> Enacted:
         """Commit what `plan` makes of the records that it reads: all of it, or nothing.
 
@@ -221,6 +215,12 @@ class Ledger:
             records = [*(after for _, after in act.moves), *written]
             return Enacted({record_id(each): each for each in records}, enforced)
         raise conflict
+
+    async def tell(self, changes: Sequence[Change]) -> None:
+        """Let the audit trail say what changed no record."""
+        await self._store.commit([], changes)
+        for change in changes:
+            self._on_change(change)
 
     async def write_key(self, record: KeyRecord, expected_revision: int) -> None:
         """Store a key without telling anyone but those who serve by it."""

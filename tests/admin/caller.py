@@ -11,7 +11,7 @@ import aiohttp
 from aiohttp import web
 
 from gateway.admin.app import create_admin_app
-from tests.keyring.test_door import House
+from tests.keyring.house import House
 
 TOKEN = "tha_" + "x" * 40
 

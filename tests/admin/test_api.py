@@ -16,7 +16,7 @@ from gateway.stores.memory import MemoryStore
 from tests.admin.caller import CREATE, TOKEN, Caller
 from tests.admin.caller import serving as _serving
 from tests.key_samples import a_key, a_tenant
-from tests.keyring.test_door import House
+from tests.keyring.house import House
 
 
 @pytest.fixture

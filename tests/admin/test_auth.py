@@ -17,7 +17,7 @@ from gateway.ports import Record, StoreUnavailable, Write
 from gateway.stores.memory import MemoryStore
 from tests.admin.caller import CREATE, TOKEN, Caller, serving
 from tests.key_samples import ORDER, a_key, a_tenant, an_order
-from tests.keyring.test_door import House
+from tests.keyring.house import House
 
 WRONG = minted("0" * 43)
 

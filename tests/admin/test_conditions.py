@@ -14,7 +14,7 @@ from gateway.domain.keys import KeyKind, KeyState
 from gateway.domain.policies import PolicyRules, RotationRule
 from tests.admin.caller import CREATE, Caller, serving
 from tests.key_samples import a_key, a_tenant
-from tests.keyring.test_door import House
+from tests.keyring.house import House
 
 
 @pytest.fixture

@@ -19,7 +19,7 @@ from gateway.stores import sqlite
 from gateway.stores.memory import MemoryStore
 from tests.admin.caller import CREATE, Caller, serving
 from tests.key_samples import ORDER, a_tenant
-from tests.keyring.test_door import House
+from tests.keyring.house import House
 
 KEY: Final[dict[str, Any]] = {"headers": {"Idempotency-Key": "2f6e-1"}}
 

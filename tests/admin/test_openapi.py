@@ -15,7 +15,7 @@ from gateway.admin.openapi import document
 from gateway.admin.rights import is_open
 from tests.admin.caller import Caller, serving_app
 from tests.admin.whole import whole_app
-from tests.keyring.test_door import House
+from tests.keyring.house import House
 
 APP = whole_app(lambda: House().keyring)
 DOCUMENT = document(APP.router)

@@ -15,7 +15,7 @@ from gateway.domain.admin_tokens import Right, Role
 from tests.admin.caller import Caller, serving_app
 from tests.admin.whole import whole_app
 from tests.key_samples import ORDER
-from tests.keyring.test_door import House
+from tests.keyring.house import House
 
 ROUTES = [
     pytest.param(route, id=f"{route.method} {route.resource.canonical}")

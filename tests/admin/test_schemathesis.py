@@ -12,7 +12,7 @@ from tests.admin.caller import TOKEN, serving_app
 from tests.admin.whole import whole_app
 from tests.clock import FakeClock
 from tests.key_samples import a_key, a_tenant
-from tests.keyring.test_door import House
+from tests.keyring.house import House
 
 _SETTINGS = Path(__file__).with_name("schemathesis.toml")
 _EXAMPLES = "4"  # per operation and phase; the coverage phase is exhaustive besides

@@ -12,7 +12,7 @@ from gateway.domain.blueprint import KeyWish
 from gateway.domain.streams import StreamKind
 from tests.admin.caller import CREATE, Caller, serving
 from tests.key_samples import ORDER, a_key, a_tenant
-from tests.keyring.test_door import House
+from tests.keyring.house import House
 from tests.open_streams import OneStream, SomeStreams
 
 OUTSIDE = ("ten_b", "ten_child_of_b")

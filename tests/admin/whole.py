@@ -26,7 +26,7 @@ class NoWorkers:
         return 0
 
 
-async def _reloaded(_: str = "") -> Reloaded:
+async def _reloaded(_: object = None) -> Reloaded:
     return Reloaded(generation=2, changes=[Change("routes", "changed")], restart=["store.path"])
 
 

@@ -12,6 +12,26 @@ from tests.config.sample import UPSTREAM, said
 TOKEN = "t" * 32
 
 
+def test_links_are_served_in_clear_only_where_nobody_else_listens(tmp_path: Path) -> None:
+    for bind in ("127.0.0.1:8443", "unix:run/links.sock", "null"):
+        assert (
+            said(tmp_path, f"listeners: {{delivery: {{bind: '{bind}'}}}}".replace("'null'", "null"))
+            == []
+        )
+    wide = "listeners: {delivery: {bind: '0.0.0.0:8443'%s}}"
+    assert said(tmp_path, wide % "") == [
+        "listeners.delivery.bind: is in reach of the network: secrets would cross it in clear "
+        "(set `tls`, or `insecure` behind a proxy with TLS)"
+    ]
+    assert said(tmp_path, wide % ", insecure: true") == []
+    files = "tls: {certificates: [{certificate: a.pem, key: a.key}]}"
+    assert not any("delivery.bind" in text for text in said(tmp_path, wide % f", {files}"))
+    text = f"listeners: {{delivery: {{{files}}}}}"
+    assert "listeners.delivery.tls: means nothing without `bind`" in said(tmp_path, text)
+    taken = "listeners: {public: {bind: '127.0.0.1:80'}, delivery: {bind: '127.0.0.1:80'}}"
+    assert said(tmp_path, taken) == ["listeners.delivery.bind: is taken by the public listener"]
+
+
 def test_two_listeners_never_share_an_address(tmp_path: Path) -> None:
     text = "listeners: {public: {bind: '127.0.0.1:80'}, metrics: {bind: '127.0.0.1:80'}}"
     assert said(tmp_path, text) == ["listeners.metrics.bind: is taken by the public listener"]
