@@ -140,7 +140,8 @@ def _backwards(descriptor: int, question: Question, stop: int) -> Iterator[Found
         start = max(0, stop - CHUNK_BYTES)
         block = os.pread(descriptor, stop - start, start) + rest
         if is_end:
-            block, is_end = block[: block.rfind(b"\n") + 1], False
+            whole = block.rfind(b"\n") + 1
+            block, is_end = block[:whole], False
         first = 0 if start == 0 else block.find(b"\n") + 1
         rest = block[:first] if first else (block if start else b"")
         if len(rest) > LINE_BYTES_MAX:
@@ -149,7 +150,8 @@ def _backwards(descriptor: int, question: Question, stop: int) -> Iterator[Found
         if first == 0 and start:
             continue
         yield from _matching(block, first, start, question)
-        told = _read(block[first : block.find(b"\n", first) + 1])
+        second = block.find(b"\n", first) + 1
+        told = _read(block[first:second])
         if told is not None:
             yield Found(told[2], start + first, None)
             if question.is_before(told[2]):

@@ -126,7 +126,8 @@ class SegmentWriter:
         try:
             rest = memoryview(lines)
             while rest:
-                rest = rest[self._write(self._descriptor, rest) :]
+                written = self._write(self._descriptor, rest)
+                rest = rest[written:]
         except OSError:
             self.close()
             raise
