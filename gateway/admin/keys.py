@@ -37,8 +37,6 @@ from gateway.keyring.door import Keyring
 from gateway.keyring.ledger import Changed, NotFound
 
 _ONE: Final = "/admin/v1/keys/{key_id:[A-Za-z0-9._-]{1,64}}"
-"""What holds the rest of this path is given the secret of a new key, once."""
-
 _ASKED: Final = (
     *("tenant_id", "environment", "template", "tag", "lineage_id", "pepper_id"),
     *("state", "kind", "q", "with_hidden"),
