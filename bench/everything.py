@@ -25,7 +25,7 @@ def like_the_peers(config: dict[str, Any]) -> dict[str, Any]:
 
 
 def everything_on(config: dict[str, Any]) -> dict[str, Any]:
-    """Return it with address rules on key, tenant and route, three buckets per request, and an access log."""
+    """Return it with address rules on key, tenant and route, three buckets per request, and both logs."""
     shared = {"rate": {"per_minute": WIDE, "burst": WIDE}}
     plans = config["plans"] | {
         "per-tenant": shared | {"owners": ["tenant"]},
@@ -38,6 +38,7 @@ def everything_on(config: dict[str, Any]) -> dict[str, Any]:
             route | {"plan": "per-route", "ip_allowlist": LOOPBACK} for route in config["routes"]
         ],
         "telemetry": {"access_log": {"path": "access.log"}},
+        "request_log": {"path": "requests"},
         "bootstrap": {
             "tenants": [
                 tenant | {"plan": "per-tenant", "ip_allowlist": LOOPBACK}

@@ -159,7 +159,7 @@ def _is_wanted(name: str, names: Sequence[str]) -> bool:
 
 
 def gateway_config(policy: Policy, port: int, upstream_port: int) -> dict[str, Any]:
-    """Return a configuration of the gateway that carries out the policy; else the defaults, but no access log."""
+    """Return a configuration of the gateway that carries out the policy; else the defaults, but no logs of requests."""
     return {
         "version": 1,
         "listeners": {
@@ -181,6 +181,7 @@ def gateway_config(policy: Policy, port: int, upstream_port: int) -> dict[str, A
         },
         "routes": [_route(route) for route in policy.routes],
         "telemetry": {"access_log": {"path": "off"}},
+        "request_log": {"path": "off"},
         "bootstrap": {
             "tenants": [{"id": "bench", "name": "Bench"}],
             "keys": [_key(key) for key in policy.keys],

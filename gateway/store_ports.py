@@ -113,12 +113,19 @@ class KeyStore(KeyFinder, Protocol):
         """Return the keys that `query` asks for, ordered by `key_id`, those after `after`, at most `limit`."""
         ...
 
-    async def keys_due(self, after: float, until: float, limit: int = 1000) -> list[KeyRecord]:
-        """Return keys, but for revoked ones, with `expires_at`, `retires_at` or `resume_at` in (after, until]."""
+    async def keys_due(self, until: float, limit: int = 1000) -> list[KeyRecord]:
+        """Return keys to which time did something by `until` (epoch seconds) that their stored state does not say yet.
+
+        They have expired, or are suspended until a time that is over, or their rotation has ended.
+        """
         ...
 
     async def count_keys(self) -> Mapping[tuple[str, str], int]:
         """Return how many keys there are per (stored state, environment)."""
+        ...
+
+    async def count_peppers(self) -> Mapping[str, int]:
+        """Return how many keys, but for revoked ones, there are per pepper."""
         ...
 
     async def list_tenants(self, *, after: str = "", limit: int = 100) -> list[Tenant]: ...
@@ -132,6 +139,10 @@ class KeyStore(KeyFinder, Protocol):
         """
         ...
 
+    async def settle(self, idempotency_key: str, result_id: str) -> None:
+        """Replace the result that is kept for an `Idempotency-Key`; an empty one forgets the key."""
+        ...
+
     async def revision(self) -> int:
         """Return the number of the last committed write."""
         ...
@@ -141,7 +152,10 @@ class KeyStore(KeyFinder, Protocol):
         ...
 
     async def touch(self, last_used: Mapping[str, float]) -> None:
-        """Record when keys were last used (epoch seconds); never increases the revision, never goes back in time."""
+        """Record when keys and admin tokens were last used (epoch seconds), by id.
+
+        Never increases the revision, never goes back in time.
+        """
         ...
 
     async def load_counts(self, now: float) -> dict[str, tuple[int, int]]:

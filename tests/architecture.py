@@ -18,7 +18,7 @@ FUNCTION_LINES_MAX: Final = 60
 
 _LOW: Final = frozenset({"build", "domain", "eager", "outbox", "ports", "config"})
 _MIDDLE: Final = frozenset(
-    {"pipeline", "http1", "keyring", "stores", "limiters", "upstreams", "telemetry"}
+    {"pipeline", "http1", "keyring", "audit", "stores", "limiters", "upstreams", "telemetry"}
 )
 _SHELLS: Final = frozenset({"listeners", "admin", "control"})
 
@@ -32,6 +32,7 @@ MAY_IMPORT: Final[dict[str, frozenset[str]]] = {
     "pipeline": frozenset({"domain", "eager", "ports"}),
     "http1": frozenset({"domain"}),
     "keyring": _LOW,
+    "audit": _LOW,
     "stores": _LOW,
     "limiters": _LOW,
     "telemetry": _LOW,
@@ -66,6 +67,7 @@ LIBRARIES: Final[dict[str, tuple[str, ...]]] = {
     "pydantic": ("gateway/config/*", "gateway/admin/*"),
     "pydantic_core": ("gateway/config/*",),
     "ruamel": ("gateway/config/*", "gateway/cli/*"),
+    "cryptography": ("gateway/audit/signer.py",),
     "httptools": ("gateway/http1/*",),
     "aiohttp": (
         "gateway/admin/*",
@@ -96,6 +98,7 @@ TASK_OWNERS: Final = frozenset(
         "gateway/control/channel.py",  # what a peer asks for, in the group that it was given
         "gateway/control/retirement.py",  # what waits for requests from before a reload, in the group it was given
         "gateway/control/supervisor.py",  # the lives of workers, in the group it was given
+        "gateway/stores/acting.py",  # one look-up of a tenant for all that wait, ended by its close()
         "gateway/stores/cached.py",  # one look-up for all that wait, ended by its close()
         "gateway/stores/rekeying.py",  # one worker for all that waits, ended by its close()
         "gateway/stores/sqlite_file.py",  # transactions whose callers may go away, awaited by its settle()

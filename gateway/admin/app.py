@@ -11,14 +11,30 @@ from typing import Final
 
 from aiohttp import web
 
-from gateway.admin.auth import authentication
+from gateway.admin.admin_tokens import AdminTokenRoutes
+from gateway.admin.audit import AuditRoutes
+from gateway.admin.auth import Doorkeeper
 from gateway.admin.config import ConfigRoutes
+from gateway.admin.deliveries import (
+    DeliveryRoutes,
+    LinkRoutes,
+    create_delivery_app,
+    link_under,
+)
+from gateway.admin.incidents import IncidentRoutes
+from gateway.admin.key_life import KeyLifeRoutes
 from gateway.admin.keys import KeyRoutes
+from gateway.admin.openapi import OpenApiRoutes
 from gateway.admin.problems import answer_problems
+from gateway.admin.request_log import KeptLog, RequestLogRoutes
+from gateway.admin.requests import mark_dry_runs
+from gateway.admin.rotations import RotationRoutes
 from gateway.admin.streams import StreamRoutes
+from gateway.admin.templates import TemplateRoutes
 from gateway.admin.tenants import TenantRoutes
 from gateway.admin.upstreams import Overview, UpstreamRoutes
 from gateway.admin.workers import WorkerRoutes, Workers
+from gateway.audit.room import AuditRoom
 from gateway.keyring.door import Keyring
 from gateway.ports import Streams
 
@@ -34,19 +50,33 @@ def create_admin_app(
     upstreams: Overview | None = None,
     streams: Streams | None = None,
     workers: Workers | None = None,
+    audit: AuditRoom | None = None,
+    request_log: KeptLog | None = None,
+    link: Callable[[str], str] = link_under,
 ) -> web.Application:
     """Return the application over the keyring in force when a request comes.
 
     Where a gateway runs, `config` can be reloaded, and its `upstreams`, open `streams` and `workers` be looked at.
 
-    With a token, every request must bear it. Without, only unix sockets are served: the mode of the
-    socket's file says who may connect.
+    A `request_log` tells what was done with a key. `link` makes the link of what it holds.
+
+    Admin tokens of the store open it everywhere, with the rights of their roles. `token` is that of the configuration,
+    which has all rights; while there is one, unix sockets ask for a token, too. Otherwise whoever the mode of the
+    socket's file lets connect there has all rights.
     """
     app = web.Application(
-        middlewares=(answer_problems, authentication(token)), client_max_size=BODY_BYTES_MAX
+        middlewares=(answer_problems, Doorkeeper(keyring, token).admit, mark_dry_runs),
+        client_max_size=BODY_BYTES_MAX,
     )
-    app.add_routes(KeyRoutes(keyring).routes())
-    app.add_routes(TenantRoutes(lambda: keyring().tenants).routes())
+    app.add_routes(KeyRoutes(keyring, link).routes())
+    app.add_routes(KeyLifeRoutes(keyring).routes())
+    app.add_routes(RotationRoutes(keyring, link, request_log).routes())
+    app.add_routes(IncidentRoutes(keyring, request_log).routes())
+    app.add_routes(DeliveryRoutes(lambda: keyring().deliveries, lambda: keyring().now()).routes())
+    app.add_routes(_links(keyring).routes())
+    app.add_routes(TemplateRoutes(keyring).routes())
+    app.add_routes(TenantRoutes(keyring).routes())
+    app.add_routes(AdminTokenRoutes(keyring).routes())
     if config is not None:
         app.add_routes(config.routes())
     if upstreams is not None:
@@ -54,4 +84,18 @@ def create_admin_app(
     app.add_routes(StreamRoutes(streams).routes())
     if workers is not None:
         app.add_routes(WorkerRoutes(workers, lambda: keyring().now()).routes())
+    if audit is not None:
+        app.add_routes(AuditRoutes(audit).routes())
+    if request_log is not None:
+        app.add_routes(RequestLogRoutes(request_log).routes())
+    app.add_routes(OpenApiRoutes(app.router).routes())
     return app
+
+
+def create_link_app(keyring: Callable[[], Keyring]) -> web.Application:
+    """Return the application that serves one-time links and nothing else."""
+    return create_delivery_app(_links(keyring))
+
+
+def _links(keyring: Callable[[], Keyring]) -> LinkRoutes:
+    return LinkRoutes(lambda: keyring().deliveries, lambda: keyring().tenants)

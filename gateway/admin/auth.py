@@ -1,61 +1,212 @@
-"""Who may use the admin API, and under which name their changes are recorded.
+"""Who may use the admin API, for what, and under which name their changes are recorded.
 
-Knows two credentials: the mode of a unix socket's file, and one bearer token. On TCP the token is
-indispensable, because every local process can connect there. A key of the data plane never opens
-this door.
+Knows three credentials: the mode of a unix socket's file, the one token of the configuration (a way in when all others
+are lost), and the admin tokens of the store. On TCP a token is indispensable, because every local process can connect
+there. A key of the data plane never opens this door.
 """
 
 from __future__ import annotations
 
 import hmac
+import logging
 import socket
 import struct
+from collections import OrderedDict
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Final
 
 from aiohttp import web
-from aiohttp.typedefs import Handler, Middleware
+from aiohttp.typedefs import Handler
 
-from gateway.domain.change import Actor
+from gateway.admin.problems import REQUEST_ID, BadRequest, Throttled
+from gateway.admin.reach import NAMED, Reach
+from gateway.admin.rights import is_filtered, is_open, needs, open_to_all, right_of
+from gateway.domain.admin_tokens import RIGHTS, AdminToken, Right, Role, roles_with
+from gateway.domain.change import Actor, ChangeType
+from gateway.domain.networks import fold_address
+from gateway.keyring.door import Keyring
+from gateway.limiters.throttle import AddressThrottle
+from gateway.ports import StoreUnavailable
 
 ACTOR: Final = web.RequestKey("actor", Actor)
+
+FAILURES_MAX: Final = 10
+FAILURES_SECONDS: Final = 60.0
+"""An address may come with this many wrong tokens at once, and then with one per 6 seconds."""
+
+TOLD_FAILURES_MAX: Final = 100
+TOLD_FAILURES_SECONDS: Final = 3600.0
+"""So many failed logins are audited at once, and so many per hour, from however many addresses: the trail is kept."""
+
+LOGIN_SECONDS: Final = 3600.0
+"""A token that keeps coming from one address is told once in this time."""
+
+_ADDRESSES_MAX: Final = 10_000
+_LOGINS_MAX: Final = 10_000
+_IPV6_PREFIX: Final = 64  # what one subscriber holds
 _USER_AGENT_LENGTH_MAX: Final = 200
 _PEER: Final = struct.Struct("3i")  # pid, uid, gid of `struct ucred` (unix(7), SO_PEERCRED)
 
+_log = logging.getLogger(__name__)
 
-def authentication(token: Callable[[], str | None]) -> Middleware:
-    """Return the middleware that lets in who knows the token of the moment; None trusts unix sockets and only them."""
+__all__ = ["ACTOR", "PRINCIPAL", "Doorkeeper", "Principal", "needs", "open_to_all"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Principal:
+    """Whoever asks. `token` is None for a peer of a unix socket and for the token of the configuration."""
+
+    actor: Actor
+    role: Role
+    reach: Reach
+    token: AdminToken | None = None
+
+    def has(self, right: Right) -> bool:
+        """Tell whether the role includes `right`."""
+        return right in RIGHTS[self.role]
+
+    def require(self, right: Right) -> None:
+        """Raise `BadRequest` (403) that names the roles that would do, unless the role includes `right`."""
+        if not self.has(right):
+            roles = " or ".join(roles_with(right))
+            raise BadRequest(403, f"This needs the role {roles}; yours is {self.role}.")
+
+
+PRINCIPAL: Final = web.RequestKey("principal", Principal)
+
+
+class Doorkeeper:
+    """Lets in who has a credential, for what its role may do, and remembers who failed.
+
+    `token` returns the token of the configuration, None for none.
+    """
+
+    def __init__(self, keyring: Callable[[], Keyring], token: Callable[[], str | None]) -> None:
+        self._keyring = keyring
+        self._token = token
+        clock = keyring().admin_tokens.clock
+        self._clock = clock
+        self._throttle = AddressThrottle(clock, FAILURES_MAX, FAILURES_SECONDS, _ADDRESSES_MAX)
+        self._told = AddressThrottle(clock, TOLD_FAILURES_MAX, TOLD_FAILURES_SECONDS, 1)
+        self._logins: OrderedDict[tuple[str, str], float] = OrderedDict()
 
     @web.middleware
-    async def authenticate(request: web.Request, handler: Handler) -> web.StreamResponse:
-        known = token()
-        expected = None if known is None else f"bearer {known}".encode()
-        peer = _peer_user(request)
-        if expected is None and not peer:
-            raise web.HTTPForbidden(reason="A TCP listener of the admin API needs a token.")
-        if expected is not None and not _knows(request, expected):
-            raise web.HTTPUnauthorized(
-                headers={"WWW-Authenticate": 'Bearer realm="tollhouse admin"'},
-                reason="A valid admin token is required.",
-            )
-        request[ACTOR] = Actor(
-            kind="admin",
-            name=peer or "token",
-            address=request.remote or "",
-            user_agent=request.headers.get("User-Agent", "")[:_USER_AGENT_LENGTH_MAX],
-        )
+    async def admit(self, request: web.Request, handler: Handler) -> web.StreamResponse:
+        """Judge who asks, before anything is read of what they ask."""
+        wanted = request.match_info.handler
+        if is_open(wanted):
+            return await handler(request)
+        principal = await self._principal(request)
+        request[PRINCIPAL], request[ACTOR] = principal, principal.actor
+        if request.match_info.http_exception is None:
+            await _admit(request, wanted, principal)
         return await handler(request)
 
-    return authenticate
+    async def _principal(self, request: web.Request) -> Principal:
+        """Return who asks. Raises an HTTP error for whoever must not."""
+        configured, peer = self._token(), _peer_user(request)
+        if "Authorization" not in request.headers:
+            if peer and configured is None:
+                return self._whole(_actor(request, peer))
+            raise _unauthorized()
+        place = _place(request, peer)
+        wait = self._throttle.retry_after(place)
+        if wait:
+            raise Throttled(wait)
+        given = _bearer(request)
+        is_configured = hmac.compare_digest(given, (configured or "").encode())
+        if configured is not None and is_configured:
+            actor = _actor(request, "token")
+            await self._came(actor, None)
+            return self._whole(actor)
+        return await self._of_store(request, given, place)
+
+    async def _of_store(self, request: web.Request, given: bytes, place: str) -> Principal:
+        tokens = self._keyring().admin_tokens
+        token = await tokens.find(given)
+        if token is None or not token.is_usable_at(self._clock.now()):
+            await self._failed(_actor(request, "unknown"), token, place)
+            raise _unauthorized()
+        actor = _actor(request, token.token_id)
+        await tokens.used(token)
+        await self._came(actor, token)
+        reach = Reach(self._keyring(), token.tenant_id)
+        return Principal(actor=actor, role=token.role, reach=reach, token=token)
+
+    def _whole(self, actor: Actor) -> Principal:
+        return Principal(actor=actor, role=Role.ADMIN, reach=Reach(self._keyring()))
+
+    async def _came(self, actor: Actor, token: AdminToken | None) -> None:
+        who, now = (actor.name, actor.address), self._clock.now()
+        if now - self._logins.get(who, float("-inf")) < LOGIN_SECONDS:
+            return
+        self._logins[who] = now
+        self._logins.move_to_end(who)
+        if len(self._logins) > _LOGINS_MAX:
+            self._logins.popitem(last=False)
+        await self._tell(ChangeType.ADMIN_LOGIN_SUCCEEDED, actor, token)
+
+    async def _failed(self, actor: Actor, token: AdminToken | None, place: str) -> None:
+        reason = "unknown token"
+        if token is not None:
+            reason = "expired token" if token.revoked_at is None else "revoked token"
+        _log.warning("%s: admin login from %s failed: %s", actor.request_id, place, reason)
+        is_counted = self._throttle.failed(place) == 0
+        if is_counted and self._told.failed("") == 0:
+            await self._tell(ChangeType.ADMIN_LOGIN_FAILED, actor, token, reason)
+
+    async def _tell(
+        self, event: ChangeType, actor: Actor, token: AdminToken | None, reason: str = ""
+    ) -> None:
+        """Tell the audit trail. A store that is down locks nobody out who needs no store."""
+        try:
+            await self._keyring().admin_tokens.tell_login(event, actor, token, reason)
+        except StoreUnavailable as error:
+            _log.error("%s: %s is not audited: %s", actor.request_id, event, error)
 
 
-def _knows(request: web.Request, expected: bytes) -> bool:
-    values = request.headers.getall("Authorization", [])
-    if len(values) != 1:
-        return False
+async def _admit(request: web.Request, wanted: object, principal: Principal) -> None:
+    """Raise unless the principal may use this handler, for the records that the path names."""
+    principal.require(right_of(wanted) or Right.ADMINISTER)
+    if principal.reach.is_everything:
+        return
+    named = [(NAMED[name], value) for name, value in request.match_info.items() if name in NAMED]
+    if not named and not is_filtered(wanted):
+        raise BadRequest(403, "This is not for tokens that are bound to a tenant.")
+    for kind, record_id in named:
+        await principal.reach.require(kind, record_id)
+
+
+def _actor(request: web.Request, name: str) -> Actor:
+    return Actor(
+        kind="admin",
+        name=name,
+        address=request.remote or "",
+        user_agent=request.headers.get("User-Agent", "")[:_USER_AGENT_LENGTH_MAX],
+        request_id=request[REQUEST_ID],
+    )
+
+
+def _bearer(request: web.Request) -> bytes:
+    """Return the bearer token that the request brings; empty for none, another scheme, or several."""
+    values = request.headers.getall("Authorization")
     scheme, _, token = values[0].partition(" ")
-    given = f"{scheme.lower()} {token.strip()}".encode(errors="replace")
-    return hmac.compare_digest(given, expected)
+    is_bearer = len(values) == 1 and scheme.lower() == "bearer"
+    return token.strip().encode(errors="replace") if is_bearer else b""
+
+
+def _place(request: web.Request, peer: str) -> str:
+    """Return what failures are counted by: the network of the client, or the user at the other end of a unix socket."""
+    address, _, _ = (request.remote or "::").partition("%")
+    return peer or fold_address(address, _IPV6_PREFIX)
+
+
+def _unauthorized() -> web.HTTPUnauthorized:
+    return web.HTTPUnauthorized(
+        headers={"WWW-Authenticate": 'Bearer realm="tollhouse admin"'},
+        reason="A valid admin token is required; `tollhouse admin bootstrap` makes the first one.",
+    )
 
 
 def _peer_user(request: web.Request) -> str:

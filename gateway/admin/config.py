@@ -7,24 +7,47 @@ paths of keys, never their values.
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from typing import Any, Final
+from typing import Final, Literal
 
-import orjson
 from aiohttp import web
+from pydantic import BaseModel
 
 from gateway.admin.auth import ACTOR
-from gateway.admin.requests import read_query
+from gateway.admin.described import Description, describes
+from gateway.admin.requests import answer, read_dry_run, read_query
+from gateway.admin.rights import needs
 from gateway.config.reloading import Reloaded
+from gateway.domain.admin_tokens import Right
+from gateway.domain.change import Actor
 
 _BASE: Final = "/admin/v1/config"
 
 
+class ConfigChange(BaseModel):
+    """A key of the configuration that changes, and how."""
+
+    path: str
+    change: str
+
+
+class ReloadView(BaseModel):
+    """The answer to `POST /config:reload` and `POST /config:check`.
+
+    `restart` names the keys that count only after a restart.
+    """
+
+    result: Literal["applied", "checked"]
+    generation: int
+    changes: tuple[ConfigChange, ...]
+    restart: tuple[str, ...]
+
+
 class ConfigRoutes:
-    """The handlers of `/admin/v1/config`. `reload` takes what asked for it, for the log."""
+    """The handlers of `/admin/v1/config`. `reload` takes who asked for it, for the record."""
 
     def __init__(
         self,
-        reload: Callable[[str], Awaitable[Reloaded]],
+        reload: Callable[[Actor], Awaitable[Reloaded]],
         check: Callable[[], Awaitable[Reloaded]],
     ) -> None:
         self._reload = reload
@@ -37,24 +60,31 @@ class ConfigRoutes:
             web.post(f"{_BASE}:check", self.check),
         ]
 
+    @needs(Right.OPERATE)
+    @describes(Description(answer=ReloadView, is_act=True))
     async def reload(self, request: web.Request) -> web.Response:
         """Take the configuration into force that its files hold now."""
-        read_query(request, ())
-        actor = request[ACTOR]
-        return await _answered(self._reload(f"{actor.kind} {actor.name}"), "applied")
+        if read_dry_run(request):
+            return await _answered(self._check(), "checked")
+        return await _answered(self._reload(request[ACTOR]), "applied")
 
+    @needs(Right.OPERATE)
+    @describes(Description(answer=ReloadView))
     async def check(self, request: web.Request) -> web.Response:
         """Say what a reload would do."""
         read_query(request, ())
         return await _answered(self._check(), "checked")
 
 
-async def _answered(attempt: Awaitable[Reloaded], result: str) -> web.Response:
+async def _answered(
+    attempt: Awaitable[Reloaded], result: Literal["applied", "checked"]
+) -> web.Response:
     reloaded = await attempt
-    body: dict[str, Any] = {
-        "result": result,
-        "generation": reloaded.generation,
-        "changes": [{"path": path, "change": kind} for path, kind in reloaded.changes],
-        "restart": list(reloaded.restart),
-    }
-    return web.Response(body=orjson.dumps(body), content_type="application/json")
+    changes = [ConfigChange(path=path, change=kind) for path, kind in reloaded.changes]
+    shown = ReloadView(
+        result=result,
+        generation=reloaded.generation,
+        changes=tuple(changes),
+        restart=tuple(reloaded.restart),
+    )
+    return answer(shown)

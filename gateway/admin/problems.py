@@ -20,7 +20,8 @@ from aiohttp.typedefs import Handler
 
 from gateway.config.reloading import ReloadRefused
 from gateway.domain.key_rules import Problem, Refused
-from gateway.keyring.ledger import NotFound
+from gateway.keyring.ledger import NotFound, Stale
+from gateway.keyring.repeats import InProgress, Mismatch
 from gateway.ports import Conflict, StoreUnavailable
 
 CODES: Final[Mapping[int, str]] = {
@@ -30,13 +31,17 @@ CODES: Final[Mapping[int, str]] = {
     404: "not_found",
     405: "method_not_allowed",
     409: "conflict",
+    412: "stale",
     413: "body_too_large",
     415: "unsupported_media_type",
     422: "validation_failed",
+    429: "throttled",
     500: "internal",
     503: "store_unavailable",
 }
 """Status -> stable machine name; clients switch on it, people read `detail`."""
+
+REQUEST_ID: Final = web.RequestKey("request_id", str)
 
 _log = logging.getLogger(__name__)
 
@@ -49,10 +54,28 @@ class BadRequest(Exception):
         super().__init__(detail)
 
 
+class Throttled(Exception):
+    """Too many failed logins came from there; `seconds` is how long to wait."""
+
+    def __init__(self, seconds: int) -> None:
+        self.seconds = seconds
+        super().__init__("Too many logins from this address failed; wait.")
+
+
+class AlreadyDelivered(Exception):
+    """The request with this `Idempotency-Key` made `result_id`, and its answer held a secret that is kept nowhere."""
+
+    def __init__(self, result_id: str) -> None:
+        self.result_id = result_id
+        super().__init__(
+            f"The secret of '{result_id}' was in the answer to the first request, and nobody can read it again."
+        )
+
+
 @web.middleware
 async def answer_problems(request: web.Request, handler: Handler) -> web.StreamResponse:
     """Give every answer its id and keep it out of caches; turn every error into a problem."""
-    request_id = f"req_{secrets.token_hex(16)}"
+    request_id = request[REQUEST_ID] = f"req_{secrets.token_hex(16)}"
     try:
         response = await handler(request)
     except web.HTTPException as error:
@@ -72,6 +95,8 @@ def problem(
     detail: str,
     request_id: str,
     errors_of_body: Iterable[Problem] = (),
+    *,
+    code: str = "",
     **further: Any,
 ) -> web.Response:
     """Return the answer: `errors_of_body` are JSON pointers into the request's body, with what is wrong there.
@@ -83,7 +108,7 @@ def problem(
         "title": HTTPStatus(status).phrase,
         "status": status,
         "detail": detail,
-        "code": CODES.get(status, "error"),
+        "code": code or CODES.get(status, "error"),
         "request_id": request_id,
     }
     errors = [{"pointer": pointer, "detail": text} for pointer, text in errors_of_body]
@@ -113,15 +138,37 @@ def _of_error(error: Exception, request_id: str) -> web.Response:
         return problem(error.status, str(error), request_id)
     if isinstance(error, NotFound):
         return problem(404, f"{error}.", request_id)
+    if isinstance(error, Mismatch):
+        return problem(422, f"{error}.", request_id, code="idempotency_key_reused")
+    if isinstance(error, AlreadyDelivered):
+        code = "secret_already_delivered"
+        return problem(409, str(error), request_id, code=code, result_id=error.result_id)
     if isinstance(error, Conflict):
-        return problem(409, f"{error}.", request_id)
+        return _of_conflict(error, request_id)
+    if isinstance(error, Throttled):
+        return _later(problem(429, str(error), request_id), error.seconds)
     _log.error("%s: %s", request_id, error)
-    response = problem(503, "The key store does not answer; try again.", request_id)
-    response.headers["Retry-After"] = "1"
+    return _later(problem(503, "The key store does not answer; try again.", request_id), 1)
+
+
+def _of_conflict(error: Conflict, request_id: str) -> web.Response:
+    if isinstance(error, Stale):
+        return problem(412, f"{error}.", request_id)
+    if isinstance(error, InProgress):
+        response = problem(409, f"{error}.", request_id, code="request_in_progress")
+        return _later(response, 1) if error.is_retry_sensible else response
+    return problem(409, f"{error}.", request_id)
+
+
+def _later(response: web.Response, seconds: int) -> web.Response:
+    response.headers["Retry-After"] = str(seconds)
     return response
 
 
-_KNOWN: Final = (Refused, BadRequest, NotFound, Conflict, StoreUnavailable, ReloadRefused)
+_KNOWN: Final = (
+    *(Refused, BadRequest, NotFound, Conflict, StoreUnavailable, ReloadRefused),
+    *(Mismatch, AlreadyDelivered, Throttled),
+)
 
 _DETAILS: Final[Mapping[int, str]] = {
     404: "There is nothing here.",

@@ -1,16 +1,18 @@
 """Reading a request of the admin API: its body, its page; writing its answer.
 
-Knows that everything is JSON and that what is not understood is refused. It must not know keys or
-tenants.
+Knows that everything is JSON, that what is not understood is refused, what a condition (`If-Match`) and a dry run are.
+It must not know keys or tenants.
 """
 
 from __future__ import annotations
 
+import json
+import re
 from collections.abc import Collection, Iterable
 from typing import Any, Final, TypeVar
 
-import orjson
 from aiohttp import web
+from aiohttp.typedefs import Handler
 from pydantic import BaseModel, ValidationError
 
 from gateway.admin.auth import ACTOR
@@ -22,6 +24,12 @@ from gateway.domain.key_rules import Problem, Refused
 
 LIMIT_DEFAULT: Final = 100
 LIMIT_MAX: Final = 1000
+
+DRY_RUN: Final = "dry_run"
+"""The query parameter of every act: go as far as possible without changing anything."""
+
+IS_DRY_RUN: Final = web.RequestKey("is_dry_run", bool)
+_TAG: Final = re.compile(r'"([0-9]{1,15})"')
 
 _Shape = TypeVar("_Shape", bound=BaseModel)
 
@@ -43,9 +51,60 @@ async def read_body(request: web.Request, shape: type[_Shape]) -> _Shape:
 
 
 async def read_order(request: web.Request) -> Order:
-    """Return who orders the act of `request`, and why: its body is an `Act`."""
+    """Return who orders the act of `request`, why, and under which condition: its body is an `Act`."""
     body = await read_body(request, Act)
-    return Order(actor=request[ACTOR], reason=body.reason)
+    return order_of(request, body.reason)
+
+
+def order_of(request: web.Request, reason: str = "", also: Collection[str] = ()) -> Order:
+    """Return who orders the act of `request`, and under which condition.
+
+    Its query may ask for a dry run, and name what `also` says; everything else is refused.
+    """
+    return Order(
+        actor=request[ACTOR],
+        reason=reason,
+        expected_revision=_read_condition(request),
+        is_dry_run=read_dry_run(request, also),
+    )
+
+
+def order_of_new(request: web.Request, reason: str = "") -> Order:
+    """Return who orders a creation: there is nothing yet that `If-Match` could be about."""
+    order = order_of(request, reason)
+    if "If-Match" in request.headers:
+        raise BadRequest(400, "Nothing exists yet that `If-Match` could be about.")
+    return order
+
+
+def read_dry_run(request: web.Request, also: Collection[str] = ()) -> bool:
+    """Tell whether the act of `request` shall change nothing; refuse query parameters that stand not in `also`."""
+    is_wanted = read_switch(read_query(request, (DRY_RUN, *also)), DRY_RUN)
+    request[IS_DRY_RUN] = is_wanted
+    return is_wanted
+
+
+@web.middleware
+async def mark_dry_runs(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """Let the answer to a dry run say that it is one, and not that something was made."""
+    response = await handler(request)
+    if request.get(IS_DRY_RUN) and isinstance(response, web.Response):
+        response.body = _written({**json.loads(response.text or "{}"), DRY_RUN: True})
+        response.headers.popall("Location", None)
+        response.headers.popall("ETag", None)
+        response.set_status(200)
+    return response
+
+
+def _read_condition(request: web.Request) -> int | None:
+    """Return the revision that `If-Match` demands (RFC 9110 section 13.1.1); None without one, and for any."""
+    values = request.headers.getall("If-Match", [])
+    if not values or values == ["*"]:
+        return None
+    found = _TAG.fullmatch(values[0].strip())
+    if len(values) > 1 or found is None:
+        raise BadRequest(400, "Send one `If-Match`: the `ETag` of the record as you have read it.")
+    return int(found[1])
 
 
 def read_query(request: web.Request, allowed: Collection[str]) -> dict[str, str]:
@@ -62,20 +121,30 @@ def read_query(request: web.Request, allowed: Collection[str]) -> dict[str, str]
     return query
 
 
+def read_choice(query: dict[str, str], name: str, choices: Iterable[str]) -> str:
+    """Return the parameter `name`, empty without one. Raises `BadRequest` unless it is one of `choices`."""
+    value = query.get(name, "")
+    if name in query and value not in (known := list(choices)):
+        raise BadRequest(400, f"`{name}` is one of {', '.join(known)}.")
+    return value
+
+
+def read_switch(query: dict[str, str], name: str) -> bool:
+    """Return the parameter `name`, which is true or false, and false when it is missing."""
+    return read_choice(query, name, ("true", "false")) == "true"
+
+
 def read_limit(query: dict[str, str]) -> int:
     """Return the number of entries per page, 1 to 1000."""
     text = query.get("limit", str(LIMIT_DEFAULT))
-    if not (text.isascii() and text.isdigit() and 1 <= int(text[:6]) <= LIMIT_MAX):
+    if not (len(text) < 6 and text.isascii() and text.isdigit() and 1 <= int(text) <= LIMIT_MAX):
         raise BadRequest(400, f"`limit` is a number from 1 to {LIMIT_MAX}.")
     return int(text)
 
 
 def answer(shape: BaseModel, *, status: int = 200, location: str = "") -> web.Response:
-    """Answer with one object."""
-    response = _json(shape.model_dump(mode="json"), status)
-    if location:
-        response.headers["Location"] = location
-    return response
+    """Answer with one object; one that has a revision is tagged with it."""
+    return _tagged(_json(shape.model_dump(mode="json"), status), shape, location)
 
 
 def answer_changed(
@@ -86,7 +155,13 @@ def answer_changed(
     if enforced is not None:
         body["enforcement"] = EnforcementView.of_enforced(enforced).model_dump(mode="json")
         status = status if enforced.is_everywhere else 202
-    response = _json(body, status)
+    return _tagged(_json(body, status), shape, location)
+
+
+def _tagged(response: web.Response, shape: BaseModel, location: str) -> web.Response:
+    revision = getattr(shape, "revision", None)
+    if revision is not None:
+        response.headers["ETag"] = f'"{revision}"'
     if location:
         response.headers["Location"] = location
     return response
@@ -98,8 +173,18 @@ def answer_page(entries: Iterable[BaseModel], cursor: str) -> web.Response:
     return _json({"data": data, "next_cursor": cursor or None, "has_more": bool(cursor)}, 200)
 
 
+def answer_json(value: dict[str, Any]) -> web.Response:
+    """Answer with an object that has no shape of its own."""
+    return _json(value, 200)
+
+
 def _json(value: Any, status: int) -> web.Response:
-    return web.Response(status=status, body=orjson.dumps(value), content_type="application/json")
+    return web.Response(status=status, body=_written(value), content_type="application/json")
+
+
+def _written(value: Any) -> bytes:
+    """Return `value` as JSON; metadata may hold integers of any length, which faster writers refuse."""
+    return json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode()
 
 
 def _problem_of(error: Any) -> Problem:

@@ -5,18 +5,27 @@ Knows paths and pages. It must not know connections; what is open, the registry 
 
 from __future__ import annotations
 
+import re
 from typing import Final
 
 from aiohttp import web
 
+from gateway.admin.auth import PRINCIPAL
+from gateway.admin.described import Description, describes
 from gateway.admin.problems import BadRequest
 from gateway.admin.requests import answer_page, read_limit, read_query
+from gateway.admin.rights import needs
 from gateway.admin.wire import StreamView
+from gateway.domain.admin_tokens import Right
 from gateway.domain.streams import StreamKind, StreamReport
 from gateway.ports import Streams
 
 _ASKED: Final = ("key_id", "lineage_id", "tenant_id", "route", "kind")
 """What streams may be asked for, each a field of their view."""
+
+
+_CURSOR: Final = r"([0-9]{1,20}(?:\.[0-9]{1,20})?(?:e-?[0-9]{1,3})?)~([A-Za-z0-9_-]{1,64})"
+"""When the last stream of a page began, and its id."""
 
 
 class StreamRoutes:
@@ -29,6 +38,19 @@ class StreamRoutes:
         """Return the routes."""
         return [web.get("/admin/v1/streams", self.page, allow_head=False)]
 
+    @needs(Right.READ, is_filtered=True)
+    @describes(
+        Description(
+            answer=StreamView,
+            query=(*_ASKED, "limit", "cursor"),
+            schemas={
+                "kind": {"enum": [str(each) for each in StreamKind]},
+                "cursor": {"type": "string", "pattern": f"^({_CURSOR})?$"},
+            },
+            errors=(409,),
+            is_page=True,
+        )
+    )
     async def page(self, request: web.Request) -> web.Response:
         """List streams, the oldest first."""
         query = read_query(request, (*_ASKED, "limit", "cursor"))
@@ -38,8 +60,11 @@ class StreamRoutes:
             raise BadRequest(400, f"`kind` is one of {', '.join(StreamKind)}.")
         limit, after = read_limit(query), _read_cursor(query.get("cursor", ""))
         wanted = [(name, query[name]) for name in _ASKED if name in query]
+        within = await request[PRINCIPAL].reach.tenant_ids()
         found: list[tuple[tuple[float, str], StreamView]] = []
         for stream in await self._streams.listed():
+            if within is not None and stream.tenant_id not in within:
+                continue
             view = StreamView.of(stream)
             if _place(stream) > after and all(getattr(view, name) == it for name, it in wanted):
                 found.append((_place(stream), view))
@@ -57,8 +82,7 @@ def _place(stream: StreamReport) -> tuple[float, str]:
 def _read_cursor(cursor: str) -> tuple[float, str]:
     if not cursor:
         return float("-inf"), ""
-    started, _, stream_id = cursor.partition("~")
-    try:
-        return float(started), stream_id
-    except ValueError:
-        raise BadRequest(400, "`cursor` is the `next_cursor` of the page before.") from None
+    found = re.fullmatch(_CURSOR, cursor)
+    if found is None:
+        raise BadRequest(400, "`cursor` is the `next_cursor` of the page before.")
+    return float(found[1]), found[2]

@@ -1,6 +1,7 @@
 """Tenants over the admin API: each route is one act of the keyring.
 
-Knows paths and status codes. It must not decide anything about a tenant.
+Knows paths and status codes, and what a token may do to the very tenant that it is bound to. It must not decide
+anything else about a tenant.
 """
 
 from __future__ import annotations
@@ -10,76 +11,138 @@ from typing import Final
 
 from aiohttp import web
 
-from gateway.admin.auth import ACTOR
+from gateway.admin.auth import PRINCIPAL
+from gateway.admin.described import changes, creates, lists, shows
+from gateway.admin.idempotency import once
+from gateway.admin.problems import BadRequest
 from gateway.admin.requests import (
     answer,
     answer_changed,
     answer_page,
+    order_of,
+    order_of_new,
     read_body,
     read_limit,
     read_order,
     read_query,
 )
-from gateway.admin.wire import TenantCreate, TenantUpdate, TenantView
-from gateway.domain.change import Order
+from gateway.admin.rights import needs
+from gateway.admin.tenant_wire import TenantCreate, TenantUpdate, TenantView
+from gateway.admin.wire import Act
+from gateway.domain.admin_tokens import Right
+from gateway.domain.key_rules import Refused
+from gateway.domain.tenants import Tenant
+from gateway.keyring.door import Keyring
+from gateway.keyring.ledger import Changed
 from gateway.keyring.tenants import TenantRoll
 
-_ONE: Final = "/admin/v1/tenants/{tenant_id:[A-Za-z0-9._-]{1,64}}"
+_ALL: Final = "/admin/v1/tenants"
+_ONE: Final = f"{_ALL}/{{tenant_id:[A-Za-z0-9._-]{{1,64}}}}"
 
 
 class TenantRoutes:
     """The handlers of `/admin/v1/tenants`."""
 
-    def __init__(self, tenants: Callable[[], TenantRoll]) -> None:
-        self._tenants = tenants
+    def __init__(self, keyring: Callable[[], Keyring]) -> None:
+        self._keyring = keyring
+
+    @property
+    def _tenants(self) -> TenantRoll:
+        return self._keyring().tenants
 
     def routes(self) -> list[web.RouteDef]:
         """Return the routes."""
         return [
-            web.post("/admin/v1/tenants", self.create),
-            web.get("/admin/v1/tenants", self.page, allow_head=False),
+            web.post(_ALL, self.create),
+            web.get(_ALL, self.page, allow_head=False),
             web.get(_ONE, self.show, allow_head=False),
             web.patch(_ONE, self.update),
             web.post(f"{_ONE}:suspend", self.suspend),
             web.post(f"{_ONE}:resume", self.resume),
         ]
 
+    @needs(Right.ADMINISTER, is_filtered=True)
+    @creates(TenantCreate, TenantView)
     async def create(self, request: web.Request) -> web.Response:
         """Create a tenant."""
         body = await read_body(request, TenantCreate)
-        created = await self._tenants().create(body.tenant(), Order(actor=request[ACTOR]))
-        location = f"/admin/v1/tenants/{created.record.tenant_id}"
-        return answer(TenantView.of(created.record), status=201, location=location)
+        order = order_of_new(request)
+        reach = request[PRINCIPAL].reach
+        if not reach.is_everything and body.parent_id != reach.tenant_id:
+            raise BadRequest(403, f"Your token makes children of '{reach.tenant_id}' only.")
+        if not reach.is_everything and body.tenant_id:
+            # That an id is taken would tell of the tenants of others.
+            raise Refused([("/tenant_id", "leave it out: your token is given ids")])
 
+        async def make() -> tuple[str, web.Response]:
+            tenant = (await self._tenants.create(body.tenant(), order)).record
+            location = f"{_ALL}/{tenant.tenant_id}"
+            shown = answer(TenantView.of(tenant), status=201, location=location)
+            return tenant.tenant_id, shown
+
+        async def show(tenant_id: str) -> web.Response:
+            return answer(TenantView.of(await self._tenants.get(tenant_id)))
+
+        return await once(request, self._keyring().repeats, make, show)
+
+    @needs(Right.READ, is_filtered=True)
+    @lists(TenantView, "parent_id")
     async def page(self, request: web.Request) -> web.Response:
-        """List tenants."""
-        query = read_query(request, ("limit", "cursor"))
-        found = await self._tenants().page(after=query.get("cursor", ""), limit=read_limit(query))
-        return answer_page(map(TenantView.of, found.records), found.cursor)
+        """List tenants, or the children of one."""
+        query = read_query(request, ("parent_id", "limit", "cursor"))
+        limit, after = read_limit(query), query.get("cursor", "")
+        reach = request[PRINCIPAL].reach
+        parent_id = query.get("parent_id", "")
+        if reach.is_everything:
+            found = await self._tenants.page(parent_id=parent_id, after=after, limit=limit)
+            return answer_page(map(TenantView.of, found.records), found.cursor)
+        ids = sorted(each for each in await reach.tenant_ids() or () if each > after)
+        tenants = [await self._tenants.get(each) for each in ids[: limit + 1]]
+        wanted = [each for each in tenants[:limit] if parent_id in ("", each.parent_id)]
+        return answer_page(map(TenantView.of, wanted), ids[limit - 1] if len(ids) > limit else "")
 
+    @needs(Right.READ)
+    @shows(TenantView)
     async def show(self, request: web.Request) -> web.Response:
         """Show one tenant."""
-        return answer(TenantView.of(await self._tenants().get(_tenant_id(request))))
+        read_query(request, ())
+        return answer(TenantView.of(await self._tenants.get(_tenant_id(request))))
 
+    @needs(Right.ADMINISTER)
+    @changes(TenantUpdate, TenantView)
     async def update(self, request: web.Request) -> web.Response:
         """Change some fields of a tenant."""
         body = await read_body(request, TenantUpdate)
-        changed = await self._tenants().update(
-            _tenant_id(request), body.changes(), Order(actor=request[ACTOR])
+        if "plan" in body.model_fields_set:
+            _refuse_own(request, "choose the plan of")
+        return _answer(
+            await self._tenants.update(_tenant_id(request), body.changes(), order_of(request))
         )
-        return answer_changed(TenantView.of(changed.record), changed.enforced)
 
+    @needs(Right.ADMINISTER)
+    @changes(Act, TenantView)
     async def suspend(self, request: web.Request) -> web.Response:
         """Stop all keys of a tenant."""
         order = await read_order(request)
-        changed = await self._tenants().suspend(_tenant_id(request), order)
-        return answer_changed(TenantView.of(changed.record), changed.enforced)
+        return _answer(await self._tenants.suspend(_tenant_id(request), order))
 
+    @needs(Right.ADMINISTER)
+    @changes(Act, TenantView)
     async def resume(self, request: web.Request) -> web.Response:
         """Let the keys of a suspended tenant work again."""
         order = await read_order(request)
-        changed = await self._tenants().resume(_tenant_id(request), order)
-        return answer_changed(TenantView.of(changed.record), changed.enforced)
+        _refuse_own(request, "resume")
+        return _answer(await self._tenants.resume(_tenant_id(request), order))
+
+
+def _refuse_own(request: web.Request, act: str) -> None:
+    """Refuse what a token must not do to the tenant that it is bound to: undo what others decided about it."""
+    if _tenant_id(request) == request[PRINCIPAL].reach.tenant_id:
+        raise BadRequest(403, f"A token cannot {act} the tenant that it is bound to.")
+
+
+def _answer(changed: Changed[Tenant]) -> web.Response:
+    return answer_changed(TenantView.of(changed.record), changed.enforced)
 
 
 def _tenant_id(request: web.Request) -> str:

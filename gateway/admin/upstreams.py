@@ -12,8 +12,11 @@ from typing import Self
 from aiohttp import web
 from pydantic import BaseModel
 
+from gateway.admin.described import Description, describes
 from gateway.admin.requests import answer_page, read_query
+from gateway.admin.rights import needs
 from gateway.admin.wire import instant
+from gateway.domain.admin_tokens import Right
 from gateway.upstreams.overview import ServiceOverview, TargetOverview
 
 Overview = Callable[[], Awaitable[Sequence[ServiceOverview]]]
@@ -70,6 +73,8 @@ class UpstreamRoutes:
         """Return the routes."""
         return [web.get("/admin/v1/upstreams", self.page, allow_head=False)]
 
+    @needs(Right.READ)
+    @describes(Description(answer=UpstreamView, is_page=True))
     async def page(self, request: web.Request) -> web.Response:
         """List all upstreams with their targets; there are never more than the configuration names."""
         read_query(request, ())

@@ -10,18 +10,26 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
-from typing import Annotated, Any, Final, Self, cast
+from typing import Annotated, Any, Final, Literal, Self, cast
 
-from pydantic import AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import (
+    AwareDatetime,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    WithJsonSchema,
+)
 
 from gateway.domain.blueprint import KeyWish
 from gateway.domain.enforcement import Enforced
-from gateway.domain.key_rules import Refused
-from gateway.domain.keys import KeyRecord, KeyState
+from gateway.domain.key_format import variable_name
+from gateway.domain.key_rules import NAME_LENGTH_MAX, REASON_LENGTH_MAX, Refused
+from gateway.domain.keys import KeyKind, KeyRecord, KeyState
 from gateway.domain.streams import StreamKind, StreamReport
 from gateway.domain.tenants import Tenant
+from gateway.keyring.deliveries import DELIVERY_SECONDS_MAX
 from gateway.keyring.door import KeyChanges
-from gateway.keyring.tenants import TenantChanges
 
 SECRET_LENGTH_MAX: Final = 512
 _UNITS: Final[Mapping[str, str]] = {
@@ -53,44 +61,89 @@ def _read_duration(value: object) -> object:
         raise ValueError("is too long") from None
 
 
+_DURATION_SCHEMA: Final = WithJsonSchema(
+    {
+        "type": "string",
+        "pattern": "^([0-9]{1,9}[smhdw]|P([0-9]{1,6}D)?(T([0-9]{1,6}H)?([0-9]{1,6}M)?([0-9]{1,6}S)?)?)$",
+        "examples": ["30d", "PT12H"],
+    }
+)
 Duration = Annotated[
-    timedelta, BeforeValidator(_read_duration), Field(gt=timedelta(0), strict=False)
+    timedelta,
+    BeforeValidator(_read_duration),
+    Field(gt=timedelta(0), strict=False),
+    _DURATION_SCHEMA,
 ]
+Period = Annotated[timedelta, BeforeValidator(_read_duration), Field(ge=timedelta(0), strict=False)]
+"""A duration that may be none at all."""
+
 Names = tuple[str, ...]
+Name = Annotated[
+    str, WithJsonSchema({"type": "string", "minLength": 1, "maxLength": NAME_LENGTH_MAX})
+]
+TenantId = Annotated[
+    str, WithJsonSchema({"type": "string", "pattern": "^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$"})
+]
+Reason = Annotated[str, WithJsonSchema({"type": "string", "maxLength": REASON_LENGTH_MAX})]
+"""Texts with a rule, which the document tells; the keyring judges."""
+
+Mode = Literal["enforce", "shadow"]
 
 
-class _Shape(BaseModel):
+class Shape(BaseModel):
+    """The body of a request: what it does not know is refused, and nothing is taken for something else."""
+
     model_config = ConfigDict(extra="forbid", strict=True)
 
 
-class KeyCreate(_Shape):
-    """The body of `POST /keys`. What is left out comes from the template, or is the only choice."""
+class KeyCreate(Shape):
+    """The body of `POST /keys`. What is left out comes from the template, or is the only choice.
 
-    tenant_id: str
-    name: str
+    With `deliver_in` the secret is not in the answer but behind a link that works for so long, once.
+    """
+
+    tenant_id: TenantId
+    name: Name
     environment: str = ""
     scopes: Names | None = None
     template: str = ""
     format: str = ""
     plan: str = ""
     ip_allowlist: Names | None = None
+    ip_allowlist_mode: Mode | None = None
+    kind: Literal["regular", "multi_tenant"] | None = None
+    tenants: Names = ()
     expires_at: AwareDatetime | None = None
     expires_in: Duration | None = None
+    deliver_in: Duration | None = None
     tags: Names | None = None
     metadata: dict[str, Any] = Field(default_factory=dict)
 
     def wish(self, now: float) -> KeyWish:
         """Return what is asked for; `expires_in` counts from `now` (epoch seconds)."""
-        values = self.model_dump(exclude={"expires_at", "expires_in"})
-        return KeyWish(**values, expires_at=_expiry(self, now))
+        values = self.model_dump(exclude={"expires_at", "expires_in", "deliver_in"})
+        texts = {name: values[name] or "" for name in ("kind", "ip_allowlist_mode")}
+        return KeyWish(**(values | texts), expires_at=expiry(self.expires_at, self.expires_in, now))
+
+    def delivery_seconds(self) -> float | None:
+        """Return how long the link works that the secret is handed over with, None without one. Raises `Refused`."""
+        if self.deliver_in is None:
+            return None
+        seconds = self.deliver_in.total_seconds()
+        if seconds > DELIVERY_SECONDS_MAX:
+            days = DELIVERY_SECONDS_MAX / 86_400
+            raise Refused([("/deliver_in", f"must be at most {days:g} days")])
+        return seconds
 
 
-class KeyUpdate(_Shape):
+class KeyUpdate(Shape):
     """The body of `PATCH /keys/{key_id}`: a JSON merge patch (RFC 7396), so null removes."""
 
     name: str = ""
     scopes: Names | None = None
     ip_allowlist: Names | None = None
+    ip_allowlist_mode: Mode = "enforce"
+    tenants: Names | None = None
     expires_at: AwareDatetime | None = None
     expires_in: Duration | None = None
     plan: str | None = None
@@ -99,56 +152,30 @@ class KeyUpdate(_Shape):
 
     def changes(self, now: float) -> KeyChanges:
         """Return the fields that the body names; `expires_in` counts from `now` (epoch seconds)."""
-        changes = _given(self)
+        changes = given(self)
         if changes.keys() & {"expires_at", "expires_in"}:
-            changes["expires_at"] = _expiry(self, now)
+            changes["expires_at"] = expiry(self.expires_at, self.expires_in, now)
             changes.pop("expires_in", None)
         return cast("KeyChanges", changes)
 
 
-class Act(_Shape):
+class Act(Shape):
     """The body of a verb such as `:suspend`."""
 
-    reason: str = ""
+    reason: Reason = ""
 
 
-class KeyLookup(_Shape):
+class KeyLookup(Shape):
     """The body of `POST /keys:lookup`."""
 
     secret: str = Field(min_length=1, max_length=SECRET_LENGTH_MAX, repr=False)
 
 
-class TenantCreate(_Shape):
-    """The body of `POST /tenants`."""
-
-    tenant_id: str = ""
-    name: str
-    ip_allowlist: Names = ()
-    ip_allowlist_enabled: bool = False
-    plan: str = ""
-    metadata: dict[str, Any] = Field(default_factory=dict)
-
-    def tenant(self) -> Tenant:
-        """Return the tenant that is asked for."""
-        return Tenant(**self.model_dump())
-
-
-class TenantUpdate(_Shape):
-    """The body of `PATCH /tenants/{tenant_id}`: a JSON merge patch (RFC 7396), so null removes."""
-
-    name: str = ""
-    ip_allowlist: Names | None = None
-    ip_allowlist_enabled: bool = False
-    plan: str | None = None
-    metadata: dict[str, Any] | None = None
-
-    def changes(self) -> TenantChanges:
-        """Return the fields that the body names."""
-        return cast("TenantChanges", _given(self))
-
-
 class KeyView(BaseModel):
-    """A key as everyone with access may see it. `state` is the one that holds now."""
+    """A key as everyone with access may see it. `state` is the one that holds now.
+
+    `rotation_due_at` is when a policy wants it replaced, null without one.
+    """
 
     key_id: str
     lineage_id: str
@@ -161,30 +188,60 @@ class KeyView(BaseModel):
     state_reason: str
     scopes: Names
     ip_allowlist: Names
+    ip_allowlist_mode: Mode
     plan: str
+    template: str
+    kind: KeyKind
+    tenants: Names
     tags: Names
     metadata: dict[str, Any]
     pepper_id: str
+    is_hidden: bool
     created_at: str | None
     expires_at: str | None
+    resume_at: str | None
+    retires_at: str | None
     revoked_at: str | None
     last_used_at: str | None
+    rotation_due_at: str | None
+    is_rotation_overdue: bool
     revision: int
 
     @classmethod
-    def of(cls, record: KeyRecord, state: KeyState) -> Self:
-        """Show `record`, which is in `state` now."""
-        values = {name: getattr(record, name) for name in cls.model_fields}
+    def of(
+        cls,
+        record: KeyRecord,
+        state: KeyState,
+        *,
+        rotation_due_at: float | None = None,
+        is_rotation_overdue: bool = False,
+    ) -> Self:
+        """Show `record`, which is in `state` now; times are epoch seconds."""
+        values = {name: getattr(record, name, None) for name in cls.model_fields}
+        values |= {"rotation_due_at": rotation_due_at, "state": state}
         times = {name: instant(values[name]) for name in values if name.endswith("_at")}
-        return cls(**(values | times | {"state": state, "metadata": dict(record.metadata)}))
+        metadata = dict(record.metadata)
+        overdue = {"is_rotation_overdue": is_rotation_overdue}
+        return cls(**(values | times | overdue | {"metadata": metadata}))
 
 
 class NewKey(BaseModel):
-    """The answer to `POST /keys`, the only one with a secret: it is never shown again."""
+    """The answer to `POST /keys`, the only one with a secret: it is never shown again.
+
+    With a `delivery_url` the secret is there, once; a dry run has neither. `export_name` is the variable that customers
+    keep the key in.
+    """
 
     key: KeyView
-    secret: str = Field(repr=False)
+    secret: str | None = Field(repr=False)
+    delivery_url: str | None = Field(repr=False)
+    export_name: str
     warnings: Names
+
+
+def export_name(tenant: Tenant, key: KeyRecord) -> str:
+    """Return the variable that customers of `tenant` keep `key` in."""
+    return tenant.export_name or variable_name(key.format)
 
 
 class EnforcementView(BaseModel):
@@ -205,32 +262,6 @@ class EnforcementView(BaseModel):
             of=enforced.of,
             silent=enforced.silent,
             streams_closed=enforced.streams_closed,
-        )
-
-
-class TenantView(BaseModel):
-    """A tenant as everyone with access may see it."""
-
-    tenant_id: str
-    name: str
-    state: str
-    state_reason: str
-    ip_allowlist: Names
-    ip_allowlist_enabled: bool
-    plan: str
-    metadata: dict[str, Any]
-    created_at: str | None
-    revision: int
-
-    @classmethod
-    def of(cls, tenant: Tenant) -> Self:
-        """Show `tenant`."""
-        names = cls.model_fields.keys() - {"state", "created_at", "metadata"}
-        return cls(
-            **{name: getattr(tenant, name) for name in names},
-            state="suspended" if tenant.is_suspended else "active",
-            metadata=dict(tenant.metadata),
-            created_at=instant(tenant.created_at),
         )
 
 
@@ -265,16 +296,22 @@ class StreamView(BaseModel):
         )
 
 
-def _expiry(shape: KeyCreate | KeyUpdate, now: float) -> float | None:
-    if shape.expires_at is not None and shape.expires_in is not None:
+def expiry(at: datetime | None, after: timedelta | None, now: float) -> float | None:
+    """Return the end that a body names as `expires_at` or as `expires_in`, counted from `now` (epoch seconds)."""
+    if at is not None and after is not None:
         raise Refused([("/expires_in", "give expires_at or expires_in, not both")])
-    if shape.expires_in is not None:
-        return now + shape.expires_in.total_seconds()
-    return None if shape.expires_at is None else shape.expires_at.timestamp()
+    if after is not None:
+        return now + after.total_seconds()
+    return None if at is None else at.timestamp()
 
 
-def _given(shape: BaseModel) -> dict[str, Any]:
+def given(shape: BaseModel) -> dict[str, Any]:
     """Return the fields that the body names, with null as the empty value of the field's kind."""
-    empty: dict[str, Any] = {"plan": "", "scopes": (), "ip_allowlist": (), "tags": ()}
-    given = {name: getattr(shape, name) for name in shape.model_fields_set}
-    return {name: empty.get(name) if value is None else value for name, value in given.items()}
+    named = {name: getattr(shape, name) for name in shape.model_fields_set}
+    return {name: _EMPTY.get(name) if value is None else value for name, value in named.items()}
+
+
+_EMPTY: Final[Mapping[str, Any]] = {
+    **dict.fromkeys(("plan", "default_template", "export_name"), ""),
+    **dict.fromkeys(("scopes", "ip_allowlist", "tags", "tenants"), ()),
+}

@@ -6,14 +6,16 @@ Knows paths and JSON. It must not know how a worker is started or watched.
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
-from typing import Any, Final, Protocol
+from typing import Final, Literal, Protocol
 
-import orjson
 from aiohttp import web
 from pydantic import BaseModel
 
-from gateway.admin.requests import answer_page, read_query
+from gateway.admin.described import Description, describes
+from gateway.admin.requests import answer, answer_page, read_dry_run, read_query
+from gateway.admin.rights import needs
 from gateway.admin.wire import instant
+from gateway.domain.admin_tokens import Right
 
 _BASE: Final = "/admin/v1/workers"
 
@@ -78,6 +80,13 @@ class WorkerView(BaseModel):
         )
 
 
+class Restarted(BaseModel):
+    """The answer to `POST /workers:restart`: how many were replaced."""
+
+    result: Literal["restarted"] = "restarted"
+    workers: int
+
+
 class WorkerRoutes:
     """The handlers of `/admin/v1/workers`."""
 
@@ -92,14 +101,18 @@ class WorkerRoutes:
             web.post(f"{_BASE}:restart", self.restart),
         ]
 
+    @needs(Right.READ)
+    @describes(Description(answer=WorkerView, is_page=True))
     async def page(self, request: web.Request) -> web.Response:
         """List all workers; there are never more than are configured, and those that drain."""
         read_query(request, ())
         found, now = await self._workers.report(), self._now()
         return answer_page((WorkerView.of(each, now) for each in found), "")
 
+    @needs(Right.OPERATE)
+    @describes(Description(answer=Restarted, is_act=True))
     async def restart(self, request: web.Request) -> web.Response:
         """Replace all workers, one after the other: each is drained when its successor serves."""
-        read_query(request, ())
-        body: dict[str, Any] = {"result": "restarted", "workers": await self._workers.restart()}
-        return web.Response(body=orjson.dumps(body), content_type="application/json")
+        if read_dry_run(request):
+            return answer(Restarted(workers=len(await self._workers.report())))
+        return answer(Restarted(workers=await self._workers.restart()))

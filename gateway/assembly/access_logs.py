@@ -1,13 +1,13 @@
-"""The access log as configured, and its replacement while requests are being recorded.
+"""The access log and the request log as configured, and the former's replacement while requests are being recorded.
 
 Knows where lines go and who writes them. It must not know what a line says.
 """
 
 from __future__ import annotations
 
-import asyncio
 import logging
 from pathlib import Path
+from typing import Final
 
 from gateway.assembly import policy
 from gateway.assembly.writer import Writer
@@ -15,8 +15,12 @@ from gateway.config import model
 from gateway.config.places import anchored
 from gateway.domain.redaction import Redactor
 from gateway.ports import Clock
-from gateway.telemetry.access_log import AccessLog
+from gateway.telemetry.access_log import Outlet
+from gateway.telemetry.request_log_segments import SegmentWriter
 from gateway.telemetry.sink import STDOUT, Sink
+
+OFF: Final = "off"
+"""The path that means nowhere."""
 
 _log = logging.getLogger(__name__)
 
@@ -31,24 +35,18 @@ class OpenLog:
         self,
         section: model.AccessLog,
         config_path: Path,
-        redactor: Redactor,
         clock: Clock,
         patience_seconds: float,
     ) -> None:
         path = STDOUT if section.path == STDOUT else str(anchored(config_path, section.path))
         self._sink = Sink(path)
-        self.recorder = AccessLog(
-            self._sink.write,
-            redactor=redactor,
-            clock=clock,
-            call_soon=asyncio.get_running_loop().call_soon,
-            queue_max=section.lines_max,
+        self.outlet = Outlet(
+            "access log", self._sink.write, clock=clock, lines_max=section.lines_max
         )
-        self._writer = Writer(self.recorder, patience_seconds)
+        self._writer = Writer(self.outlet, patience_seconds)
 
     async def flush(self) -> None:
         """Write the waiting lines. Raises `TimeoutError` while the sink is stuck."""
-        self.recorder.render()
         await self._writer.flush()
 
     def reopen(self) -> None:
@@ -65,12 +63,44 @@ class OpenLog:
             self._sink.close()
 
 
-def without_access_log(config: model.Config) -> model.Config:
-    """Return `config` as it is for a process that serves no requests: its workers write the log."""
+class OpenRequestLog:
+    """The request log as this process writes it, beside the event loop.
+
+    Raises `OSError` when its folder cannot be used.
+    """
+
+    def __init__(
+        self, config: model.Config, config_path: Path, clock: Clock, patience_seconds: float
+    ) -> None:
+        section = config.request_log
+        folder = anchored(config_path, section.path)
+        self._segments = SegmentWriter(folder, clock, bytes_max=section.bytes_max)
+        self.outlet = Outlet(
+            "request log", self._segments.write, clock=clock, lines_max=section.lines_max
+        )
+        self._writer = Writer(self.outlet, patience_seconds)
+
+    async def flush(self) -> None:
+        """Write the waiting lines. Raises `TimeoutError` while the disk is stuck."""
+        await self._writer.flush()
+
+    async def close(self) -> None:
+        """Write what is left and complete the segment. A disk that is stuck is left behind."""
+        try:
+            await self.flush()
+        except TimeoutError:
+            _log.error("the request log is stuck: its last lines are lost")
+        else:
+            self._segments.close()
+
+
+def without_logs(config: model.Config) -> model.Config:
+    """Return `config` as it is for a process that serves no requests: its workers write the logs."""
     section = config.telemetry
-    off = section.access_log.model_copy(update={"path": "off"})
+    off = section.access_log.model_copy(update={"path": OFF})
     telemetry = section.model_copy(update={"access_log": off})
-    return config.model_copy(update={"telemetry": telemetry})
+    request_log = config.request_log.model_copy(update={"path": OFF})
+    return config.model_copy(update={"telemetry": telemetry, "request_log": request_log})
 
 
 def redactor(config: model.Config, before: model.Config | None = None) -> Redactor:

@@ -11,7 +11,7 @@ from typing import Final
 
 from gateway.assembly import policy
 from gateway.config import model
-from gateway.domain.keys import BoundKey, KeyRecord
+from gateway.domain.keys import BoundKey, KeyKind, KeyRecord
 from gateway.domain.limits import Claim, Plan
 from gateway.domain.networks import Allowlist
 from gateway.domain.scopes import ScopeCatalogue
@@ -44,20 +44,40 @@ class Binder:
         Raises `LookupError` when the config no longer declares what the key is bound to, `ValueError` when the store
         holds what no door lets in: such a key is refused, never used with less than its limits.
         """
+        return self._bound(record, tenant, tenant)
+
+    def act(self, key: BoundKey, tenant: Tenant) -> BoundKey:
+        """Return `key` as it acts for another tenant than its own: that only adds to what it has to satisfy.
+
+        Raises like a call.
+        """
+        return self._bound(key.record, key.owner, tenant)
+
+    def _bound(self, record: KeyRecord, owner: Tenant, tenant: Tenant) -> BoundKey:
         granted, scopes_line = self._grant(record.scopes)
+        allowlists = [*self._allowlists(record, owner)]
+        claims = self._claims(record, owner, tenant)
+        if tenant is not owner:
+            allowlists += self._tenant_allowlists(tenant)
+            claims += self._tenant_claims(record, tenant)
         return BoundKey(
             record=record,
             tenant=tenant,
+            owner=owner,
             scopes=granted,
-            allowlists=tuple(self._allowlists(record, tenant)),
-            claims=self._claims(record, tenant),
-            identity=self._identity(record, scopes_line),
+            allowlists=tuple(allowlists),
+            claims=claims,
+            identity=self._identity(record, tenant, scopes_line),
             generation=self._generation,
+            is_billable=self._config.environments[record.environment].billable,
         )
 
     def _allowlists(self, record: KeyRecord, tenant: Tenant) -> Iterable[Allowlist]:
         if record.ip_allowlist:
             yield self._allowlist(record.ip_allowlist)
+        yield from self._tenant_allowlists(tenant)
+
+    def _tenant_allowlists(self, tenant: Tenant) -> Iterable[Allowlist]:
         if tenant.ip_allowlist_enabled and tenant.ip_allowlist:
             yield self._allowlist(tenant.ip_allowlist)
 
@@ -79,13 +99,23 @@ class Binder:
             known = self._granted[names] = granted, " ".join(sorted(granted))
         return known
 
-    def _claims(self, record: KeyRecord, tenant: Tenant) -> tuple[Claim, ...]:
-        """Return what each request draws on: the key's plan for its lineage, and every plan for its tenant."""
-        names = policy.plan_names(self._config, record, tenant)
+    def _claims(self, record: KeyRecord, owner: Tenant, tenant: Tenant) -> tuple[Claim, ...]:
+        """Return what each request draws on: the key's plan for its lineage, in all and for the tenant that it acts
+        for, and every plan for its owner.
+        """
+        names = policy.plan_names(self._config, record, owner)
         plans = [self._plan(name, record.key_id) for name in names]
+        pair = f"{record.lineage_id}@{tenant.tenant_id}"
         claims = [policy.claims(plan, "lineage", record.lineage_id) for plan in plans[:1]]
-        claims += [policy.claims(plan, "tenant", tenant.tenant_id) for plan in plans]
+        claims += [policy.claims(plan, "lineage_tenant", pair) for plan in plans[:1]]
+        claims += [policy.claims(plan, "tenant", owner.tenant_id) for plan in plans]
         return tuple(chain.from_iterable(claims))
+
+    def _tenant_claims(self, record: KeyRecord, tenant: Tenant) -> tuple[Claim, ...]:
+        """Return what a request draws on besides, because it is for another tenant than the key's: that one's own."""
+        name = self._config.environments[record.environment].plan or tenant.plan
+        plan = self._plan(name, tenant.tenant_id) if name else None
+        return policy.claims(plan, "tenant", tenant.tenant_id)
 
     def _plan(self, name: str, owner: str) -> Plan:
         plan = self._plans.get(name)
@@ -96,13 +126,15 @@ class Binder:
             )
         return plan
 
-    def _identity(self, record: KeyRecord, scopes_line: str) -> bytes:
+    def _identity(self, record: KeyRecord, tenant: Tenant, scopes_line: str) -> bytes:
         """Return the lines that tell the upstream who the caller is."""
         names = self._config.identity_headers
+        is_multi_tenant = record.kind is KeyKind.MULTI_TENANT
         lines = {
             names.key_id: record.key_id,
             names.lineage: record.lineage_id,
-            names.tenant: record.tenant_id,
+            names.tenant: tenant.tenant_id,
+            **({names.key_tenant: record.tenant_id} if is_multi_tenant else {}),
             names.scopes: scopes_line,
             names.environment: record.environment,
             **self._config.environments[record.environment].forward,

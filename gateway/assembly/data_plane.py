@@ -91,6 +91,7 @@ class DataPlane:
         self.edition = edition
         self.generation = edition.generation
         edition.keys.take_over()
+        edition.acting.take_over(edition.config.store.negative_ttl)
         self.listener.follow(edition.draft.settings, edition.draft.addresses)
         for tell in self.on_install:
             tell(edition)
@@ -107,11 +108,14 @@ class DataPlane:
 
     def forget(self, ids: Iterable[str]) -> None:
         """Forget the keys, and the keys of the tenants, with these ids: the next request is judged by the store."""
+        ids = tuple(ids)
         self.edition.keys.invalidate(ids)
+        self.edition.acting.lookups.forget(ids)
 
     def forget_all(self) -> None:
         """Forget all keys."""
         self.edition.keys.invalidate_all()
+        self.edition.acting.lookups.forget_all()
 
     # ---- the end
 
@@ -147,6 +151,7 @@ async def opened(
         retirement = Retirement(tasks)
         plane = DataPlane(config, number, runtime, retirement)
         stack.push_async_callback(plane.edition.keys.close)
+        stack.push_async_callback(plane.edition.acting.lookups.close)
         runtime.deadlines.start()
         stack.callback(runtime.deadlines.stop)
         stack.push_async_callback(runtime.dialer.close)
@@ -159,13 +164,20 @@ async def opened(
 def _upkeep(plane: DataPlane, tasks: asyncio.TaskGroup, stack: AsyncExitStack) -> None:
     """Start the work that is done again and again."""
     recorders = plane.runtime.recorders
-    writing = Periodic(
-        "writing the access log",
-        lambda: plane.config.telemetry.access_log.flush,
-        recorders.flush,
-    )
-    tasks.create_task(writing.run(), name=writing.name)
-    stack.callback(writing.stop)
+    for writing in (
+        Periodic(
+            "writing the access log",
+            lambda: plane.config.telemetry.access_log.flush,
+            recorders.flush,
+        ),
+        Periodic(
+            "writing the request log",
+            lambda: plane.config.request_log.flush,
+            recorders.flush_requests,
+        ),
+    ):
+        tasks.create_task(writing.run(), name=writing.name)
+        stack.callback(writing.stop)
     care = UpstreamCare(tasks, plane.runtime)
     stack.callback(care.stop)
     care.follow(plane.edition)

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from gateway.assembly import generation as build
+from gateway.assembly import policy
 from gateway.assembly.binder import Binder
 from gateway.assembly.draft import Draft
 from gateway.assembly.runtime import Runtime
@@ -17,6 +18,8 @@ from gateway.config import model
 from gateway.domain.keys import KeyRecord
 from gateway.pipeline.authenticate import Authenticator
 from gateway.pipeline.generation import Generation
+from gateway.pipeline.represent import Representative
+from gateway.stores.acting import ACTING_MAX, ActingKeys, TenantLookups
 from gateway.stores.cached import CachedKeys
 from gateway.upstreams.service import Service
 
@@ -28,6 +31,7 @@ class Edition:
     draft: Draft
     generation: Generation
     keys: CachedKeys
+    acting: ActingKeys
     services: Mapping[str, Service]
 
     @property
@@ -53,7 +57,9 @@ def make_edition(draft: Draft, number: int, runtime: Runtime, before: Edition | 
     Raises `CannotStart` when an upstream's certificate or key cannot be used.
     """
     config = draft.config
-    keys = _keys(draft, number, runtime, before)
+    bind = Binder(draft.config, draft.plans, draft.scopes, number)
+    keys = _keys(draft, number, runtime, before, bind)
+    acting = _acting(draft, runtime, before, keys, bind)
     kept = _unchanged(draft, before) if before is not None else {}
     services = {
         name: kept.get(name) or runtime.upstreams.service(name, section)
@@ -61,8 +67,9 @@ def make_edition(draft: Draft, number: int, runtime: Runtime, before: Edition | 
     }
     return Edition(
         draft=draft,
-        generation=_generation(draft, number, runtime, keys, services),
+        generation=_generation(draft, number, runtime, keys, acting, services),
         keys=keys,
+        acting=acting,
         services=services,
     )
 
@@ -76,7 +83,9 @@ def _unchanged(draft: Draft, before: Edition) -> dict[str, Service]:
     }
 
 
-def _keys(draft: Draft, number: int, runtime: Runtime, before: Edition | None) -> CachedKeys:
+def _keys(
+    draft: Draft, number: int, runtime: Runtime, before: Edition | None, bind: Binder
+) -> CachedKeys:
     pepper_id = draft.peppers.current
 
     def rekey(record: KeyRecord, digest: bytes) -> None:
@@ -85,7 +94,7 @@ def _keys(draft: Draft, number: int, runtime: Runtime, before: Edition | None) -
     return CachedKeys(
         runtime.store,
         draft.peppers,
-        Binder(draft.config, draft.plans, draft.scopes, number),
+        bind,
         runtime.clock,
         size_max=draft.config.store.cache_keys_max,
         negative_ttl_seconds=draft.config.store.negative_ttl,
@@ -95,23 +104,57 @@ def _keys(draft: Draft, number: int, runtime: Runtime, before: Edition | None) -
     )
 
 
+def _acting(
+    draft: Draft, runtime: Runtime, before: Edition | None, keys: CachedKeys, bind: Binder
+) -> ActingKeys:
+    if before is not None:
+        return ActingKeys(before.acting.lookups, bind.act)
+    store = draft.config.store
+    lookups = TenantLookups(
+        runtime.store,
+        runtime.clock,
+        keys.lookups.settling,
+        negative_ttl_seconds=store.negative_ttl,
+        size_max=min(store.cache_keys_max, ACTING_MAX),
+    )
+    acting = lookups.current = ActingKeys(lookups, bind.act)
+    return acting
+
+
+def _representative(
+    config: model.Config, acting: ActingKeys, authenticator: Authenticator
+) -> Representative | None:
+    selector = policy.tenant_selector(config)
+    if selector is None:
+        return None
+    return Representative(
+        selector=selector,
+        acting=acting,
+        authenticator=authenticator,
+        checks_regular=config.tenancy.regular_keys == "check",
+    )
+
+
 def _generation(
     draft: Draft,
     number: int,
     runtime: Runtime,
     keys: CachedKeys,
+    acting: ActingKeys,
     services: Mapping[str, Service],
 ) -> Generation:
+    authenticator = Authenticator(
+        formats=draft.formats,
+        peppers=draft.peppers,
+        keys=keys,
+        throttle=runtime.throttle,
+        clock=runtime.clock,
+    )
     return Generation(
         number=number,
         table=draft.table,
-        authenticator=Authenticator(
-            formats=draft.formats,
-            peppers=draft.peppers,
-            keys=keys,
-            throttle=runtime.throttle,
-            clock=runtime.clock,
-        ),
+        authenticator=authenticator,
+        representative=_representative(draft.config, acting, authenticator),
         barred=draft.barred,
         limiter=runtime.limiter,
         throttle=runtime.throttle,

@@ -9,22 +9,25 @@ from __future__ import annotations
 
 import asyncio
 import socket
-from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import Any, Final
 
 from aiohttp import web
 
-from gateway.admin.app import create_admin_app
+from gateway.admin.app import create_admin_app, create_link_app
+from gateway.admin.deliveries import link_under
 from gateway.assembly import alone, workforce
-from gateway.assembly.access_logs import without_access_log
+from gateway.assembly.access_logs import without_logs
 from gateway.assembly.certificates import Certificates
 from gateway.assembly.data_plane import DataPlane
 from gateway.assembly.elsewhere import take_over
 from gateway.assembly.keys import bootstrap, make_keyring
 from gateway.assembly.recorders import Recorders
+from gateway.assembly.records import Records
 from gateway.assembly.reloads import Reloads
+from gateway.assembly.run_out import LOOK_SECONDS, RunOut
 from gateway.assembly.sockets import bound, bound_for, describe
 from gateway.config import model
 from gateway.config.places import anchored
@@ -37,9 +40,10 @@ from gateway.control.periodic import Periodic
 from gateway.domain.enforcement import Enforced
 from gateway.domain.keys import KeyRecord
 from gateway.domain.streams import Condemn
+from gateway.keyring.caretaker import Caretaker
 from gateway.keyring.door import Keyring
 from gateway.listeners.metrics import create_metrics_app
-from gateway.ports import Clock, KeyStore, StoreUnavailable
+from gateway.ports import AuditTrail, Clock, KeyStore, StoreUnavailable
 from gateway.stores import sqlite
 from gateway.stores.observed import ObservedStore
 from gateway.stores.rekeying import Rekeying
@@ -50,7 +54,13 @@ _SAVE_SECONDS: Final = 1.0
 _COUNT_SECONDS: Final = 15.0
 """How often keys are counted for the metrics: nobody needs that number to the second."""
 
+_LOOK_SECONDS: Final = 1.0
+"""How often keys are looked after: how late it is told that a key has expired. Requests are judged by the clock."""
+
 _NOTHING: Final[Mapping[str, str]] = {}
+
+Sockets = Mapping[str, Sequence[socket.socket]]
+_NO_SOCKETS: Final[Sockets] = {}
 
 
 class Gateway:
@@ -73,6 +83,8 @@ class Gateway:
         recorders: Recorders,
         certificates: Certificates,
         workers: int = 1,
+        *,
+        trail: AuditTrail,
     ) -> None:
         self.config = config
         self.number = 1
@@ -81,6 +93,9 @@ class Gateway:
         self.store = store
         self.recorders = recorders
         self.certificates = certificates
+        self.records = Records(lambda: self.config, config_path, trail, clock, recorders.metrics)
+        self.audit = self.records.audit
+        self.request_log = self.records.requests
         self.keyring = self._keyring(config)
         # A key is judged by the rules that hold when its turn has come, not when it was offered.
         self.rekeying = Rekeying(self._rekey)
@@ -93,6 +108,7 @@ class Gateway:
         self.public_address = ""
         self.metrics_address = ""
         self.admin_address = ""
+        self.delivery_address = ""
         self._unsaved_counts: dict[str, tuple[int, int]] = {}
         self._hurry = asyncio.Event()
 
@@ -110,7 +126,7 @@ class Gateway:
         self.number, self.config = number, config
         self.keyring = self._keyring(config)
         if self.plane is None:
-            self.recorders.follow(without_access_log(config), None)
+            self.recorders.follow(without_logs(config), None)
         for tell in self.on_follow:
             tell(config)
 
@@ -146,7 +162,14 @@ class Gateway:
             upstreams=self.crew.overview,
             streams=self.crew.streams,
             workers=self.crew,
+            link=self.link,
+            audit=self.audit,
+            request_log=self.request_log,
         )
+
+    def link(self, token: str) -> str:
+        """Return the link with which a secret is taken."""
+        return link_under(token, self.config.listeners.delivery.base_url)
 
     def admin_token(self) -> str | None:
         """Return the token that the admin API asks for now, None for none."""
@@ -213,30 +236,44 @@ async def opened(
     *,
     environ: Mapping[str, str] = _NOTHING,
     sources: Sources | None = None,
+    sockets: Sockets = _NO_SOCKETS,
 ) -> AsyncIterator[Gateway]:
     """Open a gateway; requests are served while the context lasts, and drained when it ends.
 
     `environ` is what `${VAR}` reads in a reload; with `sources`, from which `config` was read, changed files are
-    noticed. Raises `StoreUnavailable`, `CannotStart` or `OSError` with a text for the operator; then nothing is left
-    open.
+    noticed. `sockets` are those that a service manager listens on for us, by the name of the listener. Raises
+    `StoreUnavailable`, `CannotStart` or `OSError` with a text for the operator; then nothing is left open.
     """
     async with AsyncExitStack() as stack:
-        gateway = await _open(config, config_path, environ, stack)
+        gateway = await _open(config, config_path, environ, sockets, stack)
         if sources is not None:
             gateway.reloads.watch(sources)
         yield gateway
 
 
 async def _open(
-    config: model.Config, path: Path, environ: Mapping[str, str], stack: AsyncExitStack
+    config: model.Config,
+    path: Path,
+    environ: Mapping[str, str],
+    sockets: Sockets,
+    stack: AsyncExitStack,
 ) -> Gateway:
-    workers = worker_count(config.workers)
+    workers, listeners = worker_count(config.workers), config.listeners
+    given = [sockets.get(name, ()) for name in ("public", "admin", "metrics", "delivery")]
     # Sockets first: a port that is taken must not be noticed after the store was migrated.
-    public = stack.enter_context(bound_for(workers, config.listeners.public.bind, path, mode=0o666))
-    admin = stack.enter_context(bound(config.listeners.admin.bind, path))
-    metrics = stack.enter_context(bound(config.listeners.metrics.bind, path, mode=0o666))
+    public = stack.enter_context(
+        bound_for(workers, listeners.public.bind, path, mode=0o666, given=given[0])
+    )
+    admin = stack.enter_context(bound(listeners.admin.bind, path, given=given[1]))
+    metrics = stack.enter_context(bound(listeners.metrics.bind, path, mode=0o666, given=given[2]))
+    links = None
+    if listeners.delivery.bind is not None:
+        links = stack.enter_context(
+            bound(listeners.delivery.bind, path, mode=0o666, given=given[3])
+        )
     gateway = await _control_plane(config, path, stack, workers)
     tasks = await stack.enter_async_context(_background())
+    await gateway.records.start(tasks, stack)
     counts = await gateway.store.load_counts(gateway.clock.now())
     join = workforce.join if workers > 1 else alone.join
     serve = await join(gateway, public, counts, tasks, stack)
@@ -248,6 +285,9 @@ async def _open(
     watching = create_metrics_app(gateway.recorders.metrics.render, gateway.readiness, gateway.look)
     gateway.metrics_address = await _serve(stack, gateway, "metrics", watching, metrics)
     gateway.admin_address = await _serve(stack, gateway, "admin", gateway.admin_app(), admin)
+    if links is not None:
+        app = create_link_app(lambda: gateway.keyring)
+        gateway.delivery_address = await _serve(stack, gateway, "delivery", app, links)
     gateway.public_address = describe(public[0])
     await serve()
     stack.push_async_callback(gateway.drain)
@@ -258,14 +298,16 @@ async def _control_plane(
     config: model.Config, path: Path, stack: AsyncExitStack, workers: int
 ) -> Gateway:
     clock = SystemClock()
-    recorders = Recorders(without_access_log(config) if workers > 1 else config, path, clock)
+    recorders = Recorders(without_logs(config) if workers > 1 else config, path, clock)
     stack.push_async_callback(recorders.close)
     certificates = Certificates(config, path, clock, recorders.metrics)
     raw_store = await stack.enter_async_context(sqlite.opened(anchored(path, config.store.path)))
     store = ObservedStore(raw_store, clock, recorders.store_operation)
     recorders.watch_store(store)
     await recorders.count_keys(store)
-    gateway = Gateway(config, path, clock, store, recorders, certificates, workers)
+    gateway = Gateway(
+        config, path, clock, store, recorders, certificates, workers, trail=raw_store.audit
+    )
     stack.push_async_callback(gateway.rekeying.close)
     return gateway
 
@@ -284,13 +326,22 @@ async def _upkeep(gateway: Gateway, tasks: asyncio.TaskGroup, stack: AsyncExitSt
         async with gateway.reloads.settling:
             await follower.follow()
 
+    caretaker = Caretaker(lambda: gateway.keyring, store, gateway.clock)
     for work in (
+        Periodic("ending what has run out", lambda: LOOK_SECONDS, RunOut(gateway).look),
+        Periodic("looking after keys", lambda: _LOOK_SECONDS, caretaker.look_after),
         Periodic("following the key store", lambda: gateway.config.store.poll, follow),
         Periodic("saving counters", lambda: _SAVE_SECONDS, lambda: gateway.save(store)),
         Periodic("counting keys", lambda: _COUNT_SECONDS, lambda: recorders.count_keys(store)),
     ):
-        tasks.create_task(work.run(), name=work.name)
-        stack.callback(work.stop)
+        task = tasks.create_task(work.run(), name=work.name)
+        stack.push_async_callback(_last_time, work, task)
+
+
+async def _last_time(work: Periodic, task: asyncio.Task[None]) -> None:
+    """Let `work` be done once more, and wait for that: what it reads is closed next."""
+    work.stop()
+    await asyncio.wait((task,))
 
 
 @asynccontextmanager

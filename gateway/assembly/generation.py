@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 from gateway.assembly import policy
 from gateway.config import model
 from gateway.domain.client_address import ClientAddressResolver
+from gateway.domain.denial import Reason
 from gateway.domain.dialects.catalog import DIALECTS
 from gateway.domain.dialects.definition import Site
 from gateway.domain.dialects.render import Dialect
@@ -38,6 +39,7 @@ def border(config: model.Config) -> Border:
     """Return what decides which fields cross."""
     names = config.identity_headers
     identity = [names.key_id, names.lineage, names.tenant, names.scopes, names.environment]
+    identity.append(names.key_tenant)
     identity += [names.certificate_subject, names.certificate_fingerprint]
     forwarded = [name for section in config.environments.values() for name in section.forward]
     return Border(
@@ -97,7 +99,8 @@ def dialect(config: model.Config, name: str) -> Dialect:
     """Return the error dialect called `name`."""
     common = config.dialect
     site = Site(realm=common.realm, docs_url=common.docs_url, support_url=common.support_url)
-    return Dialect(DIALECTS[name], site)
+    hidden = (Reason.CROSS_TENANT,) if config.tenancy.hide else ()
+    return Dialect(DIALECTS[name], site, hidden=hidden)
 
 
 def address_rules(config: model.Config) -> AddressRules:
@@ -121,7 +124,7 @@ def introspection(config: model.Config, clock: Clock) -> Introspect:
         view = IntrospectionView(
             tenant_id=key.tenant.tenant_id,
             company_name=key.tenant.name,
-            plan=next(iter(policy.plan_names(config, record, key.tenant)), ""),
+            plan=next(iter(policy.plan_names(config, record, key.owner)), ""),
             permissions=tuple(sorted(key.scopes)),
             key_id=record.key_id,
             key_name=record.name,

@@ -110,7 +110,7 @@ class Heir:
                 service.close,
                 edition.config.reload.drain_timeout,
             )
-        edition.keys.invalidate(changed)
+        plane.forget(changed)
         edition.keys.lookups.settling.release()
         if is_tightened(before.draft, edition.draft):
             plane.retirement.finish("what is no longer allowed", self._withdraw(edition))

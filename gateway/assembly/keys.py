@@ -15,7 +15,7 @@ from gateway.control.clock import SystemClock
 from gateway.domain.change import Actor, Order
 from gateway.domain.enforcement import Enforced
 from gateway.domain.key_rules import Refused
-from gateway.domain.keys import KeyRecord
+from gateway.domain.keys import KeyKind, KeyRecord
 from gateway.domain.streams import Condemn
 from gateway.domain.tenants import Tenant
 from gateway.keyring.door import Keyring
@@ -37,21 +37,25 @@ def make_keyring(config: model.Config, store: KeyStore, clock: Clock, enforce: E
         clock=clock,
         enforce=enforce,
         environment_aliases=policy.environment_aliases(config),
+        policies=policy.key_policies(config),
     )
 
 
 @asynccontextmanager
 async def open_keyring(config: model.Config, config_path: Path) -> AsyncIterator[Keyring]:
     """Open the store by itself, for commands that work on the file of a gateway that may not be running."""
-
     clock = SystemClock()
+    async with sqlite.opened(anchored(config_path, config.store.path)) as store:
+        yield make_keyring(config, store, clock, nobody(clock))
 
-    async def nobody(_: Collection[str], __: Condemn | None) -> Enforced:
-        """No bound copies live here; a running gateway polls the store's revision."""
+
+def nobody(clock: Clock) -> Enforce:
+    """Return what enforces a change where no gateway runs: one that does polls the store's revision."""
+
+    async def enforce(_: Collection[str], __: Condemn | None) -> Enforced:
         return Enforced(effective_at=clock.now(), acknowledged=0, of=0)
 
-    async with sqlite.opened(anchored(config_path, config.store.path)) as store:
-        yield make_keyring(config, store, clock, nobody)
+    return enforce
 
 
 async def bootstrap(
@@ -78,7 +82,7 @@ def _not_in(entries: Iterable[_Entry], known: Iterable[_Entry]) -> list[_Entry]:
 
 
 async def _bootstrap_tenants(tenants: Iterable[model.BootstrapTenant], keyring: Keyring) -> None:
-    for tenant in tenants:
+    for tenant in sorted(tenants, key=lambda tenant: tenant.parent != ""):  # parents come first
         await keyring.tenants.import_(
             Tenant(
                 tenant_id=tenant.id,
@@ -87,6 +91,8 @@ async def _bootstrap_tenants(tenants: Iterable[model.BootstrapTenant], keyring: 
                 ip_allowlist=tenant.ip_allowlist.allow,
                 ip_allowlist_enabled=tenant.ip_allowlist.enabled
                 and bool(tenant.ip_allowlist.allow),
+                default_template=tenant.default_template,
+                parent_id=tenant.parent,
                 metadata=tenant.metadata,
             ),
             _BOOTSTRAP,
@@ -103,6 +109,8 @@ async def _bootstrap_keys(keys: Iterable[model.BootstrapKey], keyring: Keyring) 
                 name=key.name,
                 format=key.format,
                 environment=key.environment,
+                kind=KeyKind(key.kind),
+                tenants=key.tenants,
                 digest=bytes.fromhex(key.hash),
                 pepper_id=key.pepper,
                 display=key.display,

@@ -15,12 +15,14 @@ from gateway.config import model
 from gateway.domain.digest import Peppers
 from gateway.domain.key_format import KeyFormat, KeyFormats
 from gateway.domain.keys import KeyRecord
-from gateway.domain.limits import Claim, Concurrency, Plan, Quota, Rate, Rule
+from gateway.domain.limits import Claim, Concurrency, Owner, Plan, Quota, Rate, Rule
 from gateway.domain.networks import Allowlist
 from gateway.domain.paths import QUIRK_NAMES, Quirk
+from gateway.domain.policies import KeyMatch, LifetimeRule, PolicyRules, RotationRule
 from gateway.domain.routes import Route
 from gateway.domain.scopes import Bundle, ScopeCatalogue
 from gateway.domain.templates import Template, Templates
+from gateway.domain.tenant_selector import TenantSelector
 from gateway.domain.tenants import Tenant
 from gateway.domain.timeouts import Timeouts
 
@@ -72,11 +74,39 @@ def templates(config: model.Config) -> Templates:
                 ip_allowlist=section.ip_allowlist,
                 tags=section.tags,
                 expires_after_seconds=section.expires_in,
+                ip_allowlist_mode=section.ip_allowlist_mode,
+                kind=section.kind,
+                metadata=section.metadata,
             )
             for name, section in config.templates.items()
         },
         default="default" if "default" in config.templates else "",
     )
+
+
+def key_policies(config: model.Config) -> PolicyRules:
+    """Return the rules for the life of keys."""
+    section = config.policies
+    return PolicyRules(
+        rotation=tuple(
+            RotationRule(match=_key_match(each.match), every_seconds=each.every)
+            for each in section.rotation
+        ),
+        expiry=tuple(
+            LifetimeRule(
+                match=_key_match(each.match),
+                seconds_max=each.lifetime_max,
+                is_enforced=each.mode == "enforce",
+            )
+            for each in section.expiry
+        ),
+        rotation_grace_seconds=section.rotation_grace,
+        reminders=section.reminders,
+    )
+
+
+def _key_match(section: model.KeyMatch) -> KeyMatch:
+    return KeyMatch(scopes=section.scopes, tags=section.tags, templates=section.templates)
 
 
 def environment_aliases(config: model.Config) -> dict[str, str]:
@@ -94,6 +124,14 @@ def plans(config: model.Config, before: Mapping[str, Plan] | None = None) -> dic
         for name, section in config.plans.items()
     }
     return {name: known[name] if known.get(name) == plan else plan for name, plan in made.items()}
+
+
+def tenant_selector(config: model.Config) -> TenantSelector | None:
+    """Return what reads the tenant that a request names, None where none is configured."""
+    section = config.tenancy.selector
+    if not (section.query or section.header or section.path):
+        return None
+    return TenantSelector(query=section.query, header=section.header, path=section.path)
 
 
 def caller_plans(config: model.Config) -> frozenset[str]:
@@ -135,9 +173,7 @@ def plan_names(config: model.Config, record: KeyRecord, tenant: Tenant) -> tuple
     return tuple(dict.fromkeys(name for name in names if name))
 
 
-def claims(
-    plan: Plan | None, kind: Literal["lineage", "tenant", "route"], owner: str
-) -> tuple[Claim, ...]:
+def claims(plan: Plan | None, kind: Owner, owner: str) -> tuple[Claim, ...]:
     """Return what `owner` draws on under `plan`, if the plan counts for owners of this kind."""
     if plan is None or kind not in plan.owners:
         return ()

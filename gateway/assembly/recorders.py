@@ -9,13 +9,20 @@ from functools import partial
 from pathlib import Path
 
 from gateway import __version__
-from gateway.assembly.access_logs import OpenLog, policy_names, redactor
+from gateway.assembly.access_logs import (
+    OFF,
+    OpenLog,
+    OpenRequestLog,
+    policy_names,
+    redactor,
+)
 from gateway.assembly.writer import PATIENCE_SECONDS
 from gateway.config import model
 from gateway.listeners.public import PublicListener
 from gateway.listeners.streams import OpenStreams
 from gateway.ports import Clock, KeyStore, Recorder
 from gateway.stores.observed import ObservedFinder
+from gateway.telemetry.access_log import AccessLog
 from gateway.telemetry.fanout import Fanout
 from gateway.telemetry.last_used import LastUsed
 from gateway.telemetry.loop_lag import LoopLag
@@ -26,7 +33,7 @@ from gateway.upstreams.service import Service
 
 
 class Recorders:
-    """Metrics, access log and last use, under one `Recorder`."""
+    """Metrics, access log, request log and last use, under one `Recorder`."""
 
     def __init__(
         self,
@@ -54,6 +61,7 @@ class Recorders:
         recorders: dict[str, Recorder] = {"metrics": self.metrics, "last_used": self.last_used}
         self.fanout = Fanout(recorders, clock)
         self._log: OpenLog | None = None
+        self._request_log: OpenRequestLog | None = None
         self.metrics.watch("recorder_errors_total", self.fanout.faults)
         self.metrics.watch("access_log_dropped_total", self._dropped)
         self._key_counts: Mapping[tuple[str, ...], float] = {}
@@ -64,6 +72,11 @@ class Recorders:
             loop,
         )
         self.metrics.watch("event_loop_tasks", lambda: len(asyncio.all_tasks(loop)))
+        self.lines = AccessLog(redactor=redactor(config), clock=clock, call_soon=loop.call_soon)
+        if config.request_log.path != OFF:
+            request_log = OpenRequestLog(config, config_path, clock, patience_seconds)
+            self._request_log = request_log
+            self.metrics.watch("request_log_dropped_total", lambda: request_log.outlet.dropped)
         self._take_log(self.open_log(config))
         self._declare(config)
 
@@ -72,29 +85,28 @@ class Recorders:
     def open_log(self, config: model.Config) -> OpenLog | None:
         """Return the access log that `config` wants, opened: the present one when that serves. Raises `OSError`."""
         section = config.telemetry.access_log
-        if section.path == "off":
+        if section.path == OFF:
             return None
         if self._log is not None and section == self._config.telemetry.access_log:
             return self._log
-        return OpenLog(
-            section, self._config_path, redactor(config), self._clock, self._patience_seconds
-        )
+        return OpenLog(section, self._config_path, self._clock, self._patience_seconds)
 
     def follow(self, config: model.Config, log: OpenLog | None) -> OpenLog | None:
         """Follow a changed configuration from the next outcome on; return the access log that was replaced, open."""
         before, self._config = self._config, config
         self._declare(config)
         replaced = self._log if self._log is not log else None
+        self.lines.render()  # what is queued belongs to the log that leaves
         if replaced is not None:
-            self._dropped_before += replaced.recorder.dropped
+            self._dropped_before += replaced.outlet.dropped
         self._take_log(log)
-        if log is not None:
-            log.recorder.redact_with(redactor(config, before))
+        self.lines.redact_with(redactor(config, before))
         return replaced
 
     def _take_log(self, log: OpenLog | None) -> None:
         self._log = log
-        self.fanout.put("access_log", None if log is None else log.recorder)
+        self.lines.outlets = tuple(each.outlet for each in (log, self._request_log) if each)
+        self.fanout.put("access_log", self.lines if self.lines.outlets else None)
 
     def _declare(self, config: model.Config) -> None:
         self.metrics.declare(
@@ -104,7 +116,7 @@ class Recorders:
         )
 
     def _dropped(self) -> int:
-        return self._dropped_before + (0 if self._log is None else self._log.recorder.dropped)
+        return self._dropped_before + (0 if self._log is None else self._log.outlet.dropped)
 
     # ---- what is measured elsewhere
 
@@ -152,7 +164,7 @@ class Recorders:
             pair: float(count) for pair, count in (await store.count_keys()).items()
         }
 
-    # ---- the access log
+    # ---- the logs of requests
 
     @property
     def log(self) -> OpenLog | None:
@@ -161,8 +173,15 @@ class Recorders:
 
     async def flush(self) -> None:
         """Write the waiting access log lines. Raises `TimeoutError` while the sink is stuck."""
+        self.lines.render()
         if self._log is not None:
             await self._log.flush()
+
+    async def flush_requests(self) -> None:
+        """Write what waits for the request log. Raises `TimeoutError` while the disk is stuck."""
+        self.lines.render()
+        if self._request_log is not None:
+            await self._request_log.flush()
 
     def reopen(self) -> None:
         """Go on in a new file after log rotation."""
@@ -170,9 +189,12 @@ class Recorders:
             self._log.reopen()
 
     async def close(self) -> None:
-        """Write what is left and close the file. A sink that is stuck is left behind."""
+        """Write what is left and close the files. A sink that is stuck is left behind."""
+        self.lines.render()
         if self._log is not None:
             await self._log.close()
+        if self._request_log is not None:
+            await self._request_log.close()
 
 
 def _by_cause(counts: Iterable[tuple[StrEnum, int]]) -> dict[tuple[str, ...], float]:

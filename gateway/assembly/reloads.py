@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Final
 
 from gateway.admin.config import ConfigRoutes
 from gateway.assembly.succession import Succession
@@ -13,9 +14,16 @@ from gateway.config.reloading import Reloaded
 from gateway.config.sources import Sources
 from gateway.control.reload import Reloader, ReloadRequests
 from gateway.control.watch import Watch
+from gateway.domain.change import Actor, Change, ChangeType
+from gateway.ports import StoreUnavailable
 
 if TYPE_CHECKING:
     from gateway.assembly.gateway import Gateway
+
+_PATHS_TOLD_MAX: Final = 100
+"""Changed keys that a record names; a rewritten file may have changed thousands."""
+
+_log = logging.getLogger(__name__)
 
 
 class Reloads:
@@ -52,7 +60,11 @@ class Reloads:
 
     def routes(self) -> ConfigRoutes:
         """Return the routes of the admin API."""
-        return ConfigRoutes(self._reloader.reload, self._reloader.check)
+
+        async def reload(actor: Actor) -> Reloaded:
+            return await self._reloader.reload(f"{actor.kind} {actor.name}", actor=actor)
+
+        return ConfigRoutes(reload, self._reloader.check)
 
     def stop(self) -> None:
         """Refuse every further reload."""
@@ -64,17 +76,40 @@ class Reloads:
 
     # ---- `control.reload.Told`
 
-    def applied(self, reloaded: Reloaded) -> None:
+    async def applied(self, reloaded: Reloaded, cause: str, actor: Actor | None) -> None:
         """Take note of a reload."""
         self._is_last_successful = True
         self._loaded_at = self._gateway.clock.now()
         self._restart_needed = len(reloaded.restart)
         self._gateway.recorders.metrics.count("config_reloads_total", "applied")
+        after = {
+            "generation": reloaded.generation,
+            "changed": [change.path for change in reloaded.changes[:_PATHS_TOLD_MAX]],
+            "restart": [*reloaded.restart[:_PATHS_TOLD_MAX]],
+        }
+        await self._tell(ChangeType.CONFIG_RELOADED, cause, actor, after)
 
-    def refused(self) -> None:
+    async def refused(self, why: str, cause: str, actor: Actor | None) -> None:
         """Take note of a reload that was refused."""
         self._is_last_successful = False
         self._gateway.recorders.metrics.count("config_reloads_total", "refused")
+        await self._tell(ChangeType.CONFIG_RELOAD_REJECTED, cause, actor, {"why": why})
+
+    async def _tell(
+        self, event: ChangeType, cause: str, actor: Actor | None, after: Mapping[str, Any]
+    ) -> None:
+        """Write it into the audit trail. A store that does not answer undoes nothing: what happened has happened."""
+        change = Change(
+            type=event,
+            actor=actor or Actor(kind="system", name=cause),
+            tenant_id="",
+            after=after,
+            at=self._gateway.clock.now(),
+        )
+        try:
+            await self._gateway.audit.append(change)
+        except StoreUnavailable as error:
+            _log.error("%s is missing in the audit trail: %s", event, error)
 
     def _read(self) -> Loaded:
         return read(self._gateway.config_path, self._environ)

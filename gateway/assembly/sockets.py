@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import fcntl
+import logging
 import os
 import socket
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Final
@@ -15,6 +16,8 @@ from typing import Final
 from gateway.assembly.errors import CannotStart
 from gateway.config.model import split_bind
 from gateway.config.places import anchored
+
+_log = logging.getLogger(__name__)
 
 _EARLY_MAX: Final = 128
 """Connections that wait while we start; the listener then asks for its own number."""
@@ -29,25 +32,37 @@ class BindError(CannotStart):
 
 
 @contextmanager
-def bound(setting: str, config_path: Path, *, mode: int = 0o600) -> Iterator[socket.socket]:
+def bound(
+    setting: str, config_path: Path, *, mode: int = 0o600, given: Sequence[socket.socket] = ()
+) -> Iterator[socket.socket]:
     """Hold a listening, non-blocking socket for `host:port` or `unix:path`; raises `BindError`.
 
     It listens from the start: of two gateways that start at the same time, both could bind one port, and only
     listening tells which of them has it. Who connects before we serve waits. A unix socket gets `mode` before anybody
     can connect, replaces one that a dead process left, and its file is removed at the end.
     """
-    with bound_for(1, setting, config_path, mode=mode) as (sock,):
+    with bound_for(1, setting, config_path, mode=mode, given=given) as (sock,):
         yield sock
 
 
 @contextmanager
 def bound_for(
-    workers: int, setting: str, config_path: Path, *, mode: int = 0o600
+    workers: int,
+    setting: str,
+    config_path: Path,
+    *,
+    mode: int = 0o600,
+    given: Sequence[socket.socket] = (),
 ) -> Iterator[list[socket.socket]]:
     """Hold the sockets on which that many workers listen together, as `bound` does.
 
-    For TCP on Linux that is one for each: the kernel deals connections out evenly. Elsewhere it is one for all.
+    For TCP on Linux that is one for each: the kernel deals connections out evenly. Elsewhere it is one for all, and so
+    it is for a socket that a service manager has `given` us: it stays open while we are replaced, so that whoever
+    connects meanwhile waits instead of being refused.
     """
+    if given:
+        yield _taken(given, setting, config_path)
+        return
     host, port = split_bind(setting)
     try:
         if port < 0:
@@ -68,6 +83,20 @@ def bound_for(
             sock.close()
         if file is not None:
             _remove(*file)
+
+
+def _taken(given: Sequence[socket.socket], setting: str, config_path: Path) -> list[socket.socket]:
+    """Return the one socket that was given for `setting`. Its file, if it has one, is the giver's."""
+    if len(given) > 1:
+        raise BindError(f"{len(given)} sockets were given for {setting}: one is served")
+    [sock] = given
+    host, port = split_bind(setting)
+    wanted = f"unix:{anchored(config_path, host)}" if port < 0 else setting
+    found = describe(sock)
+    if found != wanted:
+        _log.warning("the service manager listens on %s, the configuration says %s", found, wanted)
+    sock.setblocking(False)
+    return [sock]
 
 
 def _bind_group(host: str, port: int, count: int) -> list[socket.socket]:

@@ -16,6 +16,7 @@ import tempfile
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
@@ -23,7 +24,10 @@ import aiohttp
 from aiohttp import web
 
 from gateway.admin.app import create_admin_app
-from gateway.assembly.keys import open_keyring
+from gateway.admin.deliveries import link_under
+from gateway.assembly.errors import CannotStart
+from gateway.assembly.offline import open_offline
+from gateway.cli.conditions import Conditions
 from gateway.cli.output import Printer, add_output_option
 from gateway.cli.trust import Untrusted, by_authority, by_file
 from gateway.config.load import load
@@ -60,11 +64,17 @@ class Rejected(Exception):
 
 
 class AdminClient:
-    """Calls the admin API."""
+    """Calls the admin API; `conditions` go along with every call that may change something."""
 
-    def __init__(self, session: aiohttp.ClientSession, address: str) -> None:
+    def __init__(
+        self,
+        session: aiohttp.ClientSession,
+        address: str,
+        conditions: Conditions,
+    ) -> None:
         self._session = session
         self._address = address
+        self._conditions = conditions
 
     async def call(
         self,
@@ -75,8 +85,14 @@ class AdminClient:
     ) -> dict[str, Any]:
         """Return the answer. Raises `Rejected` or `CannotConnect`."""
         url = f"/admin/v1{path}"
+        headers: Mapping[str, str] = {}
+        if method != "GET":
+            query = {**(query or {}), **self._conditions.query}
+            headers = self._conditions.headers
         try:
-            async with self._session.request(method, url, json=body, params=query) as response:
+            async with self._session.request(
+                method, url, json=body, params=query, headers=headers
+            ) as response:
                 answer: dict[str, Any] = await response.json(content_type=None)
         except (aiohttp.ClientError, OSError, TimeoutError, ValueError) as error:
             text = str(error) or "no answer in time"
@@ -84,6 +100,22 @@ class AdminClient:
         if response.status >= 400:
             raise Rejected(answer)
         return answer
+
+    async def stream(self, path: str, query: Mapping[str, str]) -> AsyncIterator[bytes]:
+        """Yield the body of an answer as it comes. Raises `Rejected` or `CannotConnect`, also in the middle."""
+        try:
+            async with self._session.get(
+                f"/admin/v1{path}",
+                params=query,
+                timeout=aiohttp.ClientTimeout(total=None, sock_read=ANSWER_SECONDS_MAX),
+            ) as response:
+                if response.status >= 400:
+                    raise Rejected(await response.json(content_type=None))
+                async for chunk in response.content.iter_any():
+                    yield chunk
+        except (aiohttp.ClientError, OSError, TimeoutError, ValueError) as error:
+            text = str(error) or "no answer in time"
+            raise CannotConnect(f"cannot reach the gateway at {self._address}: {text}") from error
 
     async def entries(
         self, path: str, query: Mapping[str, str], limit: int
@@ -176,7 +208,7 @@ def run(
     except WrongUsage as error:
         printer.message(f"tollhouse: {error}")
         return WRONG_USAGE
-    except (CannotConnect, StoreUnavailable) as error:
+    except (CannotConnect, CannotStart, StoreUnavailable) as error:
         printer.message(f"tollhouse: {error}")
         return UNREACHABLE
     return DONE
@@ -203,7 +235,8 @@ async def _connected(options: argparse.Namespace) -> AsyncIterator[AdminClient]:
             headers={"Authorization": f"Bearer {whom.token}"} if whom.token else {},
             timeout=aiohttp.ClientTimeout(total=ANSWER_SECONDS_MAX),
         )
-        yield AdminClient(await stack.enter_async_context(session), whom.address)
+        conditions = Conditions.of(options)
+        yield AdminClient(await stack.enter_async_context(session), whom.address, conditions)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -276,9 +309,15 @@ async def _served_offline(config_path: Path) -> AsyncIterator[Path]:
     """Serve the admin API over the store's file, to this process only."""
     config = load(config_path, os.environ)
     async with AsyncExitStack() as stack:
-        keyring = await stack.enter_async_context(open_keyring(config, config_path))
+        offline = await stack.enter_async_context(open_offline(config, config_path))
         folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="tollhouse-"))  # 0700
-        runner = web.AppRunner(create_admin_app(lambda: keyring), access_log=None)
+        app = create_admin_app(
+            lambda: offline.keyring,
+            audit=offline.audit,
+            request_log=offline.request_log,
+            link=partial(link_under, base_url=config.listeners.delivery.base_url),
+        )
+        runner = web.AppRunner(app, access_log=None)
         await runner.setup()
         stack.push_async_callback(runner.cleanup)
         path = Path(folder) / "admin.sock"

@@ -8,17 +8,26 @@ from __future__ import annotations
 
 import argparse
 import getpass
-import re
-import shlex
 import sys
 from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
+from gateway.cli import key_life, scan
 from gateway.cli.client import AdminClient, WrongUsage
-from gateway.cli.options import Verbs, add_verb, json_object, path_part, positive
+from gateway.cli.hand_over import add_hand_over_options, mint
+from gateway.cli.key_life import act_on_key
+from gateway.cli.options import (
+    Verbs,
+    add_act,
+    add_change,
+    add_verb,
+    json_object,
+    moment,
+    path_part,
+    positive,
+)
 from gateway.cli.output import Printer
-from gateway.cli.secret_file import SecretFile
 
 _COLUMNS: Final = (
     *("key_id", "name", "tenant_id", "environment", "state", "display", "scopes"),
@@ -39,14 +48,15 @@ def register(verbs: Verbs) -> None:
     _add_list(inner)
     _add_update(inner)
     add_verb(inner, "show", _show, "show one key").add_argument("key_id", metavar="KEY_ID")
-    for name, is_needed, text in (
-        ("suspend", True, "stop a key for a while"),
-        ("resume", False, "let a suspended key work again"),
-        ("revoke", True, "stop a key for ever; this cannot be undone"),
-    ):
-        verb = add_verb(inner, name, partial(_move, name), text)
-        verb.add_argument("key_id", metavar="KEY_ID")
-        verb.add_argument("--reason", required=is_needed, default="", help="why, for the record")
+    resume = partial(act_on_key, "resume")
+    add_act(
+        inner, "resume", resume, "let a suspended key work again", what="KEY_ID", needs_reason=False
+    )
+    revoke = partial(act_on_key, "revoke")
+    text = "stop a key for ever; this cannot be undone"
+    add_act(inner, "revoke", revoke, text, what="KEY_ID", needs_reason=True)
+    key_life.register(inner)
+    scan.register(inner)
     whois = add_verb(inner, "whois", _whois, "tell which key a secret belongs to")
     whois.add_argument(
         "--from",
@@ -58,38 +68,43 @@ def register(verbs: Verbs) -> None:
 
 
 def _add_create(inner: Verbs) -> None:
-    parser = add_verb(inner, "create", _create, "mint a key; its secret is shown this once")
+    parser = add_change(inner, "create", _create, "mint a key; its secret is shown this once")
     parser.add_argument("--tenant", required=True, metavar="TENANT_ID", help="who owns the key")
     parser.add_argument("--name", required=True, help="what the key is for")
     parser.add_argument("--environment", help="such as live or test")
     parser.add_argument("--template", help="take what is not given here from this template")
     parser.add_argument("--format", help="key format, when there are several")
+    parser.add_argument(
+        "--kind",
+        choices=("regular", "multi_tenant"),
+        help="whom the key acts for: its tenant, or one of several that each request names",
+    )
     parser.add_argument("--no-scopes", action="store_true", help="a key that may do nothing")
     _add_settings(parser)
-    parser.add_argument(
-        "--secret-file",
-        type=Path,
-        metavar="PATH",
-        help="write the secret to this new file (mode 0600) instead of printing it",
-    )
-    parser.add_argument(
-        "--export-name",
-        metavar="NAME",
-        help="variable in the `export` line of a table (default: <FORMAT>_API_KEY)",
-    )
+    add_hand_over_options(parser)
 
 
 def _add_list(inner: Verbs) -> None:
     parser = add_verb(inner, "list", _list, "list keys")
     parser.add_argument("--tenant", metavar="TENANT_ID", help="only the keys of this tenant")
     parser.add_argument("--state", help="active, suspended, rotating, expired or revoked")
+    parser.add_argument("--environment", help="only those of this environment")
+    parser.add_argument("--template", metavar="NAME", help="only those made from this template")
+    parser.add_argument(
+        "--kind", choices=("regular", "multi_tenant"), help="only those of this kind"
+    )
+    parser.add_argument("--tag", help="only those with this tag")
+    parser.add_argument("--lineage", metavar="LINEAGE_ID", help="only those of this lineage")
+    parser.add_argument("--pepper", metavar="PEPPER_ID", help="only those hashed under this pepper")
+    parser.add_argument("--search", metavar="TEXT", help="part of a name, an id or a masked key")
+    parser.add_argument("--deleted", action="store_true", help="also those that were deleted")
     parser.add_argument(
         "--limit", type=positive, default=1000, help="most keys (default: %(default)s)"
     )
 
 
 def _add_update(inner: Verbs) -> None:
-    parser = add_verb(inner, "update", _update, "change some fields of a key; the others stay")
+    parser = add_change(inner, "update", _update, "change some fields of a key; the others stay")
     parser.add_argument("key_id", metavar="KEY_ID")
     parser.add_argument("--name", help="what the key is for")
     parser.add_argument("--no-scopes", action="store_true", help="take all scopes away")
@@ -102,6 +117,17 @@ def _add_settings(parser: argparse.ArgumentParser) -> None:
     repeat = "; repeat for several"
     parser.add_argument("--scope", action="append", help=f"atom, bundle or wildcard{repeat}")
     parser.add_argument("--ip", action="append", help=f"allowed address or network{repeat}")
+    parser.add_argument(
+        "--ip-mode",
+        choices=("enforce", "shadow"),
+        help="shadow counts what the addresses would refuse, and refuses nothing",
+    )
+    parser.add_argument(
+        "--acts-for",
+        action="append",
+        metavar="TENANT_ID",
+        help=f"tenant that a multi-tenant key may act for{repeat}",
+    )
     parser.add_argument("--tag", action="append", help=f"tag{repeat}")
     parser.add_argument("--plan", help="plan of the config; '' for the tenant's")
     parser.add_argument("--expires", metavar="WHEN", help=f"{_WHEN}; never")
@@ -118,41 +144,24 @@ async def _create(client: AdminClient, options: argparse.Namespace, printer: Pri
     if body.get("expires_at", "") is None:
         raise WrongUsage("--expires never: leave --expires out")
     body["tenant_id"] = options.tenant
-    named = ("name", "environment", "template", "format")
+    named = ("name", "environment", "template", "format", "kind")
     body |= {name: value for name in named if (value := getattr(options, name)) is not None}
-    if options.secret_file is None:
-        answer = await client.call("POST", "/keys", body)
-        _print_new(answer, options, printer)
-        return
-    # The file comes first: a secret that has nowhere to go would be lost.
-    with SecretFile(options.secret_file) as file:
-        answer = await client.call("POST", "/keys", body)
-        file.write(answer["secret"])
-    printer.entry(answer["key"])
-    printer.message(f"the secret is in {options.secret_file}; nobody can read it again elsewhere")
-    _print_warnings(answer, printer)
-
-
-def _print_new(answer: dict[str, Any], options: argparse.Namespace, printer: Printer) -> None:
-    key, secret = answer["key"], answer["secret"]
-    if printer.form == "table":
-        default = re.sub(r"[^A-Z0-9]", "_", f"{key['format']}_api_key".upper())
-        printer.entry(key)
-        printer.line("")
-        printer.line(f"export {options.export_name or default}={shlex.quote(secret)}")
-    else:
-        printer.entry({**key, "secret": secret})
-    printer.message("the secret is shown this once: put it where you keep secrets")
-    _print_warnings(answer, printer)
-
-
-def _print_warnings(answer: dict[str, Any], printer: Printer) -> None:
-    for warning in answer["warnings"]:
-        printer.message(f"warning: {warning}")
+    await mint(client, options, printer, "/keys", body)
 
 
 async def _list(client: AdminClient, options: argparse.Namespace, printer: Printer) -> None:
-    asked = {"tenant_id": options.tenant, "state": options.state}
+    asked = {
+        "tenant_id": options.tenant,
+        "state": options.state,
+        "environment": options.environment,
+        "template": options.template,
+        "kind": options.kind,
+        "tag": options.tag,
+        "lineage_id": options.lineage,
+        "pepper_id": options.pepper,
+        "q": options.search,
+        "with_hidden": "true" if options.deleted else None,
+    }
     query = {name: value for name, value in asked.items() if value}
     keys, has_more = await client.entries("/keys", query, options.limit)
     printer.entries(keys, _COLUMNS)
@@ -176,13 +185,6 @@ async def _update(client: AdminClient, options: argparse.Namespace, printer: Pri
     printer.entry(await client.call("PATCH", f"/keys/{path_part(options.key_id)}", body))
 
 
-async def _move(
-    verb: str, client: AdminClient, options: argparse.Namespace, printer: Printer
-) -> None:
-    path = f"/keys/{path_part(options.key_id)}:{verb}"
-    printer.entry(await client.call("POST", path, {"reason": options.reason}))
-
-
 async def _whois(client: AdminClient, options: argparse.Namespace, printer: Printer) -> None:
     secret = _read_secret(options.source).strip()
     if not secret:
@@ -204,6 +206,8 @@ def _settings(options: argparse.Namespace) -> dict[str, Any]:
     given = {
         "scopes": [] if options.no_scopes else options.scope,
         "ip_allowlist": options.ip,
+        "ip_allowlist_mode": options.ip_mode,
+        "tenants": options.acts_for,
         "tags": options.tag,
         "plan": options.plan,
         "metadata": options.metadata,
@@ -217,7 +221,4 @@ def _settings(options: argparse.Namespace) -> dict[str, Any]:
 
 
 def _expiry(when: str) -> dict[str, str | None]:
-    if when == "never":
-        return {"expires_at": None}
-    is_duration = when.startswith("P") or re.fullmatch(r"[0-9]+[smhdw]", when) is not None
-    return {"expires_in" if is_duration else "expires_at": when}
+    return {"expires_at": None} if when == "never" else {**moment("expires", when)}

@@ -5,10 +5,12 @@ from __future__ import annotations
 import argparse
 import json
 import re
+from datetime import UTC, datetime, timedelta
 from functools import partial
-from typing import Any
+from typing import Any, Final
 
 from gateway.cli.client import Act, WrongUsage, add_client_options, run
+from gateway.cli.conditions import add_condition_options
 
 Verbs = Any
 """What `add_subparsers` returns; argparse has no public name for it."""
@@ -25,6 +27,45 @@ def add_verb(verbs: Verbs, name: str, act: Act, text: str) -> argparse.ArgumentP
     add_client_options(parser)
     parser.set_defaults(run=partial(run, act=act))
     return parser
+
+
+def add_change(verbs: Verbs, name: str, act: Act, text: str) -> argparse.ArgumentParser:
+    """Add a verb that changes something, with the conditions that it may be given."""
+    parser = add_verb(verbs, name, act, text)
+    add_condition_options(parser)
+    return parser
+
+
+def add_act(
+    verbs: Verbs, name: str, act: Act, text: str, *, what: str, needs_reason: bool
+) -> argparse.ArgumentParser:
+    """Add a verb that does something to the record called `what`, with its reason."""
+    parser = add_change(verbs, name, act, text)
+    parser.add_argument(what.lower(), metavar=what)
+    parser.add_argument("--reason", required=needs_reason, default="", help="why, for the record")
+    return parser
+
+
+def is_duration(text: str) -> bool:
+    """Tell whether `text` is meant as a duration, and not as a time."""
+    return text.startswith("P") or re.fullmatch(r"[0-9]+[smhdw]", text) is not None
+
+
+def moment(name: str, when: str) -> dict[str, str]:
+    """Return the member of a body that says `when`: `<name>_in` for a duration, else `<name>_at`."""
+    return {f"{name}_in" if is_duration(when) else f"{name}_at": when}
+
+
+def past_moment(text: str) -> str:
+    """Return a time as the API takes it; a duration such as 36h is counted back from now. For argparse."""
+    found = re.fullmatch(r"([0-9]{1,6})([smhdw])", text)
+    if found is None:
+        return text
+    ago = timedelta(**{_UNITS[found[2]]: int(found[1])})
+    return (datetime.now(UTC) - ago).isoformat(timespec="seconds").replace("+00:00", "Z")
+
+
+_UNITS: Final = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
 
 
 def json_object(text: str) -> dict[str, Any]:

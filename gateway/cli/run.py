@@ -27,6 +27,7 @@ from gateway.config.load import Loaded, read
 from gateway.config.sources import Sources
 from gateway.control.garbage import settle_memory
 from gateway.control.run import Signals
+from gateway.control.service_manager import ServiceManager, inherited_sockets
 from gateway.demo.provision import provision, render_curls
 from gateway.demo.upstream import create_demo_app
 from gateway.ports import StoreUnavailable
@@ -102,7 +103,12 @@ async def _serve(
     *,
     is_demo: bool,
 ) -> int:
-    opening = opened(config, path, environ=os.environ, sources=sources)
+    manager = ServiceManager(os.environ)
+    try:
+        sockets = inherited_sockets(os.environ, os.getpid())
+    except ValueError as error:
+        raise CannotStart(str(error)) from error
+    opening = opened(config, path, environ=os.environ, sources=sources, sockets=sockets)
     async with _demo_backend(is_demo), opening as gateway:
         signals = Signals(
             asyncio.get_running_loop(),
@@ -119,13 +125,22 @@ async def _serve(
             gateway.admin_address,
             gateway.metrics_address,
         )
+        if gateway.delivery_address:
+            _log.info("links to take keys with are served on %s", gateway.delivery_address)
         settle_memory()
         if is_demo:
             await _show_demo(gateway)
+        manager.ready(_status(gateway))
+        gateway.on_follow.append(lambda _: manager.status(_status(gateway)))
         await signals.stopped()
+        manager.stopping()
         _log.info("draining")
     _log.info("stopped")
     return 0
+
+
+def _status(gateway: Gateway) -> str:
+    return f"serving on {gateway.public_address}, generation {gateway.number}"
 
 
 def _redacting(formatter: log.LogFormatter, config: model.Config) -> Callable[[model.Config], None]:

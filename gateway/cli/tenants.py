@@ -10,10 +10,20 @@ from functools import partial
 from typing import Any, Final
 
 from gateway.cli.client import AdminClient, WrongUsage
-from gateway.cli.options import Verbs, add_verb, json_object, path_part, positive
+from gateway.cli.options import (
+    Verbs,
+    add_act,
+    add_change,
+    add_verb,
+    json_object,
+    path_part,
+    positive,
+)
 from gateway.cli.output import Printer
 
-_COLUMNS: Final = ("tenant_id", "name", "state", "plan", "ip_allowlist_enabled", "created_at")
+_COLUMNS: Final = (
+    *("tenant_id", "parent_id", "name", "state", "plan", "ip_allowlist_enabled", "created_at"),
+)
 
 
 def register(verbs: Verbs) -> None:
@@ -24,16 +34,20 @@ def register(verbs: Verbs) -> None:
         description="Create, list, change and suspend the owners of keys.",
     )
     inner = parser.add_subparsers(dest="tenants_verb", metavar="VERB", required=True)
-    create = add_verb(inner, "create", _create, "create a tenant")
+    create = add_change(inner, "create", _create, "create a tenant")
     create.add_argument("--id", default="", metavar="TENANT_ID", help="default: a new random id")
     create.add_argument("--name", required=True, help="name for people")
+    create.add_argument(
+        "--parent", default="", metavar="TENANT_ID", help="the tenant that it belongs to"
+    )
     _add_settings(create)
     listing = add_verb(inner, "list", _list, "list tenants")
+    listing.add_argument("--parent", metavar="TENANT_ID", help="only the children of this tenant")
     listing.add_argument(
         "--limit", type=positive, default=1000, help="most tenants (default: %(default)s)"
     )
     add_verb(inner, "show", _show, "show one tenant").add_argument("tenant_id", metavar="TENANT_ID")
-    update = add_verb(inner, "update", _update, "change some fields of a tenant; the others stay")
+    update = add_change(inner, "update", _update, "change some fields of a tenant; the others stay")
     update.add_argument("tenant_id", metavar="TENANT_ID")
     update.add_argument("--name", help="name for people")
     update.add_argument("--no-ip", action="store_true", help="empty the allowlist")
@@ -42,9 +56,7 @@ def register(verbs: Verbs) -> None:
         ("suspend", True, "stop all keys of a tenant for a while"),
         ("resume", False, "let the keys of a suspended tenant work again"),
     ):
-        verb = add_verb(inner, name, partial(_move, name), text)
-        verb.add_argument("tenant_id", metavar="TENANT_ID")
-        verb.add_argument("--reason", required=is_needed, default="", help="why, for the record")
+        add_act(inner, name, partial(_move, name), text, what="TENANT_ID", needs_reason=is_needed)
 
 
 def _add_settings(parser: argparse.ArgumentParser) -> None:
@@ -55,6 +67,25 @@ def _add_settings(parser: argparse.ArgumentParser) -> None:
         "--ip-allowlist",
         choices=("on", "off"),
         help="whether the allowlist is enforced; off keeps the list",
+    )
+    parser.add_argument(
+        "--ip-allowlist-mode",
+        choices=("enforce", "shadow"),
+        help="shadow counts what the allowlist would refuse, and refuses nothing",
+    )
+    parser.add_argument(
+        "--default-template",
+        metavar="NAME",
+        help="what keys are made from when nothing else is said",
+    )
+    parser.add_argument(
+        "--export-name", metavar="NAME", help="variable that its customers keep a key in"
+    )
+    parser.add_argument(
+        "--alerts",
+        type=json_object,
+        metavar="JSON",
+        help="alert settings of its own; an update merges",
     )
     parser.add_argument("--plan", help="plan of the tenant and of its keys without one")
     parser.add_argument(
@@ -67,11 +98,14 @@ def _add_settings(parser: argparse.ArgumentParser) -> None:
 
 async def _create(client: AdminClient, options: argparse.Namespace, printer: Printer) -> None:
     body = {"tenant_id": options.id, "name": options.name, **_settings(options)}
+    if options.parent:
+        body["parent_id"] = options.parent
     printer.entry(await client.call("POST", "/tenants", body))
 
 
 async def _list(client: AdminClient, options: argparse.Namespace, printer: Printer) -> None:
-    tenants, has_more = await client.entries("/tenants", {}, options.limit)
+    query = {"parent_id": options.parent} if options.parent else {}
+    tenants, has_more = await client.entries("/tenants", query, options.limit)
     printer.entries(tenants, _COLUMNS)
     if has_more:
         printer.message(f"more tenants follow: --limit {options.limit} was reached")
@@ -101,7 +135,15 @@ async def _move(
 
 def _settings(options: argparse.Namespace) -> dict[str, Any]:
     """Return the fields that create and update share, as far as they were given."""
-    given = {"ip_allowlist": options.ip, "plan": options.plan, "metadata": options.metadata}
+    given = {
+        "ip_allowlist": options.ip,
+        "ip_allowlist_mode": options.ip_allowlist_mode,
+        "plan": options.plan,
+        "default_template": options.default_template,
+        "export_name": options.export_name,
+        "alerts": options.alerts,
+        "metadata": options.metadata,
+    }
     body = {name: value for name, value in given.items() if value is not None}
     if options.ip_allowlist is not None:
         body["ip_allowlist_enabled"] = options.ip_allowlist == "on"

@@ -128,7 +128,7 @@ def _type_name(annotation: Any, metadata: Iterable[Any] = ()) -> str:
     plain = _plain(annotation)
     origin, arguments = get_origin(plain), get_args(plain)
     if origin is Literal:
-        return " \\| ".join(f"`{value}`" for value in arguments)
+        return " \\| ".join(f"`{show(value)}`" for value in arguments)
     if origin is tuple:
         return f"list of {_type_name(arguments[0])}"
     if issubclass_of(origin, Mapping):

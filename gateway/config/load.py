@@ -25,6 +25,7 @@ from gateway.config.rules import (
     reach,
     routes,
     scopes,
+    tenancy,
     tls,
     upstreams,
 )
@@ -57,6 +58,8 @@ RULES: Final[tuple[Rule, ...]] = (
     routes.overlaps,
     routes.purposes,
     routes.denials,
+    tenancy.selector,
+    tenancy.owners,
     tls.tls,
 )
 

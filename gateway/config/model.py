@@ -47,11 +47,14 @@ from gateway.config.sections.lifecycle import Reload, Supervision, Workers
 from gateway.config.sections.listeners import (
     AdminListener,
     ClientAddress,
+    DeliveryListener,
     Listeners,
     MetricsListener,
     PublicListener,
 )
+from gateway.config.sections.policies import ExpiryPolicy, KeyMatch, Policies, RotationPolicy
 from gateway.config.sections.reach import ActiveHealth, Resolve, UpstreamTls
+from gateway.config.sections.records import Audit, RequestLog
 from gateway.config.sections.routing import (
     IpAllowlist,
     Match,
@@ -62,6 +65,7 @@ from gateway.config.sections.routing import (
     RoutePath,
     RouteTimeout,
 )
+from gateway.config.sections.tenancy import Tenancy, TenantSelector
 from gateway.config.sections.tls import (
     CertificateFiles,
     ClientCertificates,
@@ -88,6 +92,7 @@ __all__ = [
     "ActiveHealth",
     "AdminListener",
     "Affinity",
+    "Audit",
     "Authentication",
     "Bootstrap",
     "BootstrapKey",
@@ -98,13 +103,16 @@ __all__ = [
     "ClientAddress",
     "ClientCertificates",
     "Config",
+    "DeliveryListener",
     "Dialect",
     "Environment",
+    "ExpiryPolicy",
     "Forwarding",
     "Health",
     "IdentityHeaders",
     "IpAllowlist",
     "KeyFormat",
+    "KeyMatch",
     "Listeners",
     "Match",
     "MetricsListener",
@@ -112,15 +120,18 @@ __all__ = [
     "Peppers",
     "Period",
     "Plan",
+    "Policies",
     "PublicListener",
     "PublicTls",
     "QuotaLimits",
     "RateLimit",
     "Reload",
     "RequestHeaders",
+    "RequestLog",
     "Resolve",
     "ResponseHeaders",
     "Retry",
+    "RotationPolicy",
     "Route",
     "RouteDialect",
     "RouteHeaders",
@@ -133,7 +144,9 @@ __all__ = [
     "Supervision",
     "Telemetry",
     "Template",
+    "Tenancy",
     "TenantAllowlist",
+    "TenantSelector",
     "Throttle",
     "Tls",
     "Upstream",
@@ -186,6 +199,8 @@ class Config(Section):
     templates: Mapping[Name, Template] = Field(default_factory=dict)
     """Defaults for new keys, by name. The one called `default` is used when a key is created with
     neither scopes nor a template."""
+    policies: Policies = Field(default_factory=Policies)
+    """Rules for the life of keys: rotation, expiry, reminders."""
     upstreams: Mapping[Name, Upstream] = Field(default_factory=dict)
     """Services behind the gateway, by name."""
     routes: tuple[Route, ...] = ()
@@ -199,8 +214,14 @@ class Config(Section):
     """What the gateway adds to a forwarded request about itself."""
     authentication: Authentication = Field(default_factory=Authentication)
     """How keys are received."""
+    tenancy: Tenancy = Field(default_factory=Tenancy)
+    """Keys that act for several tenants: how a request names one."""
     telemetry: Telemetry = Field(default_factory=Telemetry)
     """Metrics and the access log."""
+    request_log: RequestLog = Field(default_factory=RequestLog)
+    """Every request, kept to be searched."""
+    audit: Audit = Field(default_factory=Audit)
+    """The audit trail, and what makes a change to it visible."""
     reload: Reload = Field(default_factory=Reload)
     """How a changed configuration reaches the running gateway."""
     workers: Workers = Field(1, json_schema_extra=RESTART)

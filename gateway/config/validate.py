@@ -156,7 +156,7 @@ def _explain(error: ErrorDetails, located: Located) -> tuple[str, str]:
 
 
 def _explain_choice(expected: str, value: object) -> tuple[str, str]:
-    message = f"must be {expected}"
+    message = f"must be {expected}".replace("False", "false")  # as YAML spells it
     if isinstance(value, str):
         return message, did_you_mean(
             value, expected.replace(" or ", ", ").replace("'", "").split(", ")

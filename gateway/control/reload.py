@@ -19,6 +19,7 @@ from gateway.config.reloading import Reloaded, ReloadRefused
 from gateway.config.sources import Sources
 from gateway.control.beside import beside
 from gateway.control.watch import Watch
+from gateway.domain.change import Actor
 
 _log = logging.getLogger(__name__)
 
@@ -30,11 +31,11 @@ Apply = Callable[[Config], Awaitable[Reloaded]]
 
 
 class Told(Protocol):
-    """Is told of every attempt, for the metrics."""
+    """Is told of every attempt, for the metrics and the audit trail. `actor` is who asked, `cause` says it in words."""
 
-    def applied(self, reloaded: Reloaded) -> None: ...
+    async def applied(self, reloaded: Reloaded, cause: str, actor: Actor | None) -> None: ...
 
-    def refused(self) -> None: ...
+    async def refused(self, why: str, cause: str, actor: Actor | None) -> None: ...
 
 
 class Reloader:
@@ -60,8 +61,10 @@ class Reloader:
         """Tell whether nothing is taken any more."""
         return self._is_stopped
 
-    async def reload(self, cause: str, expected: Sources | None = None) -> Reloaded:
-        """Read the configuration and take it into force; `cause` is for the log. Raises `ReloadRefused`.
+    async def reload(
+        self, cause: str, expected: Sources | None = None, *, actor: Actor | None = None
+    ) -> Reloaded:
+        """Read the configuration and take it into force; `cause` and `actor` go on record. Raises `ReloadRefused`.
 
         With `expected`, the files must still be as they were when they were looked at.
         """
@@ -70,16 +73,17 @@ class Reloader:
                 loaded = await self._load(expected)
                 reloaded = await self._apply(_sound(loaded))
             except ReloadRefused as refusal:
-                self._told.refused()
                 _log_refusal(cause, refusal)
+                await self._told.refused(str(refusal), cause, actor)
                 raise
             except _NotStill:
                 raise
             except Exception as error:
-                self._told.refused()
                 _log.exception("not reloaded (%s)", cause)
-                raise ReloadRefused("it failed; the log has the cause") from error
-            self._told.applied(reloaded)
+                why = "it failed; the log has the cause"
+                await self._told.refused(why, cause, actor)
+                raise ReloadRefused(why) from error
+            await self._told.applied(reloaded, cause, actor)
         _log_success(cause, reloaded, loaded.problems)
         return reloaded
 

@@ -29,6 +29,5 @@ class Affinity:
                 if name == self.header:
                     return value
         elif key is not None and self.by != "address":
-            record = key.record
-            return (record.lineage_id if self.by == "key" else record.tenant_id).encode()
+            return (key.record.lineage_id if self.by == "key" else key.tenant.tenant_id).encode()
         return client_address.encode()

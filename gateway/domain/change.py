@@ -50,6 +50,7 @@ class ChangeType(StrEnum):
     CONFIG_RELOAD_REJECTED = "config.reload_rejected"
     AUDIT_EXPORTED = "audit.exported"
     AUDIT_PRUNED = "audit.pruned"
+    AUDIT_RESTARTED = "audit.restarted"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

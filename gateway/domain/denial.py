@@ -237,8 +237,8 @@ VERDICTS: Final[dict[Reason, Verdict]] = {
     Reason.TENANT_REQUIRED: _client(
         400,
         "Tenant required",
-        "The request must name a tenant.",
-        "Name the tenant as the route demands.",
+        "The request must name one tenant.",
+        "Name one tenant, once, where `tenancy.selector` says.",
     ),
     Reason.RATE_LIMITED: _client(
         429,

@@ -35,6 +35,11 @@ def checksum(text: bytes) -> bytes:
     return _PAIRS[high] + _PAIRS[middle] + _PAIRS[low]
 
 
+def variable_name(format_name: str) -> str:
+    """Return the environment variable in which a key of this format is kept, unless its tenant has another."""
+    return re.sub(r"[^A-Z0-9]", "_", f"{format_name}_api_key".upper())
+
+
 @dataclass(frozen=True, slots=True)
 class KeyFormat:
     """One profile of tokens.
@@ -113,6 +118,10 @@ class KeyFormat:
         shown = min(_SHOWN, len(body) // 8)
         start = f"{head}_{body[:shown]}" if head else body[:shown]
         return f"{start}…{body[len(body) - shown :]}"
+
+    def placeholder(self, environment: str) -> str:
+        """Return what a person sees of a key whose secret is yet to be made."""
+        return f"{self._head(environment)}…"
 
     def _head(self, environment: str) -> str:
         return f"{self.prefix}_{environment}_"

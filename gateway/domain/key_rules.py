@@ -11,8 +11,10 @@ import re
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Any, Final
 
+from gateway.domain.keys import KeyKind
 from gateway.domain.networks import Allowlist
 from gateway.domain.scopes import ScopeCatalogue
+from gateway.domain.tenants import TENANT_ID
 
 Problem = tuple[str, str]
 """A JSON pointer (RFC 6901) into what was asked for, and what is wrong there."""
@@ -37,20 +39,18 @@ TENANTS_MAX: Final = 1000  # they are kept in memory with the key
 MODES: Final = ("enforce", "shadow")
 EXPIRES_AT_MAX: Final = 253_402_300_800  # 10000-01-01: RFC 3339 has four digits for the year
 
-_TENANT_ID: Final = re.compile(
-    r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}"
-)  # stands in bucket names, headers
-
-
 _VARIABLE: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,99}")
 
 
 class Rules:
-    """The rules of every field, bound to the scopes and plans that the config declares."""
+    """The rules of every field, bound to the scopes, plans and templates that the config declares."""
 
-    def __init__(self, scopes: ScopeCatalogue, plans: Collection[str]) -> None:
+    def __init__(
+        self, scopes: ScopeCatalogue, plans: Collection[str], templates: Collection[str] = ()
+    ) -> None:
         self._scopes = scopes
         self._plans = plans
+        self._templates = templates
         self._checks: dict[str, Callable[[Any], Iterator[str | Problem]]] = {
             "name": _name,
             "tags": _tags,
@@ -59,6 +59,8 @@ class Rules:
             "reason": _reason,
             "tenant_id": _tenant_id,
             "tenants": _tenant_ids,
+            "kind": _kind,
+            "default_template": self._template,
             "alerts": _metadata,
             "ip_allowlist_mode": _mode,
             "export_name": _export_name,
@@ -68,7 +70,7 @@ class Rules:
 
     def problems(self, values: Mapping[str, Any], now: float) -> list[Problem]:
         """Return what is wrong with `values`, field by field; `expires_at` must lie after `now`
-        (epoch seconds).
+        (epoch seconds), and `tenants` need the `kind` of their key beside them.
         """
         found: list[Problem] = []
         for field, value in values.items():
@@ -78,6 +80,8 @@ class Rules:
         expires_at = values.get("expires_at")
         if expires_at is not None and not now < expires_at < EXPIRES_AT_MAX:
             found.append(("/expires_at", "must lie in the future, before the year 10000"))
+        if values.get("tenants") and values.get("kind") != KeyKind.MULTI_TENANT:
+            found.append(("/tenants", f"only a key of kind {KeyKind.MULTI_TENANT} has any"))
         return found
 
     def require(self, values: Mapping[str, Any], now: float) -> None:
@@ -99,6 +103,11 @@ class Rules:
         if plan and plan not in self._plans:
             known = ", ".join(sorted(self._plans)) or "none"
             yield f"unknown plan '{plan}' (declared: {known})"
+
+    def _template(self, name: str) -> Iterator[str]:
+        if name and name not in self._templates:
+            known = ", ".join(sorted(self._templates)) or "none"
+            yield f"unknown template '{name}' (declared: {known})"
 
 
 def settled(record: object, changes: Mapping[str, Any]) -> dict[str, Any]:
@@ -151,7 +160,7 @@ def _reason(value: str) -> Iterator[str]:
 
 
 def _tenant_id(value: str) -> Iterator[str]:
-    if not _TENANT_ID.fullmatch(value):
+    if not TENANT_ID.fullmatch(value):
         yield "must be 1 to 64 letters, digits, '_', '.', '-' and start with a letter or digit"
 
 
@@ -161,6 +170,11 @@ def _tenant_ids(ids: Sequence[str]) -> Iterator[str | Problem]:
         return
     for index, each in enumerate(ids):
         yield from _below(index, _tenant_id(each))
+
+
+def _kind(value: str) -> Iterator[str]:
+    if value not in list(KeyKind):
+        yield f"is one of {', '.join(KeyKind)}"
 
 
 def _mode(value: str) -> Iterator[str]:

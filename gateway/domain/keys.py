@@ -1,7 +1,7 @@
 """API keys: what a key is, which states it passes through, and what it is bound to when it is used.
 
-Knows the key record and the state table. It must not know how a record is stored or how a digest is
-made.
+Knows the key record and what time makes of it; which state may follow which is in `key_states`. It
+must not know how a record is stored or how a digest is made.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from gateway.domain.tenants import Tenant
 
 
 class KeyState(StrEnum):
-    """The stored state. Expiry by time is not stored: it follows from `expires_at`."""
+    """The stored state. What time makes of it counts before it is stored: see `KeyRecord.state_at`."""
 
     ACTIVE = "active"
     SUSPENDED = "suspended"
@@ -34,24 +34,6 @@ class KeyKind(StrEnum):
     MULTI_TENANT = "multi_tenant"
 
 
-TRANSITIONS: Final[Mapping[KeyState, frozenset[KeyState]]] = {
-    KeyState.ACTIVE: frozenset(
-        {KeyState.SUSPENDED, KeyState.ROTATING, KeyState.EXPIRED, KeyState.REVOKED}
-    ),
-    KeyState.SUSPENDED: frozenset(
-        {KeyState.ACTIVE, KeyState.ROTATING, KeyState.EXPIRED, KeyState.REVOKED}
-    ),
-    KeyState.ROTATING: frozenset(
-        {KeyState.ACTIVE, KeyState.SUSPENDED, KeyState.EXPIRED, KeyState.REVOKED}
-    ),
-    KeyState.EXPIRED: frozenset({KeyState.ACTIVE, KeyState.REVOKED}),
-    KeyState.REVOKED: frozenset(),
-}
-"""Which state may follow which. `expired -> active` happens only through an explicit, audited
-extension.
-"""
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class KeyRecord:
     """One API key as the store holds it; the secret itself is nowhere.
@@ -65,7 +47,8 @@ class KeyRecord:
     the key: the template that it was made from. A `multi_tenant` key acts for the children of its
     tenant and for `tenants`. `ip_allowlist_mode` `shadow` counts what the list would refuse and
     refuses nothing. A suspended key works again from `resume_at` on; a rotating one stops at
-    `retires_at`. A hidden key is left out of lists. `revision` is the store revision of the last
+    `retires_at`. An expired key is held when it was suspended before, and is again once it is
+    extended. A hidden key is left out of lists. `revision` is the store revision of the last
     change.
     """
 
@@ -90,6 +73,7 @@ class KeyRecord:
     tenants: tuple[str, ...] = ()
     ip_allowlist_mode: str = "enforce"
     is_hidden: bool = False
+    is_held: bool = False
     resume_at: float | None = None
     retires_at: float | None = None
     created_at: float = 0.0
@@ -115,6 +99,14 @@ class KeyRecord:
         """Say why the key may not be used at `now` (epoch seconds), or None if it may."""
         return _REFUSALS.get(self.state_at(now))
 
+    def may_act_for(self, tenant: Tenant) -> bool:
+        """Say whether requests with this key may be made for `tenant`."""
+        if tenant.tenant_id == self.tenant_id:
+            return True
+        if self.kind is not KeyKind.MULTI_TENANT:
+            return False
+        return tenant.parent_id == self.tenant_id or tenant.tenant_id in self.tenants
+
 
 _REFUSALS: Final[Mapping[KeyState, Reason]] = {
     KeyState.REVOKED: Reason.KEY_REVOKED,
@@ -126,13 +118,16 @@ _REFUSALS: Final[Mapping[KeyState, Reason]] = {
 class BoundKey:
     """A key with everything that a request needs, compiled once when the key is loaded.
 
-    `scopes` are the granted atoms; `allowlists` every enabled list that the client address must
-    satisfy (key, tenant); `claims` the limits that each request draws on; `identity` the ready
-    header block for the upstream (`Name: value\\r\\n` lines); `expires_at` is `inf` for a key that
+    `tenant` is who the requests are made for and `owner` whose key it is: the same, but for a
+    `multi_tenant` key that acts for another. `scopes` are the granted atoms; `allowlists` every
+    enabled list that the client address must satisfy (key, owner, tenant); `claims` the limits that
+    each request draws on; `identity` the ready header block for the upstream
+    (`Name: value\\r\\n` lines); `expires_at` is `inf` for a key that
     never expires; `generation` the number of the config that it was bound under. `usable_until` is
     the epoch second from which it must be asked whether it may be used: `expires_at` or the end of
     its rotation, or minus infinity for a key that is not in use. Replaced as a whole when the key,
-    its tenant or the config changes, never mutated.
+    its tenants or the config changes, never mutated. `is_billable` says whether requests count
+    towards the bill. `label` is short for which key acts for whom: its id when it is for its owner.
     """
 
     __slots__ = (
@@ -141,6 +136,9 @@ class BoundKey:
         "expires_at",
         "generation",
         "identity",
+        "is_billable",
+        "label",
+        "owner",
         "record",
         "scopes",
         "tenant",
@@ -157,14 +155,20 @@ class BoundKey:
         claims: tuple[Claim, ...],
         identity: bytes,
         generation: int = 0,
+        owner: Tenant | None = None,
+        is_billable: bool = True,
     ) -> None:
         self.record = record
         self.tenant = tenant
+        self.owner = tenant if owner is None else owner
+        is_own = tenant.tenant_id == record.tenant_id
+        self.label = record.key_id if is_own else f"{record.key_id}@{tenant.tenant_id}"
         self.scopes = scopes
         self.allowlists = allowlists
         self.claims = claims
         self.identity = identity
         self.generation = generation
+        self.is_billable = is_billable
         self.expires_at = float("inf") if record.expires_at is None else record.expires_at
         is_in_use = self.refusal(float("-inf")) is None
         ends = self.expires_at if record.retires_at is None else record.retires_at
@@ -173,6 +177,6 @@ class BoundKey:
     def refusal(self, now: float) -> Reason | None:
         """Say why the key may not be used at `now` (epoch seconds), or None if it may."""
         refused = self.record.refusal_at(now)
-        if refused is None and self.tenant.is_suspended:
+        if refused is None and (self.tenant.is_suspended or self.owner.is_suspended):
             return Reason.TENANT_SUSPENDED
         return refused

@@ -91,17 +91,22 @@ class Concurrency:
 Rule = Rate | Quota | Concurrency
 
 
+Owner = Literal["lineage", "tenant", "lineage_tenant", "route"]
+"""Who has buckets of its own."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
     """A named set of rules.
 
-    `owners` says for whom each rule counts: one bucket per lineage, per tenant, per route. Raises
+    `owners` says for whom each rule counts: one bucket per lineage, per tenant, per lineage and
+    tenant that it acts for, per route. Raises
     `ValueError` for two rules of one name, whatever their kind: they would share a bucket.
     """
 
     name: str
     rules: tuple[Rule, ...]
-    owners: tuple[Literal["lineage", "tenant", "route"], ...] = ("lineage",)
+    owners: tuple[Owner, ...] = ("lineage",)
 
     def __post_init__(self) -> None:
         names = [rule.name for rule in self.rules]
@@ -132,7 +137,7 @@ class Claim:
 
     @property
     def owner(self) -> str:
-        """The owner kind: `lineage`, `tenant` or `route`."""
+        """The owner kind."""
         return self.bucket.partition(":")[0]
 
 

@@ -58,6 +58,14 @@ class Shape:
         return tuple(None if segment is None else fold(segment) for segment in self.segments)
 
     @property
+    def parameter_names(self) -> tuple[str, ...]:
+        """The names of all that the pattern takes of a path."""
+        if self.end == "regex":
+            return tuple(re.compile(self.expression).groupindex)
+        own = tuple(name for name, _ in self.names)
+        return (*own, self.rest_name) if self.rest_name else own
+
+    @property
     def is_folded(self) -> bool:
         """Whether folding leaves the pattern alone; never certain for an expression."""
         return self.end != "regex" and self.folded_segments == self.segments

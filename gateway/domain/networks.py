@@ -18,6 +18,8 @@ _OCTETS: Final = {str(value): value for value in range(256)}
 _HEX: Final = "0123456789abcdefABCDEF"
 _MAPPED: Final = 0xFFFF
 _BITS: Final = {4: 32, 6: 128}
+_ENTRY_LENGTH_MAX: Final = 200
+"""An address, a prefix length, and a comment that says whose it is."""
 
 
 def _parse(text: str) -> tuple[int, int]:
@@ -80,8 +82,10 @@ def fold_address(text: str, ipv6_prefix: int) -> str:
 
 
 def _parse_entry(entry: str) -> tuple[int, int, int]:
-    """Return version, prefix length and the prefix itself, without host bits."""
-    text, slash, length_text = entry.partition("/")
+    """Return version, prefix length and the prefix itself, without host bits; a comment means nothing here."""
+    if len(entry) > _ENTRY_LENGTH_MAX or not entry.isprintable():
+        raise ValueError(f"an entry has at most {_ENTRY_LENGTH_MAX} printable characters")
+    text, slash, length_text = entry.partition("#")[0].strip().partition("/")
     version, value = _parse(text)
     bits = _BITS[version]
     written_bits = 128 if ":" in text else 32
@@ -105,9 +109,9 @@ def _parse_entry(entry: str) -> tuple[int, int, int]:
 class Allowlist:
     """A compiled list of networks; an address is allowed when any of them contains it.
 
-    `entries` are addresses and CIDR ranges. Raises ValueError that names the entry and what is
-    wrong with it. A look-up costs one set probe per distinct prefix length, however many entries
-    there are.
+    `entries` are addresses and CIDR ranges, each perhaps with a comment (`203.0.113.7 # office`).
+    Raises ValueError that names the entry and what is wrong with it. A look-up costs one set probe
+    per distinct prefix length, however many entries there are.
     """
 
     __slots__ = ("_v4", "_v6")

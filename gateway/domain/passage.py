@@ -57,6 +57,13 @@ _KNOWN_BYTES_MAX: Final = 64
 _ALIKE: Final = bytes.maketrans(b"!#$%&'*+.^_`|~", b"-" * 14)
 
 
+def never_crosses(lower: bytes) -> bool:
+    """Tell whether no configuration lets a client's field of this name reach an upstream as it came."""
+    known = _spelled(lower)
+    ours = {*HOP_BY_HOP, *_SET_BY_US, *_SAYS_OTHERWISE, b"authorization"}
+    return known.startswith(_FORWARDED) or known in map(_spelled, ours)
+
+
 def _spelled(lower: bytes) -> bytes:
     """Return the name under which a CGI-like upstream files a field.
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
-Comparable = str | int | float | None
+Comparable = str | int | float | bytes | None
 """What a stored field can be compared with."""
 
 NOTHING: Final[Mapping[str, Comparable]] = {}

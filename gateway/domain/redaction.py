@@ -1,6 +1,6 @@
 """Redaction: no secret leaves through a log line.
 
-Knows what a credential looks like in text: our own tokens (`<prefix>_<environment>_<random>`),
+Knows what a credential looks like in text: our own tokens (`<prefix>_<environment>_<random>`, `tha_<random>`),
 `Bearer` and `Basic` credentials, `Authorization` lines, passwords in URLs, and values of query
 parameters whose names promise a secret, also when names, values or whole URLs are percent-encoded,
 several times over. It prefers to remove too much: a value ends only at `&` or at white space. It
@@ -18,6 +18,9 @@ MASK: Final = "[redacted]"
 
 TOKEN_RANDOM_MIN: Final = 20
 """Shorter tails are no token of ours; what we print of a key (`sk_live_ab12…wxyz`) stays."""
+
+ADMIN_PREFIX: Final = "tha_"
+"""Admin tokens begin so, whatever formats keys have."""
 
 DECODE_ROUNDS_MAX: Final = 8
 """More layers of percent-encoding than honest clients make; text with more is masked unread."""
@@ -70,6 +73,7 @@ _STEMS: Final = (
 
 _PLAIN: Final = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-./"
 _NOTHING_OR_UNDERSCORE: Final = (b"", b"_")
+_ADMIN_PREFIX: Final = ADMIN_PREFIX.encode()
 
 _FLAGS: Final = re.ASCII | re.IGNORECASE
 # The look-behind lets a name start only behind a delimiter, which keeps the search linear.
@@ -97,7 +101,7 @@ class Redactor:
         known = [(prefix, tuple(environments)) for prefix, environments in formats]
         # Lower case: the gate looks at lower-cased text, and a false alarm there costs only time.
         prefixes = tuple(dict.fromkeys(f"{prefix}_".lower() for prefix, _ in known))
-        self._markers = (*prefixes, "bearer", "basic", "authorization", "://")
+        self._markers = (*prefixes, ADMIN_PREFIX, "bearer", "basic", "authorization", "://")
         self._token = _token_pattern(known)
 
     def redact(self, text: str) -> str:
@@ -128,7 +132,7 @@ class Redactor:
         text = _USERINFO.sub(rf"\1{MASK}@", text)
         text = _scrub_parameters(text)
         text = _SCHEME.sub(rf"\1{MASK}", text)
-        return text if self._token is None else self._token.sub(rf"\1{MASK}", text)
+        return self._token.sub(rf"\1{MASK}", text)
 
     def _scrub_run(self, run: re.Match[str]) -> str:
         """Mask a run (up to `&` or white space) that decodes to text with a credential in it."""
@@ -152,10 +156,10 @@ class Redactor:
 def is_plain(raw: bytes) -> bool:
     """Say whether `raw` lacks what every credential has, so that there is nothing to redact whatever the formats.
 
-    Our tokens have two underscores; whatever else is removed stands behind white space, `:`, `=` or `+`, or is
-    percent-encoded.
+    The tokens of keys have two underscores, admin tokens their prefix; whatever else is removed stands behind white
+    space, `:`, `=` or `+`, or is percent-encoded.
     """
-    return raw.translate(None, _PLAIN) in _NOTHING_OR_UNDERSCORE
+    return raw.translate(None, _PLAIN) in _NOTHING_OR_UNDERSCORE and _ADMIN_PREFIX not in raw
 
 
 def is_secret_name(name: str) -> bool:
@@ -177,13 +181,12 @@ def _scrub_parameters(text: str) -> str:
     return "".join((*kept, text[done:]))
 
 
-def _token_pattern(formats: list[tuple[str, tuple[str, ...]]]) -> re.Pattern[str] | None:
+def _token_pattern(formats: list[tuple[str, tuple[str, ...]]]) -> re.Pattern[str]:
     heads = [
         f"{re.escape(prefix)}_(?:{'|'.join(map(re.escape, environments))})_"
         for prefix, environments in formats
         if environments
     ]
-    if not heads:
-        return None
+    heads.append(ADMIN_PREFIX)
     # `%` ends no token: its last characters may be percent-encoded.
     return re.compile(rf"({'|'.join(heads)})[A-Za-z0-9]{{{TOKEN_RANDOM_MIN},}}[A-Za-z0-9%]*")

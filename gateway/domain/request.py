@@ -50,6 +50,7 @@ class RequestHead:
         "memo_crossing",
         "memo_match",
         "memo_permit",
+        "memo_tenant",
         "method",
         "path",
         "query",
@@ -104,6 +105,7 @@ class RequestHead:
         self.memo_match: Any = None
         self.memo_credential: Any = None
         self.memo_permit: Any = None
+        self.memo_tenant: Any = None
         self.memo_crossing: Any = None
 
     def values(self, name: bytes) -> list[bytes]:

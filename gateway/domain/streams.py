@@ -90,7 +90,10 @@ class OpenStream(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StreamReport:
-    """One look at a stream, which can be passed on; who and where are names, empty for nobody and nowhere."""
+    """One look at a stream, which can be passed on; who and where are names, empty for nobody and nowhere.
+
+    `tenant_id` is whom it is for.
+    """
 
     stream_id: str
     kind: StreamKind
@@ -113,7 +116,7 @@ class StreamReport:
             kind=stream.kind,
             key_id="" if record is None else record.key_id,
             lineage_id="" if record is None else record.lineage_id,
-            tenant_id="" if record is None else record.tenant_id,
+            tenant_id="" if stream.key is None else stream.key.tenant.tenant_id,
             route="" if stream.route is None else stream.route.name,
             client_address=stream.client_address,
             opened_at=stream.opened_at,

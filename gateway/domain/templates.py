@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -15,7 +16,8 @@ class Template:
     """One kind of key. An empty value leaves the question to the next source: the request, then the
     product's default.
 
-    `expires_after_seconds` counts from creation; None never expires.
+    `expires_after_seconds` counts from creation; None never expires. What a request says in its `metadata` is added to
+    the template's.
     """
 
     name: str
@@ -24,6 +26,9 @@ class Template:
     environment: str = ""
     plan: str = ""
     ip_allowlist: tuple[str, ...] = ()
+    ip_allowlist_mode: str = ""
+    kind: str = ""
+    metadata: Mapping[str, Any] = field(default_factory=dict)
     tags: tuple[str, ...] = ()
     expires_after_seconds: float | None = None
 

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Final
+
+TENANT_ID: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
+"""What the id of a tenant may be: it stands in names of buckets and in headers."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,3 +44,8 @@ class Tenant:
     def enforced_allowlist(self) -> tuple[str, ...]:
         """Return the entries that a client address must satisfy; empty allows every address."""
         return self.ip_allowlist if self.ip_allowlist_enabled else ()
+
+
+def is_within(tenant: Tenant, root_id: str) -> bool:
+    """Say whether `tenant` is the one called `root_id` or a child of it: who is bound to that one may see it."""
+    return root_id in (tenant.tenant_id, tenant.parent_id)

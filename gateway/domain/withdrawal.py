@@ -1,7 +1,8 @@
 """What a change takes away from requests that are under way.
 
 Knows which of the reasons that would refuse a request now apply to one that was let through before: its key or tenant
-is not in use any more, its address is no longer allowed, a scope of its route is gone. It must not know connections.
+is not in use any more, the key acts for that tenant no more, its address is no longer allowed, a scope of its route is
+gone. It must not know connections.
 Objects of these classes travel to other processes.
 """
 
@@ -11,7 +12,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from gateway.domain.denial import Reason
-from gateway.domain.keys import KeyRecord
+from gateway.domain.keys import BoundKey, KeyRecord
 from gateway.domain.networks import Allowlist
 from gateway.domain.streams import Condemn, OpenStream
 from gateway.domain.tenants import Tenant
@@ -23,6 +24,7 @@ class Withdrawn:
 
     Exactly one of `key_id` and `tenant_id` is given. `refusal` ends all of its requests; else those from an address
     that `allowlist` does not allow, and those on a route with a scope that is not among `scopes` (None: as before).
+    Of a key also those for a tenant that is neither among `tenants` (None: as before) nor a child of its owner.
     """
 
     key_id: str = ""
@@ -30,6 +32,7 @@ class Withdrawn:
     refusal: Reason | None = None
     allowlist: Allowlist | None = None
     scopes: frozenset[str] | None = None
+    tenants: frozenset[str] | None = None
 
     def __call__(self, stream: OpenStream) -> Reason | None:
         """Say why `stream` has to end, or None if it may go on."""
@@ -42,12 +45,20 @@ class Withdrawn:
             return None
         if self.refusal is not None:
             return self.refusal
+        if self.tenants is not None and not self._may_act(key, self.tenants):
+            return Reason.CROSS_TENANT
         if self.allowlist is not None and not self.allowlist.allows(stream.client_address):
             return Reason.IP_NOT_ALLOWED
         needed = () if stream.route is None else stream.route.scopes
         if self.scopes is not None and not self.scopes.issuperset(needed):
             return Reason.INSUFFICIENT_SCOPE
         return None
+
+    @staticmethod
+    def _may_act(key: BoundKey, tenants: frozenset[str]) -> bool:
+        """Tell whether the key may still act for the tenant of the request."""
+        tenant = key.tenant
+        return tenant.tenant_id in tenants or tenant.parent_id == key.record.tenant_id
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,6 +129,7 @@ def withdrawn_of_key(record: KeyRecord, scopes: frozenset[str], now: float) -> W
         refusal=record.refusal_at(now),
         allowlist=Allowlist(record.ip_allowlist) if is_enforced else None,
         scopes=scopes,
+        tenants=frozenset((record.tenant_id, *record.tenants)),
     )
 
 

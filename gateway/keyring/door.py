@@ -1,53 +1,46 @@
 """The one door through which keys and tenants change.
 
-Knows how a key is minted and which change is allowed when. A secret exists only here and in the
-`Minted` that is handed out once. It must not know who is asking over which transport, nor any SQL;
-how a change is committed is in `ledger`.
+Knows which change of a key is allowed when. Who mints, rotates, imports or delivers stands beside it, and is reached
+through it. It must not know who is asking over which transport, nor any SQL; how a change is committed is in `ledger`.
 """
 
 from __future__ import annotations
 
 import secrets
-from collections.abc import Callable, Collection, Iterable, Mapping
-from dataclasses import dataclass, field, replace
+from collections.abc import Awaitable, Callable, Collection, Mapping
+from dataclasses import dataclass, replace
 from hmac import compare_digest
 from typing import Any, Final, TypedDict
 
-from gateway.domain.blueprint import Blueprints, KeyWish, environment_problems
-from gateway.domain.change import KEY_FIELD_EVENTS, Change, ChangeType, Order
+from gateway.domain.blueprint import Blueprints, KeyWish
+from gateway.domain.change import KEY_FIELD_EVENTS, Change, ChangeType, Order, described
 from gateway.domain.denial import Reason
 from gateway.domain.digest import Peppers
-from gateway.domain.enforcement import Enforced
-from gateway.domain.key_format import BASE62, KeyFormats
+from gateway.domain.key_format import KeyFormats
 from gateway.domain.key_rules import Problem, Refused, Rules, settled
-from gateway.domain.keys import TRANSITIONS, KeyRecord, KeyState
+from gateway.domain.key_states import Verb
+from gateway.domain.keys import KeyKind, KeyRecord, KeyState
+from gateway.domain.policies import NO_RULES, Policies, PolicyRules
 from gateway.domain.queries import KeyQuery
 from gateway.domain.scopes import ScopeCatalogue
 from gateway.domain.templates import Templates
-from gateway.keyring.ledger import Changed, Ledger, Page
+from gateway.keyring.admin_tokens import AdminTokens
+from gateway.keyring.creating import Creation
+from gateway.keyring.deliveries import Deliveries
+from gateway.keyring.importing import Imports
+from gateway.keyring.incidents import Incidents
+from gateway.keyring.lapses import Lapses
+from gateway.keyring.ledger import Act, Changed, Ledger, Page, require_as_seen
+from gateway.keyring.minting import Mint
+from gateway.keyring.minting import Minted as Minted
+from gateway.keyring.repeats import Repeats
+from gateway.keyring.rotations import Rotations
+from gateway.keyring.steps import Steps
 from gateway.keyring.tenants import TenantRoll
-from gateway.ports import Clock, Conflict, Enforce, KeyStore
+from gateway.keyring.workshop import Workshop
+from gateway.ports import Clock, Conflict, Enforce, KeyStore, R
 
-PUBLIC_ID_LENGTH: Final = 32  # Base62: 190 bits, so ids never collide and cannot be guessed
-
-_KEY_VERBS: Final[Mapping[KeyState, ChangeType]] = {
-    KeyState.SUSPENDED: ChangeType.KEY_SUSPENDED,
-    KeyState.ACTIVE: ChangeType.KEY_RESUMED,
-    KeyState.REVOKED: ChangeType.KEY_REVOKED,
-}
-_IDENTITY: Final = ("tenant_id", "format", "environment")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Minted:
-    """A new key and its secret, which nobody can ever read again. `warnings` are for whoever
-    created it.
-    """
-
-    record: KeyRecord
-    secret: str = field(repr=False)
-    warnings: tuple[str, ...] = ()
-    enforced: Enforced | None = None
+_POLICED: Final = ("scopes", "tags", "expires_at")
 
 
 class KeyChanges(TypedDict, total=False):
@@ -64,13 +57,31 @@ class KeyChanges(TypedDict, total=False):
     metadata: Mapping[str, Any] | None
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PepperReport:
+    """How many keys, but for revoked ones, there are per pepper. New ones are made under `current`.
+
+    A pepper that no key is under may leave the config.
+    """
+
+    current: str
+    keys: Mapping[str, int]
+
+    @property
+    def waiting(self) -> int:
+        """How many keys are not under the current pepper yet."""
+        return sum(count for pepper_id, count in self.keys.items() if pepper_id != self.current)
+
+
 class Keyring:
-    """Creates, changes and ends keys; `tenants` does the same for tenants.
+    """Creates, changes and ends keys; `tenants`, `rotations`, `incidents`, `deliveries` and `admin_tokens` do the same
+    for theirs.
 
     A method that changes something returns after the change is committed and every bound copy
     is forgotten, in whatever process it was: the next request is judged by it, and what was under
     way and lost what had let it in is cut. Raises `Refused` when values break
     a rule, `NotFound` for an unknown id, `Conflict` when the state does not allow the change,
+    `Stale` when the order was about another revision,
     `StoreUnavailable` when it may or may not have happened.
     """
 
@@ -87,89 +98,78 @@ class Keyring:
         enforce: Enforce,
         on_change: Callable[[Change], None] = lambda _: None,
         environment_aliases: Mapping[str, str] | None = None,
+        policies: PolicyRules = NO_RULES,
         random: Callable[[int], bytes] = secrets.token_bytes,
     ) -> None:
-        self._store = store
-        self._formats = formats
-        self._scopes = scopes
-        self._rules = Rules(scopes, plans)
-        self._peppers = peppers
-        self._blueprints = Blueprints(formats, templates, environment_aliases or {})
-        self._clock = clock
-        self._ledger = Ledger(store, clock, enforce, scopes.granted, on_change)
-        self._random = random
+        rules = Rules(scopes, plans, templates.by_name)
+        blueprints = Blueprints(formats, templates, environment_aliases or {})
+        ledger = Ledger(store, clock, enforce, scopes.granted, on_change)
+        workshop = Workshop(
+            store=store,
+            clock=clock,
+            ledger=ledger,
+            rules=rules,
+            policies=Policies(scopes, policies),
+            mint=Mint(formats, peppers, blueprints, random),
+            steps=Steps(store, ledger, clock),
+        )
+        self.templates = templates
+        self.granted = scopes.granted
+        self.policies = workshop.policies
+        self._store, self._clock, self._ledger = store, clock, ledger
+        self._formats, self._peppers, self._rules = formats, peppers, rules
+        self._steps = workshop.steps
+        self._imports = Imports(workshop, formats, peppers)
+        self.deliveries = Deliveries(workshop)
+        self.rotations = Rotations(workshop, self.deliveries)
+        self.incidents = Incidents(workshop)
+        self.lapses = Lapses(workshop)
+        self._creation = Creation(workshop, blueprints, scopes, self.deliveries)
         self.tenants = TenantRoll(
             store=store,
-            rules=self._rules,
+            rules=rules,
             clock=clock,
-            ledger=self._ledger,
-            new_id=lambda: f"ten_{base62(PUBLIC_ID_LENGTH, random)}",
+            ledger=ledger,
+            new_id=lambda: workshop.mint.new_id("ten"),
         )
+        self.admin_tokens = AdminTokens(
+            store=store,
+            ledger=ledger,
+            rules=rules,
+            peppers=peppers,
+            clock=clock,
+            base62=workshop.mint.token,
+            new_id=lambda: workshop.mint.new_id("adm"),
+        )
+        self.repeats = Repeats(store, clock)
 
-    async def create_key(self, wish: KeyWish, order: Order) -> Minted:
-        """Mint a key for `wish`. The secret is in the answer and nowhere else."""
-        now = self._clock.now()
-        fields = self._blueprints.complete(wish, now)
-        problems = [
-            *self._blueprints.problems(wish, fields),
-            *self._rules.problems(fields, now),
-            *await self._tenant_problems(wish.tenant_id),
-        ]
-        key_format = self._formats.get(fields["format"])
-        if problems or key_format is None:
-            raise Refused(problems)
-        secret = key_format.mint(
-            fields["environment"], base62(key_format.random_length, self._random)
-        )
-        record = KeyRecord(
-            key_id=f"key_{base62(PUBLIC_ID_LENGTH, self._random)}",
-            lineage_id=f"lin_{base62(PUBLIC_ID_LENGTH, self._random)}",
-            digest=self._peppers.digest(secret.encode()),
-            pepper_id=self._peppers.current,
-            display=key_format.display(secret),
-            created_at=now,
-            **fields,
-        )
-        created = await self._ledger.insert(record, ChangeType.KEY_CREATED, order)
-        return Minted(
-            record=created.record,
-            secret="" if order.is_dry_run else secret,
-            warnings=self._warnings(wish, created.record),
-            enforced=created.enforced,
-        )
+    # ---- creating
+
+    async def create_key(
+        self, wish: KeyWish, order: Order, *, delivery_seconds: float | None = None
+    ) -> Minted:
+        """Mint a key for `wish`. The secret is in the answer and nowhere else.
+
+        With `delivery_seconds` there is none yet: whoever uses the link within that time is given it, once.
+        """
+        return await self._creation.create(wish, order, delivery_seconds)
+
+    async def kind_of(self, wish: KeyWish) -> KeyKind:
+        """Return the kind of key that `wish` leads to: one for several tenants takes `Right.ADMINISTER` (IV-14).
+
+        So does changing the `tenants` of a key. Who asks is not known here.
+        """
+        return await self._creation.kind_of(wish)
 
     async def import_key(self, record: KeyRecord, order: Order) -> Changed[KeyRecord]:
-        """Store a key that is known by its digest only, or bring the stored one up to date.
-
-        Safe to repeat, also after the key was re-keyed, and never brings a key back: the stored
-        state stands. What makes it this key (tenant, format, environment, secret) cannot change:
-        another secret needs another id.
-        """
-        problems = [*self._import_problems(record), *await self._tenant_problems(record.tenant_id)]
-        if problems:
-            raise Refused(problems)
-        if await self._store.get_key(record.key_id) is None:
-            fresh = replace(record, created_at=record.created_at or self._clock.now())
-            return await self._ledger.insert(fresh, ChangeType.KEY_CREATED, order)
-
-        def edit(before: KeyRecord) -> KeyRecord:
-            return _brought_up(before, record)
-
-        return await self._edit(record.key_id, edit, order)
+        """Store a key that is known by its digest only, or bring the stored one up to date; safe to repeat."""
+        return await self._imports.one(record, order)
 
     async def import_keys(self, records: Collection[KeyRecord], order: Order) -> None:
-        """Import every key. Those that are stored just so, which is most of them at any start but the first, cost one
-        question to the store together.
-        """
-        stored = await self._store.get_keys([record.key_id for record in records])
-        for record in records:
-            before = stored.get(record.key_id)
-            if (
-                before is None
-                or any(self._import_problems(record))
-                or _brought_up(before, record) != before
-            ):
-                await self.import_key(record, order)
+        """Import every key."""
+        await self._imports.all(records, order)
+
+    # ---- changing
 
     async def update_key(
         self, key_id: str, changes: KeyChanges, order: Order
@@ -178,46 +178,100 @@ class Keyring:
 
         An expired key is given no new end: that would bring it back in silence.
         """
+        tenants_problems = await self._creation.tenants_problems(changes.get("tenants", ()))
 
         def edit(before: KeyRecord) -> KeyRecord:
-            if before.state is KeyState.REVOKED:
+            if self.state_of(before) is KeyState.REVOKED:
                 raise Conflict(f"key '{key_id}' is revoked: nothing about it can change")
             values = settled(before, changes)
-            problems = self._rules.problems(values, self._clock.now())
+            kind = {"kind": before.kind} if "tenants" in values else {}
+            problems = [*self._rules.problems(values | kind, self._clock.now()), *tenants_problems]
             if "expires_at" in values and self.state_of(before) is KeyState.EXPIRED:
-                problems.append(("/expires_at", "the key has expired: create a new one"))
+                problems.append(("/expires_at", "the key has expired: extend it"))
+            after = before if problems else replace(before, **values)
+            problems += self._policed(before, after)
             if problems:
                 raise Refused(problems)
-            return replace(before, **values)
+            return after
 
-        return await self._edit(key_id, edit, order)
+        return await self._ledger.edit(KeyRecord, key_id, edit, order, KEY_FIELD_EVENTS)
 
-    async def suspend_key(self, key_id: str, order: Order) -> Changed[KeyRecord]:
-        """Stop a key for a while; a reason is mandatory. Suspending a suspended key changes
-        nothing.
+    async def extend_key(self, key_id: str, expires_at: float, order: Order) -> Changed[KeyRecord]:
+        """Give a key a later end; one that has expired works again. Nothing but this brings an expired key back."""
+        self._rules.require({"expires_at": expires_at}, self._clock.now())
+
+        def take(act: Act, key: KeyRecord) -> None:
+            if key.expires_at is None or expires_at < key.expires_at:
+                text = "is not later than the end that the key has"
+                raise Refused([("/expires_at", text)])
+            values: dict[str, Any] = {"expires_at": expires_at, "is_held": False}
+            event = ChangeType.KEY_EXPIRATION_CHANGED
+            after = self._steps.take(act, key, Verb.EXTEND, event, order, **values)
+            if self.state_of(after) is KeyState.REVOKED:
+                raise Conflict(f"cannot extend key '{key_id}': its rotation has ended")
+            problems = self._policed(key, after)
+            if problems:
+                raise Refused(problems)
+
+        return await self._step(key_id, order, take)
+
+    async def suspend_key(
+        self, key_id: str, order: Order, resume_at: float | None = None
+    ) -> Changed[KeyRecord]:
+        """Stop a key for a while, until `resume_at` (epoch seconds) or until further notice; a reason is mandatory.
+
+        Suspending a suspended key changes nothing but the time until which it is.
         """
-        self._rules.require({"reason": order.reason}, self._clock.now())
-        return await self._move(key_id, KeyState.SUSPENDED, order)
+        now = self._clock.now()
+        problems = self._rules.problems({"reason": order.reason}, now)
+        if resume_at is not None and self._rules.problems({"expires_at": resume_at}, now):
+            problems.append(("/resume_at", "must lie in the future, before the year 10000"))
+        if problems:
+            raise Refused(problems)
+
+        def take(act: Act, key: KeyRecord) -> None:
+            event = ChangeType.KEY_SUSPENDED
+            self._steps.take(act, key, Verb.SUSPEND, event, order, resume_at=resume_at)
+
+        return await self._step(key_id, order, take)
 
     async def resume_key(self, key_id: str, order: Order) -> Changed[KeyRecord]:
         """Let a suspended key work again. Resuming an active key changes nothing."""
-        return await self._move(key_id, KeyState.ACTIVE, order)
+
+        def take(act: Act, key: KeyRecord) -> None:
+            self._steps.take(act, key, Verb.RESUME, ChangeType.KEY_RESUMED, order, resume_at=None)
+
+        return await self._step(key_id, order, take)
+
+    # ---- ending
 
     async def revoke_key(self, key_id: str, order: Order) -> Changed[KeyRecord]:
-        """Stop a key for ever; a reason is mandatory. Revoking a revoked key changes nothing."""
-        self._rules.require({"reason": order.reason}, self._clock.now())
-        return await self._move(key_id, KeyState.REVOKED, order)
+        """Stop a key for ever; a reason is mandatory. Revoking a revoked key changes nothing.
 
-    async def rekey(self, record: KeyRecord, digest: bytes, pepper_id: str) -> None:
-        """Store the digest that the key's token has under the current pepper.
-
-        Nobody decided this, so nobody is told. Raises `Conflict` when the key changed since
-        `record` was read. Does nothing when `pepper_id`, under which `digest` was made, is no
-        longer the current one.
+        A rotation that the key is part of ends: without the old key it is complete, without the new one aborted.
         """
-        if record.state is not KeyState.REVOKED and pepper_id == self._peppers.current:
-            renewed = replace(record, digest=digest, pepper_id=pepper_id)
-            await self._ledger.write_key(renewed, record.revision)
+        self._rules.require({"reason": order.reason}, self._clock.now())
+
+        async def take(act: Act, key: KeyRecord) -> None:
+            await self._steps.revoke(act, key, order)
+
+        return await self._step(key_id, order, take)
+
+    async def delete_key(self, key_id: str, order: Order) -> Changed[KeyRecord]:
+        """Revoke a key and leave it out of lists (X-22); a reason is mandatory. Its record and audit stay."""
+        self._rules.require({"reason": order.reason}, self._clock.now())
+
+        async def take(act: Act, key: KeyRecord) -> None:
+            event = ChangeType.KEY_DELETED
+            await self._steps.revoke(act, key, order, event, is_hidden=True)
+
+        return await self._step(key_id, order, take)
+
+    # ---- finding
+
+    async def read(self, kind: type[R], record_id: str) -> R:
+        """Return the record of this kind. Raises `NotFound`."""
+        return await self._ledger.read(kind, record_id)
 
     async def get_key(self, key_id: str) -> KeyRecord:
         """Return the key."""
@@ -246,6 +300,25 @@ class Keyring:
         wanted = [row for row in rows[:limit] if state in ("", self.state_of(row))]
         return Page(wanted, rows[limit - 1].key_id if len(rows) > limit else "")
 
+    async def rekey(self, record: KeyRecord, digest: bytes, pepper_id: str) -> None:
+        """Store the digest that the key's token has under the current pepper.
+
+        Nobody decided this, so nobody is told. Raises `Conflict` when the key changed since
+        `record` was read. Does nothing when `pepper_id`, under which `digest` was made, is no
+        longer the current one.
+        """
+        if record.state is not KeyState.REVOKED and pepper_id == self._peppers.current:
+            renewed = replace(record, digest=digest, pepper_id=pepper_id)
+            await self._ledger.write_key(renewed, record.revision)
+
+    async def pepper_report(self) -> PepperReport:
+        """Return how many keys are under which pepper; `KeyQuery.not_pepper_id` lists those that are not under one."""
+        return PepperReport(current=self._peppers.current, keys=await self._store.count_peppers())
+
+    def rotation_due(self, record: KeyRecord) -> float | None:
+        """Return when the key is due for rotation (epoch seconds), which may be over; None for never (HP-10)."""
+        return self.policies.rotation_due(record, self._clock.now())
+
     def now(self) -> float:
         """Return the time (epoch seconds) by which expiry is judged."""
         return self._clock.now()
@@ -254,73 +327,31 @@ class Keyring:
         """Return the state that holds now."""
         return record.state_at(self._clock.now())
 
-    async def _move(self, key_id: str, to: KeyState, order: Order) -> Changed[KeyRecord]:
-        event = _KEY_VERBS[to]
+    # ---- parts
 
-        def edit(before: KeyRecord) -> KeyRecord:
-            if before.state is to:
-                return before
-            is_resumable = to is not KeyState.ACTIVE or before.state is KeyState.SUSPENDED
-            if to not in TRANSITIONS[before.state] or not is_resumable:
-                raise Conflict(f"key '{key_id}' is {before.state} and cannot become {to}")
-            revoked_at = self._clock.now() if to is KeyState.REVOKED else before.revoked_at
-            return replace(before, state=to, state_reason=order.reason, revoked_at=revoked_at)
-
-        events = dict.fromkeys(("state", "state_reason", "revoked_at"), event)
-        return await self._ledger.edit(KeyRecord, key_id, edit, order, events)
-
-    async def _edit(
-        self, key_id: str, edit: Callable[[KeyRecord], KeyRecord], order: Order
+    async def _step(
+        self,
+        key_id: str,
+        order: Order,
+        take: Callable[[Act, KeyRecord], Awaitable[None] | None],
     ) -> Changed[KeyRecord]:
-        return await self._ledger.edit(KeyRecord, key_id, edit, order, KEY_FIELD_EVENTS)
+        """Commit what `take` adds to an act about the key as it is."""
 
-    async def _tenant_problems(self, tenant_id: str) -> list[Problem]:
-        if await self._store.get_tenant(tenant_id) is None:
-            return [("/tenant_id", f"there is no tenant '{tenant_id}'")]
-        return []
+        async def plan() -> Act:
+            act = Act()
+            key = await self._ledger.read(KeyRecord, key_id)
+            require_as_seen(key, order)
+            pending = take(act, key)
+            if pending is not None:
+                await pending
+            return act
 
-    def _import_problems(self, record: KeyRecord) -> Iterable[Problem]:
-        values = {name: getattr(record, name) for name in KEY_FIELD_EVENTS if name != "expires_at"}
-        yield from self._rules.problems(values, self._clock.now())
-        key_format = self._formats.get(record.format)
-        if key_format is None:
-            yield "/format", f"unknown format '{record.format}'"
-        else:
-            yield from environment_problems(key_format, record.environment)
-        if record.pepper_id not in self._peppers.ids:
-            yield "/pepper_id", f"unknown pepper '{record.pepper_id}'"
-        if len(record.digest) != 32:
-            yield "/digest", "must be the 32 bytes of an HMAC-SHA256"
+        enacted = await self._ledger.enact(plan, order)
+        return Changed(enacted.the(KeyRecord, key_id), enacted.enforced)
 
-    def _warnings(self, wish: KeyWish, record: KeyRecord) -> tuple[str, ...]:
-        template = self._blueprints.template_of(wish)
-        if not template.name or wish.scopes is None:
-            return ()
-        extra = self._scopes.granted(record.scopes) - self._scopes.granted(template.scopes)
-        text = f"the key may do more than template '{template.name}': {', '.join(sorted(extra))}"
-        return (text,) if extra else ()
-
-
-def _brought_up(before: KeyRecord, record: KeyRecord) -> KeyRecord:
-    """Return the stored key with what `record` says of it; a revoked one stays as it is."""
-    _require_same_key(before, record)
-    values = {name: getattr(record, name) for name in KEY_FIELD_EVENTS}
-    return before if before.state is KeyState.REVOKED else replace(before, **values)
-
-
-def _require_same_key(stored: KeyRecord, record: KeyRecord) -> None:
-    differing = [name for name in _IDENTITY if getattr(stored, name) != getattr(record, name)]
-    # Under another pepper the same secret has another digest: then nobody can compare them.
-    if stored.pepper_id == record.pepper_id and not compare_digest(stored.digest, record.digest):
-        differing.append("digest")
-    if differing:
-        names = ", ".join(differing)
-        raise Conflict(f"key '{stored.key_id}' exists with another {names}: use another id")
-
-
-def base62(length: int, random: Callable[[int], bytes]) -> str:
-    """Return random characters, all equally likely: bytes from 248 = 4 * 62 on are thrown away."""
-    characters: list[str] = []
-    while len(characters) < length:
-        characters += [BASE62[byte % 62] for byte in random(length) if byte < 248]
-    return "".join(characters[:length])
+    def _policed(self, before: KeyRecord, after: KeyRecord) -> list[Problem]:
+        """Return what the policies have against a change of what they are about."""
+        if all(getattr(before, name) == getattr(after, name) for name in _POLICED):
+            return []
+        found = self.policies.overstay(described(after), after.created_at)
+        return [("/expires_at", found.text)] if found is not None and found.is_enforced else []

@@ -7,11 +7,12 @@ not know which change is allowed: the other modules here decide that, and only t
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, fields
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field, fields
 from typing import Final, Generic, TypeVar
 
 from gateway.domain.change import Change, ChangeType, Order, described, differences
+from gateway.domain.deliveries import Delivery
 from gateway.domain.enforcement import Enforced
 from gateway.domain.keys import KeyRecord
 from gateway.domain.streams import Condemn
@@ -60,6 +61,33 @@ class Changed(Generic[R]):
     enforced: Enforced | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Act:
+    """What changes together: each record before (None: a new one) and after, and what tells of it."""
+
+    moves: list[tuple[Record | None, Record]] = field(default_factory=list)
+    changes: list[Change] = field(default_factory=list)
+
+
+@dataclass(frozen=True, slots=True)
+class Enacted:
+    """The records of an act as they are now, by id, and how far it has reached: None when nothing was changed."""
+
+    records: Mapping[str, Record]
+    enforced: Enforced | None = None
+
+    def the(self, kind: type[R], record_id: str) -> R:
+        """Return the record of this kind with this id."""
+        record = self.records[record_id]
+        assert isinstance(record, kind)
+        return record
+
+    @property
+    def delivery(self) -> Delivery | None:
+        """The delivery among the records, if there is one."""
+        return next((each for each in self.records.values() if isinstance(each, Delivery)), None)
+
+
 class Ledger:
     """Writes records. `on_change` is told what was committed; it never raises.
 
@@ -85,7 +113,7 @@ class Ledger:
         """Return the record. Raises `NotFound`."""
         record = await self._store.get(kind, record_id)
         if record is None:
-            raise NotFound(f"there is no {_NOUNS[kind.__name__]} '{record_id}'")
+            raise missing(kind, record_id)
         return record
 
     async def page(
@@ -117,6 +145,8 @@ class Ledger:
     async def insert(self, record: R, event: ChangeType, order: Order) -> Changed[R]:
         """Store a new record. Raises `Conflict` when its id or digest is taken."""
         if order.is_dry_run:
+            if await self._store.get(type(record), record_id(record)) is not None:
+                raise Conflict(f"{record_id(record)} exists already")
             return Changed(record)
         change = self.change(record, event, order, after=described(record))
         [written], enforced = await self.commit([Write(record, 0)], [change])
@@ -156,6 +186,41 @@ class Ledger:
             assert isinstance(written, kind)
             return Changed(written, enforced)
         raise conflict
+
+    async def enact(self, plan: Callable[[], Awaitable[Act]], order: Order) -> Enacted:
+        """Commit what `plan` makes of the records that it reads: all of it, or nothing.
+
+        `plan` may run more than once, and may refuse by raising. A record that stays as it is belongs to an act as
+        well: whoever serves by it forgets it.
+        """
+        for _ in range(_TRIES_MAX):
+            act = await plan()
+            writes = [
+                Write(after, 0 if before is None else before.revision)
+                for before, after in act.moves
+                if before != after
+            ]
+            if order.is_dry_run:
+                return Enacted({record_id(after): after for _, after in act.moves})
+            if not writes:
+                ids = [record_id(each) for _, each in act.moves if isinstance(each, _SERVED_BY)]
+                await self._enforce(ids, None)  # an earlier try may have ended in doubt
+                return Enacted({record_id(after): after for _, after in act.moves})
+            known = [(before, after) for before, after in act.moves if before is not None]
+            try:
+                written, enforced = await self.commit(writes, act.changes, self.condemnation(known))
+            except Conflict as lost:
+                conflict = lost
+                continue
+            records = [*(after for _, after in act.moves), *written]
+            return Enacted({record_id(each): each for each in records}, enforced)
+        raise conflict
+
+    async def tell(self, changes: Sequence[Change]) -> None:
+        """Let the audit trail say what changed no record."""
+        await self._store.commit([], changes)
+        for change in changes:
+            self._on_change(change)
 
     async def write_key(self, record: KeyRecord, expected_revision: int) -> None:
         """Store a key without telling anyone but those who serve by it."""
@@ -213,6 +278,11 @@ def require_as_seen(record: Record, order: Order) -> None:
         raise Stale(
             f"{record_id(record)} is in revision {record.revision}, not {order.expected_revision}: read it again"
         )
+
+
+def missing(kind: type[R], record_id: str) -> NotFound:
+    """Return what is raised for a record that does not exist, or not for whoever asks."""
+    return NotFound(f"there is no {_NOUNS[kind.__name__]} '{record_id}'")
 
 
 def record_id(record: Record) -> str:

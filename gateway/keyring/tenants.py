@@ -14,7 +14,7 @@ from gateway.domain.change import TENANT_FIELD_EVENTS, ChangeType, Order
 from gateway.domain.key_rules import Refused, Rules, settled
 from gateway.domain.tenants import Tenant
 from gateway.keyring.ledger import Changed, Ledger, Page
-from gateway.ports import Clock, KeyStore
+from gateway.ports import Clock, Conflict, KeyStore
 
 
 class TenantChanges(TypedDict, total=False):
@@ -63,8 +63,11 @@ class TenantRoll:
 
         Safe to repeat. A suspended tenant stays suspended.
         """
-        if await self._store.get_tenant(tenant.tenant_id) is None:
+        stored = await self._store.get_tenant(tenant.tenant_id)
+        if stored is None:
             return await self.create(tenant, order)
+        if stored.parent_id != tenant.parent_id:
+            raise Conflict(f"tenant '{tenant.tenant_id}' exists with another parent")
         values = {name: getattr(tenant, name) for name in TENANT_FIELD_EVENTS}
         self._require(values)
         return await self._edit(tenant.tenant_id, lambda before: replace(before, **values), order)

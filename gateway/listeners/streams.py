@@ -37,6 +37,7 @@ CAUSES: Final = (
     Reason.ENV_MISMATCH,
     Reason.MISSING_CREDENTIALS,
     Reason.NO_ROUTE,
+    Reason.CROSS_TENANT,
 )
 """Why a stream that was let through may have to end: the same reasons that would refuse it now."""
 

@@ -17,6 +17,7 @@ from gateway.domain.passage import Border
 from gateway.domain.rate_headers import RateHeaders
 from gateway.domain.routes import Route, RouteTable
 from gateway.pipeline.authenticate import Authenticator
+from gateway.pipeline.represent import Representative
 from gateway.ports import Clock, Limiter, Recorder, Throttle, Upstream
 
 Introspect = Callable[[BoundKey, Grant | None, str], bytes]
@@ -43,12 +44,13 @@ class Generation:
 
     `voices` are keyed by route name, `""` being the default; `upstreams` by upstream name and environment, `""`
     standing for callers without a key. `barred` pairs an environment with a route's name. `problem` answers clients
-    that ask for problem+json, None when that is switched off.
+    that ask for problem+json, None when that is switched off. Without `representative` every key is for its own tenant.
     """
 
     number: int
     table: RouteTable
     authenticator: Authenticator
+    representative: Representative | None = None
     barred: frozenset[tuple[str, str]]
     limiter: Limiter
     throttle: Throttle

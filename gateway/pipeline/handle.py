@@ -2,6 +2,7 @@
 
     route          head -> Match             or 404 / 405
     authenticate   Match -> Principal        or 401 / 503
+    represent      Principal -> Principal    or 400 / 403 / 503
     authorize      Principal -> Permit       or 403
     limit          Permit -> Admission       or 429
     forward        Admission -> Reply        or 502 / 503 / 504
@@ -62,15 +63,19 @@ async def _tell(
         return exchange.malformed
     match = route(head, generation.table)
     if isinstance(match, Denial):
-        if head.target == b"*":
-            return options(None, exchange, generation)  # it asks about the server as a whole
-        return match
+        return _unmatched(match, exchange, generation)
     progress.route = match.route
     found = generation.authenticator.authenticate(match, exchange.client_network)
     principal = found if isinstance(found, (Principal, Denial)) else await found
     if isinstance(principal, Denial):
         return principal
     progress.key = principal.key
+    if generation.representative is not None:
+        stood_for = generation.representative.represent(principal, exchange.client_network)
+        principal = stood_for if isinstance(stood_for, (Principal, Denial)) else await stood_for
+        if isinstance(principal, Denial):
+            return principal
+        progress.key = principal.key
     permit = authorize(principal, exchange.client_address, generation.barred)
     if isinstance(permit, Denial):
         return permit
@@ -84,6 +89,12 @@ async def _tell(
     if head.ends_here:
         return options(admission, exchange, generation)
     return await forward(admission, exchange, generation)
+
+
+def _unmatched(denial: Denial, exchange: Exchange, generation: Generation) -> Denial | int:
+    if exchange.head.target == b"*":
+        return options(None, exchange, generation)  # it asks about the server as a whole
+    return denial
 
 
 def _conclude(

@@ -143,22 +143,20 @@ class MemoryStore:
             if key_id > after and _is_asked_for(record, query)
         ][:limit]
 
-    async def keys_due(self, after: float, until: float, limit: int = 1000) -> list[KeyRecord]:
-        """Return keys to which time does something in (after, until]."""
-        return [
-            record
-            for _, record in sorted(self._of(KeyRecord).items())
-            if record.state is not KeyState.REVOKED
-            and any(
-                moment is not None and after < moment <= until
-                for moment in (record.expires_at, record.resume_at, record.retires_at)
-            )
-        ][:limit]
+    async def keys_due(self, until: float, limit: int = 1000) -> list[KeyRecord]:
+        """Return keys to which time did something that their state does not say yet."""
+        keys = sorted(self._of(KeyRecord).items())
+        return [record for _, record in keys if _is_due(record, until)][:limit]
 
     async def count_keys(self) -> Mapping[tuple[str, str], int]:
         """Return how many keys there are per (stored state, environment)."""
         keys = self._of(KeyRecord).values()
         return Counter((key.state.value, key.environment) for key in keys)
+
+    async def count_peppers(self) -> Mapping[str, int]:
+        """Return how many keys, but for revoked ones, there are per pepper."""
+        keys = self._of(KeyRecord).values()
+        return Counter(key.pepper_id for key in keys if key.state is not KeyState.REVOKED)
 
     # ---- tenants
 
@@ -187,12 +185,12 @@ class MemoryStore:
         ]
 
     async def touch(self, last_used: Mapping[str, float]) -> None:
-        """Record when keys were last used; ids that do not exist are passed over."""
-        for key_id, used_at in last_used.items():
-            record = self._of(KeyRecord).get(key_id)
-            if record is not None:
-                used = _latest(record.last_used_at, used_at)
-                self._of(KeyRecord)[key_id] = replace(record, last_used_at=used)
+        """Record when keys and admin tokens were last used; ids that do not exist are passed over."""
+        for records in (self._kept(KeyRecord), self._kept(AdminToken)):
+            for used_id in last_used.keys() & records.keys():
+                record = records[used_id]
+                used = _latest(record.last_used_at, last_used[used_id])
+                records[used_id] = replace(record, last_used_at=used)
 
     async def load_counts(self, now: float) -> dict[str, tuple[int, int]]:
         """Return the counters of periods that may still run, and forget the others."""
@@ -216,6 +214,12 @@ class MemoryStore:
         self._remembered = {k: kept for k, kept in self._remembered.items() if kept[2] > border}
         kept = self._remembered.setdefault(idempotency_key, (fingerprint, result_id, now))
         return kept[0], kept[1]
+
+    async def settle(self, idempotency_key: str, result_id: str) -> None:
+        """Replace the result that is kept, or forget the key."""
+        kept = self._remembered.pop(idempotency_key, None)
+        if kept is not None and result_id:
+            self._remembered[idempotency_key] = (kept[0], result_id, kept[2])
 
 
 class MemoryAudit:
@@ -280,6 +284,22 @@ def _is_asked_for(record: KeyRecord, query: KeyQuery) -> bool:
         and (query.tenant_ids is None or record.tenant_id in query.tenant_ids)
         and (query.with_hidden or not record.is_hidden)
     )
+
+
+def _is_due(record: KeyRecord, until: float) -> bool:
+    is_over = [
+        moment is not None and moment <= until
+        for moment in (record.expires_at, record.resume_at, record.retires_at)
+    ]
+    has_expired, _, has_retired = is_over
+    match record.state:
+        case KeyState.REVOKED:
+            return False
+        case KeyState.EXPIRED:
+            return has_retired
+        case KeyState.SUSPENDED:
+            return any(is_over)
+    return has_expired or has_retired
 
 
 def _is_told(record: AuditRecord, query: AuditQuery) -> bool:

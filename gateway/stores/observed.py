@@ -96,11 +96,14 @@ class ObservedStore(ObservedFinder):
         listing = self._store.list_keys(query, after=after, limit=limit)
         return await self._timed("list_keys", listing)
 
-    async def keys_due(self, after: float, until: float, limit: int = 1000) -> list[KeyRecord]:
-        return await self._timed("keys_due", self._store.keys_due(after, until, limit))
+    async def keys_due(self, until: float, limit: int = 1000) -> list[KeyRecord]:
+        return await self._timed("keys_due", self._store.keys_due(until, limit))
 
     async def count_keys(self) -> Mapping[tuple[str, str], int]:
         return await self._timed("count_keys", self._store.count_keys())
+
+    async def count_peppers(self) -> Mapping[str, int]:
+        return await self._timed("count_peppers", self._store.count_peppers())
 
     async def list_tenants(self, *, after: str = "", limit: int = 100) -> list[Tenant]:
         return await self._timed("list_tenants", self._store.list_tenants(after=after, limit=limit))
@@ -110,6 +113,9 @@ class ObservedStore(ObservedFinder):
     ) -> tuple[str, str]:
         kept = self._store.remember(idempotency_key, fingerprint, result_id, now)
         return await self._timed("remember", kept)
+
+    async def settle(self, idempotency_key: str, result_id: str) -> None:
+        await self._timed("settle", self._store.settle(idempotency_key, result_id))
 
     async def revision(self) -> int:
         return await self._timed("revision", self._store.revision())

@@ -62,7 +62,7 @@ KEYS: Final = Table(
     name="keys",
     lists=frozenset({"scopes", "ip_allowlist", "tags", "tenants"}),
     objects=frozenset({"metadata"}),
-    readers={"state": KeyState, "kind": KeyKind, "is_hidden": bool},
+    readers={"state": KeyState, "kind": KeyKind, "is_hidden": bool, "is_held": bool},
 )
 TENANTS: Final = Table(
     record=Tenant,

@@ -81,10 +81,11 @@ _CHANGES: Final = """
     UNION ALL SELECT revision, key_id FROM keys WHERE revision > :revision
     UNION ALL SELECT revision, tenant_id FROM tenants WHERE revision > :revision
 """
-_TOUCH: Final = """
-    UPDATE keys SET last_used_at = max(coalesce(keys.last_used_at, used.value), used.value)
-    FROM json_each(?) AS used WHERE keys.key_id = used.key
-"""
+_TOUCHES: Final = tuple(
+    f"UPDATE {name} SET last_used_at = max(coalesce({name}.last_used_at, used.value), used.value)"  # noqa: S608
+    f" FROM json_each(?) AS used WHERE {name}.{key} = used.key"
+    for name, key in (("keys", "key_id"), ("admin_tokens", "token_id"))
+)
 _SAVE_COUNTS: Final = """
     INSERT INTO quota_counts (bucket, period_start, count)
     SELECT key, json_extract(value, '$[0]'), json_extract(value, '$[1]')
@@ -92,11 +93,16 @@ _SAVE_COUNTS: Final = """
     ON CONFLICT (bucket) DO UPDATE SET period_start = excluded.period_start, count = excluded.count
     WHERE (excluded.period_start, excluded.count) > (quota_counts.period_start, quota_counts.count)
 """
-_DUE: Final = (
-    f"{_KEY} WHERE state <> 'revoked' AND (expires_at > :after AND expires_at <= :until"
-    " OR resume_at > :after AND resume_at <= :until OR retires_at > :after AND retires_at <= :until)"
-    " ORDER BY key_id LIMIT :limit"
-)
+_DUE: Final = f"""
+    {_KEY} WHERE key_id IN (
+        SELECT key_id FROM keys INDEXED BY keys_by_expiry
+        WHERE expires_at <= :until AND state IN ('active', 'suspended', 'rotating')
+        UNION SELECT key_id FROM keys INDEXED BY keys_by_resumption
+        WHERE resume_at <= :until AND state = 'suspended'
+        UNION SELECT key_id FROM keys INDEXED BY keys_by_retirement
+        WHERE retires_at <= :until AND state IN ('active', 'suspended', 'rotating', 'expired')
+    ) ORDER BY key_id LIMIT :limit
+"""  # noqa: S608 - own names
 _QUERIED: Final = {
     "tenant_id": "tenant_id = :tenant_id",
     "state": "state = :state",
@@ -209,9 +215,9 @@ class SqliteStore:
         rows = await self._file.ask(sql, {**values, "after": after, "limit": limit})
         return [KEYS.record_of(row) for row in rows]
 
-    async def keys_due(self, after: float, until: float, limit: int = 1000) -> list[KeyRecord]:
-        """Return keys to which time does something in (after, until]."""
-        rows = await self._file.ask(_DUE, {"after": after, "until": until, "limit": limit})
+    async def keys_due(self, until: float, limit: int = 1000) -> list[KeyRecord]:
+        """Return keys to which time did something that their state does not say yet."""
+        rows = await self._file.ask(_DUE, {"until": until, "limit": limit})
         return [KEYS.record_of(row) for row in rows]
 
     async def count_keys(self) -> Mapping[tuple[str, str], int]:
@@ -219,6 +225,11 @@ class SqliteStore:
         sql = "SELECT state, environment, count FROM key_counts WHERE count > 0"
         rows = await self._file.ask(sql)
         return {(state, environment): count for state, environment, count in rows}
+
+    async def count_peppers(self) -> Mapping[str, int]:
+        """Return how many keys, but for revoked ones, there are per pepper."""
+        sql = "SELECT pepper_id, count(*) FROM keys WHERE state <> 'revoked' GROUP BY pepper_id"
+        return dict(await self._file.ask(sql))
 
     # ---- tenants
 
@@ -246,9 +257,15 @@ class SqliteStore:
         return current, [row[1] for row in rows if row[1] is not None]
 
     async def touch(self, last_used: Mapping[str, float]) -> None:
-        """Record when keys were last used; ids that do not exist are passed over."""
+        """Record when keys and admin tokens were last used; ids that do not exist are passed over."""
+        used = (json.dumps(dict(last_used)),)
+
+        async def work(connection: aiosqlite.Connection) -> None:
+            for sql in _TOUCHES:
+                await connection.execute_fetchall(sql, used)
+
         if last_used:
-            await self._file.write(_TOUCH, (json.dumps(dict(last_used)),))
+            await self._file.transact(work, about="last uses")
 
     async def load_counts(self, now: float) -> dict[str, tuple[int, int]]:
         """Return the counters of periods that may still run, and forget the others."""
@@ -282,6 +299,15 @@ class SqliteStore:
             return row[0], row[1]
 
         return await self._file.transact(work, about="idempotency key")
+
+    async def settle(self, idempotency_key: str, result_id: str) -> None:
+        """Replace the result that is kept, or forget the key."""
+        await self._file.write(
+            "UPDATE idempotency SET result_id = ? WHERE idempotency_key = ?"
+            if result_id
+            else "DELETE FROM idempotency WHERE ? = '' AND idempotency_key = ?",
+            (result_id, idempotency_key),
+        )
 
 
 @asynccontextmanager

@@ -33,10 +33,10 @@ _LINE: Final = (
     b'"duration_ms":%d.%03d,%b,"request_bytes":%d,"response_bytes":%d,"ended":%b,"generation":%d}\n'
 )
 _ANSWER: Final = b'"route":%b,"status":%d,"reason":%b,"detail":%b,"source":%b'
-_KEY: Final = b'"key_id":%b,"tenant_id":%b,"environment":%b'
+_KEY: Final = b'"key_id":%b,"tenant_id":%b,"environment":%b,"billable":%b'
 _RELAY: Final = b'"upstream":%b,"upstream_target":%b,"upstream_ms":'
 
-_NO_KEY: Final = _KEY % (b"null", b"null", b"null")
+_NO_KEY: Final = _KEY % (b"null", b"null", b"null", b"null")
 _NO_UPSTREAM: Final = b'"upstream":null,"upstream_target":null,"upstream_ms":null'
 
 _Key = TypeVar("_Key")
@@ -52,7 +52,8 @@ class Lines:
         self._targets: dict[bytes, bytes] = {}
         self._agents: dict[bytes, bytes] = {}
         self._methods: dict[str, bytes] = {}
-        self._keys: dict[str, bytes] = {}  # by id: a key never changes hands
+        self._keys: dict[str, bytes] = {}  # by label: a key never changes hands
+        self._free_keys: dict[str, bytes] = {}  # those that are not billable
         self._names: dict[str, bytes] = {}
         self._answers: dict[tuple[str, int, bytes, int], bytes] = {}
         self._relays: dict[tuple[str, str], bytes] = {}
@@ -157,12 +158,13 @@ class Lines:
     # ---- texts of our own: names and addresses
 
     def _key(self, key: BoundKey) -> bytes:
-        record = key.record
-        fields = self._keys.get(record.key_id)
+        known = self._keys if key.is_billable else self._free_keys
+        fields = known.get(key.label)
         if fields is None:
-            names = (record.key_id, record.tenant_id, record.environment)
-            fields = _KEY % tuple(map(_json, names))
-            _put(self._keys, record.key_id, fields)
+            names = (key.record.key_id, key.tenant.tenant_id, key.record.environment)
+            billable = b"true" if key.is_billable else b"false"
+            fields = _KEY % (*map(_json, names), billable)
+            _put(known, key.label, fields)
         return fields
 
     def _name(self, name: str) -> bytes:

@@ -1,9 +1,10 @@
-"""One JSON line per request, written off the hot path.
+"""One JSON line per request, rendered once for everybody who keeps them, written off the hot path.
 
 While a request is answered its outcome is only queued. It is rendered in the same turn of the event loop, after what
 the turn wrote is sent: a batch rendered later, in a thread, would hold the interpreter's lock for milliseconds and be
-felt as latency. `flush`, in a thread, only writes. A full queue or a broken sink loses lines and counts them, and never
-holds up a request. It must not know what a line says (`access_lines`), nor where lines go.
+felt as latency. Each `Outlet` has a queue of its own and a thread that only writes: a full queue or a broken sink loses
+lines there and counts them, and never holds up a request or another outlet. It must not know what a line says
+(`access_lines`), nor where lines go.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from __future__ import annotations
 import logging
 import threading
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Final
 
 from gateway.domain.outcome import Outcome
@@ -29,34 +30,26 @@ SLICE_LINES: Final = 512
 _logger = logging.getLogger(__name__)
 
 
-class AccessLog:
-    """Implements `Recorder`. `write` takes whole lines, may block, may raise `OSError`.
-
-    `call_soon` is the event loop's: what it is given runs at the end of the turn.
-    """
+class Outlet:
+    """Lines that wait for one sink. `write` takes whole lines, may block, may raise `OSError`."""
 
     __slots__ = (
-        "_call_soon", "_clock", "_flush_lock", "_lines", "_overflowed", "_pace", "_queue",
-        "_queue_max", "_rendered", "_unwritten", "_write",
+        "_flush_lock", "_lines", "_lines_max", "_name", "_overflowed", "_pace", "_unwritten", "_write",
     )  # fmt: skip
 
     def __init__(
         self,
+        name: str,
         write: Callable[[bytes], None],
         *,
-        redactor: Redactor,
         clock: Clock,
-        call_soon: Callable[[Callable[[], None]], object],
-        queue_max: int = QUEUE_MAX,
+        lines_max: int = QUEUE_MAX,
     ) -> None:
+        self._name = name
         self._write = write
-        self._call_soon = call_soon
-        self._lines = Lines(redactor)
-        self._clock = clock
         self._pace = Pace(clock)
-        self._queue: list[Outcome] = []
-        self._rendered: deque[bytes] = deque()
-        self._queue_max = queue_max
+        self._lines: deque[bytes] = deque()
+        self._lines_max = lines_max
         self._flush_lock = threading.Lock()
         # Two counts with one writer each: the event loop's and the flushing thread's.
         self._overflowed = 0
@@ -64,46 +57,38 @@ class AccessLog:
 
     @property
     def dropped(self) -> int:
-        """Lines lost so far: the reading of `access_log_dropped_total`."""
+        """Lines lost so far."""
         return self._overflowed + self._unwritten
 
-    def redact_with(self, redactor: Redactor) -> None:
-        """Redact with `redactor` from the next line on: the formats of keys have changed."""
-        self._lines = Lines(redactor)
-
     def __len__(self) -> int:
-        """Return how many requests wait to be written."""
-        return len(self._queue) + len(self._rendered)
+        """Return how many lines wait to be written."""
+        return len(self._lines)
 
-    def record(self, outcome: Outcome) -> None:
-        """Queue a finished request (`Recorder`); it must not change any more."""
-        queue = self._queue
-        if len(queue) + len(self._rendered) >= self._queue_max:
-            self._overflowed += 1
-            return
-        queue.append(outcome)
-        if len(queue) == 1:
-            self._call_soon(self.render)
+    def put(self, lines: Sequence[bytes]) -> None:
+        """Let `lines` wait, as many as there is room for; the others are lost."""
+        room = self._lines_max - len(self._lines)
+        if room >= len(lines):
+            self._lines.extend(lines)
+        else:
+            self._lines.extend(lines[: max(0, room)])
+            self._overflowed += len(lines) - max(0, room)
 
-    def render(self) -> None:
-        """Make lines of what is queued. Runs in the event loop's thread."""
-        outcomes, self._queue = self._queue, []
-        offset = self._clock.now() - self._clock.monotonic()
-        render = self._lines.render
-        self._rendered.extend([render(outcome, offset) for outcome in outcomes])
+    def lose(self, lines: int = 1) -> None:
+        """Count lines that were never rendered."""
+        self._overflowed += lines
 
     def flush(self) -> None:
-        """Write all lines that were rendered when it was called.
+        """Write all lines that waited when it was called.
 
         Blocks as long as the sink does: call it in a thread, every quarter of a second and once at
         the end. Calls in several threads take turns.
         """
         with self._flush_lock:
-            remaining = len(self._rendered)
+            remaining = len(self._lines)
             while remaining > 0:
                 lines = min(remaining, SLICE_LINES)
                 remaining -= lines
-                self._write_slice([self._rendered.popleft() for _ in range(lines)])
+                self._write_slice([self._lines.popleft() for _ in range(lines)])
 
     def _write_slice(self, lines: list[bytes]) -> None:
         try:
@@ -113,5 +98,54 @@ class AccessLog:
             if self._pace.is_due():
                 # The traceback of a full disk tells nothing.
                 _logger.error(  # noqa: TRY400
-                    "the access log cannot be written, lines are lost: %s", error
+                    "the %s cannot be written, lines are lost: %s", self._name, error
                 )
+
+
+class AccessLog:
+    """Implements `Recorder`; every line goes to all of `outlets`, which may be replaced between two turns.
+
+    `call_soon` is the event loop's: what it is given runs at the end of the turn. `queue_max` bounds one turn.
+    """
+
+    __slots__ = ("_call_soon", "_clock", "_lines", "_queue", "_queue_max", "outlets")
+
+    def __init__(
+        self,
+        outlets: Sequence[Outlet] = (),
+        *,
+        redactor: Redactor,
+        clock: Clock,
+        call_soon: Callable[[Callable[[], None]], object],
+        queue_max: int = QUEUE_MAX,
+    ) -> None:
+        self.outlets = tuple(outlets)
+        self._call_soon = call_soon
+        self._lines = Lines(redactor)
+        self._clock = clock
+        self._queue: list[Outcome] = []
+        self._queue_max = queue_max
+
+    def redact_with(self, redactor: Redactor) -> None:
+        """Redact with `redactor` from the next line on: the formats of keys have changed."""
+        self._lines = Lines(redactor)
+
+    def record(self, outcome: Outcome) -> None:
+        """Queue a finished request (`Recorder`); it must not change any more."""
+        queue = self._queue
+        if len(queue) >= self._queue_max:
+            for outlet in self.outlets:
+                outlet.lose()
+            return
+        queue.append(outcome)
+        if len(queue) == 1:
+            self._call_soon(self.render)
+
+    def render(self) -> None:
+        """Make lines of what is queued and give them to the outlets. Runs in the event loop's thread."""
+        outcomes, self._queue = self._queue, []
+        offset = self._clock.now() - self._clock.monotonic()
+        render = self._lines.render
+        lines = [render(outcome, offset) for outcome in outcomes]
+        for outlet in self.outlets:
+            outlet.put(lines)

@@ -305,6 +305,22 @@ FAMILIES: Final[tuple[Family, ...]] = (
         is_watched=True,
     ),
     _counter(
+        "request_log_dropped_total",
+        "Requests missing in the request log because the queue was full or the disk failed.",
+        is_watched=True,
+    ),
+    _gauge("request_log_bytes", "max", "Room that the request log takes."),
+    _counter(
+        "audit_events_total",
+        "Records of the audit trail, by event; those that another process wrote are among them.",
+        "type",
+    ),
+    _gauge("audit_head_seq", "max", "Number of the last record of the audit trail."),
+    _gauge(
+        "audit_intact", "min",
+        "Whether the audit trail still holds all that was signed (1), or was changed (0): `tollhouse audit verify`.",
+    ),
+    _counter(
         "recorder_errors_total",
         "Outcomes that a recorder failed to record.",
         "recorder",

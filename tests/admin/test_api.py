@@ -5,73 +5,18 @@ from __future__ import annotations
 import logging
 import os
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any
 
-import aiohttp
 import pytest
-from aiohttp import web
 
-from gateway.admin.app import BODY_BYTES_MAX, create_admin_app
+from gateway.admin.app import BODY_BYTES_MAX
 from gateway.domain.keys import KeyState
 from gateway.ports import R, StoreUnavailable
 from gateway.stores.memory import MemoryStore
+from tests.admin.caller import CREATE, TOKEN, Caller
+from tests.admin.caller import serving as _serving
 from tests.key_samples import a_key, a_tenant
-from tests.keyring.test_door import House
-
-TOKEN = "tha_" + "x" * 40
-
-
-class Caller:
-    """Calls the API and checks what holds for every answer."""
-
-    def __init__(self, session: aiohttp.ClientSession) -> None:
-        self._session = session
-        self.headers: dict[str, str] = {}
-
-    async def __call__(
-        self, method: str, path: str, body: Any = None, *, expect: int = 200, **options: Any
-    ) -> Any:
-        if body is not None:
-            options["json"] = body
-        url = f"/admin/v1{path}"
-        async with self._session.request(method, url, **options) as response:
-            answer = await response.json(content_type=None)
-            self.headers = dict(response.headers)
-        assert response.status == expect, answer
-        assert response.headers["Cache-Control"] == "no-store"
-        assert response.headers["X-Request-Id"].startswith("req_")
-        if expect >= 400:
-            assert response.content_type == "application/problem+json"
-            assert answer["request_id"] == response.headers["X-Request-Id"]
-            assert answer["status"] == expect
-        else:
-            assert response.content_type == "application/json"
-        return answer
-
-
-@asynccontextmanager
-async def _serving(
-    house: House, path: Path | None, token: str | None = None
-) -> AsyncIterator[Caller]:
-    runner = web.AppRunner(
-        create_admin_app(lambda: house.keyring, token=lambda: token), access_log=None
-    )
-    await runner.setup()
-    try:
-        if path is not None:
-            await web.UnixSite(runner, str(path)).start()
-            connector: aiohttp.BaseConnector = aiohttp.UnixConnector(str(path))
-            base = "http://admin"
-        else:
-            await web.TCPSite(runner, "127.0.0.1", 0).start()
-            connector = aiohttp.TCPConnector()
-            base = f"http://127.0.0.1:{runner.addresses[0][1]}"
-        async with aiohttp.ClientSession(base, connector=connector) as session:
-            yield Caller(session)
-    finally:
-        await runner.cleanup()
+from tests.keyring.house import House
 
 
 @pytest.fixture
@@ -85,9 +30,6 @@ async def house() -> House:
 async def call(house: House, tmp_path: Path) -> AsyncIterator[Caller]:
     async with _serving(house, tmp_path / "admin.sock") as call:
         yield call
-
-
-CREATE = {"tenant_id": "ten_a", "name": "CI", "environment": "live", "scopes": ["read"]}
 
 
 # Keys
@@ -119,7 +61,8 @@ async def test_a_key_is_shown_with_everything_but_its_digest(call: Caller) -> No
     body = {
         **CREATE,
         "plan": "pro",
-        "ip_allowlist": ["203.0.113.7", "10.0.0.0/8"],
+        "ip_allowlist": ["203.0.113.7 # office", "10.0.0.0/8"],
+        "ip_allowlist_mode": "shadow",
         "expires_in": "30d",
         "tags": ["ci"],
         "metadata": {"team": "a"},
@@ -127,6 +70,7 @@ async def test_a_key_is_shown_with_everything_but_its_digest(call: Caller) -> No
     created = await call("POST", "/keys", body, expect=201)
     key = created["key"]
     assert created["warnings"] == []
+    assert created["export_name"] == "SK_API_KEY"
     assert key == await call("GET", f"/keys/{key['key_id']}")
     generated = ("key_id", "lineage_id", "display", "revision")
     assert {name: value for name, value in key.items() if name not in generated} == {
@@ -137,15 +81,24 @@ async def test_a_key_is_shown_with_everything_but_its_digest(call: Caller) -> No
         "state": "active",
         "state_reason": "",
         "scopes": ["read"],
-        "ip_allowlist": ["203.0.113.7", "10.0.0.0/8"],
+        "ip_allowlist": ["203.0.113.7 # office", "10.0.0.0/8"],
+        "ip_allowlist_mode": "shadow",
         "plan": "pro",
+        "template": "",
+        "kind": "regular",
+        "tenants": [],
         "tags": ["ci"],
         "metadata": {"team": "a"},
         "pepper_id": "p2",
+        "is_hidden": False,
         "created_at": "2023-11-14T22:13:20Z",
         "expires_at": "2023-12-14T22:13:20Z",
+        "resume_at": None,
+        "retires_at": None,
         "revoked_at": None,
         "last_used_at": None,
+        "rotation_due_at": None,
+        "is_rotation_overdue": False,
     }
 
 
@@ -322,11 +275,16 @@ async def test_a_tenant_lives_its_life(call: Caller) -> None:
     assert tenant == {
         "tenant_id": tenant["tenant_id"],
         "name": "Acme",
+        "parent_id": "",
         "state": "active",
         "state_reason": "",
         "ip_allowlist": [],
         "ip_allowlist_enabled": False,
+        "ip_allowlist_mode": "enforce",
         "plan": "pro",
+        "default_template": "",
+        "export_name": "",
+        "alerts": {},
         "metadata": {"n": 1},
         "created_at": "2023-11-14T22:13:20Z",
         "revision": 2,
@@ -355,7 +313,8 @@ async def test_tenants_are_listed_in_pages(call: Caller) -> None:
 
 async def test_tcp_without_a_token_serves_nobody(house: House) -> None:
     async with _serving(house, None) as call:
-        await call("GET", "/keys", expect=403)
+        answer = await call("GET", "/keys", expect=401)
+    assert "tollhouse admin bootstrap" in answer["detail"]
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ from aiohttp.test_utils import TestClient, TestServer
 from gateway.admin.app import create_admin_app
 from gateway.domain.streams import StreamKind
 from gateway.ports import Streams
-from tests.keyring.test_door import House
+from tests.keyring.house import House
 from tests.open_streams import OneStream, SomeStreams
 
 TOKEN = "tha_" + "x" * 40

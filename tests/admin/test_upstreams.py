@@ -11,7 +11,7 @@ from aiohttp import web
 from gateway.admin.app import create_admin_app
 from gateway.upstreams.overview import ServiceOverview
 from tests.cli.test_upstreams import JOBS
-from tests.keyring.test_door import House
+from tests.keyring.house import House
 
 
 async def overview() -> Sequence[ServiceOverview]:

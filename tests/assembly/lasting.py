@@ -61,7 +61,7 @@ class Backend:
         async def send(_: str, __: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
             head, piece = heads[kind]
             writer.write(head)
-            while True:
+            while not writer.is_closing():
                 writer.write(piece)
                 await writer.drain()
                 await asyncio.sleep(PACE_SECONDS)

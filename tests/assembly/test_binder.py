@@ -12,6 +12,8 @@ from gateway.assembly.binder import Binder
 from gateway.config.problems import ConfigErrors
 from gateway.domain.keys import KeyRecord
 from gateway.domain.tenants import Tenant
+from gateway.limiters.memory import MemoryLimiter
+from tests.clock import FakeClock
 from tests.config.sample import loaded
 from tests.key_samples import a_key, a_tenant
 
@@ -131,6 +133,20 @@ def test_rotated_keys_share_the_bucket_of_their_lineage(binder: Binder) -> None:
     one = a_key("key_a", plan="small", lineage_id="lin_x")
     two = a_key("key_b", plan="small", lineage_id="lin_x")
     assert buckets(binder, one, a_tenant()) == buckets(binder, two, a_tenant())
+
+
+@given(uses=st.lists(st.booleans(), min_size=7, max_size=40))
+def test_both_keys_of_a_rotation_together_never_exceed_the_one_limit(
+    uses: list[bool], binder: Binder
+) -> None:
+    """D3: overlap never doubles a limit, and rotating never resets one."""
+    limiter = MemoryLimiter(FakeClock())
+    old, new = (
+        binder(a_key(f"key_{name}", plan="small", lineage_id="lin_x"), a_tenant())
+        for name in ("old", "new")
+    )
+    admitted = [limiter.acquire((new if is_new else old).claims).refused is None for is_new in uses]
+    assert admitted == [True] * 6 + [False] * (len(uses) - 6)
 
 
 def test_the_plan_of_an_environment_stands_in_for_every_other(binder: Binder) -> None:

@@ -17,6 +17,7 @@ import pytest
 from gateway.assembly.errors import CannotStart
 from gateway.assembly.gateway import opened
 from gateway.assembly.sockets import BindError
+from gateway.domain.admin_tokens import Role
 from gateway.ports import StoreUnavailable
 from tests.assembly.serving import (
     EDGE,
@@ -27,7 +28,7 @@ from tests.assembly.serving import (
     mint,
     serving,
 )
-from tests.key_samples import an_order
+from tests.key_samples import ORDER, an_order
 
 PLANS = "plans: {month: {quota: {per_month: 5}}, fast: {rate: {per_minute: 600}}}\n"
 
@@ -68,6 +69,18 @@ def mode_of(path: Path) -> int:
 
 def exists(path: Path) -> bool:
     return path.exists()
+
+
+async def test_the_admin_api_on_tcp_opens_to_admin_tokens_only_without_one_in_the_config(
+    tmp_path: Path,
+) -> None:
+    edge = EDGE.replace("'unix:run/admin.sock'", "'127.0.0.1:0'")
+    async with serving(tmp_path, ROUTES, edge) as gateway:
+        assert (await ask(gateway.admin_address, "/admin/v1/keys")).status == 401
+        minted = await gateway.keyring.admin_tokens.create("ops", Role.VIEWER, ORDER)
+        assert (await ask(gateway.admin_address, "/admin/v1/keys", minted.secret)).status == 200
+        answer = await ask(gateway.admin_address, "/admin/v1/whoami", minted.secret)
+        assert answer.json["role"] == "viewer"
 
 
 async def test_the_admin_api_on_tcp_wants_its_token(tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ from gateway.domain.blueprint import KeyWish
 from gateway.domain.digest import Peppers
 from gateway.domain.enforcement import Enforced
 from gateway.domain.key_rules import Refused
-from gateway.domain.keys import KeyState
+from gateway.domain.keys import KeyKind, KeyState
 from gateway.domain.streams import Condemn
 from gateway.keyring.door import Keyring
 from gateway.ports import StoreUnavailable
@@ -245,3 +245,32 @@ async def test_every_declared_pepper_finds_a_key(tmp_path: Path) -> None:
     found = await house.keyring(config).find_key(minted.secret.encode())
     assert found is not None
     assert found.key_id == minted.record.key_id
+
+
+async def test_iv_14_a_declared_customer_may_stand_before_its_partner(tmp_path: Path) -> None:
+    house = House()
+    text = (
+        "bootstrap:\n"
+        "  tenants: [{id: initech, name: C, parent: globex}, {id: globex, name: P}]\n"
+        "  keys: [{id: key_p, tenant: globex, name: P, format: tollhouse, environment: live,\n"
+        f"          hash: '{HASH}', pepper: p1, kind: KIND, tenants: TENANTS}}]\n"
+    )
+
+    def with_key(kind: str, tenants: str) -> Config:
+        return loaded(tmp_path, text.replace("KIND", kind).replace("TENANTS", tenants))
+
+    await house.boot(with_key("multi_tenant", "[wayne]"))
+    customer = await house.store.get_tenant("initech")
+    assert customer is not None
+    assert customer.parent_id == "globex"
+    key = await house.store.get_key("key_p")
+    assert key is not None
+    assert (key.kind, key.tenants) == (KeyKind.MULTI_TENANT, ("wayne",))
+    await house.boot(with_key("multi_tenant", "[]"))
+    key = await house.store.get_key("key_p")
+    assert key is not None
+    assert key.tenants == ()
+    with pytest.raises(CannotStart, match="exists with another kind"):
+        await house.boot(with_key("regular", "[]"))
+    with pytest.raises(CannotStart, match="tenant 'initech' exists with another parent"):
+        await house.boot(loaded(tmp_path, "bootstrap: {tenants: [{id: initech, name: C}]}\n"))

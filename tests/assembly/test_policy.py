@@ -10,6 +10,7 @@ from gateway.config.load import load
 from gateway.domain.digest import Peppers
 from gateway.domain.limits import Claim, Concurrency, Quota, Rate
 from gateway.domain.paths import QUIRK_NAMES
+from gateway.domain.policies import NO_RULES, KeyMatch, LifetimeRule, PolicyRules, RotationRule
 from gateway.domain.routes import Route, RouteTable
 from gateway.domain.templates import Template
 from gateway.domain.timeouts import Timeouts
@@ -84,7 +85,8 @@ def test_a_template_passes_on_everything_that_it_says(tmp_path: Path) -> None:
         SCOPES + "plans: {free: {}}\n"
         "templates:\n"
         "  ci: {scopes: ['jobs:read'], environment: test, plan: free, ip_allowlist: [192.0.2.0/24],\n"
-        "       expires_in: 90d, key_format: tollhouse, tags: [ci]}\n"
+        "       expires_in: 90d, key_format: tollhouse, tags: [ci], metadata: {owner: ci},\n"
+        "       ip_allowlist_mode: shadow, kind: multi_tenant}\n"
         "  bare: {}\n",
     )
     templates = policy.templates(config)
@@ -97,9 +99,46 @@ def test_a_template_passes_on_everything_that_it_says(tmp_path: Path) -> None:
         ip_allowlist=("192.0.2.0/24",),
         tags=("ci",),
         expires_after_seconds=90 * 86400.0,
+        metadata={"owner": "ci"},
+        ip_allowlist_mode="shadow",
+        kind="multi_tenant",
     )
-    assert templates.by_name["bare"] == Template(name="bare")
+    assert templates.by_name["bare"] == Template(
+        name="bare", ip_allowlist_mode="enforce", kind="regular"
+    )
     assert templates.default == ""
+
+
+def test_policies_for_keys_pass_on_everything_that_they_say(tmp_path: Path) -> None:
+    config = loaded(
+        tmp_path,
+        SCOPES + "templates: {ci: {}}\n"
+        "policies:\n"
+        "  rotation: [{match: {scopes: ['*:write'], tags: [x], templates: [ci]}, every: 90d}, {every: 180d}]\n"
+        "  expiry: [{lifetime_max: 30d, mode: shadow}, {match: {tags: [y]}, lifetime_max: 1d}]\n"
+        "  rotation_grace: 0\n"
+        "  reminders: [30d, 1d]\n",
+    )
+    day = 86400.0
+    assert policy.key_policies(config) == PolicyRules(
+        rotation=(
+            RotationRule(
+                match=KeyMatch(scopes=("*:write",), tags=("x",), templates=("ci",)),
+                every_seconds=90 * day,
+            ),
+            RotationRule(every_seconds=180 * day),
+        ),
+        expiry=(
+            LifetimeRule(seconds_max=30 * day, is_enforced=False),
+            LifetimeRule(match=KeyMatch(tags=("y",)), seconds_max=day),
+        ),
+        rotation_grace_seconds=0.0,
+        reminders=(30 * day, day),
+    )
+
+
+def test_without_policies_there_are_no_rules(tmp_path: Path) -> None:
+    assert policy.key_policies(loaded(tmp_path, "")) == NO_RULES
 
 
 def test_the_template_called_default_is_the_default(tmp_path: Path) -> None:

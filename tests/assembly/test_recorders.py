@@ -30,7 +30,7 @@ CONFIG = (
     "routes: [{name: jobs, match: {path: /jobs}, upstream: u}]\n"
 )
 LOG = "telemetry: {access_log: {path: access.log}}\n"
-SILENT = "telemetry: {access_log: {path: 'off'}}\n"
+SILENT = "telemetry: {access_log: {path: 'off'}}\nrequest_log: {path: 'off'}\n"
 
 
 def made(config: Config, folder: Path, patience_seconds: float = 5) -> Recorders:
@@ -39,6 +39,12 @@ def made(config: Config, folder: Path, patience_seconds: float = 5) -> Recorders
 
 def lines(path: Path) -> list[dict[str, object]]:
     return [json.loads(line) for line in path.read_text().splitlines()]
+
+
+def kept(folder: Path) -> list[str]:
+    """Return the lines of the request log."""
+    files = sorted((folder / "data" / "requests").iterdir())
+    return [line for path in files for line in path.read_text().splitlines()]
 
 
 def names(folder: Path) -> list[str]:
@@ -117,8 +123,28 @@ async def test_a_log_that_is_full_drops_lines_and_counts_them(tmp_path: Path) ->
     recorders = made(loaded(tmp_path, text), tmp_path)
     for _ in range(5):
         recorders.fanout.record(make_outcome())
+    await recorders.flush()
     assert "tollhouse_access_log_dropped_total 3.0" in scraped(recorders)
+    assert "tollhouse_request_log_dropped_total 0.0" in scraped(recorders)
     await recorders.close()
+    assert len(kept(tmp_path)) == 5  # each log has a queue of its own
+
+
+async def test_every_request_is_kept_also_without_an_access_log(tmp_path: Path) -> None:
+    recorders = made(loaded(tmp_path, CONFIG + SILENT.split("\n")[0] + "\n"), tmp_path)
+    recorders.fanout.record(make_outcome(target=f"/jobs?api_key={TOKEN}".encode()))
+    await recorders.flush_requests()
+    [line] = kept(tmp_path)
+    assert TOKEN[8:] not in line
+    recorders.fanout.record(make_outcome())
+    await recorders.close()
+    assert len(kept(tmp_path)) == 2
+
+
+async def test_a_folder_for_requests_that_cannot_be_made_is_named(tmp_path: Path) -> None:
+    (tmp_path / "data").write_text("a file")
+    with pytest.raises(OSError, match="data"):
+        made(loaded(tmp_path, CONFIG), tmp_path)
 
 
 async def test_a_folder_that_is_missing_is_named(tmp_path: Path) -> None:

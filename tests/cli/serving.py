@@ -13,15 +13,16 @@ from aiohttp import web
 
 from gateway.admin.app import create_admin_app
 from gateway.admin.config import ConfigRoutes
+from gateway.admin.request_log import KeptLog
 from gateway.admin.upstreams import Overview
 from gateway.admin.workers import Workers
-from gateway.cli import keys, tenants
+from gateway.cli import admin, deliveries, incidents, keys, rotations, templates, tenants
 from gateway.cli import streams as stream_verbs
 from gateway.cli import upstreams as upstream_verbs
 from gateway.cli import workers as worker_verbs
 from gateway.ports import Streams
 from tests.key_samples import a_tenant
-from tests.keyring.test_door import House
+from tests.keyring.house import House
 
 
 @contextmanager
@@ -33,6 +34,7 @@ def served(
     streams: Streams | None = None,
     config: ConfigRoutes | None = None,
     workers: Workers | None = None,
+    request_log: KeptLog | None = None,
 ) -> Iterator[str]:
     """Serve a keyring with the tenant `ten_a` on a unix socket or on TCP; yield its address."""
     is_ready = threading.Event()
@@ -49,6 +51,7 @@ def served(
             upstreams=upstreams,
             streams=streams,
             workers=workers,
+            request_log=request_log,
         )
         runner = web.AppRunner(app, access_log=None)
         await runner.setup()
@@ -80,7 +83,8 @@ def command(*arguments: str) -> int:
     parser = argparse.ArgumentParser(prog="tollhouse")
     verbs = parser.add_subparsers(required=True)
     keys.register(verbs)
-    tenants.register(verbs)
+    for module in (rotations, incidents, deliveries, templates, tenants, admin):
+        module.register(verbs)
     upstream_verbs.register(verbs)
     stream_verbs.register(verbs)
     worker_verbs.register(verbs)

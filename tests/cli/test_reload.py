@@ -15,6 +15,7 @@ from gateway.cli import reload
 from gateway.config.changes import Change
 from gateway.config.problems import Problem
 from gateway.config.reloading import Reloaded, ReloadRefused
+from gateway.domain.change import Actor
 from tests.cli.serving import served
 from tests.config.sample import HEAD, write
 
@@ -35,14 +36,14 @@ class Attempts:
         self.outcome = outcome
         self.asked: list[str] = []
 
-    async def reload(self, cause: str) -> Reloaded:
-        self.asked.append(cause)
+    async def reload(self, actor: Actor) -> Reloaded:
+        self.asked.append(f"{actor.kind} {actor.name}".strip())
         if isinstance(self.outcome, ReloadRefused):
             raise self.outcome
         return self.outcome
 
     async def check(self) -> Reloaded:
-        return await self.reload("check")
+        return await self.reload(Actor(kind="check", name=""))
 
 
 def command(*arguments: str) -> int:
@@ -141,7 +142,7 @@ def test_a_gateway_that_does_not_run_cannot_be_reloaded(
 async def test_query_parameters_are_refused(aiohttp_client: Any) -> None:
     """Somebody who writes `?check=true` must not get a reload."""
     from gateway.admin.app import create_admin_app
-    from tests.keyring.test_door import House
+    from tests.keyring.house import House
 
     attempts = Attempts(DONE)
     routes = ConfigRoutes(attempts.reload, attempts.check)

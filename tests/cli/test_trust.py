@@ -18,7 +18,7 @@ from gateway.admin.app import create_admin_app
 from gateway.cli import keys
 from gateway.cli.client import DONE, UNREACHABLE, WRONG_USAGE
 from tests.certificates import Issued, authority, issue
-from tests.keyring.test_door import House
+from tests.keyring.house import House
 
 TOKEN = "t" * 40
 

@@ -34,7 +34,7 @@ def read(folder: Path, text: str) -> Config:
     write(folder, PEPPER + "\n", "data/pepper")
     ca, tls = authority(), folder / "tls"
     tls.mkdir(exist_ok=True)
-    for host in ("api", "admin", "metrics"):
+    for host in ("api", "admin", "metrics", "keys"):
         issue(tls, ca, f"{host}.example.com", file=f"{host}.example.com")
     for name in ("clients-ca.pem", "operators-ca.pem"):
         trust(tls, ca, name)

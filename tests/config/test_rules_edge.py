@@ -12,6 +12,26 @@ from tests.config.sample import UPSTREAM, said
 TOKEN = "t" * 32
 
 
+def test_links_are_served_in_clear_only_where_nobody_else_listens(tmp_path: Path) -> None:
+    for bind in ("127.0.0.1:8443", "unix:run/links.sock", "null"):
+        assert (
+            said(tmp_path, f"listeners: {{delivery: {{bind: '{bind}'}}}}".replace("'null'", "null"))
+            == []
+        )
+    wide = "listeners: {delivery: {bind: '0.0.0.0:8443'%s}}"
+    assert said(tmp_path, wide % "") == [
+        "listeners.delivery.bind: is in reach of the network: secrets would cross it in clear "
+        "(set `tls`, or `insecure` behind a proxy with TLS)"
+    ]
+    assert said(tmp_path, wide % ", insecure: true") == []
+    files = "tls: {certificates: [{certificate: a.pem, key: a.key}]}"
+    assert not any("delivery.bind" in text for text in said(tmp_path, wide % f", {files}"))
+    text = f"listeners: {{delivery: {{{files}}}}}"
+    assert "listeners.delivery.tls: means nothing without `bind`" in said(tmp_path, text)
+    taken = "listeners: {public: {bind: '127.0.0.1:80'}, delivery: {bind: '127.0.0.1:80'}}"
+    assert said(tmp_path, taken) == ["listeners.delivery.bind: is taken by the public listener"]
+
+
 def test_two_listeners_never_share_an_address(tmp_path: Path) -> None:
     text = "listeners: {public: {bind: '127.0.0.1:80'}, metrics: {bind: '127.0.0.1:80'}}"
     assert said(tmp_path, text) == ["listeners.metrics.bind: is taken by the public listener"]
@@ -55,17 +75,14 @@ def test_admin_beyond_loopback_needs_tls_or_an_explicit_word(tmp_path: Path, hos
     assert said(tmp_path, f"{common}, {TLS}}}}}") == []
 
 
-def test_admin_with_tls_still_needs_a_token(tmp_path: Path) -> None:
-    issue(tmp_path, authority(), "admin.test", file="a")
-    (text,) = said(tmp_path, f"listeners: {{admin: {{bind: '10.0.0.1:1', {TLS}}}}}")
-    assert "token: required key is missing" in text
+@pytest.mark.parametrize("bind", ["127.0.0.1:1", "unix:a"])
+def test_admin_needs_no_token_here_because_the_store_may_hold_some(
+    tmp_path: Path, bind: str
+) -> None:
+    assert said(tmp_path, f"listeners: {{admin: {{bind: '{bind}'}}}}") == []
 
 
-def test_admin_on_tcp_needs_a_token_that_cannot_be_guessed(tmp_path: Path) -> None:
-    assert (
-        "token: required key is missing"
-        in said(tmp_path, "listeners: {admin: {bind: '127.0.0.1:1'}}")[0]
-    )
+def test_an_admin_token_is_none_that_can_be_guessed(tmp_path: Path) -> None:
     assert said(tmp_path, "listeners: {admin: {token: short}}") == [
         "listeners.admin.token: has 5 characters and needs at least 32 "
         "(make one with `openssl rand -hex 32`)"

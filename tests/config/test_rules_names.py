@@ -18,7 +18,8 @@ templates: {t: {environment: test, plan: x, key_format: g}}
 routes:
   - {name: a, match: {path: /a}, upstream: uu, plan: y, environments: [prod]}
 bootstrap:
-  tenants: [{id: t, name: T, plan: z}]
+  tenants: [{id: t, name: T, plan: z, default_template: tt}]
+policies: {rotation: [{match: {templates: [t, s]}, every: 1d}], expiry: [{match: {templates: [r]}, lifetime_max: 1d}]}
 """
     )
     assert said(tmp_path, text) == [
@@ -40,6 +41,12 @@ bootstrap:
         "routes[0].environments[0]: the environment 'prod' is not declared in `environments` "
         "(known here: live)",
         "bootstrap.tenants[0].plan: the plan 'z' is not declared in `plans` (known here: standard)",
+        "bootstrap.tenants[0].default_template: the template 'tt' is not declared in `templates` "
+        "(did you mean 't'?)",
+        "policies.rotation[0].match.templates[1]: the template 's' is not declared in `templates` "
+        "(known here: t)",
+        "policies.expiry[0].match.templates[0]: the template 'r' is not declared in `templates` "
+        "(known here: t)",
     ]
 
 

@@ -38,10 +38,12 @@ def test_route_requires_atoms_that_are_declared(tmp_path: Path) -> None:
 
 def test_wildcard_that_matches_nothing_is_an_error(tmp_path: Path) -> None:
     text = "scopes: {atoms: [jobs:read], bundles: {b: ['*:wirte']}}\ntemplates: {t: {scopes: ['jobs:*:*']}}"
+    text += "\npolicies: {expiry: [{match: {scopes: ['*:delete']}, lifetime_max: 90d}]}"
     printed = said(tmp_path, text)
     assert [line.partition(":")[0] for line in printed] == [
         "scopes.bundles.b[0]",
         "templates.t.scopes[0]",
+        "policies.expiry[0].match.scopes[0]",
     ]
     assert all("matches no declared scope" in line for line in printed)
 

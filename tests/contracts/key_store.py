@@ -9,15 +9,17 @@ from dataclasses import replace
 
 import pytest
 
+from gateway.domain.admin_tokens import AdminToken, Role
 from gateway.domain.keys import KeyState
 from gateway.domain.queries import KeyQuery
-from gateway.ports import Conflict, KeyStore
+from gateway.ports import Conflict, KeyStore, Write
+from tests.contracts.commits import CommitContract
 from tests.key_samples import a_key, a_tenant
 
 DAY = 86_400
 
 
-class KeyStoreContract:
+class KeyStoreContract(CommitContract):
     """The suite; `store` is empty at the start of each test."""
 
     async def test_a_key_comes_back_as_it_was_written(self, store: KeyStore) -> None:
@@ -216,3 +218,38 @@ class KeyStoreContract:
         await store.save_counts({"old": (0, 5), "new": (20 * DAY, 5)})
         assert await store.load_counts(32.0 * DAY) == {"new": (20 * DAY, 5)}
         assert await store.load_counts(0.0) == {"new": (20 * DAY, 5)}
+
+    async def test_admin_tokens_are_found_by_digest_and_touched_like_keys(
+        self, store: KeyStore
+    ) -> None:
+        token = AdminToken(
+            token_id="adm_a",
+            name="Ops",
+            role=Role.OPERATOR,
+            digest=b"d" * 32,
+            pepper_id="p1",
+            display="tha_ab12…wxyz",
+            created_at=1.0,
+        )
+        [written] = await store.commit([Write(token, 0)])
+        assert await store.page(AdminToken, where={"digest": b"d" * 32}) == [written]
+        assert await store.page(AdminToken, where={"digest": b"e" * 32}) == []
+        await store.touch({"adm_a": 200.5})
+        await store.touch({"adm_a": 100.0})
+        touched = await store.get(AdminToken, "adm_a")
+        assert isinstance(written, AdminToken)
+        assert touched == replace(written, last_used_at=200.5)
+        assert await store.revision() == written.revision
+
+    async def test_one_of_many_reserves_an_idempotency_key(self, store: KeyStore) -> None:
+        kept = await asyncio.gather(
+            *(store.remember("k", "f", f"mark {n}", 1000.0) for n in range(20))
+        )
+        assert len(set(kept)) == 1
+        await store.settle("k", "key_a")
+        assert await store.remember("k", "g", "x", 1001.0) == ("f", "key_a")
+        await store.settle("k", "")
+        await store.settle("unknown", "x")
+        assert await store.remember("k", "g", "x", 1002.0) == ("g", "x")
+        assert await store.remember("unknown", "g", "y", 1002.0) == ("g", "y")
+        assert await store.remember("k", "h", "z", 1002.0 + DAY) == ("h", "z")

@@ -15,6 +15,7 @@ from gateway.config.reloading import Reloaded, ReloadRefused
 from gateway.config.sources import Sources, look
 from gateway.control.reload import Reloader, ReloadRequests
 from gateway.control.watch import Watch
+from gateway.domain.change import Actor
 from tests.config.sample import PEPPER
 from tests.wire import until
 
@@ -34,6 +35,7 @@ class Act:
         self.applying = 0
         self.generation = 1
         self.told: list[str] = []
+        self.asked: list[tuple[str, Actor | None]] = []
         self.reloader = Reloader(lambda: self.loaded, check=self.check, apply=self.apply, told=self)
 
     async def check(self, _: Config) -> Reloaded:
@@ -50,10 +52,13 @@ class Act:
         changes = tuple(Change(f"routes[{n}]", "added") for n in range(25))
         return Reloaded(generation=self.generation, changes=changes, restart=("store.path",))
 
-    def applied(self, reloaded: Reloaded) -> None:
+    async def applied(self, reloaded: Reloaded, cause: str, actor: Actor | None) -> None:
+        self.asked.append((cause, actor))
         self.told.append(f"applied {reloaded.generation}")
 
-    def refused(self) -> None:
+    async def refused(self, why: str, cause: str, actor: Actor | None) -> None:
+        assert why
+        self.asked.append((cause, actor))
         self.told.append("refused")
 
 
@@ -67,6 +72,16 @@ async def test_what_was_taken_is_told_with_its_changes_and_what_waits_for_a_rest
     assert "reloaded (SIGHUP) as generation 2; changed: routes[0], routes[1]," in caplog.text
     assert "and 5 more" in caplog.text
     assert "wait for a restart: store.path" in caplog.text
+
+
+async def test_who_asked_is_told_whatever_came_of_it() -> None:
+    act = Act()
+    ann = Actor(kind="admin", name="ann")
+    await act.reloader.reload("admin ann", actor=ann)
+    act.error = ReloadRefused("no")
+    with pytest.raises(ReloadRefused):
+        await act.reloader.reload("SIGHUP")
+    assert act.asked == [("admin ann", ann), ("SIGHUP", None)]
 
 
 async def test_mistakes_are_all_told_and_nothing_is_applied(

@@ -197,7 +197,7 @@ async def test_from_who_owes_too_much_only_the_end_is_enough() -> None:
     assert len(stuck.asked) == OWED_MAX
     stuck.says(None)
     await stragglers.try_again()
-    assert stragglers.members == [stuck]
+    assert len(stragglers.members) == 1
     stuck.dies()
     await stragglers.try_again()
     assert stragglers.members == []

@@ -43,3 +43,17 @@ def test_request_is_known_by_what_was_chosen(by: By, key: BoundKey | None, known
 
 def test_request_without_the_header_is_known_by_its_address() -> None:
     assert Affinity(by="header", header=b"x-other").of(HEAD, KEY, "::1") == b"::1"
+
+
+def test_iv_14_a_request_for_another_tenant_is_kept_with_the_others_for_that_one() -> None:
+    acting = BoundKey(
+        record=KEY.record,
+        tenant=a_tenant("ten_c", parent_id="ten_a"),
+        owner=KEY.tenant,
+        scopes=frozenset(),
+        allowlists=(),
+        claims=(),
+        identity=b"",
+    )
+    assert Affinity(by="tenant").of(HEAD, acting, "192.0.2.7") == b"ten_c"
+    assert Affinity(by="key").of(HEAD, acting, "192.0.2.7") == b"lin_1"

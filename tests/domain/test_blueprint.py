@@ -19,6 +19,8 @@ TEMPLATES = Templates(
             environment="test",
             plan="free",
             ip_allowlist=("10.0.0.0/8",),
+            ip_allowlist_mode="shadow",
+            metadata={"owner": "ci", "n": 1},
             tags=("ci",),
             expires_after_seconds=60.0,
         ),
@@ -46,9 +48,13 @@ def test_a_key_without_wishes_gets_the_default_template_and_the_only_choices() -
         "environment": "live",
         "scopes": ("*",),
         "ip_allowlist": (),
+        "ip_allowlist_mode": "enforce",
         "plan": "",
         "tags": (),
         "metadata": {},
+        "template": "all",
+        "kind": "regular",
+        "tenants": (),
         "expires_at": None,
     }
     assert list(ONE.problems(wish, fields)) == []
@@ -64,16 +70,20 @@ def test_scopes_that_are_asked_for_are_exactly_those_given() -> None:
 def test_a_template_fills_what_is_not_asked_for() -> None:
     """HP-16: scopes, limits, environment, expiry of a kind of key."""
     fields = TWO.complete(_wish(template="ci"), NOW)
-    assert {**fields, "metadata": None} == {
+    assert fields == {
         "tenant_id": "ten_a",
         "name": "Key",
         "format": "sk",
         "environment": "test",
         "scopes": ("read",),
         "ip_allowlist": ("10.0.0.0/8",),
+        "ip_allowlist_mode": "shadow",
         "plan": "free",
         "tags": ("ci",),
-        "metadata": None,
+        "metadata": {"owner": "ci", "n": 1},
+        "template": "ci",
+        "kind": "regular",
+        "tenants": (),
         "expires_at": 1_060.0,
     }
 
@@ -89,10 +99,16 @@ def test_a_wish_wins_over_its_template() -> None:
             plan="pro",
             tags=("x",),
             expires_at=5_000.0,
-            metadata={"a": 1},
+            metadata={"a": 1, "n": 2},
+            ip_allowlist_mode="enforce",
+            kind="multi_tenant",
+            tenants=("ten_b",),
         ),
         NOW,
     )
+    assert fields["metadata"] == {"owner": "ci", "n": 2, "a": 1}
+    assert (fields["kind"], fields["tenants"]) == ("multi_tenant", ("ten_b",))
+    assert (fields["ip_allowlist_mode"], fields["template"]) == ("enforce", "ci")
     assert fields["environment"] == "live"  # JH-27: names have aliases
     assert (fields["format"], fields["scopes"], fields["plan"]) == ("pd", ("write",), "pro")
     assert (fields["ip_allowlist"], fields["tags"], fields["expires_at"]) == ((), ("x",), 5_000.0)
@@ -116,3 +132,43 @@ def test_what_cannot_be_decided_is_told(
     texts = [f"{pointer}: {text}" for pointer, text in problems]
     assert len(texts) == len(expected)
     assert all(text.startswith(start) for text, start in zip(texts, expected, strict=True))
+
+
+def test_a_tenant_s_default_template_comes_before_the_product_s() -> None:
+    """X-17: least privilege or full access, as the tenant wants it."""
+    fields = TWO.complete(_wish(), NOW, "ci")
+    assert (fields["template"], fields["scopes"]) == ("ci", ("read",))
+    assert TWO.complete(_wish(template="all"), NOW, "ci")["template"] == "all"
+    assert TWO.complete(_wish(scopes=()), NOW, "ci")["template"] == ""
+
+
+def test_a_default_template_that_left_the_config_decides_nothing() -> None:
+    wish = _wish()
+    fields = ONE.complete(wish, NOW, "gone")
+    assert [text for _, text in ONE.problems(wish, fields)] == [
+        "give scopes, or a template (declared: all, ci)"
+    ]
+
+
+def test_a_template_may_stand_for_integration_keys() -> None:
+    """IV-12, IV-14."""
+    ats = Template(name="ats", scopes=("read",), kind="multi_tenant")
+    blueprints = Blueprints(KeyFormats((PD,)), Templates(by_name={"ats": ats}), {})
+    assert blueprints.complete(_wish(template="ats"), NOW)["kind"] == "multi_tenant"
+    assert blueprints.complete(_wish(template="ats", kind="regular"), NOW)["kind"] == "regular"
+
+
+@pytest.mark.parametrize(
+    ("blueprints", "name", "environment", "found"),
+    [
+        (TWO, "sk", "live", SK),
+        (TWO, "imported", "test", SK),
+        (TWO, "imported", "live", None),
+        (ONE, "imported", "live", PD),
+        (ONE, "imported", "test", None),
+    ],
+)
+def test_a_key_that_nobody_here_minted_is_replaced_by_one_of_the_only_format_that_mints(
+    blueprints: Blueprints, name: str, environment: str, found: KeyFormat | None
+) -> None:
+    assert blueprints.minting_format(name, environment) == found

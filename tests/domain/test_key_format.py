@@ -193,3 +193,10 @@ def test_formats_are_found_by_name() -> None:
 
 def test_a_read_token_tells_nothing_secret() -> None:
     assert repr(FORMATS.read(TOKEN.encode())) == "ReadToken(format='instaview', environment='live')"
+
+
+def test_a_key_without_a_secret_yet_shows_what_its_secret_will_begin_with() -> None:
+    key_format = KeyFormat("sk", "sk", ("live",))
+    shown = key_format.placeholder("live")
+    assert shown == "sk_live_…"
+    assert key_format.mint("live", "a" * 43).startswith(shown[:-1])

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.domain.key_rules import METADATA_BYTES_MAX, Refused, Rules, merged, settled
-from tests.key_samples import HIREPANDA
+from tests.key_samples import HIREPANDA, a_key, a_tenant
 
 NOW = 1_700_000_000.0
 RULES = Rules(HIREPANDA, {"pro", "free"})
@@ -99,11 +99,55 @@ def test_a_merge_patch_applied_twice_changes_no_more(
 
 
 def test_changes_settle_to_what_a_record_holds() -> None:
+    record = a_key(metadata={"a": 1})
     changes = {"tags": ["a"], "plan": "pro", "metadata": {"b": 2}}
-    assert settled({"a": 1}, changes) == {
+    assert settled(record, changes) == {
         "tags": ("a",),
         "plan": "pro",
         "metadata": {"a": 1, "b": 2},
     }
-    assert settled({"a": 1}, {"metadata": None}) == {"metadata": {}}
-    assert settled({"a": 1}, {}) == {}
+    assert settled(record, {"metadata": None}) == {"metadata": {}}
+    assert settled(record, {}) == {}
+    assert settled(a_tenant(alerts={"x": 1}), {"alerts": {"x": None}}) == {"alerts": {}}
+
+
+@pytest.mark.parametrize(
+    ("values", "problems"),
+    [
+        ({"kind": "regular", "ip_allowlist_mode": "shadow", "default_template": "ci"}, []),
+        ({"kind": "multi_tenant", "tenants": ("ten_b",)}, []),
+        ({"kind": "both"}, ["/kind: is one of regular, multi_tenant"]),
+        ({"ip_allowlist_mode": "off"}, ["/ip_allowlist_mode: is one of enforce, shadow"]),
+        ({"default_template": "cd"}, ["/default_template: unknown template 'cd' (declared: ci)"]),
+        (
+            {"kind": "regular", "tenants": ("ten_b",)},
+            ["/tenants: only a key of kind multi_tenant has any"],
+        ),
+        ({"tenants": ("ten_b",)}, ["/tenants: only a key of kind multi_tenant has any"]),
+        (
+            {"kind": "multi_tenant", "tenants": ("-",)},
+            [
+                "/tenants/0: must be 1 to 64 letters, digits, '_', '.', '-' and start with a letter or digit"
+            ],
+        ),
+        (
+            {"kind": "multi_tenant", "tenants": ("t",) * 1001},
+            ["/tenants: has 1001 entries; 1000 is the most"],
+        ),
+        ({"export_name": "ACME_KEY"}, []),
+        (
+            {"export_name": "1KEY"},
+            [
+                "/export_name: must be the name of a variable: letters, digits and '_',"
+                " not beginning with a digit"
+            ],
+        ),
+    ],
+)
+def test_what_sets_tenants_and_kinds_of_keys_apart_has_rules(
+    values: dict[str, Any], problems: list[str]
+) -> None:
+    """IV-13, IV-14, JH-18."""
+    rules = Rules(HIREPANDA, ("pro",), ("ci",))
+    found = rules.problems(values, 1_000.0)
+    assert [f"{pointer}: {text}" for pointer, text in found] == problems

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from gateway.domain.denial import Reason
-from gateway.domain.keys import TRANSITIONS, KeyState
+from gateway.domain.keys import BoundKey, KeyKind, KeyState
 from tests.key_samples import a_key, a_tenant, bound
 
 NOW = 1_700_000_000.0
@@ -49,19 +49,50 @@ def test_expiry_follows_from_the_clock() -> None:
     assert replace(key, state=KeyState.REVOKED).state_at(NOW) is KeyState.REVOKED
 
 
-def test_every_state_has_its_transitions_and_revoked_is_final() -> None:
-    """IV-22: a revoked key cannot be un-revoked."""
-    assert set(TRANSITIONS) == set(KeyState)
-    assert TRANSITIONS[KeyState.REVOKED] == frozenset()
-    assert all(
-        KeyState.REVOKED in following
-        for state, following in TRANSITIONS.items()
-        if state is not KeyState.REVOKED
-    )
-    assert all(state not in following for state, following in TRANSITIONS.items())
-
-
 def test_a_digest_never_appears_in_text() -> None:
     key = a_key()
     assert repr(key.digest) not in repr(key)
     assert "digest" not in repr(key)
+
+
+@pytest.mark.parametrize(
+    ("kind", "tenants", "expected"),
+    [
+        (KeyKind.REGULAR, (), ["ten_a"]),
+        (KeyKind.REGULAR, ("ten_l",), ["ten_a"]),
+        (KeyKind.MULTI_TENANT, (), ["ten_a", "ten_c"]),
+        (KeyKind.MULTI_TENANT, ("ten_l",), ["ten_a", "ten_c", "ten_l"]),
+    ],
+)
+def test_iv_13_iv_14_whom_a_key_acts_for(
+    kind: KeyKind, tenants: tuple[str, ...], expected: list[str]
+) -> None:
+    """Its own tenant; a multi-tenant one also the children of that and those that it lists."""
+    everybody = [
+        a_tenant("ten_a"),
+        a_tenant("ten_c", parent_id="ten_a"),
+        a_tenant("ten_l", parent_id="ten_b"),
+        a_tenant("ten_b"),
+    ]
+    record = a_key(kind=kind, tenants=tenants)
+    assert [each.tenant_id for each in everybody if record.may_act_for(each)] == expected
+
+
+def test_iv_14_a_key_that_acts_for_another_tenant_is_stopped_by_either_of_the_two() -> None:
+    def refusal(*, owner: bool, tenant: bool) -> Reason | None:
+        acting = BoundKey(
+            record=a_key(),
+            tenant=a_tenant("ten_c", is_suspended=tenant),
+            owner=a_tenant("ten_a", is_suspended=owner),
+            scopes=frozenset(),
+            allowlists=(),
+            claims=(),
+            identity=b"",
+        )
+        assert acting.label == "key_a@ten_c"
+        return acting.refusal(NOW)
+
+    assert refusal(owner=False, tenant=False) is None
+    assert refusal(owner=True, tenant=False) is Reason.TENANT_SUSPENDED
+    assert refusal(owner=False, tenant=True) is Reason.TENANT_SUSPENDED
+    assert bound(a_key(), a_tenant()).label == "key_a"

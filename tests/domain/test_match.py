@@ -213,3 +213,20 @@ def test_template_finds_every_path_made_from_it(parts: list[str], data: Any) -> 
     path = "/" + "/".join(data.draw(value) if part[0] == "{" else part for part in parts)
     assert find(table, path) == pattern
     assert find(table, path + "/x" if parts else "/x") is None
+
+
+@pytest.mark.parametrize(
+    ("pattern", "kind", "names"),
+    [
+        ("/v1/jobs", "path", {()}),
+        ("/v1/{a}/x/{b}", "path", {("a", "b")}),
+        ("/v1/{a}/{b?}", "path", {("a",), ("a", "b")}),
+        ("/v1/{a}/{rest...}", "path", {("a", "rest")}),
+        ("/v1/{a}", "prefix", {("a",)}),
+        ("/v1/(?P<a>[0-9]+)", "regex", {("a",)}),
+    ],
+)
+def test_a_pattern_tells_the_names_of_its_parameters(
+    pattern: str, kind: Kind, names: set[tuple[str, ...]]
+) -> None:
+    assert {shape.parameter_names for shape in parse_pattern(pattern, kind)} == names

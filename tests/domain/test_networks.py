@@ -147,3 +147,18 @@ def test_reading_is_never_more_lenient_than_the_standard_library(text: str) -> N
         assert known is not None
         mapped = known.ipv4_mapped if isinstance(known, IPv6Address) else None
         assert found == str(mapped or known)
+
+
+def test_an_entry_may_say_whose_address_it_is() -> None:
+    """HP-21."""
+    rules = Allowlist(["203.0.113.7 # office", "10.0.0.0/8#VPN 10/8", " 2001:db8::/32 # lab #2"])
+    assert rules.allows("203.0.113.7")
+    assert rules.allows("10.9.9.9")
+    assert rules.allows("2001:db8::1")
+    assert not rules.allows("203.0.113.8")
+
+
+@pytest.mark.parametrize("entry", ["# office", "10.0.0.1 #" + "x" * 200, "10.0.0.1 # a\nb"])
+def test_a_comment_is_no_address_and_is_bounded(entry: str) -> None:
+    with pytest.raises(ValueError, match=r"is not an IP address|at most 200 printable"):
+        Allowlist([entry])

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from gateway.domain.passage import HOP_BY_HOP, Border, has_trace
+from gateway.domain.passage import HOP_BY_HOP, Border, has_trace, never_crosses
 from gateway.domain.request import CHUNKED, Field, RequestHead
 from gateway.domain.routes import Route
 
@@ -396,3 +396,20 @@ def test_tracestate_is_not_changed_where_traceparent_is_not() -> None:
     ]
     request = head(f"traceparent: {PARENT}", *states, "tracestate:")
     assert crossing(request) == [f"traceparent: {PARENT}", *states]
+
+
+@pytest.mark.parametrize(
+    ("name", "is_ours"),
+    [
+        (b"host", True),
+        (b"connection", True),
+        (b"authorization", True),
+        (b"x-forwarded-anything", True),
+        (b"x_forwarded_for", True),
+        (b"x-http-method-override", True),
+        (b"x-company-id", False),
+        (b"x-forward", False),
+    ],
+)
+def test_some_fields_never_reach_an_upstream_as_they_came(name: bytes, is_ours: bool) -> None:
+    assert never_crosses(name) is is_ours

@@ -206,3 +206,12 @@ def test_nothing_is_redacted_from_plain_text_whatever_the_formats(text: str) -> 
 )
 def test_plain_is_only_what_lacks_every_mark_of_a_credential(text: str, *, expected: bool) -> None:
     assert is_plain(text.encode()) is expected
+
+
+@pytest.mark.parametrize("text", ["{}", "/v1/{}", "x={}&y=1", "Authorization: {}", "a%20{}"])
+def test_admin_tokens_are_removed_whatever_formats_keys_have(text: str) -> None:
+    token = "tha_" + "a1B2" * 12 + "9"
+    written = text.format(token)
+    assert token not in Redactor([]).redact(written)
+    assert not is_plain(written.encode())
+    assert Redactor([]).redact("tha_ab12…wxyz") == "tha_ab12…wxyz"

@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+import pytest
+
+from gateway.domain.tenants import TENANT_ID, Tenant, is_within
 from tests.key_samples import a_tenant
 
 
@@ -9,3 +12,15 @@ def test_the_switch_keeps_the_allowlist_without_enforcing_it() -> None:
     assert tenant.enforced_allowlist == ()
     tenant = a_tenant(ip_allowlist=("10.0.0.0/8",), ip_allowlist_enabled=True)
     assert tenant.enforced_allowlist == ("10.0.0.0/8",)
+
+
+@pytest.mark.parametrize(
+    ("root", "is_inside"), [("ten_c", True), ("ten_a", True), ("ten_b", False), ("ten", False)]
+)
+def test_ht_9_who_is_bound_to_a_tenant_sees_it_and_its_children(root: str, is_inside: bool) -> None:
+    assert is_within(Tenant(tenant_id="ten_c", name="C", parent_id="ten_a"), root) is is_inside
+
+
+@pytest.mark.parametrize("text", ["", "-a", "a" * 65, "a b", "a/b", "a:b", "a@b", "a\n", "é"])
+def test_an_id_can_stand_in_buckets_and_headers(text: str) -> None:
+    assert TENANT_ID.fullmatch(text) is None

@@ -67,12 +67,18 @@ def test_a_bad_configuration_starts_nothing_and_names_every_mistake(tmp_path: Pa
     assert not (tmp_path / "data" / "tollhouse.db").exists()
 
 
-def test_quotas_and_last_use_survive_a_restart(demo_upstream: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize("workers", [1, 2])
+def test_quotas_and_last_use_survive_a_restart(
+    demo_upstream: str, tmp_path: Path, workers: int
+) -> None:
     fields: dict[str, str] = {}
     key_id = ""
     remaining: list[int] = []
+    text = write_config(tmp_path, demo_upstream).read_text()
+    assert "\n#workers: 1\n" in text
+    text = text.replace("\n#workers: 1\n", f"\nworkers: {workers}\n")
     for _ in range(2):
-        with running(tmp_path, demo_upstream) as gateway:
+        with running(tmp_path, demo_upstream, text) as gateway:
             if not fields:
                 gateway.cli("tenants", "create", "--id", "acme", "--name", "Acme")
                 key_id, secret = gateway.create_key(
@@ -89,6 +95,7 @@ def test_quotas_and_last_use_survive_a_restart(demo_upstream: str, tmp_path: Pat
             monthly = next(line for line in told["limits"] if "month" in line["policy"])
             remaining.append(monthly["limit"] - monthly["remaining"])
             assert gateway.stop() == 0
+            assert '"level":"error"' not in gateway.log.read_text()
             shown = gateway.cli("keys", "show", key_id, "--offline", "--output", "json")
             assert '"last_used_at":null' not in shown.replace(" ", "")
     assert remaining == [6, 12]

@@ -7,7 +7,7 @@ from gateway.domain.key_rules import Refused
 from gateway.keyring.ledger import Changed, NotFound
 from gateway.ports import Conflict
 from tests.key_samples import ORDER, a_tenant, an_order
-from tests.keyring.test_door import House
+from tests.keyring.house import House
 
 
 @pytest.fixture

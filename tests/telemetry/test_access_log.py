@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from gateway.domain.denial import Reason
 from gateway.domain.outcome import Outcome
 from gateway.domain.redaction import MASK, Redactor
-from gateway.telemetry.access_log import SLICE_LINES, AccessLog
+from gateway.telemetry.access_log import SLICE_LINES, AccessLog, Outlet
 from gateway.telemetry.sink import Sink
 from tests.clock import FakeClock
 from tests.telemetry.outcomes import make_key, make_outcome
@@ -43,16 +43,44 @@ def at_once(call: Callable[[], None]) -> None:
     call()
 
 
+class Log:
+    """An access log with one outlet."""
+
+    def __init__(self, recorder: AccessLog, outlet: Outlet) -> None:
+        self.record = recorder.record
+        self.flush = outlet.flush
+        self._outlet = outlet
+
+    @property
+    def dropped(self) -> int:
+        return self._outlet.dropped
+
+    def __len__(self) -> int:
+        return len(self._outlet)
+
+
 def make_log(
     write: Callable[[bytes], None],
     clock: FakeClock | None = None,
     queue_max: int = 1000,
     call_soon: Callable[[Callable[[], None]], None] = at_once,
+) -> Log:
+    clock = clock or FakeClock()
+    outlet = Outlet("access log", write, clock=clock, lines_max=queue_max)
+    recorder = make_recorder([outlet], clock, queue_max=queue_max, call_soon=call_soon)
+    return Log(recorder, outlet)
+
+
+def make_recorder(
+    outlets: list[Outlet],
+    clock: FakeClock,
+    queue_max: int = 1000,
+    call_soon: Callable[[Callable[[], None]], None] = at_once,
 ) -> AccessLog:
     return AccessLog(
-        write,
+        outlets,
         redactor=Redactor([("sk", ("live", "test"))]),
-        clock=clock or FakeClock(),
+        clock=clock,
         call_soon=call_soon,
         queue_max=queue_max,
     )
@@ -82,6 +110,7 @@ def test_a_forwarded_request_becomes_one_line_with_every_field_in_order() -> Non
         ("key_id", "key_1"),
         ("tenant_id", "ten_1"),
         ("environment", "live"),
+        ("billable", True),
         ("client_address", "192.0.2.7"),
         ("peer_address", "10.0.0.1"),
         ("user_agent", "curl/8.5.0"),
@@ -152,7 +181,7 @@ def test_recording_neither_writes_nor_renders() -> None:
     for _ in range(3):
         log.record(make_outcome())
     log.flush()
-    assert (len(log), page.writes, len(turn)) == (3, [], 1)  # one callback for the whole turn
+    assert (len(log), page.writes, len(turn)) == (0, [], 1)  # one callback for the whole turn
     turn.pop()()
     assert (len(log), page.writes) == (3, [])
     log.flush()
@@ -194,6 +223,27 @@ def test_a_full_queue_loses_lines_and_counts_them() -> None:
     log.record(make_outcome())
     log.flush()
     assert (len(page.lines()), log.dropped) == (4, 2)
+
+
+def test_a_sink_that_is_stuck_costs_the_others_nothing() -> None:
+    clock, pages = FakeClock(), (Page(), Page())
+    stuck = Outlet("access log", pages[0].write, clock=clock, lines_max=2)
+    other = Outlet("request log", pages[1].write, clock=clock)
+    recorder = make_recorder([stuck, other], clock)
+    for _ in range(5):
+        recorder.record(make_outcome())
+    other.flush()
+    assert (len(pages[1].lines()), other.dropped) == (5, 0)
+    assert (len(stuck), stuck.dropped) == (2, 3)
+
+
+def test_every_outlet_gets_the_same_line() -> None:
+    clock, pages = FakeClock(), (Page(), Page())
+    outlets = [Outlet("log", page.write, clock=clock) for page in pages]
+    make_recorder(outlets, clock).record(make_outcome())
+    for outlet in outlets:
+        outlet.flush()
+    assert pages[0].writes == pages[1].writes != []
 
 
 def test_a_turn_of_too_many_requests_is_bounded_too() -> None:

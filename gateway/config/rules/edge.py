@@ -26,14 +26,17 @@ def listeners(config: Config, _declared: Declared) -> Iterator[Finding]:
     """Each listener has an address of its own, and what reaches the admin listener over a network is
     encrypted."""
     taken: list[tuple[str, str]] = []
-    for name in ("public", "admin", "metrics"):
+    for name in ("public", "admin", "metrics", "delivery"):
         bind = getattr(config.listeners, name).bind
+        if bind is None:
+            continue
         path: KeyPath = ("listeners", name, "bind")
         for other, other_bind in taken:
             if _collide(bind, other_bind):
                 yield Finding(path, f"is taken by the {other} listener")
         taken.append((name, bind))
     yield from _admin(config)
+    yield from _delivery(config)
 
 
 def _admin(config: Config) -> Iterator[Finding]:
@@ -44,12 +47,22 @@ def _admin(config: Config) -> Iterator[Finding]:
     if port >= 0 and not _is_loopback(host) and admin.tls is None and not admin.insecure:
         message = "is in reach of the network: tokens and keys would cross it in clear"
         yield Finding((*path, "bind"), message, "use a unix socket or loopback, or set `tls`")
-    if port >= 0 and not token:
-        message = "required key is missing: on TCP every local user could connect"
-        yield Finding((*path, "token"), message, "make one with `openssl rand -hex 32`")
-    elif token and len(token) < TOKEN_LENGTH_MIN:
+    if token and len(token) < TOKEN_LENGTH_MIN:
         message = f"has {len(token)} characters and needs at least {TOKEN_LENGTH_MIN}"
         yield Finding((*path, "token"), message, "make one with `openssl rand -hex 32`")
+
+
+def _delivery(config: Config) -> Iterator[Finding]:
+    delivery = config.listeners.delivery
+    path: KeyPath = ("listeners", "delivery")
+    if delivery.bind is None:
+        if delivery.tls is not None:
+            yield Finding((*path, "tls"), "means nothing without `bind`")
+        return
+    host, port = split_bind(delivery.bind)
+    if port >= 0 and not _is_loopback(host) and delivery.tls is None and not delivery.insecure:
+        message = "is in reach of the network: secrets would cross it in clear"
+        yield Finding((*path, "bind"), message, "set `tls`, or `insecure` behind a proxy with TLS")
 
 
 def _is_loopback(host: str) -> bool:
@@ -83,7 +96,7 @@ def headers(config: Config, _declared: Declared) -> Iterator[Finding]:
     """No configured header takes the place of one that the gateway itself vouches for."""
     identity = config.identity_headers
     fields = (
-        "key_id", "lineage", "tenant", "scopes", "environment",
+        "key_id", "lineage", "tenant", "key_tenant", "scopes", "environment",
         "certificate_subject", "certificate_fingerprint",
     )  # fmt: skip
     named: list[tuple[KeyPath, str]] = [

@@ -108,6 +108,17 @@ def bootstrap(config: Config, declared: Declared) -> Iterator[Finding]:
     root: KeyPath = ("bootstrap", "keys")
     owners = [((*root, n, "tenant"), key.tenant) for n, key in keys]
     yield from undeclared("the tenant", owners, declared.tenants, ("bootstrap", "tenants"))
+    parents = {tenant.id: tenant.parent for tenant in config.bootstrap.tenants}
+    for n, tenant in enumerate(config.bootstrap.tenants):
+        path: KeyPath = ("bootstrap", "tenants", n, "parent")
+        above = [(path, tenant.parent)]
+        yield from undeclared("the tenant", above, declared.tenants, ("bootstrap", "tenants"))
+        if parents.get(tenant.parent):
+            yield Finding(path, f"the tenant {quoted(tenant.parent)} has a parent itself")
+    for n, key in keys:
+        if key.tenants and key.kind == "regular":
+            message = "a regular key acts for its own tenant only"
+            yield Finding((*root, n, "tenants"), message, "write `kind: multi_tenant`")
     used = [((*root, n, "pepper"), key.pepper) for n, key in keys]
     yield from undeclared("the pepper", used, declared.peppers, ("peppers",))
     yield from repeated("the key id", [((*root, n, "id"), key.id) for n, key in keys])

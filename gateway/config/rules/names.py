@@ -9,7 +9,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Self
 
-from gateway.config.model import Config
+from gateway.config.model import Config, KeyMatch
 from gateway.config.problems import Finding, KeyPath, did_you_mean, one_of, quoted
 
 
@@ -24,6 +24,7 @@ class Declared:
     bundles: frozenset[str]
     tenants: frozenset[str]
     peppers: frozenset[str]
+    templates: frozenset[str]
 
     @classmethod
     def of(cls, config: Config, raw: object = None) -> Self:
@@ -38,6 +39,7 @@ class Declared:
             tenants=frozenset(t.id for t in config.bootstrap.tenants)
             | _ids(raw, "bootstrap", "tenants"),
             peppers=frozenset(config.peppers.keys) | (_keys(raw, "peppers") - {"current"}),
+            templates=frozenset(config.templates) | _keys(raw, "templates"),
         )
 
 
@@ -84,7 +86,7 @@ def repeated(
 
 
 def names(config: Config, declared: Declared) -> Iterator[Finding]:
-    """Every plan, upstream, environment and key format that is used is declared."""
+    """Every plan, upstream, environment, key format and template that is used is declared."""
     yield from undeclared("the plan", _plans(config), declared.plans, ("plans",))
     yield from undeclared("the upstream", _upstreams(config), declared.upstreams, ("upstreams",))
     yield from undeclared(
@@ -93,6 +95,7 @@ def names(config: Config, declared: Declared) -> Iterator[Finding]:
     yield from undeclared(
         "the key format", _key_formats(config), declared.key_formats, ("key_formats",)
     )
+    yield from undeclared("the template", _templates(config), declared.templates, ("templates",))
 
 
 def _plans(config: Config) -> Iterator[tuple[KeyPath, str]]:
@@ -136,3 +139,19 @@ def _key_formats(config: Config) -> Iterator[tuple[KeyPath, str]]:
         yield ("templates", name, "key_format"), template.key_format
     for n, key in enumerate(config.bootstrap.keys):
         yield ("bootstrap", "keys", n, "format"), key.format
+
+
+def _templates(config: Config) -> Iterator[tuple[KeyPath, str]]:
+    for n, tenant in enumerate(config.bootstrap.tenants):
+        yield ("bootstrap", "tenants", n, "default_template"), tenant.default_template
+    for path, match in matches(config):
+        for n, name in enumerate(match.templates):
+            yield (*path, "templates", n), name
+
+
+def matches(config: Config) -> Iterator[tuple[KeyPath, KeyMatch]]:
+    """Yield which keys each policy is about."""
+    for n, rotation in enumerate(config.policies.rotation):
+        yield ("policies", "rotation", n, "match"), rotation.match
+    for n, expiry in enumerate(config.policies.expiry):
+        yield ("policies", "expiry", n, "match"), expiry.match

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from gateway.config.model import Config
 from gateway.config.problems import Finding, KeyPath, quoted
-from gateway.config.rules.names import Declared, repeated, undeclared
+from gateway.config.rules.names import Declared, matches, repeated, undeclared
 from gateway.domain.scopes import Bundle, ScopeCatalogue, ScopeError
 
 _ATOMS: KeyPath = ("scopes", "atoms")
@@ -57,6 +57,9 @@ def _granted(config: Config) -> Iterator[tuple[KeyPath, str]]:
     for k, key in enumerate(config.bootstrap.keys):
         for n, scope in enumerate(key.scopes):
             yield ("bootstrap", "keys", k, "scopes", n), scope
+    for path, match in matches(config):
+        for n, scope in enumerate(match.scopes):
+            yield (*path, "scopes", n), scope
 
 
 def _catalogue(config: Config) -> tuple[ScopeCatalogue, list[Finding]]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import UTC, datetime
-from typing import Annotated, Any, Final
+from typing import Annotated, Any, Final, Literal
 
 import orjson
 from pydantic import AfterValidator, BeforeValidator, Field, WithJsonSchema
@@ -73,6 +73,12 @@ class BootstrapTenant(Section):
         default_factory=TenantAllowlist
     )
     """Addresses that may use the tenant's keys."""
+    default_template: OptionalName = ""
+    """Template of its new keys that are created with neither scopes nor a template. Empty: the one
+    called `default`, if there is one."""
+    parent: OptionalName = ""
+    """The tenant that this one belongs to (a partner's customer): its `multi_tenant` keys may act for
+    this one. Empty: it stands by itself."""
     metadata: Metadata = Field(default_factory=dict)
     """Free JSON object."""
 
@@ -90,6 +96,10 @@ class BootstrapKey(Section):
     """Key format that the token has."""
     environment: Annotated[str, Label("name")]
     """Environment that the key belongs to."""
+    kind: Literal["regular", "multi_tenant"] = "regular"
+    """`multi_tenant` acts for the children of its tenant and for `tenants`; see `tenancy`."""
+    tenants: tuple[Name, ...] = Field((), max_length=1000)
+    """Further tenants that a `multi_tenant` key may act for."""
     hash: Digest
     """HMAC-SHA256 of the whole key under `pepper`."""
     pepper: Name

@@ -8,6 +8,7 @@ from typing import Annotated, ClassVar, Final, Literal
 from pydantic import ConfigDict, Field
 
 from gateway.config.sections.base import RESTART, OneOrMany, Section, Shorthand
+from gateway.config.sections.bootstrap import Metadata
 from gateway.config.sections.values import (
     Atom,
     Count,
@@ -162,9 +163,11 @@ class Plan(Section):
     """Calendar quotas."""
     concurrency: Count | None = None
     """Requests at the same time. Null: no limit."""
-    owners: tuple[Literal["lineage", "tenant", "route"], ...] = Field(("lineage",), min_length=1)
-    """Who has buckets of its own: `lineage` (a key with its rotated successors), `tenant`, `route`.
-    """
+    owners: tuple[Literal["lineage", "tenant", "lineage_tenant", "route"], ...] = Field(
+        ("lineage",), min_length=1
+    )
+    """Who has buckets of its own: `lineage` (a key with its rotated successors), `tenant`,
+    `lineage_tenant` (a key for each tenant that it acts for), `route`."""
 
 
 class Template(Section):
@@ -178,6 +181,12 @@ class Template(Section):
     """Plan of the new key. Empty: the tenant's."""
     ip_allowlist: tuple[Network, ...] = ()
     """Addresses that may use the new key. Empty allows every address."""
+    ip_allowlist_mode: Literal["enforce", "shadow"] = "enforce"
+    """`shadow` only counts what the list would refuse."""
+    kind: Literal["regular", "multi_tenant"] = "regular"
+    """`multi_tenant` keys act for several tenants, and only administrators may create them."""
+    metadata: Metadata = Field(default_factory=dict)
+    """Metadata of the new key; what is given at creation is added."""
     expires_in: Duration | None = None
     """Lifetime from creation. Null: it does not expire."""
     key_format: OptionalName = ""

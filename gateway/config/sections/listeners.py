@@ -18,7 +18,7 @@ from gateway.config.sections.values import (
     Secret,
     Size,
 )
-from gateway.config.sections.wire import Bind, Network
+from gateway.config.sections.wire import Bind, Link, Network
 
 
 class PublicListener(Section):
@@ -87,16 +87,17 @@ class AdminListener(Section):
     """Where operators connect; never in reach of clients."""
 
     bind: Bind = Field("unix:data/admin.sock", json_schema_extra=RESTART)
-    """Address of the admin API. A unix socket is protected by its file mode; TCP needs a `token`, and
-    beyond loopback `tls`, too."""
+    """Address of the admin API. A unix socket is protected by its file mode; on TCP every request needs
+    a token, and beyond loopback `tls`, too."""
     tls: Tls | None = Field(None, json_schema_extra=RESTART)
     """TLS. To add or remove it needs a restart."""
     insecure: Flag = False
     """Accept an address beyond loopback without `tls`: tokens and keys then cross the network in
     clear. Only where something else encrypts, such as a mesh."""
     token: Secret = SecretStr("")
-    """Bearer token of the admin API, at least 32 characters; required on TCP, where every local
-    user could connect."""
+    """Bearer token of the admin API with all rights, at least 32 characters: a way in when all others
+    are lost. On TCP every request needs it or an admin token of the store: without either, all are
+    answered 401 until `tollhouse admin bootstrap --offline` makes the first."""
 
 
 class MetricsListener(Section):
@@ -108,6 +109,22 @@ class MetricsListener(Section):
     """TLS. To add or remove it needs a restart."""
 
 
+class DeliveryListener(Section):
+    """Where partners take the secret of a key with a one-time link; it holds no other right."""
+
+    bind: Bind | None = Field(None, json_schema_extra=RESTART)
+    """Address of the links. Null serves them on the admin listener only, out of reach of most
+    partners."""
+    tls: Tls | None = Field(None, json_schema_extra=RESTART)
+    """TLS. To add or remove it needs a restart."""
+    insecure: Flag = False
+    """Accept an address beyond loopback without `tls`: secrets then cross the network in clear. Only
+    where something in front speaks TLS with whoever has the link."""
+    base_url: Link = ""
+    """What links begin with, as their holders reach them, such as https://keys.example.com. Empty
+    answers with the path alone."""
+
+
 class Listeners(Section):
     """The sockets: clients, operators and probes never share one."""
 
@@ -117,6 +134,8 @@ class Listeners(Section):
     """Where operators connect; never in reach of clients."""
     metrics: MetricsListener = Field(default_factory=MetricsListener)
     """Where Prometheus and probes connect; it holds no rights."""
+    delivery: DeliveryListener = Field(default_factory=DeliveryListener)
+    """Where partners take the secret of a key with a one-time link; it holds no other right."""
 
 
 class ClientAddress(Section):

@@ -1,0 +1,66 @@
+"""Reading an act: a body with a reason, and the order that it is.
+
+Knows that every act names its reason in the body. It must not know what is ordered.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import replace
+from datetime import timedelta
+from typing import TypeVar
+
+from aiohttp import web
+
+from gateway.admin.auth import PRINCIPAL
+from gateway.admin.requests import order_of, read_body
+from gateway.admin.wire import Act
+from gateway.domain.admin_tokens import Right
+from gateway.domain.change import Order
+from gateway.domain.key_rules import Refused
+from gateway.domain.keys import KeyKind, KeyRecord
+from gateway.domain.tenants import Tenant
+from gateway.keyring.ledger import missing
+
+A = TypeVar("A", bound=Act)
+
+
+async def read_act(request: web.Request, shape: type[A]) -> tuple[A, Order]:
+    """Return the body as `shape`, and who orders what it says. Raises what `read_body` raises."""
+    order = order_of(request)
+    body = await read_body(request, shape)
+    return body, replace(order, reason=body.reason)
+
+
+async def read_tenant(request: web.Request, query: Mapping[str, str]) -> str:
+    """Return the tenant whose records are asked for; a token that is bound to one asks for its own unless it says so.
+
+    Raises `NotFound` for a tenant out of reach. Empty asks for all.
+    """
+    reach = request[PRINCIPAL].reach
+    tenant_id = query.get("tenant_id", "") or reach.tenant_id
+    if not await reach.includes(tenant_id):
+        raise missing(Tenant, tenant_id)
+    return tenant_id
+
+
+def require_for_secret(request: web.Request, key: KeyRecord) -> None:
+    """Raise unless whoever asks may be given a key like this one: for several tenants, administrators only (IV-14)."""
+    if key.kind is KeyKind.MULTI_TENANT:
+        request[PRINCIPAL].require(Right.ADMINISTER)
+
+
+@contextmanager
+def named_as_in_body(names: Mapping[str, str]) -> Iterator[None]:
+    """Let a refusal point to where its cause stands in the body: `names` are pointers as the keyring knows them."""
+    try:
+        yield
+    except Refused as refused:
+        problems = [(names.get(where, where), text) for where, text in refused.problems]
+        raise Refused(problems) from None
+
+
+def seconds(duration: timedelta | None) -> float | None:
+    """Return a duration as a number."""
+    return None if duration is None else duration.total_seconds()

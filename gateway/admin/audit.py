@@ -1,0 +1,213 @@
+"""The audit trail over the admin API: read it, check it, export it, prune it.
+
+Knows paths and shapes. Reading, checking and exporting need `Right.AUDIT`, pruning `Right.ADMINISTER`.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final, Self
+
+from aiohttp import web
+from pydantic import AwareDatetime, BaseModel, ConfigDict
+
+from gateway.admin.auth import ACTOR
+from gateway.admin.moments import read_moment
+from gateway.admin.problems import BadRequest
+from gateway.admin.requests import answer, answer_page, read_body, read_limit, read_query
+from gateway.admin.wire import instant
+from gateway.audit.chain import Fault, Report
+from gateway.audit.room import AuditRoom
+from gateway.domain.audit import AuditRecord, audit_id
+from gateway.domain.change import ChangeType, Order
+from gateway.domain.queries import AuditQuery
+
+_PATH: Final = "/admin/v1/audit"
+_ASKED: Final = ("key_id", "tenant_id", "type", "actor", "since", "until", "order")
+_ORDERS: Final = ("newest", "oldest")
+_SEQ_DIGITS: Final = 16
+
+
+class _View(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+
+class AuditActorView(_View):
+    """Who did it."""
+
+    kind: str
+    name: str
+    address: str
+    user_agent: str
+    request_id: str
+
+
+class AuditView(_View):
+    """One record of the trail. `hash` is that of the record, `prev_hash` that of the one before, in hexadecimal."""
+
+    id: str
+    seq: int
+    ts: str
+    type: str
+    actor: AuditActorView
+    tenant_id: str
+    key_id: str
+    subject_id: str
+    reason: str
+    before: dict[str, Any]
+    after: dict[str, Any]
+    request_id: str
+    prev_hash: str
+    hash: str
+
+    @classmethod
+    def of(cls, record: AuditRecord) -> Self:
+        """Return the view of a record."""
+        content = record.content()
+        return cls.model_validate(
+            {**content, "ts": instant(content["ts"]), "hash": record.hash.hex()}
+        )
+
+
+class FaultView(_View):
+    """What is wrong, and the first record that it is about."""
+
+    kind: str
+    seq: int
+    id: str
+    detail: str
+
+    @classmethod
+    def of(cls, fault: Fault) -> Self:
+        """Return the view of a fault."""
+        return cls(kind=fault.kind, seq=fault.seq, id=audit_id(fault.seq), detail=fault.text)
+
+
+class VerificationView(_View):
+    """What a check found: `records` were sound, `signed_seq` is the last of them that a signature covers."""
+
+    result: str
+    records: int
+    first_seq: int
+    last_seq: int
+    checkpoints: int
+    signed_seq: int
+    fingerprints: list[str]
+    fault: FaultView | None
+
+    @classmethod
+    def of(cls, report: Report, fingerprints: list[str]) -> Self:
+        """Return the view of a report: `intact` or `changed`."""
+        return cls(
+            result="intact" if report.fault is None else "changed",
+            records=report.records,
+            first_seq=report.first_seq,
+            last_seq=report.last_seq,
+            checkpoints=report.checkpoints,
+            signed_seq=report.signed_seq,
+            fingerprints=fingerprints,
+            fault=None if report.fault is None else FaultView.of(report.fault),
+        )
+
+
+class AuditPrune(_View):
+    """The body of `POST /audit:prune`: records older than `before` leave, up to a checkpoint."""
+
+    before: AwareDatetime
+    reason: str
+
+
+class PrunedView(_View):
+    """What left: so many records, up to `through_seq`."""
+
+    records: int
+    through_seq: int
+
+
+class AuditRoutes:
+    """The handlers of `/admin/v1/audit`."""
+
+    def __init__(self, audit: AuditRoom) -> None:
+        self._audit = audit
+
+    def routes(self) -> list[web.RouteDef]:
+        """Return the routes."""
+        return [
+            web.get(_PATH, self.page, allow_head=False),
+            web.get(f"{_PATH}/export", self.export, allow_head=False),
+            web.post(f"{_PATH}:verify", self.verify),
+            web.post(f"{_PATH}:prune", self.prune),
+        ]
+
+    async def page(self, request: web.Request) -> web.Response:
+        """List records, the newest first unless `order=oldest`."""
+        query = read_query(request, (*_ASKED, "limit", "cursor"))
+        asked = _read_asked(query)
+        limit, after = read_limit(query), _read_cursor(query.get("cursor", ""))
+        found = await self._audit.page(asked, after=after, limit=limit + 1)
+        cursor = found[limit - 1].audit_id if len(found) > limit else ""
+        return answer_page(map(AuditView.of, found[:limit]), cursor)
+
+    async def verify(self, request: web.Request) -> web.Response:
+        """Check the whole chain."""
+        read_query(request, ())
+        report = await self._audit.verify()
+        return answer(VerificationView.of(report, self._audit.fingerprints))
+
+    async def export(self, request: web.Request) -> web.StreamResponse:
+        """Stream the chain as JSON lines that can be verified elsewhere."""
+        query = read_query(request, ("since", "reason"))
+        order = Order(actor=request[ACTOR], reason=query.get("reason", "")[:500])
+        lines = await self._audit.export(order, read_moment(query, "since"))
+        response = web.StreamResponse(
+            headers={
+                "Content-Type": "application/x-ndjson",
+                "Content-Disposition": 'attachment; filename="audit.jsonl"',
+                "Cache-Control": "no-store",
+            }
+        )
+        await response.prepare(request)
+        async for chunk in lines:
+            await response.write(chunk)
+        await response.write_eof()
+        return response
+
+    async def prune(self, request: web.Request) -> web.Response:
+        """Remove old records, up to a checkpoint."""
+        query = read_query(request, ("dry_run",))
+        if query.get("dry_run", "false") not in ("true", "false"):
+            raise BadRequest(400, "`dry_run` is true or false.")
+        body = await read_body(request, AuditPrune)
+        order = Order(
+            actor=request[ACTOR],
+            reason=body.reason,
+            is_dry_run=query.get("dry_run") == "true",
+        )
+        pruned = await self._audit.prune(body.before.timestamp(), order)
+        return answer(PrunedView(records=pruned.records, through_seq=pruned.through_seq))
+
+
+def _read_asked(query: dict[str, str]) -> AuditQuery:
+    event = query.get("type", "")
+    if event and not event.endswith("*") and event not in set(ChangeType):
+        raise BadRequest(400, "`type` is an event such as key.revoked, or a family such as key.*.")
+    order = query.get("order", _ORDERS[0])
+    if order not in _ORDERS:
+        raise BadRequest(400, f"`order` is one of {', '.join(_ORDERS)}.")
+    return AuditQuery(
+        key_id=query.get("key_id", ""),
+        tenant_id=query.get("tenant_id", ""),
+        type=event,
+        actor=query.get("actor", ""),
+        since=read_moment(query, "since"),
+        until=read_moment(query, "until"),
+        is_newest_first=order == _ORDERS[0],
+    )
+
+
+def _read_cursor(cursor: str) -> int:
+    if not cursor:
+        return 0
+    digits = cursor.removeprefix("aud_")
+    if len(digits) == _SEQ_DIGITS and digits.isascii() and digits.isdigit() and int(digits):
+        return int(digits)
+    raise BadRequest(400, "`cursor` is not one that was given out.")

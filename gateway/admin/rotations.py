@@ -1,0 +1,211 @@
+"""Rotations over the admin API: start one, see who has not moved yet, end it.
+
+Knows paths, status codes and how two lists of clients become one answer. It must not decide when a rotation may end.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Final
+
+from aiohttp import web
+
+from gateway.admin.acts import (
+    named_as_in_body,
+    read_act,
+    read_tenant,
+    require_for_secret,
+    seconds,
+)
+from gateway.admin.described import Description, changes, describes, shows
+from gateway.admin.idempotency import once
+from gateway.admin.life_wire import (
+    ClientView,
+    KeyRotate,
+    RotationReport,
+    RotationStarted,
+    RotationView,
+)
+from gateway.admin.problems import BadRequest
+from gateway.admin.request_log import KeptLog
+from gateway.admin.requests import (
+    answer,
+    answer_changed,
+    answer_page,
+    read_choice,
+    read_limit,
+    read_order,
+    read_query,
+)
+from gateway.admin.rights import needs
+from gateway.admin.wire import Act, KeyView, export_name
+from gateway.domain.admin_tokens import Right
+from gateway.domain.change import Order
+from gateway.domain.keys import KeyRecord
+from gateway.domain.rotations import Rotation, RotationState
+from gateway.keyring.door import Keyring
+
+_KEY: Final = "/admin/v1/keys/{key_id:[A-Za-z0-9._-]{1,64}}"
+_ALL: Final = "/admin/v1/rotations"
+_NAMES: Final = {
+    "/grace_seconds": "/grace",
+    "/idle_seconds": "/idle",
+    "/delivery_seconds": "/deliver_in",
+}
+_ONE: Final = f"{_ALL}/{{rotation_id:[A-Za-z0-9._-]{{1,64}}}}"
+
+
+class RotationRoutes:
+    """The handlers of `/admin/v1/rotations`, and of `:rotate`. `link` makes the URL of a delivery."""
+
+    def __init__(
+        self,
+        keyring: Callable[[], Keyring],
+        link: Callable[[str], str],
+        log: KeptLog | None,
+    ) -> None:
+        self._keyring = keyring
+        self._link = link
+        self._log = log
+
+    def routes(self) -> list[web.RouteDef]:
+        """Return the routes."""
+        return [
+            web.post(f"{_KEY}:rotate", self.rotate),
+            web.get(_ALL, self.page, allow_head=False),
+            web.get(_ONE, self.show, allow_head=False),
+            web.get(f"{_ONE}/clients", self.clients, allow_head=False),
+            web.post(f"{_ONE}:complete", self.complete),
+            web.post(f"{_ONE}:abort", self.abort),
+        ]
+
+    @needs(Right.OPERATE)
+    @describes(
+        Description(
+            body=KeyRotate,
+            answer=RotationStarted,
+            status=201,
+            is_act=True,
+            is_change=True,
+            is_repeatable=True,
+        )
+    )
+    async def rotate(self, request: web.Request) -> web.Response:
+        """Replace a key by one with the same settings; both work until the rotation ends."""
+        body, order = await read_act(request, KeyRotate)
+        key_id = request.match_info["key_id"]
+        require_for_secret(request, await self._keyring().get_key(key_id))
+
+        async def make() -> tuple[str, web.Response]:
+            return await self._rotate(key_id, body, order)
+
+        return await once(request, self._keyring().repeats, make)
+
+    async def _rotate(self, key_id: str, body: KeyRotate, order: Order) -> tuple[str, web.Response]:
+        with named_as_in_body(_NAMES):
+            begun = await self._keyring().rotations.start(
+                key_id,
+                order,
+                grace_seconds=seconds(body.grace),
+                idle_seconds=seconds(body.idle),
+                delivery_seconds=seconds(body.deliver_in),
+            )
+        shown = RotationStarted(
+            rotation=RotationView.of(begun.rotation),
+            old_key=self._view(begun.old),
+            new_key=self._view(begun.new),
+            secret=begun.secret or None,
+            delivery_url=self._link(begun.delivery_token) if begun.delivery_token else None,
+            export_name=export_name(
+                await self._keyring().tenants.get(begun.new.tenant_id), begun.new
+            ),
+            warnings=(),
+        )
+        location = f"{_ALL}/{begun.rotation.rotation_id}"
+        response = answer_changed(shown, begun.enforced, status=201, location=location)
+        return begun.rotation.rotation_id, response
+
+    @needs(Right.READ, is_filtered=True)
+    @describes(
+        Description(
+            answer=RotationView,
+            query=("tenant_id", "state", "lineage_id", "limit", "cursor"),
+            schemas={"state": {"enum": [str(each) for each in RotationState]}},
+            errors=(404,),
+            is_page=True,
+        )
+    )
+    async def page(self, request: web.Request) -> web.Response:
+        """List rotations by tenant, state and lineage."""
+        query = read_query(request, ("tenant_id", "state", "lineage_id", "limit", "cursor"))
+        found = await self._keyring().rotations.page(
+            tenant_id=await read_tenant(request, query),
+            state=read_choice(query, "state", RotationState),
+            lineage_id=query.get("lineage_id", ""),
+            after=query.get("cursor", ""),
+            limit=read_limit(query),
+        )
+        return answer_page(map(RotationView.of, found.records), found.cursor)
+
+    @needs(Right.READ)
+    @shows(RotationReport)
+    async def show(self, request: web.Request) -> web.Response:
+        """Show one rotation: its deadline, and whether the new key has worked."""
+        read_query(request, ())
+        rotation = await self._rotation(request)
+        keys = self._keyring()
+        old = await keys.get_key(rotation.old_key_id)
+        new = await keys.get_key(rotation.new_key_id)
+        return answer(RotationReport.of_keys(rotation, old, new, keys.now()))
+
+    @needs(Right.AUDIT)
+    @describes(
+        Description(
+            answer=ClientView,
+            query=("has_moved",),
+            schemas={"has_moved": {"type": "boolean"}},
+            errors=(409,),
+            is_page=True,
+        )
+    )
+    async def clients(self, request: web.Request) -> web.Response:
+        """List who used the old key since the rotation began, and whether they have moved to the new one."""
+        query = read_query(request, ("has_moved",))
+        wanted = query.get("has_moved")
+        if wanted not in (None, "true", "false"):
+            raise BadRequest(400, "`has_moved` is true or false.")
+        rotation = await self._rotation(request)
+        if self._log is None or not self._log.is_kept:
+            raise BadRequest(409, "No request log is kept here, so nobody knows who has not moved.")
+        old = await self._log.clients(rotation.old_key_id, rotation.started_at)
+        new = await self._log.clients(rotation.new_key_id, rotation.started_at)
+        moved = {(each["client_address"], each["user_agent"]): each["last_at"] for each in new}
+        views = [
+            ClientView.of_client(each, moved.get((each["client_address"], each["user_agent"])))
+            for each in old
+        ]
+        return answer_page(
+            [each for each in views if wanted in (None, str(each.has_moved).lower())], ""
+        )
+
+    @needs(Right.OPERATE)
+    @changes(Act, RotationView)
+    async def complete(self, request: web.Request) -> web.Response:
+        """Stop the old key now."""
+        order = await read_order(request)
+        changed = await self._keyring().rotations.complete(request.match_info["rotation_id"], order)
+        return answer_changed(RotationView.of(changed.record), changed.enforced)
+
+    @needs(Right.OPERATE)
+    @changes(Act, RotationView)
+    async def abort(self, request: web.Request) -> web.Response:
+        """Go back to the old key; the new one is revoked."""
+        order = await read_order(request)
+        changed = await self._keyring().rotations.abort(request.match_info["rotation_id"], order)
+        return answer_changed(RotationView.of(changed.record), changed.enforced)
+
+    async def _rotation(self, request: web.Request) -> Rotation:
+        return await self._keyring().rotations.get(request.match_info["rotation_id"])
+
+    def _view(self, record: KeyRecord) -> KeyView:
+        return KeyView.of(record, self._keyring().state_of(record))

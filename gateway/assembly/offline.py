@@ -1,0 +1,44 @@
+"""Opens what commands work on that do without a running gateway: the store, its audit trail, the request log."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from gateway.assembly.keys import make_keyring, nobody
+from gateway.assembly.records import make_keeper, make_request_log
+from gateway.audit.room import AuditRoom
+from gateway.config import model
+from gateway.config.places import anchored
+from gateway.control.clock import SystemClock
+from gateway.keyring.door import Keyring
+from gateway.stores import sqlite
+from gateway.telemetry.request_log import FileRequestLog
+
+
+@dataclass(frozen=True, slots=True)
+class Offline:
+    """What the admin API needs where no gateway runs."""
+
+    keyring: Keyring
+    audit: AuditRoom
+    request_log: FileRequestLog
+
+
+@asynccontextmanager
+async def open_offline(config: model.Config, config_path: Path) -> AsyncIterator[Offline]:
+    """Open the store by itself; what was written to the audit trail is signed at the end.
+
+    Raises `StoreUnavailable`, `CannotStart`.
+    """
+    clock = SystemClock()
+    async with sqlite.opened(anchored(config_path, config.store.path)) as store:
+        keeper = make_keeper(lambda: config, config_path, store.audit, clock)
+        yield Offline(
+            make_keyring(config, store, clock, nobody(clock)),
+            AuditRoom(keeper, clock),
+            make_request_log(config, config_path, clock),
+        )
+        await keeper.close()

@@ -1,0 +1,95 @@
+"""Looks after keys and rotations whose time has come, once a second.
+
+Knows what to look for, and that a look is bounded: what it does not get to is found by the next. It remembers nothing
+that a restart could lose. It must not know what is written down, which the keyring decides.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Awaitable, Callable
+from typing import Final
+
+from gateway.domain.change import Order
+from gateway.domain.keys import KeyRecord
+from gateway.domain.rotations import OPEN, Rotation, RotationEnd, RotationState
+from gateway.keyring.door import Keyring
+from gateway.keyring.lapses import SYSTEM
+from gateway.keyring.ledger import NotFound
+from gateway.ports import Clock, Conflict, KeyStore
+
+KEYS_PER_LOOK: Final = 200
+"""Each is a transaction that every worker acknowledges: some milliseconds."""
+
+ROTATIONS_PER_LOOK: Final = 50
+"""Reading their keys takes 6 ms. Deadlines do not wait for their turn: those keys are due by themselves."""
+
+_IDLE: Final = Order(actor=SYSTEM, reason="its old key is not used any more")
+_OVER: Final = Order(actor=SYSTEM, reason="its deadline is over")
+_USED: Final = Order(actor=SYSTEM)
+
+_log = logging.getLogger(__name__)
+
+
+class Caretaker:
+    """Makes the keyring in force do what is due, for so many keys and rotations of each state per look."""
+
+    def __init__(
+        self,
+        keyring: Callable[[], Keyring],
+        store: KeyStore,
+        clock: Clock,
+        *,
+        keys_per_look: int = KEYS_PER_LOOK,
+        rotations_per_look: int = ROTATIONS_PER_LOOK,
+    ) -> None:
+        self._keyring = keyring
+        self._keys_per_look = keys_per_look
+        self._rotations_per_look = rotations_per_look
+        self._store = store
+        self._clock = clock
+        self._after = dict.fromkeys(OPEN, "")
+
+    async def look_after(self) -> None:
+        """Do what is due. Raises `StoreUnavailable`; then the next look does it."""
+        lapses = self._keyring().lapses
+        for key in await lapses.due(self._keys_per_look):
+            await _unless_it_changed(lapses.record(key.key_id))
+        for state in self._after:
+            await self._look_after_rotations(state)
+
+    async def _look_after_rotations(self, state: RotationState) -> None:
+        """Look at the next ones: of more than there is time for, each is looked at in its turn."""
+        page = await self._keyring().rotations.page(
+            state=state.value, after=self._after[state], limit=self._rotations_per_look
+        )
+        self._after[state] = page.cursor
+        ids = {each for one in page.records for each in (one.old_key_id, one.new_key_id)}
+        keys = await self._store.get_keys(ids) if ids else {}
+        for rotation in page.records:
+            old, new = keys[rotation.old_key_id], keys[rotation.new_key_id]
+            await _unless_it_changed(self._care_for(rotation, old, new))
+
+    async def _care_for(self, rotation: Rotation, old: KeyRecord, new: KeyRecord) -> None:
+        rotations, now = self._keyring().rotations, self._clock.now()
+        if now >= rotation.deadline:
+            await rotations.complete_by(rotation.rotation_id, RotationEnd.DEADLINE, _OVER)
+        elif _is_idle(rotation, old, new, now):
+            await rotations.complete_by(rotation.rotation_id, RotationEnd.IDLE, _IDLE)
+        elif rotation.state is RotationState.PENDING and new.last_used_at is not None:
+            await rotations.overlap(rotation.rotation_id, _USED)
+
+
+def _is_idle(rotation: Rotation, old: KeyRecord, new: KeyRecord, now: float) -> bool:
+    """Tell whether everybody has moved: an old key that was idle before the start proves nothing."""
+    if rotation.idle_seconds is None or new.last_used_at is None:
+        return False
+    quiet_since = max(old.last_used_at or rotation.started_at, rotation.started_at)
+    return now - quiet_since >= rotation.idle_seconds
+
+
+async def _unless_it_changed(doing: Awaitable[object]) -> None:
+    try:
+        await doing
+    except (Conflict, NotFound) as error:
+        _log.info("left to the next look: %s", error)

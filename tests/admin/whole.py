@@ -1,0 +1,46 @@
+"""The whole admin API, with every route that a running gateway has, over parts that do as they are told."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from aiohttp import web
+
+from gateway.admin.app import create_admin_app
+from gateway.admin.config import ConfigRoutes
+from gateway.config.changes import Change
+from gateway.config.reloading import Reloaded
+from gateway.domain.streams import StreamKind
+from gateway.keyring.door import Keyring
+from tests.admin.caller import TOKEN
+from tests.open_streams import OneStream, SomeStreams
+
+
+class NoWorkers:
+    """Implements `gateway.admin.workers.Workers` for a gateway that just started."""
+
+    async def report(self) -> tuple[()]:
+        return ()
+
+    async def restart(self) -> int:
+        return 0
+
+
+async def _reloaded(_: object = None) -> Reloaded:
+    return Reloaded(generation=2, changes=[Change("routes", "changed")], restart=["store.path"])
+
+
+async def _no_upstreams() -> tuple[()]:
+    return ()
+
+
+def whole_app(keyring: Callable[[], Keyring]) -> web.Application:
+    """Return the application; `TOKEN` opens it."""
+    return create_admin_app(
+        keyring,
+        token=lambda: TOKEN,
+        config=ConfigRoutes(_reloaded, _reloaded),
+        upstreams=_no_upstreams,
+        streams=SomeStreams(OneStream(1, StreamKind.SSE, "key_a")),
+        workers=NoWorkers(),
+    )
