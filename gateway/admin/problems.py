@@ -8,6 +8,7 @@ to the request id that the answer names.
 from __future__ import annotations
 
 import logging
+import re
 import secrets
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict
@@ -20,6 +21,7 @@ from aiohttp.typedefs import Handler
 
 from gateway.config.reloading import ReloadRefused
 from gateway.domain.key_rules import Problem, Refused
+from gateway.domain.redaction import MASK
 from gateway.keyring.ledger import NotFound, Stale
 from gateway.keyring.repeats import InProgress, Mismatch
 from gateway.ports import Conflict, StoreUnavailable
@@ -40,6 +42,9 @@ CODES: Final[Mapping[int, str]] = {
     503: "store_unavailable",
 }
 """Status -> stable machine name; clients switch on it, people read `detail`."""
+
+_LONG: Final = re.compile(r"[0-9A-Za-z]{33,}")
+"""What no id or name that we give is: the random part of a secret that was sent in a place for something else."""
 
 REQUEST_ID: Final = web.RequestKey("request_id", str)
 
@@ -107,17 +112,25 @@ def problem(
         "type": "about:blank",
         "title": HTTPStatus(status).phrase,
         "status": status,
-        "detail": detail,
+        "detail": _without_secrets(detail),
         "code": code or CODES.get(status, "error"),
         "request_id": request_id,
     }
-    errors = [{"pointer": pointer, "detail": text} for pointer, text in errors_of_body]
+    errors = [
+        {"pointer": _without_secrets(pointer), "detail": _without_secrets(text)}
+        for pointer, text in errors_of_body
+    ]
     if errors:
         body["errors"] = errors
     body |= further
     return web.Response(
         status=status, body=orjson.dumps(body), content_type="application/problem+json"
     )
+
+
+def _without_secrets(text: str) -> str:
+    """Return what may be said of a request: an answer is kept by tools that a request's body never reaches."""
+    return _LONG.sub(MASK, text)
 
 
 def _of_http(error: web.HTTPException, request_id: str) -> web.Response:
