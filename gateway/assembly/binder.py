@@ -15,6 +15,7 @@ from gateway.domain.keys import BoundKey, KeyRecord
 from gateway.domain.limits import Claim, Plan
 from gateway.domain.networks import Allowlist
 from gateway.domain.scopes import ScopeCatalogue
+from gateway.domain.shadow import ENFORCE, SHADOW, shadow_rules
 from gateway.domain.tenants import Tenant
 
 _SHARED_MAX: Final = 10_000
@@ -36,7 +37,7 @@ class Binder:
         self._plans = plans
         self._scopes = scopes
         self._granted: dict[tuple[str, ...], tuple[frozenset[str], str]] = {}
-        self._allowed: dict[tuple[str, ...], Allowlist] = {}
+        self._allowed: dict[tuple[str, tuple[str, ...]], Allowlist] = {}
 
     def __call__(self, record: KeyRecord, tenant: Tenant) -> BoundKey:
         """Return `record` of `tenant`, ready for requests.
@@ -49,24 +50,30 @@ class Binder:
             record=record,
             tenant=tenant,
             scopes=granted,
-            allowlists=tuple(self._allowlists(record, tenant)),
-            claims=self._claims(record, tenant),
+            allowlists=tuple(self._allowlists(record, tenant, ENFORCE)),
+            claims=tuple(chain.from_iterable(self._claims(record, tenant, is_shadow=False))),
             identity=self._identity(record, scopes_line),
             generation=self._generation,
+            shadow=shadow_rules(
+                allowlists=tuple(self._allowlists(record, tenant, SHADOW)),
+                plans=tuple(self._claims(record, tenant, is_shadow=True)),
+            ),
         )
 
-    def _allowlists(self, record: KeyRecord, tenant: Tenant) -> Iterable[Allowlist]:
-        if record.ip_allowlist:
-            yield self._allowlist(record.ip_allowlist)
-        if tenant.ip_allowlist_enabled and tenant.ip_allowlist:
-            yield self._allowlist(tenant.ip_allowlist)
+    def _allowlists(self, record: KeyRecord, tenant: Tenant, mode: str) -> Iterable[Allowlist]:
+        """Yield the lists that are in `mode`; what is neither enforced nor tried is enforced."""
+        if record.ip_allowlist and (record.ip_allowlist_mode == SHADOW) is (mode == SHADOW):
+            yield self._allowlist("key", record.ip_allowlist)
+        entries = tenant.enforced_allowlist
+        if entries and (tenant.ip_allowlist_mode == SHADOW) is (mode == SHADOW):
+            yield self._allowlist("tenant", entries)
 
-    def _allowlist(self, entries: tuple[str, ...]) -> Allowlist:
-        known = self._allowed.get(entries)
+    def _allowlist(self, owner: str, entries: tuple[str, ...]) -> Allowlist:
+        known = self._allowed.get((owner, entries))
         if known is None:
             if len(self._allowed) >= _SHARED_MAX:
                 self._allowed.clear()
-            known = self._allowed[entries] = Allowlist(entries)
+            known = self._allowed[owner, entries] = Allowlist(entries, owner)
         return known
 
     def _grant(self, names: tuple[str, ...]) -> tuple[frozenset[str], str]:
@@ -79,13 +86,21 @@ class Binder:
             known = self._granted[names] = granted, " ".join(sorted(granted))
         return known
 
-    def _claims(self, record: KeyRecord, tenant: Tenant) -> tuple[Claim, ...]:
-        """Return what each request draws on: the key's plan for its lineage, and every plan for its tenant."""
+    def _claims(
+        self, record: KeyRecord, tenant: Tenant, *, is_shadow: bool
+    ) -> Iterable[tuple[Claim, ...]]:
+        """Yield what each request draws on: the key's plan for its lineage, and every plan for its tenant.
+
+        Those of plans that are enforced, or of those in shadow mode.
+        """
         names = policy.plan_names(self._config, record, tenant)
         plans = [self._plan(name, record.key_id) for name in names]
-        claims = [policy.claims(plan, "lineage", record.lineage_id) for plan in plans[:1]]
-        claims += [policy.claims(plan, "tenant", tenant.tenant_id) for plan in plans]
-        return tuple(chain.from_iterable(claims))
+        for plan in plans[:1]:
+            if plan.is_shadow is is_shadow:
+                yield policy.claims(plan, "lineage", record.lineage_id)
+        for plan in plans:
+            if plan.is_shadow is is_shadow:
+                yield policy.claims(plan, "tenant", tenant.tenant_id)
 
     def _plan(self, name: str, owner: str) -> Plan:
         plan = self._plans.get(name)

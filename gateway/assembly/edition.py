@@ -122,4 +122,5 @@ def _generation(
         introspect=build.introspection(draft.config, runtime.clock),
         recorder=runtime.recorders.fanout,
         clock=runtime.clock,
+        shadowed=runtime.recorders.shadowed,
     )

@@ -87,6 +87,7 @@ async def _bootstrap_tenants(tenants: Iterable[model.BootstrapTenant], keyring: 
                 ip_allowlist=tenant.ip_allowlist.allow,
                 ip_allowlist_enabled=tenant.ip_allowlist.enabled
                 and bool(tenant.ip_allowlist.allow),
+                ip_allowlist_mode=tenant.ip_allowlist.mode,
                 metadata=tenant.metadata,
             ),
             _BOOTSTRAP,
@@ -108,6 +109,7 @@ async def _bootstrap_keys(keys: Iterable[model.BootstrapKey], keyring: Keyring) 
                 display=key.display,
                 scopes=key.scopes,
                 ip_allowlist=key.ip_allowlist,
+                ip_allowlist_mode=key.ip_allowlist_mode,
                 plan=key.plan,
                 tags=key.tags,
                 metadata=key.metadata,

@@ -28,6 +28,7 @@ from gateway.pipeline.options import options
 from gateway.pipeline.record import record
 from gateway.pipeline.refuse import refuse
 from gateway.pipeline.route import route
+from gateway.pipeline.shadow import watch
 from gateway.pipeline.values import Admission, Principal, Reply
 from gateway.ports import Exchange
 
@@ -79,6 +80,8 @@ async def _tell(
     if isinstance(admission, Denial):
         return admission
     progress.grant = admission.grant
+    if permit.shadow is not None:
+        await watch(permit.shadow, progress, generation)
     if match.route.handler == "introspect":
         return introspect(admission, exchange, generation)
     if head.ends_here:

@@ -17,6 +17,7 @@ from gateway.config.sections.values import (
     Granted,
     Integer,
     Label,
+    Mode,
     Name,
     OptionalName,
     Prefix,
@@ -165,6 +166,8 @@ class Plan(Section):
     owners: tuple[Literal["lineage", "tenant", "route"], ...] = Field(("lineage",), min_length=1)
     """Who has buckets of its own: `lineage` (a key with its rotated successors), `tenant`, `route`.
     """
+    mode: Mode = "enforce"
+    """`shadow` counts on its own buckets what it would refuse, and refuses nothing; clients are not told of it."""
 
 
 class Template(Section):
