@@ -8,15 +8,18 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Protocol
 
 from gateway.assembly import generation as build
 from gateway.assembly.binder import Binder
 from gateway.assembly.draft import Draft
+from gateway.assembly.recorders import Recorders
 from gateway.assembly.runtime import Runtime
 from gateway.config import model
 from gateway.domain.keys import KeyRecord
-from gateway.pipeline.authenticate import Authenticator
+from gateway.pipeline.authenticate import Authenticator, Keys
 from gateway.pipeline.generation import Generation
+from gateway.ports import Clock, Limiter, Throttle, Upstream
 from gateway.stores.cached import CachedKeys
 from gateway.upstreams.service import Service
 
@@ -61,7 +64,7 @@ def make_edition(draft: Draft, number: int, runtime: Runtime, before: Edition | 
     }
     return Edition(
         draft=draft,
-        generation=_generation(draft, number, runtime, keys, services),
+        generation=make_generation(draft, number, runtime, keys, services),
         keys=keys,
         services=services,
     )
@@ -95,13 +98,27 @@ def _keys(draft: Draft, number: int, runtime: Runtime, before: Edition | None) -
     )
 
 
-def _generation(
+class Surroundings(Protocol):
+    """What a generation works with that outlives it."""
+
+    @property
+    def clock(self) -> Clock: ...
+    @property
+    def limiter(self) -> Limiter: ...
+    @property
+    def throttle(self) -> Throttle: ...
+    @property
+    def recorders(self) -> Recorders: ...
+
+
+def make_generation(
     draft: Draft,
     number: int,
-    runtime: Runtime,
-    keys: CachedKeys,
-    services: Mapping[str, Service],
+    runtime: Surroundings,
+    keys: Keys,
+    upstreams: Mapping[str, Upstream],
 ) -> Generation:
+    """Return what requests are told under: `upstreams` answer, by name."""
     return Generation(
         number=number,
         table=draft.table,
@@ -116,7 +133,7 @@ def _generation(
         limiter=runtime.limiter,
         throttle=runtime.throttle,
         border=draft.border,
-        upstreams=build.upstream_choice(draft.config, services),
+        upstreams=build.upstream_choice(draft.config, upstreams),
         voices=draft.voices,
         problem=draft.problem,
         introspect=build.introspection(draft.config, runtime.clock),

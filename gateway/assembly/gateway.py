@@ -21,6 +21,7 @@ from gateway.assembly import alone, workforce
 from gateway.assembly.access_logs import without_access_log
 from gateway.assembly.certificates import Certificates
 from gateway.assembly.data_plane import DataPlane
+from gateway.assembly.explaining import Explainer
 from gateway.assembly.keys import bootstrap, make_keyring
 from gateway.assembly.recorders import Recorders
 from gateway.assembly.reloads import Reloads
@@ -38,7 +39,7 @@ from gateway.domain.keys import KeyRecord
 from gateway.domain.streams import Condemn
 from gateway.keyring.door import Keyring
 from gateway.listeners.metrics import create_metrics_app
-from gateway.ports import Clock, KeyStore, StoreUnavailable
+from gateway.ports import Clock, KeyStore, RequestLog, StoreUnavailable
 from gateway.stores import sqlite
 from gateway.stores.observed import ObservedStore
 from gateway.stores.rekeying import Rekeying
@@ -57,7 +58,7 @@ class Gateway:
 
     `config` is the configuration in force, `number` counts its generations; `on_follow` is told of each further one.
     `crew` is who serves; `look` asks them for what metrics read; `plane` is the data plane of this process, None where
-    workers serve.
+    workers serve. `request_log` is None where requests are not logged.
     """
 
     crew: Crew
@@ -84,6 +85,8 @@ class Gateway:
         # A key is judged by the rules that hold when its turn has come, not when it was offered.
         self.rekeying = Rekeying(self._rekey)
         self.plane: DataPlane | None = None
+        self.explainer = Explainer(self)
+        self.request_log: RequestLog | None = None
         self.workers = workers
         self.export_counts: Callable[[], Mapping[str, tuple[int, int]]] = dict
         self.look: Callable[[], Awaitable[None]] = _nothing_to_do
@@ -143,6 +146,8 @@ class Gateway:
             upstreams=self.crew.overview,
             streams=self.crew.streams,
             workers=self.crew,
+            explaining=self.explainer,
+            requests=lambda: self.request_log,
         )
 
     def admin_token(self) -> str | None:

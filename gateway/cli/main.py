@@ -26,6 +26,9 @@ VERBS: Final[Mapping[str, str]] = {
     "streams": "streams",
     "upstreams": "upstreams",
     "workers": "workers",
+    "explain": "explain",
+    "ip-test": "ip_test",
+    "report": "report",
     "pepper": "pepper",
     "docs": "docs",
 }

@@ -271,12 +271,13 @@ _NO_ROUTE: Final = Denial(reason=Reason.NO_ROUTE)
 class RouteTable:
     """All routes, compiled. Raises ValueError for a wrong pattern and for routes that overlap."""
 
-    __slots__ = ("_any_host", "_folds", "_hosts", "_suffixes")
+    __slots__ = ("_any_host", "_folds", "_hosts", "_suffixes", "routes")
 
     def __init__(self, routes: Sequence[Route]) -> None:
         overlaps = find_overlaps(routes)
         if overlaps:
             raise ValueError("; ".join(map(str, overlaps)))
+        self.routes = tuple(routes)
         tables: dict[str, _HostTable] = {"": _HostTable()}
         # Patterns that folding changes can be met by paths without any quirk.
         self._folds = False

@@ -32,6 +32,18 @@ _PEPPERS: Final = Peppers("none", {"none": bytes(32)})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Asked:
+    """A request that was never sent: `raw` is its head as the client would send it, but for the credential.
+
+    It bears the key `key_id`, or none (empty), and comes on a connection from `peer_address`.
+    """
+
+    raw: bytes
+    key_id: str
+    peer_address: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Explanation:
     """What would become of a request.
 
