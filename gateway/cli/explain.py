@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Final
 
 from gateway.cli.client import AdminClient, WrongUsage, add_client_options, run
 from gateway.cli.options import Verbs
@@ -90,7 +90,7 @@ def _row(step: Mapping[str, Any]) -> dict[str, Any]:
     return {"step": step["step"], "result": step["result"], "facts": " ".join(facts)}
 
 
-_UNSAID = (None, "", [], {})
+_UNSAID: Final[tuple[Any, ...]] = (None, "", [], {})
 
 
 def _said(value: Any) -> str:

@@ -262,9 +262,8 @@ def _bucket(claim: Claim, mode: str, limiter: RehearsedLimiter, refusing: str) -
 
 def _handler(scene: Scene) -> Facts:
     route = scene.outcome.route
-    if scene.exchange.head.ends_here:
+    if route is None or scene.exchange.head.ends_here:
         return {"handler": "options"}
-    assert route is not None
     if route.handler == "introspect":
         return {"handler": route.handler}
     environment = "" if scene.key is None else scene.key.record.environment
