@@ -170,8 +170,7 @@ def _key(scene: Scene) -> Facts:
 
 
 def _tenant(scene: Scene) -> Facts:
-    if scene.key is None:
-        return {}
+    assert scene.key is not None
     tenant = scene.key.tenant
     return {
         "tenant_id": tenant.tenant_id,

@@ -170,7 +170,7 @@ STEPS = st.builds(
 
 
 def asked(step: Step, token: str | None) -> RequestHead:
-    made = head(
+    return head(
         step.target,
         *step.fields,
         method=step.method,
@@ -179,7 +179,6 @@ def asked(step: Step, token: str | None) -> RequestHead:
         keeps_alive=step.keeps_alive and step.malformed is None,
         ends_here=step.target == "*" and step.method == "OPTIONS",
     )
-    return made
 
 
 def verdict(outcome: Outcome) -> str:
