@@ -107,6 +107,8 @@ def test_a_forwarded_request_becomes_one_line_with_every_field_in_order() -> Non
         ("reason", None),
         ("detail", None),
         ("source", "upstream"),
+        ("shadow", []),
+        ("shadow_rules", []),
         ("key_id", "key_1"),
         ("tenant_id", "ten_1"),
         ("environment", "live"),
