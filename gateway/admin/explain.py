@@ -11,9 +11,12 @@ from typing import Any, Protocol, Self
 from aiohttp import web
 from pydantic import BaseModel
 
+from gateway.admin.described import Description, describes
 from gateway.admin.hypothetical import Hypothetical, running
-from gateway.admin.requests import answer, read_body
+from gateway.admin.requests import answer, read_body, read_query
+from gateway.admin.rights import needs
 from gateway.admin.wire import instant
+from gateway.domain.admin_tokens import Right
 from gateway.domain.client_address import ClientAddress
 from gateway.domain.request import RequestHead
 from gateway.domain.routes import Route
@@ -122,8 +125,11 @@ class ExplainRoutes:
         """Return the routes."""
         return [web.post("/admin/v1/explain", self.explain)]
 
+    @needs(Right.READ)
+    @describes(Description(body=Hypothetical, answer=ExplanationView, errors=(404, 409)))
     async def explain(self, request: web.Request) -> web.Response:
         """Tell what would become of a request; nothing is counted, drawn or forwarded."""
+        read_query(request, ())
         explaining: Explaining = running(self._explaining)
         asked = (await read_body(request, Hypothetical)).asked()
         return answer(ExplanationView.of(await explaining.explain(asked)))

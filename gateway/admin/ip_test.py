@@ -11,6 +11,7 @@ from typing import Final, Self
 from aiohttp import web
 from pydantic import BaseModel, Field
 
+from gateway.admin.described import Description, describes
 from gateway.admin.explain import Explaining
 from gateway.admin.hypothetical import (
     Fields,
@@ -22,7 +23,8 @@ from gateway.admin.hypothetical import (
 )
 from gateway.admin.moments import moment_of
 from gateway.admin.reports import ROWS_MAX, SINCE_DEFAULT, logged, rows
-from gateway.admin.requests import answer, read_body
+from gateway.admin.requests import answer, read_body, read_query
+from gateway.admin.rights import needs
 from gateway.admin.wire import instant
 from gateway.domain.address_rules import (
     NEIGHBOURHOODS_MANY,
@@ -30,6 +32,7 @@ from gateway.domain.address_rules import (
     judge_address,
     neighbourhoods,
 )
+from gateway.domain.admin_tokens import Right
 from gateway.domain.client_address import ClientAddress
 from gateway.domain.key_rules import Refused
 from gateway.domain.keys import KeyRecord
@@ -144,8 +147,11 @@ class IpTestRoutes:
         """Return the routes."""
         return [web.post("/admin/v1/ip-test", self.test)]
 
+    @needs(Right.AUDIT)
+    @describes(Description(body=IpTest, answer=IpTestView, errors=(404, 409)))
     async def test(self, request: web.Request) -> web.Response:
         """Tell what the rules in force say to an address, and whom a list would refuse."""
+        read_query(request, ())
         explaining: Explaining = running(self._explaining)
         body = await read_body(request, IpTest)
         fields = _checked(body)

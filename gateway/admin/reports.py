@@ -12,10 +12,13 @@ from typing import Any, Final
 from aiohttp import web
 from pydantic import BaseModel
 
+from gateway.admin.described import Description, describes
 from gateway.admin.moments import moment_of
 from gateway.admin.problems import BadRequest
 from gateway.admin.requests import answer, read_query
+from gateway.admin.rights import needs
 from gateway.admin.wire import instant
+from gateway.domain.admin_tokens import Right
 from gateway.domain.queries import RequestQuery
 from gateway.domain.shadow import SHADOW_REASONS
 from gateway.domain.would_block import WouldBlock
@@ -26,6 +29,7 @@ ROWS_MAX: Final = 100_000
 
 _PAGE: Final = 1000
 SINCE_DEFAULT: Final = "24h"
+_ASKED: Final = ("key_id", "tenant_id", "route", "since")
 
 
 class GroupView(BaseModel):
@@ -62,9 +66,11 @@ class ReportRoutes:
         """Return the routes."""
         return [web.get("/admin/v1/reports/would-block", self.would_block, allow_head=False)]
 
+    @needs(Right.AUDIT)
+    @describes(Description(answer=WouldBlockView, query=_ASKED, errors=(409,)))
     async def would_block(self, request: web.Request) -> web.Response:
         """Tell what rules in shadow mode would have refused, by rule, key, route and client address."""
-        query = read_query(request, ("key_id", "tenant_id", "route", "since"))
+        query = read_query(request, _ASKED)
         since = moment_of(query.get("since", SINCE_DEFAULT), self._now(), "since")
         log, report = logged(self._requests), WouldBlock()
         left = ROWS_MAX

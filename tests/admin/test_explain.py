@@ -56,6 +56,7 @@ def keep(gateway: Gateway, log: FakeRequestLog, monkeypatch: pytest.MonkeyPatch)
     """Let `log` be what the gateway has kept of requests."""
     monkeypatch.setattr(type(gateway.request_log), "is_kept", property(lambda _: True))
     monkeypatch.setattr(gateway.request_log, "search", log.search)
+    monkeypatch.setattr(gateway.request_log, "clients", log.clients)
 
 
 def facts(told: Any, step: str) -> Any:
