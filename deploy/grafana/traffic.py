@@ -47,7 +47,7 @@ TRAFFIC: Final = Row(
             "an upstream.",
             (
                 f"{rate('requests_total', _ROUTES, _FAILED, by=('route', 'source'))} "
-                f"/ ignoring (source) group_left ({rate('requests_total', _ROUTES, by=('route',))} > 0)",
+                f"/ on (route) group_left () ({rate('requests_total', _ROUTES, by=('route',))} > 0)",
                 "{{route}}, by {{source}}",
             ),
             unit=SHARE,
