@@ -98,7 +98,7 @@ TRAFFIC: Final = Row(
                 ),
             ),
             {"route": "Route"},
-            empty=_NO_TRAFFIC,
+            empty="Empty without requests; a column is, where nothing of its kind happened.",
         ),
         graph(
             "Answers by status",
