@@ -282,6 +282,11 @@ class Exchange(Sink, Source, Protocol):
         ...
 
     @property
+    def keeps_trace(self) -> bool:
+        """Tell whether a trace that came with the request goes on; else a new one begins."""
+        ...
+
+    @property
     def is_begun(self) -> bool:
         """Tell whether any of the response was sent."""
         ...
