@@ -8,7 +8,7 @@ import statistics
 import time
 from collections import defaultdict
 from functools import partial
-from typing import Final, cast
+from typing import Final, TypeVar, cast
 
 EVENT: Final = re.compile(rb"data: (\d+)\n\n")
 PATIENCE_SECONDS: Final = 30.0
@@ -91,6 +91,43 @@ class Socket(asyncio.Protocol):
         self.ended_at = self.ended_at or time.monotonic()
 
 
+class CountedFeed(asyncio.Protocol):
+    """Listens to one counted feed of `bench.peers.feeds`; what it tells is what a `Socket` tells."""
+
+    def __init__(self, key: str, request: bytes) -> None:
+        self.key = key
+        self._request = request
+        self._rest = b""
+        self.last = 0
+        self.is_whole = True
+        self.is_finished = False
+        self.ended_at = 0.0
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self.transport = cast("asyncio.Transport", transport)
+        self.transport.write(self._request)
+
+    def data_received(self, data: bytes) -> None:
+        data = self._rest + data
+        end = 0
+        for event in EVENT.finditer(data):
+            number = int(event[1])
+            self.is_whole &= number == self.last + 1
+            self.last = number
+            end = event.end()
+        self._rest = data[end:]
+        self.is_finished = self._rest.endswith(b"\r\n0\r\n\r\n")
+
+    def eof_received(self) -> None:
+        self.ended_at = self.ended_at or time.monotonic()
+
+    def connection_lost(self, _error: Exception | None) -> None:
+        self.ended_at = self.ended_at or time.monotonic()
+
+
+_S = TypeVar("_S", Socket, CountedFeed)
+
+
 class Delays:
     """What the events of some feeds took, second by second."""
 
@@ -144,12 +181,21 @@ async def listen(ports: list[int], raw: bytes, feeds: int, seconds: float) -> li
 
 async def open_sockets(port: int, wanted: list[tuple[str, bytes]]) -> list[Socket]:
     """Open one WebSocket per (key, request); return when each got its first frame."""
+    return await _opened(port, Socket, wanted)
+
+
+async def open_counted(port: int, wanted: list[tuple[str, bytes]]) -> list[CountedFeed]:
+    """Open one counted feed per (key, request); return when each got its first event."""
+    return await _opened(port, CountedFeed, wanted)
+
+
+async def _opened(port: int, kind: type[_S], wanted: list[tuple[str, bytes]]) -> list[_S]:
     loop = asyncio.get_running_loop()
-    sockets = []
+    opened = []
     for key, raw in wanted:
-        _, made = await loop.create_connection(partial(Socket, key, raw), "127.0.0.1", port)
-        sockets.append(made)
+        _, made = await loop.create_connection(partial(kind, key, raw), "127.0.0.1", port)
+        opened.append(made)
     async with asyncio.timeout(PATIENCE_SECONDS):
-        while not all(each.last for each in sockets):  # noqa: ASYNC110 - a thousand would tell
+        while not all(each.last for each in opened):  # noqa: ASYNC110 - a thousand would tell
             await asyncio.sleep(0.05)
-    return sockets
+    return opened

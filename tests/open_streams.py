@@ -6,6 +6,7 @@ from gateway.domain.keys import BoundKey
 from gateway.domain.routes import Route
 from gateway.domain.streams import Condemn, StreamKind, StreamReport
 from tests.key_samples import a_key, a_tenant
+from tests.pipeline.samples import head
 
 
 class OneStream:
@@ -24,6 +25,7 @@ class OneStream:
                 identity=b"",
             )
         self.route: Route | None = Route(name="jobs", pattern="/jobs")
+        self.head = head()
         self.started = 5.0 + number
         self.stream_id = f"req_{number}"
         self.opened_at = 1_700_000_000.25 + number

@@ -1,7 +1,8 @@
 """An upstream of streams: events that carry the moment of their sending, and WebSockets that count.
 
 `GET /feed` sends an event every 20 ms, its data the clock of the machine (CLOCK_MONOTONIC, one for
-all processes) in nanoseconds. An upgrade is answered with 101 and then a frame every quarter of a
+all processes) in nanoseconds. `GET /feed/counted` sends one every quarter of a second, its data a number that grows by
+one. An upgrade is answered with 101 and then a frame every quarter of a
 second, its payload a number that grows by one.
 """
 
@@ -49,6 +50,9 @@ class Feed(asyncio.Protocol):
         if b"\r\nupgrade: websocket\r\n" in request:
             self._transport.write(SWITCHING)
             self._frame()
+        elif request.startswith(b"get /feed/counted"):
+            self._transport.write(FEED)
+            self._counted_event()
         elif request.startswith(b"get /feed"):
             self._transport.write(FEED)
             self._event()
@@ -62,6 +66,11 @@ class Feed(asyncio.Protocol):
     def _event(self) -> None:
         self._timer = self._loop.call_later(EVENT_SECONDS, self._event)
         event = b"data: %d\n\n" % time.monotonic_ns()
+        self._transport.write(b"%x\r\n%b\r\n" % (len(event), event))
+
+    def _counted_event(self) -> None:
+        self._timer = self._loop.call_later(FRAME_SECONDS, self._counted_event)
+        event = b"data: %d\n\n" % next(self._numbers)
         self._transport.write(b"%x\r\n%b\r\n" % (len(event), event))
 
     def _frame(self) -> None:

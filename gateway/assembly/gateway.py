@@ -22,11 +22,13 @@ from gateway.assembly import alone, workforce
 from gateway.assembly.access_logs import without_logs
 from gateway.assembly.certificates import Certificates
 from gateway.assembly.data_plane import DataPlane
+from gateway.assembly.elsewhere import take_over
 from gateway.assembly.explaining import Explainer
 from gateway.assembly.keys import bootstrap, make_keyring
 from gateway.assembly.recorders import Recorders
 from gateway.assembly.records import Records
 from gateway.assembly.reloads import Reloads
+from gateway.assembly.run_out import LOOK_SECONDS, RunOut
 from gateway.assembly.sockets import bound, bound_for, describe
 from gateway.config import model
 from gateway.config.places import anchored
@@ -139,13 +141,15 @@ class Gateway:
         done = await self.crew.forget(ids)
         effective_at, seconds = self.clock.now(), self.clock.monotonic() - started
         self.recorders.metrics.observe("revocation_propagation_seconds", seconds)
+        closed = 0 if condemn is None else await self.crew.streams.cut(condemn)
+        silent = tuple(dict.fromkeys((*done.silent, *self.crew.silent)))
         return Enforced(
             effective_at=effective_at,
-            acknowledged=done.acknowledged,
+            acknowledged=max(0, done.of - len(silent)),
             of=done.of,
             seconds=seconds,
-            silent=done.silent,
-            streams_closed=0 if condemn is None else await self.crew.streams.cut(condemn),
+            silent=silent,
+            streams_closed=closed,
         )
 
     async def _rekey(self, record: KeyRecord, digest: bytes, pepper_id: str) -> None:
@@ -276,6 +280,7 @@ async def _open(
     counts = await gateway.store.load_counts(gateway.clock.now())
     join = workforce.join if workers > 1 else alone.join
     serve = await join(gateway, public, counts, tasks, stack)
+    gateway.recorders.metrics.watch("revocations_pending", lambda: len(gateway.crew.silent))
     await bootstrap(config.bootstrap, gateway.keyring)
     gateway.reloads = Reloads(gateway, environ, tasks)
     stack.callback(gateway.reloads.close)
@@ -313,7 +318,12 @@ async def _control_plane(
 async def _upkeep(gateway: Gateway, tasks: asyncio.TaskGroup, stack: AsyncExitStack) -> None:
     """Start the work that is done again and again."""
     store, recorders = gateway.store, gateway.recorders
-    follower = Follower(store, gateway.crew.forget, gateway.crew.forget_all, await store.revision())
+    follower = Follower(
+        store,
+        lambda ids: take_over(gateway, [*ids]),
+        gateway.crew.forget_all,
+        await store.revision(),
+    )
 
     async def follow() -> None:
         async with gateway.reloads.settling:
@@ -321,6 +331,7 @@ async def _upkeep(gateway: Gateway, tasks: asyncio.TaskGroup, stack: AsyncExitSt
 
     caretaker = Caretaker(lambda: gateway.keyring, store, gateway.clock)
     for work in (
+        Periodic("ending what has run out", lambda: LOOK_SECONDS, RunOut(gateway).look),
         Periodic("looking after keys", lambda: _LOOK_SECONDS, caretaker.look_after),
         Periodic("following the key store", lambda: gateway.config.store.poll, follow),
         Periodic("saving counters", lambda: _SAVE_SECONDS, lambda: gateway.save(store)),

@@ -6,21 +6,28 @@ not know who asks, nor the store's writers: whoever asks brings the store up in 
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from gateway.assembly.access_logs import OpenLog
 from gateway.assembly.draft import draft
 from gateway.assembly.edition import Edition, make_edition, unshared
 from gateway.assembly.errors import CannotStart
 from gateway.assembly.self_test import faults
+from gateway.assembly.tightened import Tightened, is_tightened, is_undecided
 from gateway.config import model
 from gateway.config.reloading import ReloadRefused
 from gateway.control.beside import beside
+from gateway.domain.denial import Reason
 
 if TYPE_CHECKING:
     from gateway.assembly.data_plane import DataPlane
+
+
+_LOOK_UP_SECONDS: Final = 0.5
+"""How long a look-up that was under way may take before its request is judged again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,6 +112,32 @@ class Heir:
             )
         plane.forget(changed)
         edition.keys.lookups.settling.release()
+        if is_tightened(before.draft, edition.draft):
+            plane.retirement.finish("what is no longer allowed", self._withdraw(edition))
+
+    async def _withdraw(self, edition: Edition) -> None:
+        """End what `edition` would not let begin; what it has no route for may go on for as long as an upstream that
+        it left out.
+        """
+        streams = self._plane.streams
+        condemn = Tightened(edition.draft)
+        waiting = streams.condemned(is_undecided)
+        found = streams.condemned(condemn)
+        left = [each for each in found if each[1] is Reason.NO_ROUTE]
+        await streams.end([each for each in found if each[1] is not Reason.NO_ROUTE])
+        if left:
+            self._plane.retirement.retire(
+                "a route",
+                lambda: not all(exchange.finished.is_set for exchange, _ in left),
+                lambda: self._plane.retirement.finish("the cut", streams.end(left)),
+                edition.config.reload.drain_timeout,
+            )
+        if waiting:
+            # They go by the rules that they began with, and are streams once their key is found.
+            await asyncio.sleep(_LOOK_UP_SECONDS)
+            late = {id(exchange) for exchange, _ in waiting}
+            found = streams.condemned(condemn)
+            await streams.end([each for each in found if id(each[0]) in late])
 
     async def abandon(self) -> None:
         """Let go of what was prepared, if anything was."""

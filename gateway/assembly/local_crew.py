@@ -36,6 +36,11 @@ class LocalCrew:
         self._plane.forget_all()
         return _DONE
 
+    @property
+    def silent(self) -> Sequence[str]:
+        """Name nobody: what is told is done when the call returns."""
+        return ()
+
     async def prepare(self, number: int, config: model.Config) -> None:
         """Make `config` ready. Raises `ReloadRefused`."""
         await self._plane.heir.prepare(number, config)

@@ -22,6 +22,7 @@ from gateway.config.reloading import Reloaded, ReloadRefused
 from gateway.control.beside import beside
 from gateway.domain.enforcement import Enforced
 from gateway.domain.streams import Condemn
+from gateway.domain.withdrawal import together
 from gateway.ports import StoreUnavailable
 
 if TYPE_CHECKING:
@@ -35,6 +36,14 @@ class Plan:
     config: model.Config
     changes: list[Change]
     restart: list[str] = field(default_factory=list)
+
+
+@dataclass(slots=True)
+class _Brought:
+    """What the bootstrap section has changed in the store: whose records, and what that takes from open streams."""
+
+    ids: list[str] = field(default_factory=list)
+    condemns: list[Condemn] = field(default_factory=list)
 
 
 def plan(running: model.Config, wanted: model.Config) -> Plan:
@@ -79,10 +88,14 @@ class Succession:
         try:
             await gateway.crew.prepare(number, found.config)
             async with self.settling:
-                changed = await self._bring_up(found.config)
+                brought = await self._bring_up(found.config)
                 gateway.certificates.replace(certificates)
                 gateway.follow(number, found.config)
-                await gateway.crew.install(number, found.config, changed)
+                await gateway.crew.install(number, found.config, brought.ids)
+                # Now that nobody begins by what was before: what the bootstrap section took away ends.
+                condemn = together(brought.condemns)
+                if condemn is not None:
+                    await gateway.crew.streams.cut(condemn)
         except (CannotStart, StoreUnavailable) as error:
             raise ReloadRefused(str(error)) from error
         finally:
@@ -95,21 +108,23 @@ class Succession:
         except CannotStart as error:
             raise ReloadRefused(str(error)) from error
 
-    async def _bring_up(self, config: model.Config) -> list[str]:
+    async def _bring_up(self, config: model.Config) -> _Brought:
         """Store the tenants and keys that are declared anew; return what is not to be known before the next step.
 
         Whoever serves goes on with what it has in memory: a key that moved to a plan which only the next generation
         knows would serve nobody until then.
         """
-        changed: list[str] = []
+        brought = _Brought()
         gateway = self._gateway
 
-        async def later(ids: Collection[str], _: Condemn | None) -> Enforced:
-            changed.extend(ids)
+        async def later(ids: Collection[str], condemn: Condemn | None) -> Enforced:
+            brought.ids.extend(ids)
+            if condemn is not None:
+                brought.condemns.append(condemn)
             return Enforced(effective_at=gateway.clock.now(), acknowledged=0, of=0)
 
         keyring = make_keyring(config, gateway.store, gateway.clock, later)
         await bootstrap(config.bootstrap, keyring, gateway.config.bootstrap)
         if gateway.is_draining:
             raise ReloadRefused("the gateway is stopping")
-        return changed
+        return brought

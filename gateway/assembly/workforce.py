@@ -32,6 +32,9 @@ if TYPE_CHECKING:
 _SETTLE_SECONDS: Final = 1.0
 """How often what workers have counted and left behind is taken."""
 
+_ASK_AGAIN_SECONDS: Final = 1.0
+"""How often a worker is asked and killed again that neither did what it was told nor died of not doing it."""
+
 
 class Workforce:
     """Implements `control.supervisor.Orders` for `gateway`, with that many workers."""
@@ -149,9 +152,12 @@ async def join(
             await force.hear(pid, Told(readings))
 
     gateway.look = look
-    settling = Periodic("settling counts", lambda: _SETTLE_SECONDS, force.settle)
-    tasks.create_task(settling.run(), name=settling.name)
-    stack.callback(settling.stop)
+    for work in (
+        Periodic("settling counts", lambda: _SETTLE_SECONDS, force.settle),
+        Periodic("asking again", lambda: _ASK_AGAIN_SECONDS, crew.stragglers.try_again),
+    ):
+        tasks.create_task(work.run(), name=work.name)
+        stack.callback(work.stop)
 
     async def serve() -> None:
         try:

@@ -56,12 +56,17 @@ class Crew(Protocol):
         """Let everybody forget the keys, and the keys of the tenants, with these ids.
 
         When it returns, no request begins any more under what the store held before. Takes at most
-        `supervision.acknowledge_timeout` and the death of whoever does not answer; never raises.
+        `supervision.acknowledge_timeout` and five seconds for the death of whoever does not answer; never raises.
         """
         ...
 
     async def forget_all(self) -> Acknowledged:
         """Let everybody forget all keys, as `forget` does."""
+        ...
+
+    @property
+    def silent(self) -> Sequence[str]:
+        """Name those who did not do what they were told and could not be ended; they are asked until it is over."""
         ...
 
     async def prepare(self, number: int, config: model.Config) -> None:

@@ -69,6 +69,7 @@ class Member:
         self.state = WorkerState.STARTING
         self.load = Load(0, 0)
         self.gone = asyncio.Event()
+        self.exited = asyncio.Event()
 
     def __str__(self) -> str:
         return f"worker {self.slot + 1} (pid {self.process.pid})"
@@ -100,6 +101,18 @@ class Member:
                 await self.gone.wait()
         return self.gone.is_set()
 
+    async def finish(self, seconds: float = _EXIT_SECONDS) -> bool:
+        """End the process, whose channel is closed, at once; return whether it has ended.
+
+        Whoever closed the channel in good order has nothing left to do. Else it may still serve, and hears nothing.
+        """
+        if not self.exited.is_set():
+            self.signal(signal.SIGKILL)
+        with suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await self.exited.wait()
+        return self.exited.is_set()
+
     async def ended(self) -> None:
         """Wait until the process, which has closed its channel, has ended. It can still be looked at until `buried`."""
         looks = int(_EXIT_SECONDS / _LOOKS_SECONDS)
@@ -113,7 +126,9 @@ class Member:
 
     def buried(self) -> str:
         """Let go of the process, which has ended; return how it ended."""
-        return _how(self.process.wait())
+        how = _how(self.process.wait())
+        self.exited.set()
+        return how
 
     def report(self, restarts: int, now: float) -> WorkerReport:
         """Return how it stands at `now` (monotonic seconds)."""

@@ -14,7 +14,7 @@ from typing import Any, Final
 from gateway.config import model
 from gateway.config.reloading import ReloadRefused
 from gateway.control.channel import Declined
-from gateway.control.crew import Acknowledged, WorkerReport
+from gateway.control.crew import Acknowledged, WorkerReport, WorkerState
 from gateway.control.member import Member
 from gateway.control.messages import (
     Abandon,
@@ -27,6 +27,7 @@ from gateway.control.messages import (
     Prepare,
     ReopenLogs,
 )
+from gateway.control.stragglers import Stragglers
 from gateway.control.supervisor import Supervisor
 from gateway.domain.streams import Condemn, StreamReport
 from gateway.ports import Clock, Streams
@@ -48,6 +49,7 @@ class RemoteCrew:
         self.streams: Streams = RemoteStreams(self)
         self.number = number
         self.config = config
+        self.stragglers = Stragglers(clock.monotonic)
         self._monotonic = clock.monotonic
 
     @property
@@ -66,13 +68,42 @@ class RemoteCrew:
 
     async def _forget(self, message: Forget) -> Acknowledged:
         members = [each for each in self.supervisor.members if each.may_know_keys]
-        answers, silent = await self._ask(members, message, self._patience)
-        alive = []
-        for member in (*silent, *(each for each, answer in answers if answer is not None)):
-            _log.error("%s does not forget keys: it is killed, which makes it", member)
-            if not await member.kill():
-                alive.append(str(member))
-        return Acknowledged(len(members) - len(alive), len(members), tuple(alive))
+        asked = self._prompt(members, Forget(None))
+        answers, silent = await self._ask(asked, message, self._patience)
+        refused = [each for each, answer in answers if answer is not None]
+        await self._end(
+            [*silent, *refused], Forget(None), "does not forget keys: it is killed, which makes it"
+        )
+        # Those who left the line hear nothing more; while their process lives they may go by what they knew.
+        leaving = self.supervisor.leaving
+        ended = await asyncio.gather(*(each.finish() for each in leaving))
+        alive = [str(each) for each in self.stragglers.members]
+        alive += [str(each) for each, is_over in zip(leaving, ended, strict=True) if not is_over]
+        of = len({*members, *leaving})
+        return Acknowledged(of - len(alive), of, tuple(alive))
+
+    def _prompt(self, members: Sequence[Member], message: object) -> list[Member]:
+        """Return those of `members` whose answer can be waited for; the others owe that as well."""
+        late = self.stragglers.members
+        for member in members:
+            if member in late:
+                self.stragglers.owe(member, message)
+        return [each for each in members if each not in late]
+
+    async def _end(self, members: Sequence[Member], message: object, why: str) -> None:
+        """Kill `members`; whoever survives that owes `message`."""
+        for member in members:
+            _log.error("%s %s", member, why)
+        ended = await asyncio.gather(*(member.kill() for member in members))
+        for member, is_gone in zip(members, ended, strict=True):
+            if not is_gone:
+                member.state = WorkerState.STUCK
+                self.stragglers.owe(member, message)
+
+    @property
+    def silent(self) -> Sequence[str]:
+        """Name those who did not do what they were told and could not be ended."""
+        return [str(each) for each in self.stragglers.members]
 
     # ---- the configuration
 
@@ -148,10 +179,11 @@ class RemoteCrew:
     async def cut(self, message: CutStreams) -> list[int]:
         """Return how much each worker cut; one that does not is killed, which cuts everything that it has."""
         members = [each for each in self.supervisor.members if each.may_know_keys]
-        answers, silent = await self._ask(members, message, self._patience)
-        for member in silent:
-            _log.error("%s does not cut streams: it is killed, which cuts all", member)
-            await member.kill()
+        answers, silent = await self._ask(self._prompt(members, message), message, self._patience)
+        refused = [each for each, answer in answers if isinstance(answer, Exception)]
+        await self._end(
+            [*silent, *refused], message, "does not cut streams: it is killed, which cuts all"
+        )
         return [answer for _, answer in answers if not isinstance(answer, Exception)]
 
     def reopen_logs(self) -> None:

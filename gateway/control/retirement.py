@@ -36,7 +36,7 @@ class Retirement:
         self.waiting += 1
         self._tasks.create_task(self._wait(name, is_used, close, seconds), name=f"retire {name}")
 
-    def finish(self, name: str, work: Awaitable[None]) -> None:
+    def finish(self, name: str, work: Awaitable[object]) -> None:
         """Do the last work on something that nobody uses any more."""
         self._tasks.create_task(self._do(name, work), name=f"finish {name}")
 
@@ -67,7 +67,7 @@ class Retirement:
             except TimeoutError:
                 continue
 
-    async def _do(self, name: str, work: Awaitable[None]) -> None:
+    async def _do(self, name: str, work: Awaitable[object]) -> None:
         try:
             await work
         except Exception as error:  # noqa: BLE001 - logged: the gateway goes on without it

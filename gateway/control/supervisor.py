@@ -107,6 +107,11 @@ class Supervisor:
         """Those who take requests."""
         return [each for each in self._current.values() if each.state is WorkerState.SERVING]
 
+    @property
+    def leaving(self) -> list[Member]:
+        """Those whose channel has closed and whose process has not been seen to end."""
+        return [each for each in self._burials if each.gone.is_set()]
+
     # ---- the beginning
 
     async def start(self) -> None:

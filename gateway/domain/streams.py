@@ -60,6 +60,10 @@ class OpenStream(Protocol):
     started: float
 
     @property
+    def head(self) -> RequestHead:
+        """What was asked for."""
+
+    @property
     def stream_id(self) -> str:
         """The id of the request."""
 

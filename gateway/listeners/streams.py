@@ -10,10 +10,11 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Final
 
 from gateway.domain.denial import Reason
+from gateway.domain.request import RequestHead
 from gateway.domain.streams import (
     ENDLESS,
     LASTING_SECONDS,
@@ -34,6 +35,8 @@ CAUSES: Final = (
     Reason.INSUFFICIENT_SCOPE,
     Reason.IP_NOT_ALLOWED,
     Reason.ENV_MISMATCH,
+    Reason.MISSING_CREDENTIALS,
+    Reason.NO_ROUTE,
     Reason.CROSS_TENANT,
 )
 """Why a stream that was let through may have to end: the same reasons that would refuse it now."""
@@ -54,6 +57,11 @@ class Stream:
         self.route = progress.route
         self.started = progress.started
         self._clock = clock
+
+    @property
+    def head(self) -> RequestHead:
+        """What was asked for."""
+        return self.exchange.head
 
     @property
     def stream_id(self) -> str:
@@ -117,13 +125,20 @@ class OpenStreams:
         """Return one look at each stream."""
         return [StreamReport.of(stream) for stream in self.lasting()]
 
-    async def cut(self, condemn: Condemn) -> int:
-        """End every request that `condemn` gives a reason for; return how many."""
-        condemned = [
+    def condemned(self, condemn: Condemn) -> list[tuple[Exchange, Reason]]:
+        """Return the requests that `condemn` gives a reason for, with it; none of them is cut yet."""
+        return [
             (stream.exchange, reason)
             for stream in self._open()
             if (reason := condemn(stream)) is not None
         ]
+
+    async def cut(self, condemn: Condemn) -> int:
+        """End every request that `condemn` gives a reason for; return how many."""
+        return await self.end(self.condemned(condemn))
+
+    async def end(self, condemned: Sequence[tuple[Exchange, Reason]]) -> int:
+        """End those of these requests that still go on; return how many."""
         count = 0
         for n, (exchange, reason) in enumerate(condemned):
             if n and n % _CUT_PER_TURN == 0:

@@ -250,6 +250,7 @@ class RehearsedExchange:
         self.client_address = client_address
         self.client_network = client_network
         self.forwarded = b""
+        self.keeps_trace = False
         self.finished: Signal[str] = Signal()
         self.failure: UpstreamFailure | None = None
         self.progress: Progress | None = None

@@ -288,7 +288,7 @@ FAMILIES: Final[tuple[Family, ...]] = (
     ),
     _gauge(
         "config_retiring_upstreams", "max",
-        "Upstreams that a reload changed or removed and that still serve requests from before it.",
+        "Upstreams and routes that a reload changed or removed and that requests from before it still use.",
     ),
     _histogram(
         "event_loop_lag_seconds",
@@ -299,6 +299,11 @@ FAMILIES: Final[tuple[Family, ...]] = (
         "revocation_propagation_seconds",
         "Time from the commit of a change of a key or tenant until no worker serves by what was before.",
         LAG_BUCKETS,
+    ),
+    _gauge(
+        "revocations_pending", "sum",
+        "Workers that neither acknowledged a change of a key or tenant nor could be killed for it: they may still "
+        "serve by what was before, and are asked and killed again every second. Anything but 0 is an alarm.",
     ),
     _gauge(
         "event_loop_tasks", "sum",

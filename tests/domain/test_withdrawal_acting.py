@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import pytest
 
 from gateway.domain.denial import Reason
 from gateway.domain.keys import BoundKey, KeyKind, KeyState
+from gateway.domain.request import RequestHead
 from gateway.domain.routes import Route
 from gateway.domain.streams import StreamKind, StreamReport
 from gateway.domain.tenants import Tenant
@@ -18,6 +19,7 @@ from gateway.domain.withdrawal import (
     withdrawn_of_tenant,
 )
 from tests.key_samples import a_key, a_tenant
+from tests.pipeline.samples import head
 
 PARTNER = a_tenant("ten_a")
 CHILD = a_tenant("ten_c", parent_id="ten_a")
@@ -32,6 +34,7 @@ class Open:
 
     key: BoundKey | None
     route: Route | None = None
+    head: RequestHead = field(default_factory=head)
     started: float = 0.0
     stream_id: str = "req_1"
     opened_at: float = 0.0

@@ -1,0 +1,48 @@
+"""What was changed in the key store elsewhere (`keys revoke --offline`, another process) reaches open streams.
+
+Knows that nobody said what such a change takes away, so what the store holds now is what is left. Changes that were
+made here come this way again, and find nothing more to end.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import islice
+from typing import TYPE_CHECKING, Final
+
+from gateway.assembly import policy
+from gateway.domain.tenants import Tenant
+from gateway.domain.withdrawal import (
+    Withdrawals,
+    Withdrawn,
+    withdrawn_of_key,
+    withdrawn_of_tenant,
+)
+
+if TYPE_CHECKING:
+    from gateway.assembly.gateway import Gateway
+
+_BATCH: Final = 1000
+"""Keys that are read together: of a hundred thousand that were imported, the loop is kept from others by none."""
+
+
+async def take_over(gateway: Gateway, ids: Sequence[str]) -> None:
+    """Let everybody forget what has the `ids`, then end what it no longer allows. Raises `StoreUnavailable`."""
+    await gateway.crew.forget(ids)
+    rest = iter(ids)
+    while batch := list(islice(rest, _BATCH)):
+        parts = await _left(gateway, batch)
+        if parts:
+            await gateway.crew.streams.cut(Withdrawals(tuple(parts)))
+
+
+async def _left(gateway: Gateway, ids: Sequence[str]) -> list[Withdrawn]:
+    now = gateway.clock.now()
+    granted = policy.scopes(gateway.config).granted
+    keys = await gateway.store.get_keys(ids)
+    parts = [withdrawn_of_key(key, granted(key.scopes), now) for key in keys.values()]
+    for each in ids:
+        tenant = None if each in keys else await gateway.store.get(Tenant, each)
+        if tenant is not None:
+            parts.append(withdrawn_of_tenant(tenant))
+    return parts
