@@ -14,7 +14,7 @@ COMPILED_PIP := PIP_QUIET=2 PIP_DISABLE_PIP_VERSION_CHECK=1 $(COMPILED)/bin/pyth
 .DEFAULT_GOAL := help
 .PHONY: help run test lint types bench bench-quick bench-full bench-growth bench-workers bench-docs bench-transfer \
         bench-handshakes bench-streams bench-hostile bench-reload bench-keys bench-soak bench-instructions profile \
-        autobahn conformance fuzz docs fmt clean distclean \
+        autobahn conformance fuzz docs dashboards fmt clean distclean \
         compile run-compiled test-compiled
 
 help: ## show this list
@@ -38,7 +38,7 @@ test: lint types ## lint, types, all tests, and full coverage of domain and pipe
 # The tests run in a folder without `gateway`: a folder that had it would be imported instead of what is installed.
 test-compiled: $(COMPILED_STAMP)-to-test ## the tests, against the compiled build
 	@rm -rf $(COMPILED)/tree && mkdir $(COMPILED)/tree
-	@cp -r tests bench docs config.yaml pyproject.toml setup.py README.md $(COMPILED)/tree
+	@cp -r tests bench deploy docs config.yaml pyproject.toml setup.py README.md $(COMPILED)/tree
 	cd $(COMPILED)/tree && TOLLHOUSE_BUILD=compiled ../bin/python -m pytest -n 2 -m 'not pure' $(TESTS)
 
 lint: $(VENV)/.ready-to-test ## check style and formatting
@@ -46,7 +46,7 @@ lint: $(VENV)/.ready-to-test ## check style and formatting
 	$(BIN)/ruff format --check --quiet .
 
 types: $(VENV)/.ready-to-test ## check types (mypy strict)
-	$(BIN)/mypy -p gateway -p tests -p bench
+	$(BIN)/mypy -p gateway -p tests -p bench -p deploy
 
 bench: $(VENV)/.ready-to-run $(MEASURED) ## measure beside nginx, HAProxy, an aiohttp proxy and others (needs nginx, wrk; 5 minutes)
 	@$(BIN)/python -m bench $(BENCH)
@@ -111,13 +111,16 @@ bench-soak: $(VENV)/.ready-to-run ## ten minutes (SOAK_SECONDS) of mixed load; w
 docs: $(VENV)/.ready-to-run ## write docs/reference from the code
 	@$(BIN)/tollhouse docs
 
+dashboards: $(VENV)/.ready-to-run ## write deploy/grafana/*.json from the code
+	@$(BIN)/python -m deploy.grafana
+
 fmt: $(VENV)/.ready-to-test ## format the code and repair what ruff can repair
 	$(BIN)/ruff check --fix-only --quiet .
 	$(BIN)/ruff format --quiet .
 
 clean: ## remove caches and reports; keeps .venv and the data folder
 	rm -rf build *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage .coverage.* htmlcov
-	find gateway tests bench -name __pycache__ -type d -prune -exec rm -rf {} +
+	find gateway tests bench deploy -name __pycache__ -type d -prune -exec rm -rf {} +
 
 distclean: clean ## also remove .venv and .venv-compiled
 	rm -rf $(VENV) $(COMPILED)

@@ -15,7 +15,7 @@ from gateway.domain.affinity import Affinity
 from gateway.domain.denial import Denial, Reason
 from gateway.domain.enforcement import Enforced
 from gateway.domain.keys import BoundKey
-from gateway.domain.limits import Claim, Grant
+from gateway.domain.limits import Claim, Grant, Rate
 from gateway.domain.outcome import Outcome
 from gateway.domain.request import RequestHead, ResponseHead
 from gateway.domain.routes import Route
@@ -80,6 +80,10 @@ class Throttle(Protocol):
 
     def standing(self, address: str) -> tuple[int, int, int]:
         """Return the failures allowed per window, those left, and the seconds until all are allowed again."""
+        ...
+
+    def look(self, address: str) -> tuple[Rate, int] | None:
+        """Return the rule for failures and the level of `address`; None when that would mean to wait."""
         ...
 
 
@@ -275,6 +279,11 @@ class Exchange(Sink, Source, Protocol):
     @property
     def peer_address(self) -> str:
         """The address of the connection's other end, which may be a proxy."""
+        ...
+
+    @property
+    def keeps_trace(self) -> bool:
+        """Tell whether a trace that came with the request goes on; else a new one begins."""
         ...
 
     @property

@@ -21,11 +21,14 @@ from gateway.admin.deliveries import (
     create_delivery_app,
     link_under,
 )
+from gateway.admin.explain import Explaining, ExplainRoutes
 from gateway.admin.incidents import IncidentRoutes
+from gateway.admin.ip_test import IpTestRoutes
 from gateway.admin.key_life import KeyLifeRoutes
 from gateway.admin.keys import KeyRoutes
 from gateway.admin.openapi import OpenApiRoutes
 from gateway.admin.problems import answer_problems
+from gateway.admin.reports import ReportRoutes
 from gateway.admin.request_log import KeptLog, RequestLogRoutes
 from gateway.admin.requests import mark_dry_runs
 from gateway.admin.rotations import RotationRoutes
@@ -36,7 +39,7 @@ from gateway.admin.upstreams import Overview, UpstreamRoutes
 from gateway.admin.workers import WorkerRoutes, Workers
 from gateway.audit.room import AuditRoom
 from gateway.keyring.door import Keyring
-from gateway.ports import Streams
+from gateway.ports import RequestLog, Streams
 
 BODY_BYTES_MAX: Final = 64 * 1024
 """Many times the largest body that the rules allow; a longer one is a mistake or an attack."""
@@ -53,10 +56,12 @@ def create_admin_app(
     audit: AuditRoom | None = None,
     request_log: KeptLog | None = None,
     link: Callable[[str], str] = link_under,
+    explaining: Explaining | None = None,
 ) -> web.Application:
     """Return the application over the keyring in force when a request comes.
 
-    Where a gateway runs, `config` can be reloaded, and its `upstreams`, open `streams` and `workers` be looked at.
+    Where a gateway runs, `config` can be reloaded, its `upstreams`, open `streams` and `workers` be looked at, and
+    `explaining` done.
 
     A `request_log` tells what was done with a key. `link` makes the link of what it holds.
 
@@ -64,6 +69,10 @@ def create_admin_app(
     which has all rights; while there is one, unix sockets ask for a token, too. Otherwise whoever the mode of the
     socket's file lets connect there has all rights.
     """
+
+    def requests() -> RequestLog | None:
+        return request_log if request_log is not None and request_log.is_kept else None
+
     app = web.Application(
         middlewares=(answer_problems, Doorkeeper(keyring, token).admit, mark_dry_runs),
         client_max_size=BODY_BYTES_MAX,
@@ -82,6 +91,9 @@ def create_admin_app(
     if upstreams is not None:
         app.add_routes(UpstreamRoutes(upstreams, lambda: keyring().now()).routes())
     app.add_routes(StreamRoutes(streams).routes())
+    app.add_routes(ExplainRoutes(explaining).routes())
+    app.add_routes(IpTestRoutes(keyring, explaining, requests).routes())
+    app.add_routes(ReportRoutes(requests, lambda: keyring().now()).routes())
     if workers is not None:
         app.add_routes(WorkerRoutes(workers, lambda: keyring().now()).routes())
     if audit is not None:

@@ -1,11 +1,16 @@
-"""Times in a query: RFC 3339 with an offset."""
+"""Moments in a query: an RFC 3339 time with an offset, or, where it says so, how long ago it was."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import datetime
+from datetime import datetime, timedelta
+
+from pydantic import TypeAdapter, ValidationError
 
 from gateway.admin.problems import BadRequest
+from gateway.admin.wire import Duration
+
+_EXAMPLE = "2027-01-31T00:00:00Z"
 
 
 def read_moment(query: Mapping[str, str], name: str) -> float | None:
@@ -13,11 +18,28 @@ def read_moment(query: Mapping[str, str], name: str) -> float | None:
     text = query.get(name)
     if text is None:
         return None
+    found = _instant(text)
+    if found is None:
+        raise BadRequest(400, f"`{name}` is a time such as {_EXAMPLE}.")
+    return found
+
+
+def moment_of(text: str, now: float, name: str) -> float:
+    """Return the time in `text`, or so long before `now`, in epoch seconds. Raises `BadRequest`, which says `name`."""
+    try:
+        ago: timedelta = TypeAdapter(Duration).validate_python(text)
+        return now - ago.total_seconds()
+    except (ValidationError, OverflowError):
+        found = _instant(text)
+    if found is None:
+        raise BadRequest(400, f"`{name}` is a time such as {_EXAMPLE}, or how long ago: 24h, 30d.")
+    return found
+
+
+def _instant(text: str) -> float | None:
     try:
         # A `+` that nobody encoded has become a space.
         moment = datetime.fromisoformat(text.replace(" ", "+") if "T" in text else text)
-        if moment.tzinfo is None:
-            raise ValueError("no offset")  # noqa: TRY301 - told below
-        return moment.timestamp()
+        return None if moment.tzinfo is None else moment.timestamp()
     except (ValueError, OverflowError):
-        raise BadRequest(400, f"`{name}` is a time such as 2027-01-31T00:00:00Z.") from None
+        return None

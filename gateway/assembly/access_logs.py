@@ -6,6 +6,7 @@ Knows where lines go and who writes them. It must not know what a line says.
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
@@ -40,10 +41,11 @@ class OpenLog:
     ) -> None:
         path = STDOUT if section.path == STDOUT else str(anchored(config_path, section.path))
         self._sink = Sink(path)
-        self.outlet = Outlet(
-            "access log", self._sink.write, clock=clock, lines_max=section.lines_max
-        )
+        self.outlet = Outlet("access log", self._write, clock=clock, lines_max=section.lines_max)
         self._writer = Writer(self.outlet, patience_seconds)
+
+    def _write(self, lines: Sequence[bytes]) -> None:
+        self._sink.write(b"".join(lines))
 
     async def flush(self) -> None:
         """Write the waiting lines. Raises `TimeoutError` while the sink is stuck."""

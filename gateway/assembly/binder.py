@@ -15,6 +15,7 @@ from gateway.domain.keys import BoundKey, KeyKind, KeyRecord
 from gateway.domain.limits import Claim, Plan
 from gateway.domain.networks import Allowlist
 from gateway.domain.scopes import ScopeCatalogue
+from gateway.domain.shadow import ENFORCE, SHADOW, shadow_rules
 from gateway.domain.tenants import Tenant
 
 _SHARED_MAX: Final = 10_000
@@ -36,7 +37,7 @@ class Binder:
         self._plans = plans
         self._scopes = scopes
         self._granted: dict[tuple[str, ...], tuple[frozenset[str], str]] = {}
-        self._allowed: dict[tuple[str, ...], Allowlist] = {}
+        self._allowed: dict[tuple[str, tuple[str, ...]], Allowlist] = {}
 
     def __call__(self, record: KeyRecord, tenant: Tenant) -> BoundKey:
         """Return `record` of `tenant`, ready for requests.
@@ -55,38 +56,40 @@ class Binder:
 
     def _bound(self, record: KeyRecord, owner: Tenant, tenant: Tenant) -> BoundKey:
         granted, scopes_line = self._grant(record.scopes)
-        allowlists = [*self._allowlists(record, owner)]
-        claims = self._claims(record, owner, tenant)
-        if tenant is not owner:
-            allowlists += self._tenant_allowlists(tenant)
-            claims += self._tenant_claims(record, tenant)
+        drawn = [*self._drawn(record, owner, tenant)]
         return BoundKey(
             record=record,
             tenant=tenant,
             owner=owner,
             scopes=granted,
-            allowlists=tuple(allowlists),
-            claims=claims,
+            allowlists=tuple(self._allowlists(record, owner, tenant, ENFORCE)),
+            claims=tuple(chain.from_iterable(c for plan, c in drawn if not plan.is_shadow)),
             identity=self._identity(record, tenant, scopes_line),
             generation=self._generation,
             is_billable=self._config.environments[record.environment].billable,
+            shadow=shadow_rules(
+                allowlists=tuple(self._allowlists(record, owner, tenant, SHADOW)),
+                plans=tuple(claims for plan, claims in drawn if plan.is_shadow),
+            ),
         )
 
-    def _allowlists(self, record: KeyRecord, tenant: Tenant) -> Iterable[Allowlist]:
-        if record.ip_allowlist:
-            yield self._allowlist(record.ip_allowlist)
-        yield from self._tenant_allowlists(tenant)
+    def _allowlists(
+        self, record: KeyRecord, owner: Tenant, tenant: Tenant, mode: str
+    ) -> Iterable[Allowlist]:
+        """Yield the lists that are in `mode`; what is neither enforced nor tried is enforced."""
+        if record.ip_allowlist and (record.ip_allowlist_mode == SHADOW) is (mode == SHADOW):
+            yield self._allowlist("key", record.ip_allowlist)
+        for each in (owner,) if tenant is owner else (owner, tenant):
+            entries = each.enforced_allowlist
+            if entries and (each.ip_allowlist_mode == SHADOW) is (mode == SHADOW):
+                yield self._allowlist("tenant", entries)
 
-    def _tenant_allowlists(self, tenant: Tenant) -> Iterable[Allowlist]:
-        if tenant.ip_allowlist_enabled and tenant.ip_allowlist:
-            yield self._allowlist(tenant.ip_allowlist)
-
-    def _allowlist(self, entries: tuple[str, ...]) -> Allowlist:
-        known = self._allowed.get(entries)
+    def _allowlist(self, owner: str, entries: tuple[str, ...]) -> Allowlist:
+        known = self._allowed.get((owner, entries))
         if known is None:
             if len(self._allowed) >= _SHARED_MAX:
                 self._allowed.clear()
-            known = self._allowed[entries] = Allowlist(entries)
+            known = self._allowed[owner, entries] = Allowlist(entries, owner)
         return known
 
     def _grant(self, names: tuple[str, ...]) -> tuple[frozenset[str], str]:
@@ -99,23 +102,31 @@ class Binder:
             known = self._granted[names] = granted, " ".join(sorted(granted))
         return known
 
-    def _claims(self, record: KeyRecord, owner: Tenant, tenant: Tenant) -> tuple[Claim, ...]:
-        """Return what each request draws on: the key's plan for its lineage, in all and for the tenant that it acts
-        for, and every plan for its owner.
+    def _drawn(
+        self, record: KeyRecord, owner: Tenant, tenant: Tenant
+    ) -> Iterable[tuple[Plan, tuple[Claim, ...]]]:
+        """Yield what each request draws on, by plan: the key's plan for its lineage, in all and for the tenant that it
+        acts for, every plan for its owner, and that tenant's own.
         """
         names = policy.plan_names(self._config, record, owner)
         plans = [self._plan(name, record.key_id) for name in names]
         pair = f"{record.lineage_id}@{tenant.tenant_id}"
-        claims = [policy.claims(plan, "lineage", record.lineage_id) for plan in plans[:1]]
-        claims += [policy.claims(plan, "lineage_tenant", pair) for plan in plans[:1]]
-        claims += [policy.claims(plan, "tenant", owner.tenant_id) for plan in plans]
-        return tuple(chain.from_iterable(claims))
+        for plan in plans[:1]:
+            yield plan, policy.claims(plan, "lineage", record.lineage_id)
+            yield plan, policy.claims(plan, "lineage_tenant", pair)
+        for plan in plans:
+            yield plan, policy.claims(plan, "tenant", owner.tenant_id)
+        if tenant is not owner:
+            yield from self._drawn_for(record, tenant)
 
-    def _tenant_claims(self, record: KeyRecord, tenant: Tenant) -> tuple[Claim, ...]:
-        """Return what a request draws on besides, because it is for another tenant than the key's: that one's own."""
+    def _drawn_for(
+        self, record: KeyRecord, tenant: Tenant
+    ) -> Iterable[tuple[Plan, tuple[Claim, ...]]]:
+        """Yield what a request draws on besides, because it is for another tenant than the key's: that one's own."""
         name = self._config.environments[record.environment].plan or tenant.plan
-        plan = self._plan(name, tenant.tenant_id) if name else None
-        return policy.claims(plan, "tenant", tenant.tenant_id)
+        if name:
+            plan = self._plan(name, tenant.tenant_id)
+            yield plan, policy.claims(plan, "tenant", tenant.tenant_id)
 
     def _plan(self, name: str, owner: str) -> Plan:
         plan = self._plans.get(name)

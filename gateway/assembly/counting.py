@@ -17,6 +17,7 @@ from gateway.limiters.memory import MemoryLimiter
 from gateway.limiters.shared.headcount import SharedHeadcount
 from gateway.limiters.shared.limiter import SharedLimiter
 from gateway.limiters.shared.mutexes import SharingUnavailable
+from gateway.limiters.shared.onlooker import Onlooker
 from gateway.limiters.shared.segment import Segment, Shape
 from gateway.limiters.shared.supervision import Supervision
 from gateway.limiters.shared.throttle import SharedThrottle
@@ -115,6 +116,14 @@ class SharedCounts:
     def descriptors(self) -> dict[str, int]:
         """What a worker inherits, by what it holds."""
         return {name: segment.descriptor for name, segment in self._segments.items()}
+
+    def looked_at(self, config: model.Config, clock: Clock) -> tuple[Onlooker, SharedThrottle]:
+        """Return what tells how the workers' buckets and failures stand, without drawing or counting."""
+        failures, per_seconds, _ = throttle_settings(config)
+        return (
+            Onlooker(self._segments[LIMITS], clock),
+            SharedThrottle(self._segments[FAILURES], clock, failures, per_seconds),
+        )
 
     def take_seat(self) -> int:
         """Return a seat that nobody has. Raises `LookupError` while all are taken."""

@@ -8,17 +8,20 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Protocol
 
 from gateway.assembly import generation as build
 from gateway.assembly import policy
 from gateway.assembly.binder import Binder
 from gateway.assembly.draft import Draft
+from gateway.assembly.recorders import Recorders
 from gateway.assembly.runtime import Runtime
 from gateway.config import model
 from gateway.domain.keys import KeyRecord
-from gateway.pipeline.authenticate import Authenticator
+from gateway.pipeline.authenticate import Authenticator, Keys
 from gateway.pipeline.generation import Generation
-from gateway.pipeline.represent import Representative
+from gateway.pipeline.represent import Acting, Representative
+from gateway.ports import Clock, Limiter, Throttle, Upstream
 from gateway.stores.acting import ACTING_MAX, ActingKeys, TenantLookups
 from gateway.stores.cached import CachedKeys
 from gateway.upstreams.service import Service
@@ -67,7 +70,7 @@ def make_edition(draft: Draft, number: int, runtime: Runtime, before: Edition | 
     }
     return Edition(
         draft=draft,
-        generation=_generation(draft, number, runtime, keys, acting, services),
+        generation=make_generation(draft, number, runtime, keys, acting, services),
         keys=keys,
         acting=acting,
         services=services,
@@ -122,7 +125,7 @@ def _acting(
 
 
 def _representative(
-    config: model.Config, acting: ActingKeys, authenticator: Authenticator
+    config: model.Config, acting: Acting, authenticator: Authenticator
 ) -> Representative | None:
     selector = policy.tenant_selector(config)
     if selector is None:
@@ -135,14 +138,28 @@ def _representative(
     )
 
 
-def _generation(
+class Surroundings(Protocol):
+    """What a generation works with that outlives it."""
+
+    @property
+    def clock(self) -> Clock: ...
+    @property
+    def limiter(self) -> Limiter: ...
+    @property
+    def throttle(self) -> Throttle: ...
+    @property
+    def recorders(self) -> Recorders: ...
+
+
+def make_generation(
     draft: Draft,
     number: int,
-    runtime: Runtime,
-    keys: CachedKeys,
-    acting: ActingKeys,
-    services: Mapping[str, Service],
+    runtime: Surroundings,
+    keys: Keys,
+    acting: Acting,
+    upstreams: Mapping[str, Upstream],
 ) -> Generation:
+    """Return what requests are told under: `upstreams` answer, by name."""
     authenticator = Authenticator(
         formats=draft.formats,
         peppers=draft.peppers,
@@ -159,10 +176,11 @@ def _generation(
         limiter=runtime.limiter,
         throttle=runtime.throttle,
         border=draft.border,
-        upstreams=build.upstream_choice(draft.config, services),
+        upstreams=build.upstream_choice(draft.config, upstreams),
         voices=draft.voices,
         problem=draft.problem,
         introspect=build.introspection(draft.config, runtime.clock),
         recorder=runtime.recorders.fanout,
         clock=runtime.clock,
+        shadowed=runtime.recorders.shadowed,
     )

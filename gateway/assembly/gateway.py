@@ -23,6 +23,7 @@ from gateway.assembly.access_logs import without_logs
 from gateway.assembly.certificates import Certificates
 from gateway.assembly.data_plane import DataPlane
 from gateway.assembly.elsewhere import take_over
+from gateway.assembly.explaining import Explainer
 from gateway.assembly.keys import bootstrap, make_keyring
 from gateway.assembly.recorders import Recorders
 from gateway.assembly.records import Records
@@ -100,6 +101,7 @@ class Gateway:
         # A key is judged by the rules that hold when its turn has come, not when it was offered.
         self.rekeying = Rekeying(self._rekey)
         self.plane: DataPlane | None = None
+        self.explainer = Explainer(self)
         self.workers = workers
         self.export_counts: Callable[[], Mapping[str, tuple[int, int]]] = dict
         self.look: Callable[[], Awaitable[None]] = _nothing_to_do
@@ -165,6 +167,7 @@ class Gateway:
             link=self.link,
             audit=self.audit,
             request_log=self.request_log,
+            explaining=self.explainer,
         )
 
     def link(self, token: str) -> str:

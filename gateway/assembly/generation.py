@@ -20,11 +20,10 @@ from gateway.domain.rate_headers import RateHeaders
 from gateway.listeners.peer import AddressRules
 from gateway.pipeline.generation import Introspect, Voice
 from gateway.ports import Clock, Upstream
-from gateway.upstreams.service import Service
 
 
 def upstream_choice(
-    config: model.Config, running: Mapping[str, Service]
+    config: model.Config, running: Mapping[str, Upstream]
 ) -> dict[tuple[str, str], Upstream]:
     """Return which upstream serves which name for which environment; `""` is a caller without a key."""
     choice: dict[tuple[str, str], Upstream] = {}
@@ -111,6 +110,7 @@ def address_rules(config: model.Config) -> AddressRules:
         resolver=ClientAddressResolver(trusted, section.header),
         ipv6_prefix=section.ipv6_prefix,
         sends_forwarded=config.forwarding.forwarded,
+        traces_from=config.forwarding.traces_from,
     )
 
 

@@ -21,6 +21,7 @@ from gateway.domain.paths import QUIRK_NAMES, Quirk
 from gateway.domain.policies import KeyMatch, LifetimeRule, PolicyRules, RotationRule
 from gateway.domain.routes import Route
 from gateway.domain.scopes import Bundle, ScopeCatalogue
+from gateway.domain.shadow import SHADOW, ShadowRules, shadow_rules
 from gateway.domain.templates import Template, Templates
 from gateway.domain.tenant_selector import TenantSelector
 from gateway.domain.tenants import Tenant
@@ -120,7 +121,12 @@ def plans(config: model.Config, before: Mapping[str, Plan] | None = None) -> dic
     """Return the plans by name; one that is equal in `before` is the same, so that its buckets go on untouched."""
     known = before or {}
     made = {
-        name: Plan(name=name, rules=tuple(_rules(section)), owners=section.owners)
+        name: Plan(
+            name=name,
+            rules=tuple(_rules(section)),
+            owners=section.owners,
+            is_shadow=section.mode == SHADOW,
+        )
         for name, section in config.plans.items()
     }
     return {name: known[name] if known.get(name) == plan else plan for name, plan in made.items()}
@@ -197,7 +203,10 @@ def _route(section: model.Route, config: model.Config, by_name: Mapping[str, Pla
     kind: Literal["path", "prefix", "regex"] = (
         "path" if match.path else "prefix" if match.prefix else "regex"
     )
-    allow = section.ip_allowlist.allow
+    plan = by_name.get(section.plan)
+    limits = claims(plan, "route", section.name)
+    addresses = section.ip_allowlist
+    allowlist = Allowlist(addresses.allow, "route") if addresses.allow else None
     return Route(
         name=section.name,
         pattern=match.path or match.prefix or match.regex,
@@ -205,12 +214,13 @@ def _route(section: model.Route, config: model.Config, by_name: Mapping[str, Pla
         hosts=match.hosts,
         methods=frozenset() if "*" in match.methods else frozenset(match.methods),
         needs_key=section.auth == "key",
-        scopes=section.scopes,
+        scopes=section.scopes if section.scopes_mode != SHADOW else (),
         environments=frozenset(section.environments),
-        allowlist=Allowlist(allow) if allow else None,
+        allowlist=allowlist if addresses.mode != SHADOW else None,
         upstream=section.upstream,
         handler=section.handler,
-        claims=claims(by_name.get(section.plan), "route", section.name),
+        claims=limits if plan is None or not plan.is_shadow else (),
+        shadow=_shadow(section, plan, limits, allowlist),
         allowed_quirks=reduce(or_, (QUIRK_NAMES[name] for name in path.allow), Quirk(0)),
         strip_prefix=path.strip_prefix,
         rewrite=path.rewrite,
@@ -220,6 +230,17 @@ def _route(section: model.Route, config: model.Config, by_name: Mapping[str, Pla
         response_headers_remove=_names(headers.response.remove, headers.response.set),
         body_bytes_max=section.body_bytes_max,
         timeouts=_timeouts(section, config),
+    )
+
+
+def _shadow(
+    section: model.Route, plan: Plan | None, limits: tuple[Claim, ...], allowlist: Allowlist | None
+) -> ShadowRules | None:
+    """Return the rules of the route that are in shadow mode, None without any."""
+    return shadow_rules(
+        scopes=section.scopes if section.scopes_mode == SHADOW else (),
+        allowlists=(allowlist,) if allowlist and section.ip_allowlist.mode == SHADOW else (),
+        plans=(limits,) if plan is not None and plan.is_shadow else (),
     )
 
 

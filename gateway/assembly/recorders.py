@@ -18,11 +18,13 @@ from gateway.assembly.access_logs import (
 )
 from gateway.assembly.writer import PATIENCE_SECONDS
 from gateway.config import model
+from gateway.domain.outcome import Outcome
 from gateway.listeners.public import PublicListener
 from gateway.listeners.streams import OpenStreams
 from gateway.ports import Clock, KeyStore, Recorder
 from gateway.stores.observed import ObservedFinder
 from gateway.telemetry.access_log import AccessLog
+from gateway.telemetry.families import SHADOW_DENIED
 from gateway.telemetry.fanout import Fanout
 from gateway.telemetry.last_used import LastUsed
 from gateway.telemetry.loop_lag import LoopLag
@@ -117,6 +119,13 @@ class Recorders:
 
     def _dropped(self) -> int:
         return self._dropped_before + (0 if self._log is None else self._log.outlet.dropped)
+
+    def shadowed(self, outcome: Outcome) -> None:
+        """Count what rules in shadow mode would have refused, as soon as it is known."""
+        for finding in outcome.shadow:
+            self.metrics.count("shadow_denials_total", finding.kind.value, outcome.route_name)
+            if finding.policy:
+                self.metrics.count("ratelimit_decisions_total", finding.policy, SHADOW_DENIED)
 
     # ---- what is measured elsewhere
 

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Final
 
 from gateway.assembly.counting import METRICS, SharedCounts
 from gateway.assembly.errors import CannotStart
+from gateway.assembly.explaining import Explainer
 from gateway.config.model import Supervision
 from gateway.control.heartbeat import Heartbeat
 from gateway.control.member import Equipment, Member
@@ -140,6 +141,7 @@ async def join(
     stack.callback(force.counts.close)
     force.counts.limits.import_counts(counts)
     gateway.export_counts = force.counts.limits.export_counts
+    gateway.explainer = Explainer(gateway, force.counts.looked_at)
     gateway.recorders.watch_limiter(lambda: force.counts.limits.forgotten_early)
     supervisor = Supervisor(count, public, force, gateway.clock, tasks)
     crew = RemoteCrew(supervisor, gateway.number, gateway.config, gateway.clock)

@@ -14,6 +14,7 @@ from typing import Any, Final
 from gateway.domain.denial import Reason
 from gateway.domain.limits import Claim
 from gateway.domain.networks import Allowlist
+from gateway.domain.shadow import ShadowRules
 from gateway.domain.tenants import Tenant
 
 
@@ -122,8 +123,9 @@ class BoundKey:
     `multi_tenant` key that acts for another. `scopes` are the granted atoms; `allowlists` every
     enabled list that the client address must satisfy (key, owner, tenant); `claims` the limits that
     each request draws on; `identity` the ready header block for the upstream
-    (`Name: value\\r\\n` lines); `expires_at` is `inf` for a key that
-    never expires; `generation` the number of the config that it was bound under. `usable_until` is
+    (`Name: value\\r\\n` lines); `expires_at` is `inf` for a key that never expires; `generation`
+    the number of the config that it was bound under. `shadow` are the rules of the key and its
+    tenants that refuse nothing, None without any. `usable_until` is
     the epoch second from which it must be asked whether it may be used: `expires_at` or the end of
     its rotation, or minus infinity for a key that is not in use. Replaced as a whole when the key,
     its tenants or the config changes, never mutated. `is_billable` says whether requests count
@@ -141,6 +143,7 @@ class BoundKey:
         "owner",
         "record",
         "scopes",
+        "shadow",
         "tenant",
         "usable_until",
     )
@@ -157,6 +160,7 @@ class BoundKey:
         generation: int = 0,
         owner: Tenant | None = None,
         is_billable: bool = True,
+        shadow: ShadowRules | None = None,
     ) -> None:
         self.record = record
         self.tenant = tenant
@@ -169,6 +173,7 @@ class BoundKey:
         self.identity = identity
         self.generation = generation
         self.is_billable = is_billable
+        self.shadow = shadow
         self.expires_at = float("inf") if record.expires_at is None else record.expires_at
         is_in_use = self.refusal(float("-inf")) is None
         ends = self.expires_at if record.retires_at is None else record.retires_at

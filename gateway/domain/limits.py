@@ -100,13 +100,14 @@ class Plan:
     """A named set of rules.
 
     `owners` says for whom each rule counts: one bucket per lineage, per tenant, per lineage and
-    tenant that it acts for, per route. Raises
+    tenant that it acts for, per route. A plan in shadow counts, and refuses nothing. Raises
     `ValueError` for two rules of one name, whatever their kind: they would share a bucket.
     """
 
     name: str
     rules: tuple[Rule, ...]
     owners: tuple[Owner, ...] = ("lineage",)
+    is_shadow: bool = False
 
     def __post_init__(self) -> None:
         names = [rule.name for rule in self.rules]
@@ -241,6 +242,11 @@ class Grant:
         if self._levels is not None:
             return tuple(self._levels[0])
         return tuple(standing.claim for standing in self._standings)
+
+    @property
+    def levels(self) -> tuple[int, ...]:
+        """Where the buckets of `claims` stand, in their order; empty when only standings are known."""
+        return () if self._levels is None else tuple(self._levels[1])
 
     @property
     def tightest(self) -> Standing | None:

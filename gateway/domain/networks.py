@@ -2,8 +2,8 @@
 
 Knows how addresses are written and which network contains which address. An IPv4-mapped IPv6
 address (RFC 4291 section 2.5.5.2) is its IPv4 address everywhere, so a dual-stack socket cannot
-slip past an IPv4 rule; `::/0` therefore does not cover IPv4. It must not know whose rules these are
-or where an address came from.
+slip past an IPv4 rule; `::/0` therefore does not cover IPv4. It must not know what a rule is for, or
+where an address came from.
 """
 
 from __future__ import annotations
@@ -81,6 +81,18 @@ def fold_address(text: str, ipv6_prefix: int) -> str:
     return f"{_format(6, value >> host_bits << host_bits)}/{ipv6_prefix}"
 
 
+def neighbourhood(text: str) -> str:
+    """Return the network that an address is likely to share with its neighbours: an IPv4 /24, an
+    IPv6 /48.
+
+    One site commonly gets as much (RFC 6177), so many of them mean many places.
+    """
+    version, value = _parse(text)
+    length = 24 if version == 4 else 48
+    host_bits = _BITS[version] - length
+    return f"{_format(version, value >> host_bits << host_bits)}/{length}"
+
+
 def _parse_entry(entry: str) -> tuple[int, int, int]:
     """Return version, prefix length and the prefix itself, without host bits; a comment means nothing here."""
     if len(entry) > _ENTRY_LENGTH_MAX or not entry.isprintable():
@@ -111,12 +123,14 @@ class Allowlist:
 
     `entries` are addresses and CIDR ranges, each perhaps with a comment (`203.0.113.7 # office`).
     Raises ValueError that names the entry and what is wrong with it. A look-up costs one set probe
-    per distinct prefix length, however many entries there are.
+    per distinct prefix length, however many entries there are. `owner` is whose list it is
+    (`route`, `tenant`, `key`), for whoever tells of it.
     """
 
-    __slots__ = ("_v4", "_v6")
+    __slots__ = ("_v4", "_v6", "owner")
 
-    def __init__(self, entries: Iterable[str]) -> None:
+    def __init__(self, entries: Iterable[str], owner: str = "") -> None:
+        self.owner = owner
         groups: dict[tuple[int, int], set[int]] = {}
         for entry in entries:
             version, length, prefix = _parse_entry(entry)
@@ -136,3 +150,15 @@ class Allowlist:
             if value >> shift in prefixes:
                 return True
         return False
+
+    def containing(self, address: str) -> str:
+        """Return the smallest network of the list that contains `address`; empty when none does."""
+        try:
+            version, value = _parse(address)
+        except ValueError:
+            return ""
+        for shift, prefixes in self._v4 if version == 4 else self._v6:
+            if value >> shift in prefixes:
+                text = _format(version, value >> shift << shift)
+                return f"{text}/{_BITS[version] - shift}" if shift else text
+        return ""

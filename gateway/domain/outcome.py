@@ -13,6 +13,7 @@ from gateway.domain.keys import BoundKey
 from gateway.domain.limits import Grant
 from gateway.domain.request import RequestHead
 from gateway.domain.routes import Route
+from gateway.domain.shadow import Finding
 
 UNMATCHED: Final = "__unmatched__"
 """The route of a request that matched none."""
@@ -37,12 +38,12 @@ class Outcome:
     """One request.
 
     Known while it goes on: `started` (monotonic seconds, the first byte of its head), `route` and `key` once they are
-    known, `grant` (what it drew on its limits). The rest is set at its end: `duration` in seconds, to the last byte of
-    the answer; `status` is what the client saw (0 when nothing was sent); `result` is what the story came to, None for
-    an answer of the gateway that refuses nothing; `reason` is set when the gateway refused, and `detail` says more, for
-    the log alone. `head` holds what the client sent, raw: to be redacted before anything of it is written. `ended`
-    is `complete`, `client_gone`, `upstream_broke`, `timeout` or `cut`. `generation` is the number of the configuration
-    in force when the request began.
+    known, `grant` (what it drew on its limits), `shadow` (the rules in shadow mode that would have refused it). The
+    rest is set at its end: `duration` in seconds, to the last byte of the answer; `status` is what the client saw (0
+    when nothing was sent); `result` is what the story came to, None for an answer of the gateway that refuses nothing;
+    `reason` is set when the gateway refused, and `detail` says more, for the log alone. `head` holds what the client
+    sent, raw: to be redacted before anything of it is written. `ended` is `complete`, `client_gone`, `upstream_broke`,
+    `timeout` or `cut`. `generation` is the number of the configuration in force when the request began.
     """
 
     __slots__ = (
@@ -61,6 +62,7 @@ class Outcome:
         "response_bytes",
         "result",
         "route",
+        "shadow",
         "started",
         "status",
     )
@@ -84,6 +86,7 @@ class Outcome:
         self.route: Route | None = None
         self.key: BoundKey | None = None
         self.grant: Grant | None = None
+        self.shadow: tuple[Finding, ...] = ()
 
     @property
     def route_name(self) -> str:

@@ -121,7 +121,6 @@ class Border:
         ]
         lines += [b"%b: %b\r\n" % pair for pair in route.request_headers_set]
         lines.append(self._via_line(head))
-        lines += _trace_lines(head)
         if head.method == "OPTIONS":
             lines += [
                 b"Max-Forwards: %d\r\n" % (int(hops) - 1) for hops in head.values(b"max-forwards")
@@ -164,11 +163,6 @@ def _request_framing(head: RequestHead) -> bytes:
     return lines
 
 
-def has_trace(head: RequestHead) -> bool:
-    """Tell whether the client sent a valid `traceparent`, which then crosses unchanged."""
-    return _trace_of(head) != b""
-
-
 def _trace_of(head: RequestHead) -> bytes:
     values = head.values(b"traceparent")
     if len(values) != 1 or b"traceparent" in head.connection_options:
@@ -180,20 +174,22 @@ def _trace_of(head: RequestHead) -> bytes:
     return value if _TRACEPARENT.fullmatch(known) else b""
 
 
-def _trace_lines(head: RequestHead) -> list[bytes]:
-    """Return the trace context as it came.
+def trace_lines(head: RequestHead) -> bytes:
+    """Return the client's trace context as it came, as lines ending in CRLF; nothing without a valid `traceparent`.
 
     Who does not change `traceparent` must not change `tracestate` (W3C Trace Context, sections 3.4 and 3.5), so it is
     not cut to any length here; without the former it means nothing and is dropped.
     """
     parent = _trace_of(head)
     if not parent:
-        return []
+        return b""
     states = head.values(b"tracestate") if b"tracestate" not in head.connection_options else []
-    return [
-        b"traceparent: %b\r\n" % parent,
-        *(b"tracestate: %b\r\n" % state for state in states if state),
-    ]
+    return b"".join(
+        (
+            b"traceparent: %b\r\n" % parent,
+            *(b"tracestate: %b\r\n" % state for state in states if state),
+        )
+    )
 
 
 def response_fields(head: ResponseHead, route: Route, overwritten: frozenset[bytes]) -> bytes:

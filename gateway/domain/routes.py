@@ -33,6 +33,7 @@ from gateway.domain.networks import Allowlist
 from gateway.domain.paths import NEVER, OPTIONAL, Quirk, fold, readings
 from gateway.domain.request import RequestHead
 from gateway.domain.rewrite import Rewriter, compile_rewriter
+from gateway.domain.shadow import ShadowRules
 from gateway.domain.timeouts import Timeouts
 
 _NO_QUIRKS: Final = Quirk(0)
@@ -53,7 +54,8 @@ class Route:
     `methods` none for every method. `pattern` is read by `match.parse_pattern` as `kind` says.
     `scopes` are atoms, all required. `claims` are the limits of the route itself. `allowed_quirks`
     are those of `paths.OPTIONAL` that the upstream reads as we do. Header names to remove are lower
-    case. `body_bytes_max` 0 means no limit. `timeouts` are by upstream: an environment may choose
+    case. `shadow` are its rules that refuse nothing, None without any. `body_bytes_max` 0 means no
+    limit. `timeouts` are by upstream: an environment may choose
     another one. Of an upstream that is not among them, its own hold. `response_edits` are what the
     route does to the fields of a response: routes that do the same to the same response share it.
     """
@@ -70,6 +72,7 @@ class Route:
     upstream: str = ""
     handler: Literal["proxy", "introspect"] = "proxy"
     claims: tuple[Claim, ...] = ()
+    shadow: ShadowRules | None = None
     allowed_quirks: Quirk = _NO_QUIRKS
     strip_prefix: str = ""
     rewrite: str = ""
@@ -268,12 +271,13 @@ _NO_ROUTE: Final = Denial(reason=Reason.NO_ROUTE)
 class RouteTable:
     """All routes, compiled. Raises ValueError for a wrong pattern and for routes that overlap."""
 
-    __slots__ = ("_any_host", "_folds", "_hosts", "_suffixes")
+    __slots__ = ("_any_host", "_folds", "_hosts", "_suffixes", "routes")
 
     def __init__(self, routes: Sequence[Route]) -> None:
         overlaps = find_overlaps(routes)
         if overlaps:
             raise ValueError("; ".join(map(str, overlaps)))
+        self.routes = tuple(routes)
         tables: dict[str, _HostTable] = {"": _HostTable()}
         # Patterns that folding changes can be met by paths without any quirk.
         self._folds = False

@@ -73,9 +73,18 @@ class MemoryLimiter:
         """Tell how the buckets stand without drawing on them; one that was never drawn on is full."""
         ticks = int(self._monotonic() * NANOSECONDS)
         now = self._now()
-        buckets = [self._buckets.get(claim.bucket) for claim in claims]
-        levels = [0 if bucket is None else bucket.level(ticks, now) for bucket in buckets]
+        levels = [self._level(claim, ticks, now) for claim in claims]
         return Grant.admit(claims, levels, (), now)
+
+    def _level(self, claim: Claim, ticks: int, now: float) -> int:
+        bucket = self._buckets.get(claim.bucket)
+        if bucket is None and claim.bucket not in self._saved:
+            return 0
+        if bucket is None or bucket.rule is not claim.rule:
+            bucket = self._open(
+                claim, ticks, now
+            )  # what was saved, or left under another rule, counts
+        return bucket.level(ticks, now)
 
     def release(self, grant: Grant) -> None:
         """Give back the concurrency that `grant` holds, the first time it is called for it."""

@@ -88,6 +88,11 @@ class AddressThrottle:
         level = bucket.level(self._ticks())
         return self._rule.limit, self._rule.remaining(level), self._rule.reset_seconds(level)
 
+    def look(self, address: str) -> tuple[Rate, int]:
+        """Return the rule for failures and the level of `address`."""
+        bucket = self._bucket(address)
+        return self._rule, 0 if bucket is None else bucket.level(self._ticks())
+
     def _bucket(self, address: str) -> TokenBucket | None:
         bucket = self._buckets.get(address)
         if bucket is not None and bucket.rule is not self._rule:

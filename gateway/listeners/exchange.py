@@ -103,6 +103,12 @@ class Exchange:
         self.progress: Progress | None = None
 
     @property
+    def keeps_trace(self) -> bool:
+        """Tell whether a trace that came with the request goes on."""
+        peer = self._connection.peer
+        return peer is None or peer.keeps_trace
+
+    @property
     def is_begun(self) -> bool:
         """Tell whether any of the response was sent."""
         return self._is_begun

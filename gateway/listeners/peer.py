@@ -9,14 +9,21 @@ from gateway.domain.client_address import ClientAddressResolver, ForwardingField
 from gateway.domain.networks import fold_address
 from gateway.domain.request import RequestHead
 
+TracesFrom = Literal["everybody", "proxies", "nobody"]
+"""Whose trace context is passed on."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AddressRules:
-    """How addresses are found, folded (leading bits of IPv6 that count as one client) and told on."""
+    """How addresses are found, folded (leading bits of IPv6 that count as one client) and told on.
+
+    `traces_from` says whose traces go on behind the gateway.
+    """
 
     resolver: ClientAddressResolver
     ipv6_prefix: int = 64
     sends_forwarded: bool = False
+    traces_from: TracesFrom = "everybody"
 
 
 class Client:
@@ -39,7 +46,7 @@ class Peer:
 
     __slots__ = (
         *("_certificate", "_fields", "_last", "_last_authority", "_socket_address"),
-        *("is_trusted", "rules"),
+        *("is_trusted", "keeps_trace", "rules"),
     )
 
     def __init__(
@@ -56,6 +63,9 @@ class Peer:
             rules.resolver, socket_address, scheme=scheme, sends_forwarded=rules.sends_forwarded
         )
         self.is_trusted = rules.resolver.resolve_peer(socket_address).is_trusted_peer
+        self.keeps_trace = rules.traces_from == "everybody" or (
+            rules.traces_from == "proxies" and self.is_trusted
+        )
         self._last: Client | None = None
         self._last_authority = b""
 

@@ -10,6 +10,7 @@ from gateway.domain.denial import Denial, Reason
 from gateway.domain.keys import BoundKey
 from gateway.domain.networks import Allowlist
 from gateway.domain.routes import Route
+from gateway.pipeline.shadow import cast_shadow
 from gateway.pipeline.values import Permit, Principal
 
 
@@ -27,8 +28,12 @@ def authorize(
             3
         ]  # the same route, and the same key: it is replaced when it changes
         return known
-    refused = _against(principal.key, principal.match.route, address, barred)
-    decided = Permit(principal) if refused is None else refused
+    key, route = principal.key, principal.match.route
+    decided: Permit | Denial | None = _against(key, route, address, barred)
+    if decided is None:
+        decided = permit = Permit(principal)
+        if route.shadow is not None or (key is not None and key.shadow is not None):
+            permit.shadow = cast_shadow(route.shadow, key, address)
     head.memo_permit = (principal, address, barred, decided)
     return decided
 
@@ -37,7 +42,7 @@ def _against(
     key: BoundKey | None, route: Route, address: str, barred: frozenset[tuple[str, str]]
 ) -> Denial | None:
     if key is None:
-        return _from_there(route.allowlist, address, "", route)
+        return _from_there(route.allowlist, address, "")
     environment = key.record.environment
     if route.environments and environment not in route.environments:
         return Denial(reason=Reason.ENV_MISMATCH, internal=f"key is {environment}")
@@ -45,11 +50,11 @@ def _against(
         return Denial(
             reason=Reason.ENV_MISMATCH, internal=f"{environment} keys may not use {route.name}"
         )
-    refused = _from_there(route.allowlist, address, address, route)
+    refused = _from_there(route.allowlist, address, address)
     if refused is not None:
         return refused
     for allowlist in key.allowlists:
-        refused = _from_there(allowlist, address, address, None)
+        refused = _from_there(allowlist, address, address)
         if refused is not None:
             return refused
     scopes = key.scopes
@@ -59,14 +64,9 @@ def _against(
     return None
 
 
-def _from_there(
-    allowlist: Allowlist | None, address: str, told: str, route: Route | None
-) -> Denial | None:
-    """Refuse an address that the list does not allow; `told` is what the caller may hear of it.
-
-    The list is that of `route`, or of the key or its tenant.
-    """
+def _from_there(allowlist: Allowlist | None, address: str, told: str) -> Denial | None:
+    """Refuse an address that the list does not allow; `told` is what the caller may hear of it."""
     if allowlist is None or allowlist.allows(address):
         return None
-    internal = "key or tenant" if route is None else f"route {route.name}"
+    internal = f"the list of the {allowlist.owner}"
     return Denial(reason=Reason.IP_NOT_ALLOWED, client_address=told, internal=internal)

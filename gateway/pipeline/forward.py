@@ -11,7 +11,7 @@ from typing import Final
 
 from gateway.domain.denial import Denial, Reason
 from gateway.domain.keys import BoundKey
-from gateway.domain.passage import has_trace, response_fields, response_framing
+from gateway.domain.passage import response_fields, response_framing, trace_lines
 from gateway.domain.request import CHUNKED, RequestHead, ResponseHead
 from gateway.domain.rewrite import forward_target
 from gateway.domain.routes import Match, Route
@@ -29,12 +29,13 @@ class Crossing:
     """Where a request goes and what of its head crosses: all but the parts that differ from request to request.
 
     `host` is empty when it depends on the target; then `head` is what stands before it and `rest` what follows, else
-    `head` is all of it. `timeouts` None takes the upstream's.
+    `head` is all of it. `timeouts` None takes the upstream's. `trace` is the client's trace context, if it
+    sent one.
     """
 
     __slots__ = (
-        *("authority", "head", "host", "is_loop", "needs_trace"),
-        *("rest", "timeouts", "upstream", "voice"),
+        *("authority", "head", "host", "is_loop", "rest"),
+        *("timeouts", "trace", "upstream", "voice"),
     )
 
     def __init__(
@@ -47,7 +48,7 @@ class Crossing:
         voice: Voice,
         *,
         is_loop: bool,
-        needs_trace: bool,
+        trace: bytes,
     ) -> None:
         self.authority = authority
         self.host = upstream.host_for(authority)
@@ -57,7 +58,7 @@ class Crossing:
         self.timeouts = timeouts
         self.voice = voice
         self.is_loop = is_loop
-        self.needs_trace = needs_trace
+        self.trace = b"\r\n%b\r\n" % trace if trace else b""
 
 
 async def forward(
@@ -193,7 +194,7 @@ def _crossing(match: Match, environment: str, generation: Generation) -> Crossin
         route.timeouts.get(upstream.name) if route.timeouts else None,
         generation.voice(route),
         is_loop=border.is_loop(head),
-        needs_trace=not has_trace(head),
+        trace=trace_lines(head),
     )
     head.memo_crossing = (route, generation, environment, crossing)
     return crossing
@@ -213,9 +214,9 @@ def _request(crossing: Crossing, target: str, exchange: Exchange, key: BoundKey 
             b"" if key is None else key.identity,
             b"X-Request-Id: ",
             exchange.request_id,
-            b"\r\ntraceparent: 00-%b-%b-00\r\n\r\n" % (trace_id, trace_id[:16])
-            if crossing.needs_trace
-            else b"\r\n\r\n",
+            crossing.trace
+            if crossing.trace and exchange.keeps_trace
+            else b"\r\ntraceparent: 00-%b-%b-00\r\n\r\n" % (trace_id, trace_id[:16]),
         )
     )
 

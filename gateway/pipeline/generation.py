@@ -13,6 +13,7 @@ from gateway.domain.dialects.render import Dialect
 from gateway.domain.http_date import DateLine
 from gateway.domain.keys import BoundKey
 from gateway.domain.limits import Grant
+from gateway.domain.outcome import Outcome
 from gateway.domain.passage import Border
 from gateway.domain.rate_headers import RateHeaders
 from gateway.domain.routes import Route, RouteTable
@@ -22,6 +23,10 @@ from gateway.ports import Clock, Limiter, Recorder, Throttle, Upstream
 
 Introspect = Callable[[BoundKey, Grant | None, str], bytes]
 """Makes the body of an introspection answer: key, what the request drew, dialect name."""
+
+
+def _nobody(_: Outcome) -> None:
+    """Nobody listens."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,6 +50,7 @@ class Generation:
     `voices` are keyed by route name, `""` being the default; `upstreams` by upstream name and environment, `""`
     standing for callers without a key. `barred` pairs an environment with a route's name. `problem` answers clients
     that ask for problem+json, None when that is switched off. Without `representative` every key is for its own tenant.
+    `shadowed` is told of a request as soon as a rule in shadow mode would have refused it.
     """
 
     number: int
@@ -61,6 +67,7 @@ class Generation:
     introspect: Introspect
     recorder: Recorder
     clock: Clock
+    shadowed: Callable[[Outcome], None] = _nobody
     dates: DateLine = field(default_factory=DateLine)
 
     def upstream(self, name: str, environment: str) -> Upstream:

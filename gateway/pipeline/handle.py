@@ -29,6 +29,7 @@ from gateway.pipeline.options import options
 from gateway.pipeline.record import record
 from gateway.pipeline.refuse import refuse
 from gateway.pipeline.route import route
+from gateway.pipeline.shadow import watch
 from gateway.pipeline.values import Admission, Principal, Reply
 from gateway.ports import Exchange
 
@@ -84,11 +85,17 @@ async def _tell(
     if isinstance(admission, Denial):
         return admission
     progress.grant = admission.grant
-    if match.route.handler == "introspect":
-        return introspect(admission, exchange, generation)
-    if head.ends_here:
-        return options(admission, exchange, generation)
+    if permit.shadow is not None:
+        await watch(permit.shadow, progress, generation)
+    if match.route.handler == "introspect" or head.ends_here:
+        return _answer_here(admission, exchange, generation)
     return await forward(admission, exchange, generation)
+
+
+def _answer_here(admission: Admission, exchange: Exchange, generation: Generation) -> int:
+    if admission.permit.principal.match.route.handler == "introspect":
+        return introspect(admission, exchange, generation)
+    return options(admission, exchange, generation)
 
 
 def _unmatched(denial: Denial, exchange: Exchange, generation: Generation) -> Denial | int:

@@ -44,7 +44,7 @@ def _judge(permit: Permit, grant: Grant) -> Admission | Denial:
     if refused is None:
         return Admission(permit, grant)
     return Denial(
-        reason=_reason(refused),
+        reason=refusal_reason(refused),
         retry_after_seconds=grant.retry_after_seconds,
         violated_policies=(policy_name(refused),),
         limit=refused.rule.limit,
@@ -55,7 +55,8 @@ def _judge(permit: Permit, grant: Grant) -> Admission | Denial:
     )
 
 
-def _reason(refused: Claim) -> Reason:
+def refusal_reason(refused: Claim) -> Reason:
+    """Return why a request is refused that this claim has no room for."""
     if isinstance(refused.rule, Quota):
         return Reason.QUOTA_EXCEEDED
     if isinstance(refused.rule, Concurrency):

@@ -77,6 +77,15 @@ class Representative:
         self._authenticator = authenticator
         self._checks_regular = checks_regular
 
+    def among(self, acting: Acting, authenticator: Authenticator) -> Representative:
+        """Return one that reads requests in the same way, and has keys act and be judged by these."""
+        return Representative(
+            selector=self._selector,
+            acting=acting,
+            authenticator=authenticator,
+            checks_regular=self._checks_regular,
+        )
+
     def represent(
         self, principal: Principal, address: str
     ) -> Principal | Denial | Awaitable[Principal | Denial]:

@@ -12,6 +12,7 @@ from gateway.domain.keys import BoundKey
 from gateway.domain.limits import Claim, Grant
 from gateway.domain.outcome import Reply as Reply
 from gateway.domain.routes import Match
+from gateway.domain.shadow import Finding
 
 
 class Principal:
@@ -24,15 +25,31 @@ class Principal:
         self.key = key
 
 
-class Permit:
-    """A principal that may do what it asks for, from where it asks; `claims` are all limits that it draws on."""
+class Shadow:
+    """What rules in shadow mode say to a permit: whom they would refuse already, and the plans that are still to be
+    tried.
+    """
 
-    __slots__ = ("claims", "principal")
+    __slots__ = ("findings", "plans")
+
+    def __init__(self, findings: tuple[Finding, ...], plans: tuple[tuple[Claim, ...], ...]) -> None:
+        self.findings = findings
+        self.plans = plans
+
+
+class Permit:
+    """A principal that may do what it asks for, from where it asks.
+
+    `claims` are all limits that it draws on; `shadow` is None where no rule is in shadow mode.
+    """
+
+    __slots__ = ("claims", "principal", "shadow")
 
     def __init__(self, principal: Principal) -> None:
         self.principal = principal
         key, own = principal.key, principal.match.route.claims
         self.claims: tuple[Claim, ...] = own if key is None else key.claims + own
+        self.shadow: Shadow | None = None
 
 
 class Admission:

@@ -32,7 +32,9 @@ _LINE: Final = (
     b'"client_address":%b,"peer_address":%b,"user_agent":%b,'
     b'"duration_ms":%d.%03d,%b,"request_bytes":%d,"response_bytes":%d,"ended":%b,"generation":%d}\n'
 )
-_ANSWER: Final = b'"route":%b,"status":%d,"reason":%b,"detail":%b,"source":%b'
+_ANSWER: Final = (
+    b'"route":%b,"status":%d,"reason":%b,"detail":%b,"source":%b,"shadow":%b,"shadow_rules":%b'
+)
 _KEY: Final = b'"key_id":%b,"tenant_id":%b,"environment":%b,"billable":%b'
 _RELAY: Final = b'"upstream":%b,"upstream_target":%b,"upstream_ms":'
 
@@ -76,7 +78,7 @@ class Lines:
         else:
             upstream = self._refusal(result)
         answer = None
-        if not outcome.detail:
+        if not outcome.detail and not outcome.shadow:
             name = UNMATCHED if route is None else route.name
             answer = self._answers.get((name, outcome.status, source, id(outcome.reason)))
         return _LINE % (
@@ -100,14 +102,19 @@ class Lines:
         )
 
     def _answer(self, outcome: Outcome, *, source: bytes) -> bytes:
-        """Say what was answered; remembered for answers that need no detail."""
+        """Say what was answered; remembered for answers that need no detail and that no shadow rule would refuse."""
         reason, detail = b"null", b"null"
         if outcome.reason is not None:
             reason = self._name(outcome.reason.value)
         if outcome.detail:
             detail = self._clean(outcome.detail, DETAIL_LENGTH_MAX)
-        fields = _ANSWER % (self._name(outcome.route_name), outcome.status, reason, detail, source)
-        if not outcome.detail:
+        shadow = rules = b"[]"
+        if outcome.shadow:
+            shadow = orjson.dumps([finding.reason for finding in outcome.shadow])
+            rules = orjson.dumps([finding.kind for finding in outcome.shadow])
+        name = self._name(outcome.route_name)
+        fields = _ANSWER % (name, outcome.status, reason, detail, source, shadow, rules)
+        if not outcome.detail and not outcome.shadow:
             key = (outcome.route_name, outcome.status, source, id(outcome.reason))
             _put(self._answers, key, fields)
         return fields

@@ -31,7 +31,7 @@ _logger = logging.getLogger(__name__)
 
 
 class Outlet:
-    """Lines that wait for one sink. `write` takes whole lines, may block, may raise `OSError`."""
+    """Lines that wait for one sink. `write` takes lines, may block, may raise `OSError`."""
 
     __slots__ = (
         "_flush_lock", "_lines", "_lines_max", "_name", "_overflowed", "_pace", "_unwritten", "_write",
@@ -40,7 +40,7 @@ class Outlet:
     def __init__(
         self,
         name: str,
-        write: Callable[[bytes], None],
+        write: Callable[[Sequence[bytes]], None],
         *,
         clock: Clock,
         lines_max: int = QUEUE_MAX,
@@ -92,7 +92,7 @@ class Outlet:
 
     def _write_slice(self, lines: list[bytes]) -> None:
         try:
-            self._write(b"".join(lines))
+            self._write(lines)
         except OSError as error:
             self._unwritten += len(lines)
             if self._pace.is_due():

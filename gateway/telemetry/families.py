@@ -13,6 +13,7 @@ from typing import Final, Literal
 from gateway.domain.closing import Closed, Refused
 from gateway.domain.denial import Reason
 from gateway.domain.outcome import UNMATCHED
+from gateway.domain.shadow import RuleKind
 
 OTHER: Final = "__other__"
 """Stands for every label set that the series budget, or a closed set of names, has no room for."""
@@ -40,6 +41,8 @@ SOURCES: Final = frozenset({"gateway", "upstream"})
 DECISIONS: Final = (ACCEPTED, *(reason.value for reason in Reason))
 
 LIMIT_OUTCOMES: Final = ("allowed", "denied")
+SHADOW_DENIED: Final = "shadow_denied"
+"""A limit in shadow mode would have refused: counted on top of what the enforced ones decided."""
 
 UPSTREAM_OUTCOMES: Final = (
     "ok",
@@ -201,8 +204,15 @@ FAMILIES: Final[tuple[Family, ...]] = (
     ),
     _counter(
         "ratelimit_decisions_total",
-        "Requests that drew on a limit, by the policy that decided.",
+        "Requests that drew on a limit, by the policy that decided; `shadow_denied` ones, which a plan in shadow mode "
+        "would have refused, come on top.",
         "policy", "outcome",
+    ),
+    _counter(
+        "shadow_denials_total",
+        "What rules in shadow mode would have refused, by kind of rule: "
+        f"{', '.join(f'`{kind.value}`' for kind in RuleKind)}.",
+        "rule_kind", "route",
     ),
     _counter(
         "ratelimit_buckets_forgotten_total",

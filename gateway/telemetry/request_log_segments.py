@@ -11,7 +11,7 @@ from __future__ import annotations
 import os
 import re
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -116,22 +116,23 @@ class SegmentWriter:
         self._size = 0
         self._earliest = b""
 
-    def write(self, lines: bytes) -> None:
-        """Write whole lines. Raises `OSError`; the next lines then go to another segment, behind no torn one."""
+    def write(self, lines: Sequence[bytes]) -> None:
+        """Write lines. Raises `OSError`; the next lines then go to another segment, behind no torn one."""
         if self._descriptor < 0 or self._is_over():
             self.close()
             self._open()
-        earliest = min(lines.splitlines())[_LINE_TIME]  # lines begin with their time
+        earliest = min(lines)[_LINE_TIME]  # lines begin with their time
         self._earliest = min(self._earliest or earliest, earliest)
+        data = b"".join(lines)
         try:
-            rest = memoryview(lines)
+            rest = memoryview(data)
             while rest:
                 written = self._write(self._descriptor, rest)
                 rest = rest[written:]
         except OSError:
             self.close()
             raise
-        self._size += len(lines)
+        self._size += len(data)
 
     def close(self) -> None:
         """Complete the segment: its name tells its earliest request from now on."""

@@ -10,6 +10,7 @@ import pytest
 
 from gateway.admin.config import ConfigRoutes
 from gateway.config.reloading import Reloaded
+from gateway.domain.change import Actor
 from gateway.domain.keys import KeyKind, KeyState
 from gateway.domain.policies import PolicyRules, RotationRule
 from tests.admin.caller import CREATE, Caller, serving
@@ -138,7 +139,7 @@ async def test_a_dry_run_keeps_numbers_of_any_length(call: Caller) -> None:
 async def test_a_dry_run_of_a_reload_is_a_check(house: House, tmp_path: Path) -> None:
     asked: list[str] = []
 
-    async def reload(_: str) -> Reloaded:
+    async def reload(_: Actor) -> Reloaded:
         asked.append("reload")
         return Reloaded(generation=2)
 

@@ -36,7 +36,7 @@ def _routes(app: web.Application) -> set[tuple[str, str]]:
     return {
         (route.method.lower(), route.resource.canonical)
         for route in app.router.routes()
-        if route.resource is not None
+        if route.resource is not None and route.resource.canonical.startswith("/admin/v1")
     }
 
 

@@ -206,7 +206,7 @@ def test_addresses_are_found_as_configured(tmp_path: Path) -> None:
         loaded(
             tmp_path,
             "client_address: {trusted_proxies: [10.0.0.0/8], ipv6_prefix: 56}\n"
-            "forwarding: {forwarded: true}\n",
+            "forwarding: {forwarded: true, traces_from: proxies}\n",
         )
     )
     head = RequestHead(
@@ -216,6 +216,7 @@ def test_addresses_are_found_as_configured(tmp_path: Path) -> None:
     assert rules.resolver.resolve("198.51.100.1", head).address == "198.51.100.1"
     assert rules.ipv6_prefix == 56
     assert rules.sends_forwarded
+    assert rules.traces_from == "proxies"
 
 
 def test_without_declared_proxies_nobody_is_believed(tmp_path: Path) -> None:
@@ -225,6 +226,7 @@ def test_without_declared_proxies_nobody_is_believed(tmp_path: Path) -> None:
     )
     assert rules.resolver.resolve("127.0.0.1", head).address == "127.0.0.1"
     assert not rules.sends_forwarded
+    assert rules.traces_from == "everybody"
 
 
 # ---- introspection

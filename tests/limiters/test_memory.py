@@ -230,3 +230,14 @@ def test_a_look_draws_nothing() -> None:
     limiter.acquire(claims)
     assert [standing.remaining for standing in limiter.look(claims).standings] == [9]
     assert [standing.remaining for standing in limiter.look(claims).standings] == [9]
+
+
+def test_a_look_sees_what_was_saved_and_what_was_left_under_another_rule(clock: FakeClock) -> None:
+    limiter = MemoryLimiter(clock)
+    saved, lesser = claim(quota(5)), claim(rate(burst=2))
+    limiter.import_counts({saved.bucket: (int(HOUR), 3)})
+    assert limiter.look((saved,)).standings[0].remaining == 2
+    limiter.acquire((claim(rate(burst=5)),))
+    before = limiter.look((lesser,)).levels
+    assert limiter.look((lesser,)).levels == before
+    assert limiter.acquire((lesser,)).levels == tuple(level + lesser.rule.price for level in before)  # type: ignore[union-attr]

@@ -104,3 +104,11 @@ def test_a_failure_too_many_says_how_long_to_wait_and_is_not_counted(clock: Fake
     assert throttle.retry_after("192.0.2.1") == 30
     clock.advance(30)
     assert throttle.failed("192.0.2.1") == 0
+
+
+def test_a_look_counts_nothing(clock: FakeClock) -> None:
+    throttle = AddressThrottle(clock, 2, 60)
+    rule, level = throttle.look("192.0.2.1")
+    assert (rule.burst, level, len(throttle)) == (2, 0, 0)
+    throttle.failed("192.0.2.1")
+    assert throttle.look("192.0.2.1") == throttle.look("192.0.2.1") == (rule, rule.price)

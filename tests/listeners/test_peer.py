@@ -1,9 +1,13 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
+import pytest
+
 from gateway.domain.client_address import ClientAddressResolver
 from gateway.domain.networks import Allowlist
 from gateway.domain.request import Field, RequestHead
-from gateway.listeners.peer import AddressRules, Peer
+from gateway.listeners.peer import AddressRules, Peer, TracesFrom
 
 PROXIES = Allowlist(["127.0.0.0/8"])
 
@@ -68,3 +72,15 @@ def test_a_client_certificate_is_told_with_the_address() -> None:
     proxy = Peer(rules(PROXIES), "127.0.0.1", "https", b"X-Subject: CN=a\r\n")
     told = proxy.client(head((b"X-Forwarded-For", b"203.0.113.1"))).forwarded
     assert told.endswith(b"\r\nX-Subject: CN=a\r\n")
+
+
+@pytest.mark.parametrize(
+    ("traces_from", "of_a_proxy", "of_a_client"),
+    [("everybody", True, True), ("proxies", True, False), ("nobody", False, False)],
+)
+def test_whose_trace_goes_on_is_decided_once_per_connection(
+    traces_from: TracesFrom, of_a_proxy: bool, of_a_client: bool
+) -> None:
+    chosen = replace(rules(PROXIES), traces_from=traces_from)
+    assert Peer(chosen, "127.0.0.1", "http").keeps_trace is of_a_proxy
+    assert Peer(chosen, "198.51.100.1", "http").keeps_trace is of_a_client

@@ -382,3 +382,24 @@ async def test_changed_limits_and_addresses_count_for_open_connections() -> None
         found = [outcome.client_address for outcome in await held.recorded.first(3)]
         assert found == ["192.0.2.1", "127.0.0.1", "127.0.0.1"]
         client.close()
+
+
+async def test_whose_trace_goes_on_may_change_for_an_open_connection() -> None:
+    seen: list[bytes] = []
+    sent = b"traceparent: 00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01\r\n"
+    async with plane(answering(OK, seen=seen)) as held:
+        client = await held.client()
+        for traces_from in ("everybody", "proxies"):
+            held.listener.follow(
+                held.listener.settings,
+                AddressRules(resolver=ClientAddressResolver(), traces_from=traces_from),
+            )
+            client.send(request(fields=[sent.decode().strip(), "tracestate: a=1"], close=False))
+            assert (await client.answer()).status == 200
+        kept, begun = seen
+        assert sent in kept
+        assert b"tracestate: a=1\r\n" in kept
+        assert b"4bf92f3577b34da6" not in begun
+        assert b"tracestate" not in begun
+        assert begun.count(b"\r\ntraceparent: 00-") == 1
+        client.close()

@@ -236,9 +236,11 @@ class FakeExchange:
         address: str = ADDRESS,
         network: str = NETWORK,
         body: Sequence[bytes] = (),
+        keeps_trace: bool = True,
     ) -> None:
         self.head = head
         self.malformed = malformed
+        self.keeps_trace = keeps_trace
         self.request_id = REQUEST_ID
         self.trace_id = TRACE_ID
         self.client_address = address

@@ -31,6 +31,8 @@ STALE = UpstreamFailure(Reason.UPSTREAM_UNREACHABLE, "kept connection ended", is
 DOWN = UpstreamFailure(Reason.UPSTREAM_UNREACHABLE, "10.0.0.9: refused")
 SLOW = UpstreamFailure(Reason.UPSTREAM_TIMEOUT, "10.0.0.9: silent")
 
+PARENT = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
+
 
 def scripted(*script: Says | UpstreamFailure | None, route: Route = THINGS) -> World:
     world = World(route)
@@ -150,11 +152,33 @@ def test_a_trace_is_begun_where_the_client_has_none() -> None:
 
 
 def test_a_trace_of_the_client_passes_unchanged() -> None:
-    parent = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
-    asked = head("/v1/things", ("traceparent", parent), ("tracestate", "a=1"))
+    asked = head("/v1/things", ("traceparent", PARENT), ("tracestate", "a=1"))
     connection = Story(asked).begin().upstream.last
-    assert connection.fields("traceparent") == [parent.encode()]
+    assert connection.fields("traceparent") == [PARENT.encode()]
     assert connection.fields("tracestate") == [b"a=1"]
+
+
+def test_a_trace_of_whom_we_do_not_follow_begins_anew_with_nothing_of_the_old() -> None:
+    asked = head("/v1/things", ("traceparent", PARENT), ("tracestate", "a=1"))
+    trace_id = b"0123456789abcdef0123456789abcdef"
+    ours, theirs = b"00-%b-%b-00" % (trace_id, trace_id[:16]), PARENT.encode()
+    world = World()
+    for keeps_trace, expected in ((True, theirs), (False, ours), (True, theirs)):
+        story = Story(asked, world=world, keeps_trace=keeps_trace).begin()  # one head: remembered
+        assert story.upstream.last.fields("traceparent") == [expected]
+        assert story.upstream.last.fields("tracestate") == ([b"a=1"] if keeps_trace else [])
+
+
+@pytest.mark.parametrize("fields", [(), (("traceparent", PARENT), ("tracestate", "a=1"))])
+def test_a_request_that_is_sent_again_belongs_to_the_same_trace(
+    fields: tuple[tuple[str, str], ...],
+) -> None:
+    world = scripted(ok(status=503), ok())
+    world.upstream.retry_statuses = frozenset({503})
+    Story(head("/v1/things", *fields), world=world).begin()
+    first, second = world.upstream.connections
+    assert first.fields("traceparent") == second.fields("traceparent") != []
+    assert first.fields("tracestate") == second.fields("tracestate")
 
 
 def test_the_target_is_joined_to_the_base_path_and_the_host_is_the_upstream_s() -> None:

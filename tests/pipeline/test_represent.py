@@ -20,6 +20,7 @@ from gateway.pipeline.represent import ROUNDS_MAX, Representative
 from gateway.pipeline.values import Principal
 from gateway.ports import StoreUnavailable
 from gateway.stores.acting import MISS, ActingKeys, TenantLookups
+from tests.pipeline.explained import bearing, explained
 from tests.pipeline.fakes import NETWORK, FakeExchange
 from tests.pipeline.samples import ME, OPEN, THINGS, head, matched, rate
 from tests.pipeline.world import World, turn
@@ -538,3 +539,13 @@ async def test_a_principal_without_a_key_is_left_alone() -> None:
     assert representative is not None
     principal = Principal(matched(head("/open", token=None), OPEN), None)
     assert representative.represent(principal, NETWORK) is principal
+
+
+@pytest.mark.parametrize("tenant_id", ["", "ten_c", "ten_l", "ten_x", "ten_a"])
+async def test_d5_what_is_explained_of_a_partners_key_is_what_happens(tenant_id: str) -> None:
+    world = await Partners().open()
+    record = await world.store.get_key("key_a")
+    target = f"/v1/things?companyId={tenant_id}" if tenant_id else "/v1/things"
+    acting = ActingKeys(world.lookups, act)
+    told = await explained(world, bearing(record, target), record, acting=acting)
+    assert told.outcome.reason is await world.reason(things(tenant_id))

@@ -24,6 +24,7 @@ from gateway.domain.passage import Border
 from gateway.domain.rate_headers import RateHeaders
 from gateway.domain.request import RequestHead
 from gateway.domain.routes import Route, RouteTable
+from gateway.domain.shadow import shadow_rules
 from gateway.domain.tenants import Tenant
 from gateway.limiters.memory import MemoryLimiter
 from gateway.limiters.throttle import AddressThrottle
@@ -157,11 +158,14 @@ class World:
         failures: int = 3,
         barred: frozenset[tuple[str, str]] = frozenset(),
         claims: tuple[Claim, ...] = (),
+        shadow_plans: tuple[tuple[Claim, ...], ...] = (),
         problem: bool = True,
     ) -> None:
         self.clock = FakeClock()
         self.touched: list[str] = []
         self.claims = claims
+        self.shadow_plans = shadow_plans
+        self.shadowed: list[Outcome] = []
         self.store = SpiedStore(self.touched)
         self.limiter = SpiedLimiter(self.clock, self.touched)
         self.throttle = SpiedThrottle(self.clock, failures, 60)
@@ -206,16 +210,29 @@ class World:
             introspect=lambda key, _, name: f'{{"{name}":"{key.record.key_id}"}}'.encode(),
             recorder=self.recorded,
             clock=self.clock,
+            shadowed=self.shadowed.append,
         )
 
     def _bind(self, record: KeyRecord, tenant: Tenant) -> BoundKey:
-        lists = (record.ip_allowlist, tenant.enforced_allowlist)
+        lists = [
+            (record.ip_allowlist_mode, Allowlist(record.ip_allowlist, "key"), record.ip_allowlist),
+            (
+                tenant.ip_allowlist_mode,
+                Allowlist(tenant.enforced_allowlist, "tenant"),
+                tenant.enforced_allowlist,
+            ),
+        ]
+        by_mode = {
+            mode: tuple(made for its, made, entries in lists if entries and its == mode)
+            for mode in ("enforce", "shadow")
+        }
         return BoundKey(
             record=record,
             tenant=tenant,
             scopes=frozenset(record.scopes),
-            allowlists=tuple(Allowlist(entries) for entries in lists if entries),
+            allowlists=by_mode["enforce"],
             claims=self.claims,
+            shadow=shadow_rules(allowlists=by_mode["shadow"], plans=self.shadow_plans),
             identity=b"X-Gateway-Key-Id: %b\r\n" % record.key_id.encode(),
         )
 

@@ -3,7 +3,7 @@ from __future__ import annotations
 import json
 import logging
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -29,10 +29,10 @@ class Page:
         self.writes: list[bytes] = []
         self.error: OSError | None = None
 
-    def write(self, data: bytes) -> None:
+    def write(self, lines: Sequence[bytes]) -> None:
         if self.error is not None:
             raise self.error
-        self.writes.append(data)
+        self.writes.append(b"".join(lines))
 
     def lines(self) -> list[dict[str, Any]]:
         return [json.loads(line) for line in b"".join(self.writes).decode().splitlines()]
@@ -60,7 +60,7 @@ class Log:
 
 
 def make_log(
-    write: Callable[[bytes], None],
+    write: Callable[[Sequence[bytes]], None],
     clock: FakeClock | None = None,
     queue_max: int = 1000,
     call_soon: Callable[[Callable[[], None]], None] = at_once,
@@ -107,6 +107,8 @@ def test_a_forwarded_request_becomes_one_line_with_every_field_in_order() -> Non
         ("reason", None),
         ("detail", None),
         ("source", "upstream"),
+        ("shadow", []),
+        ("shadow_rules", []),
         ("key_id", "key_1"),
         ("tenant_id", "ten_1"),
         ("environment", "live"),
@@ -299,8 +301,8 @@ def test_nothing_is_lost_between_the_loop_and_a_flushing_thread() -> None:
 def test_a_flush_ends_though_requests_go_on() -> None:
     page = Page()
 
-    def write_and_record(data: bytes) -> None:
-        page.write(data)
+    def write_and_record(lines: Sequence[bytes]) -> None:
+        page.write(lines)
         log.record(make_outcome())
 
     log = make_log(write_and_record)
@@ -312,7 +314,7 @@ def test_a_flush_ends_though_requests_go_on() -> None:
 def test_lines_reach_a_file_through_its_sink(tmp_path: Path) -> None:
     path = tmp_path / "access.log"
     sink = Sink(str(path))
-    log = make_log(sink.write)
+    log = make_log(lambda lines: sink.write(b"".join(lines)))
     log.record(make_outcome())
     log.flush()
     sink.close()

@@ -66,7 +66,7 @@ class Disk:
 
     def write(self, writer: SegmentWriter, ended: float, **fields: Any) -> None:
         self.clock.wall = ended
-        writer.write(line(ended, **fields))
+        writer.write([line(ended, **fields)])
         for path in self.folder.iterdir():
             if path.name.count(".") == 2:  # still open
                 times = [each.latest for each in segments(self.folder)]
@@ -105,7 +105,7 @@ async def test_a_real_line_is_found_by_each_of_its_fields(disk: Disk) -> None:
     lines = Lines(Redactor([("sk", ("live",))]))
     outcome = make_outcome(target=f"/x?k={TOKEN}".encode())
     raw = lines.render(outcome, START)
-    disk.writer().write(raw)
+    disk.writer().write([raw])
     row = orjson.loads(raw)
     for name in ("request_id", "route", "client_address"):
         assert await disk.found(100, **{name: row[name]}) == [row["request_id"]]
@@ -330,7 +330,7 @@ def test_after_a_failed_write_lines_go_on_in_another_segment(disk: Disk) -> None
     disk.write(writer, START, request_id=1)
     is_full = True
     with pytest.raises(OSError, match="No space"):
-        writer.write(line(START + 1, request_id=2))
+        writer.write([line(START + 1, request_id=2)])
     disk.write(writer, START + 2, request_id=3)
     rows, _ = request_log_search.search(disk.folder, RequestQuery(), 10, "")
     assert [row["request_id"] for row in rows] == [3, 1]

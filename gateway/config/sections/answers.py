@@ -89,6 +89,9 @@ class Forwarding(Section):
     gateways in a row need different names."""
     forwarded: Flag = False
     """Send `Forwarded` (RFC 7239) besides `X-Forwarded-For`, `-Proto` and `-Host`."""
+    traces_from: Literal["everybody", "proxies", "nobody"] = "everybody"
+    """Whose trace context (`traceparent`, `tracestate`) is passed on: of `everybody`, of trusted
+    `proxies`, or of `nobody`. For others a new trace begins."""
 
 
 class Throttle(Section):

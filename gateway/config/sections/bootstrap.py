@@ -11,7 +11,16 @@ from pydantic import AfterValidator, BeforeValidator, Field, WithJsonSchema
 
 from gateway.config.sections.base import Section, Shorthand
 from gateway.config.sections.routing import IpAllowlist
-from gateway.config.sections.values import Flag, Granted, Label, Name, OptionalName, Tag, Text
+from gateway.config.sections.values import (
+    Flag,
+    Granted,
+    Label,
+    Mode,
+    Name,
+    OptionalName,
+    Tag,
+    Text,
+)
 from gateway.config.sections.wire import Network
 
 METADATA_BYTES_MAX: Final = 4096
@@ -110,6 +119,8 @@ class BootstrapKey(Section):
     """What the key may do: atoms, bundles, wildcards. Nothing by default."""
     ip_allowlist: tuple[Network, ...] = Field((), max_length=256)
     """Addresses that may use the key. Empty allows every address."""
+    ip_allowlist_mode: Mode = "enforce"
+    """`shadow` finds out and counts what the list would refuse, and refuses nothing."""
     plan: OptionalName = ""
     """Plan of the key. Empty: the tenant's."""
     tags: tuple[Tag, ...] = Field((), max_length=20)

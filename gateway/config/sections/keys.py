@@ -18,6 +18,7 @@ from gateway.config.sections.values import (
     Granted,
     Integer,
     Label,
+    Mode,
     Name,
     OptionalName,
     Prefix,
@@ -168,6 +169,8 @@ class Plan(Section):
     )
     """Who has buckets of its own: `lineage` (a key with its rotated successors), `tenant`,
     `lineage_tenant` (a key for each tenant that it acts for), `route`."""
+    mode: Mode = "enforce"
+    """`shadow` counts on its own buckets what it would refuse, and refuses nothing; clients are not told of it."""
 
 
 class Template(Section):

@@ -15,6 +15,7 @@ from gateway.config.sections.values import (
     DurationOrOff,
     EnvironmentName,
     Label,
+    Mode,
     Name,
     OptionalName,
     Size,
@@ -115,6 +116,8 @@ class IpAllowlist(Section):
 
     allow: tuple[Network, ...] = ()
     """Addresses and CIDR ranges. Empty allows every address."""
+    mode: Mode = "enforce"
+    """`shadow` finds out and counts what the list would refuse, and refuses nothing."""
 
 
 class Route(Section):
@@ -128,6 +131,8 @@ class Route(Section):
     """`none` makes the route public; anything else would be open by forgetting."""
     scopes: tuple[Atom, ...] = ()
     """Scopes that a key must hold, all of them, each a declared atom. Empty: any valid key."""
+    scopes_mode: Mode = "enforce"
+    """`shadow` finds out and counts whom the scopes would refuse, and refuses nobody."""
     environments: tuple[EnvironmentName, ...] = ()
     """Environments whose keys may call. Empty: all."""
     upstream: OptionalName = ""

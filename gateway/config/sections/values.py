@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import re
-from typing import Annotated, Any, Final
+from typing import Annotated, Any, Final, Literal
 
 from pydantic import (
     AfterValidator,
@@ -199,6 +199,9 @@ FactorOrOff = Annotated[
 """A multiple of something, up to ten; zero switches it off."""
 
 Integer = Annotated[int, Strict(), BeforeValidator(_typed), Label("whole number")]
+Mode = Literal["enforce", "shadow"]
+"""Whether a rule refuses, or is only tried."""
+
 Flag = Annotated[bool, Strict(), BeforeValidator(_typed), Label("true or false")]
 
 Name = Annotated[

@@ -12,6 +12,7 @@ from gateway.domain.bucket import REFUSED
 from gateway.domain.limits import NANOSECONDS, Claim, Grant
 from gateway.limiters.shared.buckets import SharedBucket, end_entry
 from gateway.limiters.shared.ledger import Ledger
+from gateway.limiters.shared.onlooker import look
 from gateway.limiters.shared.segment import Segment
 from gateway.limiters.shared.table import Table
 from gateway.ports import Clock, LimiterUnavailable
@@ -88,22 +89,7 @@ class SharedLimiter:
 
     def look(self, claims: Sequence[Claim]) -> Grant | None:
         """Tell how the buckets stand without drawing on them; one that was never drawn on is full."""
-        table = self._table
-        buckets = [table.bucket(claim.bucket, claim.rule) for claim in claims]
-        order = self._order(buckets)
-        try:
-            self._mutexes.lock(order)
-        except LimiterUnavailable:
-            return None
-        try:
-            ticks, now = int(self._monotonic() * NANOSECONDS), self._now()
-            levels = [
-                bucket.level(ticks, now) if table.find(bucket, ticks, now) else 0
-                for bucket in buckets
-            ]
-        finally:
-            self._mutexes.release(order)
-        return Grant.admit(claims, levels, (), now)
+        return look(self._table, self._mutexes, claims, self._monotonic, self._now)
 
     def release(self, grant: Grant) -> None:
         """Give back the concurrency that `grant` holds, the first time it is called for it."""
@@ -131,12 +117,6 @@ class SharedLimiter:
             end_entry(self._words, self._ledger, entry)
         finally:
             self._mutexes.release(order)
-
-    def _order(self, buckets: Sequence[SharedBucket]) -> tuple[int, ...]:
-        mask = 0
-        for bucket in buckets:
-            mask |= bucket.bit
-        return self._table.order(mask)
 
     def _undo(self, drawn: Sequence[SharedBucket]) -> None:
         for bucket in drawn:

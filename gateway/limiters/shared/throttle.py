@@ -7,7 +7,7 @@ of the limits: addresses that cost nothing must not push out buckets of keys.
 from __future__ import annotations
 
 from gateway.domain.bucket import REFUSED
-from gateway.domain.limits import NANOSECONDS
+from gateway.domain.limits import NANOSECONDS, Rate
 from gateway.limiters.shared.segment import Segment
 from gateway.limiters.shared.table import Table
 from gateway.limiters.throttle import failure_rule
@@ -76,6 +76,13 @@ class SharedThrottle:
         except LimiterUnavailable:
             return rule.limit, 0, 1
         return rule.limit, rule.remaining(level), rule.reset_seconds(level)
+
+    def look(self, address: str) -> tuple[Rate, int] | None:
+        """Return the rule for failures and the level of `address`; None while somebody keeps its lock."""
+        try:
+            return self._rule, self._level(address)
+        except LimiterUnavailable:
+            return None
 
     def _level(self, address: str) -> int:
         """Return the level of an address; one that never failed gets no bucket by being asked about."""

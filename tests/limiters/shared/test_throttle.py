@@ -111,3 +111,16 @@ def test_who_cannot_be_counted_may_not_guess(clock: FakeClock) -> None:
         assert throttle.retry_after("192.0.2.1") == 1
         assert throttle.failed("192.0.2.1") == 1
         assert throttle.standing("192.0.2.1") == (3, 0, 1)
+
+
+def test_a_look_counts_nothing_and_does_not_wait_for_who_was_stopped(clock: FakeClock) -> None:
+    with throttles(clock) as (one, other):
+        one.failed("192.0.2.1")
+        found = other.look("192.0.2.1")
+        assert found is not None
+        rule, level = found
+        assert (level, other.look("192.0.2.1")) == (rule.price, found)
+    with segment(buckets_max=10) as alone:
+        throttle = SharedThrottle(alone, clock, 3, 60)
+        with held_by_nobody_who_runs(alone):
+            assert throttle.look("192.0.2.1") is None

@@ -1,0 +1,1 @@
+"""What is put beside a running gateway: Prometheus rules and Grafana dashboards."""

@@ -1,0 +1,135 @@
+"""What would become of a request, over the admin API.
+
+Knows paths and JSON. It must not judge a request: what is told, the pipeline told.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Mapping
+from typing import Any, Protocol, Self
+
+from aiohttp import web
+from pydantic import BaseModel
+
+from gateway.admin.described import Description, describes
+from gateway.admin.hypothetical import Hypothetical, running
+from gateway.admin.requests import answer, read_body, read_query
+from gateway.admin.rights import needs
+from gateway.admin.wire import instant
+from gateway.domain.admin_tokens import Right
+from gateway.domain.client_address import ClientAddress
+from gateway.domain.request import RequestHead
+from gateway.domain.routes import Route
+from gateway.pipeline.explain import Asked, Explanation
+from gateway.pipeline.trace import Step
+
+
+class Explaining(Protocol):
+    """The configuration in force, to be asked and not used."""
+
+    def explain(self, asked: Asked) -> Awaitable[Explanation]:
+        """Tell what would become of a request. Raises `NotFound` for its key."""
+        ...
+
+    def derive(self, peer: str, head: RequestHead) -> Awaitable[ClientAddress]:
+        """Tell where a request with `head` comes from, on a connection from `peer`."""
+        ...
+
+    def route(self, name: str) -> Awaitable[Route | None]:
+        """Return the route called `name`, or None."""
+        ...
+
+
+class StepView(BaseModel):
+    """A step, and what it looked at; times are RFC 3339."""
+
+    step: str
+    result: str
+    facts: dict[str, Any]
+
+    @classmethod
+    def of(cls, step: Step) -> Self:
+        """Show `step`."""
+        return cls(step=step.name, result=step.result, facts=_timed(step.facts))
+
+
+def _timed(facts: Mapping[str, Any]) -> dict[str, Any]:
+    return {
+        name: instant(value) if name.endswith("_at") else value for name, value in facts.items()
+    }
+
+
+class FindingView(BaseModel):
+    """A rule in shadow mode that would have refused the request."""
+
+    rule: str
+    reason: str
+    policy: str | None
+
+
+class ExplanationView(BaseModel):
+    """What would become of a request. `status` is null when the upstream decides it.
+
+    `headers` and `body` are what the client would be sent; of a request that is forwarded only what the gateway adds.
+    """
+
+    verdict: str
+    reason: str | None
+    status: int | None
+    generation: int
+    steps: list[StepView]
+    shadow: list[FindingView]
+    headers: list[tuple[str, str]]
+    body: str
+
+    @classmethod
+    def of(cls, told: Explanation) -> Self:
+        """Show `told`."""
+        reason = told.outcome.reason
+        return cls(
+            verdict=told.verdict,
+            reason=None if reason is None else reason.value,
+            status=told.status,
+            generation=told.generation,
+            steps=[StepView.of(step) for step in told.steps],
+            shadow=[
+                FindingView(
+                    rule=finding.kind.value,
+                    reason=finding.reason.value,
+                    policy=finding.policy or None,
+                )
+                for finding in told.outcome.shadow
+            ],
+            headers=_fields(told.head),
+            body=told.body.decode("utf-8", "replace"),
+        )
+
+
+def _fields(head: bytes) -> list[tuple[str, str]]:
+    """Return the fields of a head, with or without its status line."""
+    fields = []
+    for line in head.decode("latin-1").split("\r\n"):
+        name, colon, value = line.partition(": ")
+        if colon:
+            fields.append((name, value))
+    return fields
+
+
+class ExplainRoutes:
+    """The handler of `/admin/v1/explain`; `explaining` is None where no gateway runs."""
+
+    def __init__(self, explaining: Explaining | None) -> None:
+        self._explaining = explaining
+
+    def routes(self) -> list[web.RouteDef]:
+        """Return the routes."""
+        return [web.post("/admin/v1/explain", self.explain)]
+
+    @needs(Right.READ)
+    @describes(Description(body=Hypothetical, answer=ExplanationView, errors=(404, 409)))
+    async def explain(self, request: web.Request) -> web.Response:
+        """Tell what would become of a request; nothing is counted, drawn or forwarded."""
+        read_query(request, ())
+        explaining: Explaining = running(self._explaining)
+        asked = (await read_body(request, Hypothetical)).asked()
+        return answer(ExplanationView.of(await explaining.explain(asked)))
