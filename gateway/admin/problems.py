@@ -8,7 +8,6 @@ to the request id that the answer names.
 from __future__ import annotations
 
 import logging
-import re
 import secrets
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict
@@ -21,7 +20,7 @@ from aiohttp.typedefs import Handler
 
 from gateway.config.reloading import ReloadRefused
 from gateway.domain.key_rules import Problem, Refused
-from gateway.domain.redaction import MASK
+from gateway.domain.redaction import without_random
 from gateway.keyring.ledger import NotFound, Stale
 from gateway.keyring.repeats import InProgress, Mismatch
 from gateway.ports import Conflict, StoreUnavailable
@@ -42,9 +41,6 @@ CODES: Final[Mapping[int, str]] = {
     503: "store_unavailable",
 }
 """Status -> stable machine name; clients switch on it, people read `detail`."""
-
-_LONG: Final = re.compile(r"[0-9A-Za-z]{33,}")
-"""What no id or name that we give is: the random part of a secret that was sent in a place for something else."""
 
 REQUEST_ID: Final = web.RequestKey("request_id", str)
 
@@ -112,12 +108,12 @@ def problem(
         "type": "about:blank",
         "title": HTTPStatus(status).phrase,
         "status": status,
-        "detail": _without_secrets(detail),
+        "detail": without_random(detail),
         "code": code or CODES.get(status, "error"),
         "request_id": request_id,
     }
     errors = [
-        {"pointer": _without_secrets(pointer), "detail": _without_secrets(text)}
+        {"pointer": without_random(pointer), "detail": without_random(text)}
         for pointer, text in errors_of_body
     ]
     if errors:
@@ -126,11 +122,6 @@ def problem(
     return web.Response(
         status=status, body=orjson.dumps(body), content_type="application/problem+json"
     )
-
-
-def _without_secrets(text: str) -> str:
-    """Return what may be said of a request: an answer is kept by tools that a request's body never reaches."""
-    return _LONG.sub(MASK, text)
 
 
 def _of_http(error: web.HTTPException, request_id: str) -> web.Response:

@@ -220,6 +220,19 @@ def is_an_admin_token(visit: Visit) -> None:
     visit.ask("", f"/api/v1/jobs?token={made['secret']}")
 
 
+def is_explained(visit: Visit) -> None:
+    secret = visit.key("explained")
+    asked = {
+        "method": "GET",
+        "url": f"/api/v1/jobs?token={secret}",
+        "key_id": visit.issued["explained"],
+    }
+    visit.admin("POST", "/explain", asked | {"headers": {"Referer": f"https://x/?k={secret}"}})
+    visit.admin("POST", "/explain", asked | {"key_id": secret})
+    visit.admin("POST", "/ip-test", {"key_id": visit.issued["explained"], "address": "192.0.2.1"})
+    visit.admin("GET", "/reports/would-block")
+
+
 def is_in_lists_and_exports(visit: Visit) -> None:
     for path in (
         "/keys", "/tenants", "/rotations", "/incidents", "/deliveries", "/templates", "/admin-tokens",
@@ -250,6 +263,7 @@ FEATURES: Final[tuple[Callable[[Visit], None], ...]] = (
     is_handed_over_by_a_link,
     is_looked_up,
     is_an_admin_token,
+    is_explained,
     is_in_lists_and_exports,
 )
 
