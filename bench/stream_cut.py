@@ -107,7 +107,7 @@ def serving(folder: Path, command: str, workers: int) -> Iterator[Place]:
     policy = make_policy()
     streams = Route("streams", "GET", "/feed/{id}", policy.scopes[0])
     config: dict[str, Any] = gateway_config(
-        Policy((*policy.routes, streams), policy.keys), port, free_port()
+        Policy((*policy.routes, streams), policy.load_keys), port, free_port()
     )
     config["upstreams"]["feeds"] = {
         "targets": [f"http://127.0.0.1:{feeds_port}"],
@@ -151,11 +151,12 @@ async def cut(place: Place, workers: int, number: int, revoked: int) -> Cut:
         while any(each.last < goal and not each.ended_at for each in staying):  # noqa: ASYNC110
             await asyncio.sleep(0.1)
     told = [answer["enforcement"] for answer in answers]
-    _verify(streams, doomed, sum(each["streams_closed"] for each in told))
+    verify(streams, doomed, sum(each["streams_closed"] for each in told))
     ended = [each for each in streams if each.ended_at]
     events = sum(each.last for each in staying)
     for each in staying:
         each.transport.abort()
+    await asyncio.sleep(0)  # that is done in the next turn of the loop, and a drain waits for it
     return Cut(
         workers=workers,
         streams=len(streams),
@@ -168,7 +169,8 @@ async def cut(place: Place, workers: int, number: int, revoked: int) -> Cut:
     )
 
 
-def _verify(streams: Sequence[CountedFeed | Socket], doomed: set[str], told: int) -> None:
+def verify(streams: Sequence[CountedFeed | Socket], doomed: set[str], told: int) -> None:
+    """Raise `Unusable` unless exactly the streams of `doomed` ended, as what they are, and nobody missed an event."""
     ended = {id(each) for each in streams if each.ended_at}
     expected = {id(each) for each in streams if each.key in doomed}
     if ended != expected:

@@ -18,6 +18,7 @@ from gateway.admin.rights import needs
 from gateway.admin.wire import instant
 from gateway.domain.admin_tokens import Right
 from gateway.domain.client_address import ClientAddress
+from gateway.domain.redaction import without_random
 from gateway.domain.request import RequestHead
 from gateway.domain.routes import Route
 from gateway.pipeline.explain import Asked, Explanation
@@ -55,8 +56,14 @@ class StepView(BaseModel):
 
 def _timed(facts: Mapping[str, Any]) -> dict[str, Any]:
     return {
-        name: instant(value) if name.endswith("_at") else value for name, value in facts.items()
+        name: instant(value) if name.endswith("_at") else _told(value)
+        for name, value in facts.items()
     }
+
+
+def _told(value: Any) -> Any:
+    """Return a fact without a secret that stood where none belongs, such as in the URL."""
+    return without_random(value) if isinstance(value, str) else value
 
 
 class FindingView(BaseModel):

@@ -20,6 +20,7 @@ from aiohttp.typedefs import Handler
 
 from gateway.config.reloading import ReloadRefused
 from gateway.domain.key_rules import Problem, Refused
+from gateway.domain.redaction import without_random
 from gateway.keyring.ledger import NotFound, Stale
 from gateway.keyring.repeats import InProgress, Mismatch
 from gateway.ports import Conflict, StoreUnavailable
@@ -107,11 +108,14 @@ def problem(
         "type": "about:blank",
         "title": HTTPStatus(status).phrase,
         "status": status,
-        "detail": detail,
+        "detail": without_random(detail),
         "code": code or CODES.get(status, "error"),
         "request_id": request_id,
     }
-    errors = [{"pointer": pointer, "detail": text} for pointer, text in errors_of_body]
+    errors = [
+        {"pointer": without_random(pointer), "detail": without_random(text)}
+        for pointer, text in errors_of_body
+    ]
     if errors:
         body["errors"] = errors
     body |= further

@@ -19,6 +19,9 @@ MASK: Final = "[redacted]"
 TOKEN_RANDOM_MIN: Final = 20
 """Shorter tails are no token of ours; what we print of a key (`sk_live_ab12…wxyz`) stays."""
 
+_RANDOM: Final = re.compile(r"[0-9A-Za-z]{33,}")
+"""More than the 32 of an id, less than the 43 of a secret."""
+
 ADMIN_PREFIX: Final = "tha_"
 """Admin tokens begin so, whatever formats keys have."""
 
@@ -160,6 +163,14 @@ def is_plain(raw: bytes) -> bool:
     space, `:`, `=` or `+`, or is percent-encoded.
     """
     return raw.translate(None, _PLAIN) in _NOTHING_OR_UNDERSCORE and _ADMIN_PREFIX not in raw
+
+
+def without_random(text: str) -> str:
+    """Return `text` without whatever could be the random part of a secret of any format.
+
+    For texts to operators, who are told ids and names: none of these holds so many letters and digits in a row.
+    """
+    return _RANDOM.sub(MASK, text)
 
 
 def is_secret_name(name: str) -> bool:

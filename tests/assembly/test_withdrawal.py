@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
+from aiohttp import ClientSession, UnixConnector
 
 from gateway.assembly.gateway import Gateway, opened
 from gateway.assembly.keys import open_keyring
+from gateway.assembly.local_crew import LocalCrew
 from gateway.config.load import read
+from gateway.control.crew import Acknowledged
 from gateway.domain.blueprint import KeyWish
 from gateway.keyring.door import Minted
 from gateway.keyring.ledger import Changed
@@ -84,9 +87,9 @@ def configuration(url: str) -> dict[str, Any]:
 
 
 @asynccontextmanager
-async def world(folder: Path) -> AsyncIterator[World]:
+async def world(folder: Path, workers: int = 1) -> AsyncIterator[World]:
     async with lasting_backend() as (url, backend):
-        config = configuration(url)
+        config = configuration(url) | {"workers": workers}
         path = write(folder, json.dumps(config))
         loaded = read(path, {})
         assert loaded.config is not None, loaded.problems
@@ -255,18 +258,66 @@ async def test_what_lost_its_right_ends_within_a_second_and_nothing_else_does(
     tmp_path: Path, act: Act, reason: str, whose: Who, others: tuple[Who, ...]
 ) -> None:
     async with world(tmp_path) as held:
-        doomed = await begun(held, whose)
-        staying = [each for who in others for each in await begun(held, who)]
-        done = await act(held)
-        await asyncio.gather(*(each.ends(reason) for each in doomed))
-        await asyncio.gather(*(each.goes_on() for each in staying))
-        enforced = done.enforced if isinstance(done, Changed) else None
-        if enforced is not None and enforced.of:  # else it was another process that changed it
-            assert (enforced.acknowledged, enforced.of, enforced.silent) == (1, 1, ())
-            assert enforced.streams_closed == len(doomed)
-        told = (await ask(held.gateway.metrics_address, "/metrics")).body.decode()
-        assert f'tollhouse_streams_closed_total{{cause="{reason}"}} {len(doomed)}.0' in told
-        assert "tollhouse_revocations_pending 0.0" in told
+        await ends_exactly(held, act, reason, whose, others)
+
+
+async def ends_exactly(
+    held: World, act: Act, reason: str, whose: Who, others: tuple[Who, ...]
+) -> None:
+    doomed = await begun(held, whose)
+    staying = [each for who in others for each in await begun(held, who)]
+    done = await act(held)
+    await asyncio.gather(*(each.ends(reason) for each in doomed))
+    await asyncio.gather(*(each.goes_on() for each in staying))
+    enforced = done.enforced if isinstance(done, Changed) else None
+    if enforced is not None and enforced.of:  # else it was another process that changed it
+        crew = held.gateway.workers
+        assert (enforced.acknowledged, enforced.of, enforced.silent) == (crew, crew, ())
+        assert enforced.streams_closed == len(doomed)
+    told = (await ask(held.gateway.metrics_address, "/metrics")).body.decode()
+    assert f'tollhouse_streams_closed_total{{cause="{reason}"}} {len(doomed)}.0' in told
+    assert "tollhouse_revocations_pending 0.0" in told
+
+
+@pytest.mark.parametrize(
+    ("act", "reason", "whose", "others"),
+    [each for each in CAUSES if each[0] in (suspend, expire, take_scope, shrink_bundle)],
+    ids=_named,
+)
+async def test_it_ends_in_every_worker_and_nowhere_else(
+    tmp_path: Path, act: Act, reason: str, whose: Who, others: tuple[Who, ...]
+) -> None:
+    async with world(tmp_path, workers=2) as held:
+        await ends_exactly(held, act, reason, whose, others)
+
+
+class OneThatDoesNotDie(LocalCrew):
+    """A crew of which one worker neither answers nor ends."""
+
+    async def forget(self, ids: Iterable[str]) -> Acknowledged:
+        await super().forget(ids)
+        return Acknowledged(1, 2, ("worker 2 (pid 7)",))
+
+    @property
+    def silent(self) -> Sequence[str]:
+        return ("worker 2 (pid 7)",)
+
+
+async def test_answer_is_202_and_names_who_did_not_acknowledge(tmp_path: Path) -> None:
+    async with world(tmp_path) as held:
+        held.gateway.crew = OneThatDoesNotDie(held.gateway.here)
+        path = f"/admin/v1/keys/{held.mine.record.key_id}:revoke"
+        connector = UnixConnector(held.gateway.admin_address.removeprefix("unix:"))
+        async with (
+            ClientSession(connector=connector) as session,
+            session.post(f"http://gateway{path}", json={"reason": "leaked"}) as answer,
+        ):
+            assert answer.status == 202
+            told = (await answer.json())["enforcement"]
+        assert (told["acknowledged"], told["of"]) == (1, 2)
+        assert told["silent"] == ["worker 2 (pid 7)"]
+        shown = (await ask(held.gateway.metrics_address, "/metrics")).body.decode()
+        assert "tollhouse_revocations_pending 1.0" in shown
 
 
 # ---- what ends under the configuration that it began with

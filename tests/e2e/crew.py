@@ -29,7 +29,7 @@ def two_workers(folder: Path, upstream: str, **replaced: str) -> Iterator[Runnin
         yield gateway
 
 
-class _Admin(http.client.HTTPConnection):
+class AdminConnection(http.client.HTTPConnection):
     """A connection to the admin socket. Not the command: starting one takes seconds on a busy machine."""
 
     def __init__(self, gateway: Running) -> None:
@@ -44,7 +44,7 @@ class _Admin(http.client.HTTPConnection):
 
 def admin(gateway: Running, method: str, path: str, body: object = None, status: int = 200) -> Any:
     """Ask the admin API; return the JSON of its answer."""
-    connection = _Admin(gateway)
+    connection = AdminConnection(gateway)
     try:
         fields = {"Content-Type": "application/json"}
         connection.request(method, f"/admin/v1{path}", json.dumps(body or {}), fields)

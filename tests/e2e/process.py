@@ -82,7 +82,7 @@ def write_config(folder: Path, upstream: str, **replaced: str) -> Path:
 
 @contextmanager
 def running(
-    folder: Path, upstream: str, text: str = "", *, open_files: int = 0
+    folder: Path, upstream: str, text: str = "", *, open_files: int = 0, log_level: str = "info"
 ) -> Iterator[Running]:
     """Run a gateway in `folder`, on the shipped configuration or on `text`; its logs are files there.
 
@@ -103,6 +103,8 @@ def running(
                 str(config),
                 "--log-format",
                 "json",
+                "--log-level",
+                log_level,
             ],
             stdout=stdout,
             stderr=stderr,

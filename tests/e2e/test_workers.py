@@ -130,7 +130,9 @@ def test_worker_that_stands_still_is_replaced_and_a_revocation_does_not_wait_for
         key_id, secret = create_key(gateway)
         stopped = pids(gateway)[0]
         os.kill(stopped, signal.SIGSTOP)
-        admin(gateway, "POST", f"/keys/{key_id}:revoke", {"reason": "leaked"})
+        done = admin(gateway, "POST", f"/keys/{key_id}:revoke", {"reason": "leaked"})["enforcement"]
+        # It is dead, and the dead serve nobody: that is an acknowledgement.
+        assert (done["acknowledged"], done["of"], done["silent"]) == (2, 2, [])
         eventually(lambda: not is_alive(stopped))
         serving_again(gateway, stopped)
         assert {client.get("/api/v1/jobs") for client in clients.open(gateway, secret, 8)} == {401}
