@@ -14,6 +14,15 @@ from tests.architecture import Module, imports
 PURE_CALLS: Final = frozenset({"len", "min", "max", "start", "end", "index", "find"})
 """What the bounds of a slice may call: nothing happens when it is called twice."""
 
+C_WORDS: Final = frozenset(
+    f"__{word}"
+    for word in (
+        *("alignof", "asm", "attribute", "complex", "const", "extension", "imag", "inline"),
+        *("label", "real", "restrict", "signed", "thread", "typeof", "volatile"),
+    )
+)
+"""What gcc reserves (Alternate Keywords in its manual)."""
+
 _WAITS: Final = (ast.Await, ast.Yield, ast.YieldFrom, ast.AsyncWith, ast.AsyncFor)
 _SCOPES: Final = (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda)
 
@@ -55,6 +64,13 @@ def no_addresses(module: Module) -> Iterator[str]:
             yield f"{module.path}:{line}: ctypes; leave this module out of setup.py's COMPILED"
 
 
+def no_words_of_c(module: Module) -> Iterator[str]:
+    """No attribute that is a word of C with an underscore before it: the compiler writes another one in front."""
+    for node in ast.walk(module.tree):
+        if isinstance(node, ast.Attribute) and f"_{node.attr}" in C_WORDS:
+            yield f"{module.path}:{node.lineno}: {node.attr} becomes _{node.attr}, a word of gcc"
+
+
 def heirs(module: Module, compiled: frozenset[str]) -> Iterator[str]:
     """No plain class inherits from a class of a module in `compiled` (dotted names)."""
     names = {name.rpartition(".")[2]: name.rpartition(".")[0] for _, name in imports(module)}
@@ -70,4 +86,5 @@ CHECKS: Final[tuple[Callable[[Module], Iterator[str]], ...]] = (
     no_wait_while_handling,
     no_work_in_slices,
     no_addresses,
+    no_words_of_c,
 )

@@ -77,6 +77,7 @@ BREACHES = [
     "x = y[: next(z)]",
     "import ctypes",
     "from ctypes import addressof",
+    "self._real = 1",
 ]
 
 PROPER = [

@@ -14,6 +14,7 @@ from typing import TypeVar
 from aiohttp import web
 
 from gateway.admin.auth import PRINCIPAL
+from gateway.admin.problems import BadRequest
 from gateway.admin.requests import order_of, read_body
 from gateway.admin.wire import Act
 from gateway.domain.admin_tokens import Right
@@ -45,10 +46,18 @@ async def read_tenant(request: web.Request, query: Mapping[str, str]) -> str:
     return tenant_id
 
 
-def require_for_secret(request: web.Request, key: KeyRecord) -> None:
-    """Raise unless whoever asks may be given a key like this one: for several tenants, administrators only (IV-14)."""
-    if key.kind is KeyKind.MULTI_TENANT:
-        request[PRINCIPAL].require(Right.ADMINISTER)
+async def require_for_secret(request: web.Request, key: KeyRecord) -> None:
+    """Raise unless whoever asks may be given a key like this one.
+
+    One for several tenants is for administrators (IV-14), and for those only who reach all that it acts for.
+    """
+    if key.kind is not KeyKind.MULTI_TENANT:
+        return
+    principal = request[PRINCIPAL]
+    principal.require(Right.ADMINISTER)
+    for tenant_id in key.tenants:
+        if not await principal.reach.includes(tenant_id):
+            raise BadRequest(403, "The key acts for tenants that your token does not reach.")
 
 
 @contextmanager

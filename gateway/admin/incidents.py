@@ -81,7 +81,7 @@ class IncidentRoutes:
         body, order = await read_act(request, KeyCompromise)
         key = await self._keyring().get_key(request.match_info["key_id"])
         if body.with_replacement:
-            require_for_secret(request, key)
+            await require_for_secret(request, key)
 
         async def make() -> tuple[str, web.Response]:
             return await self._compromise(key, body, order)

@@ -94,7 +94,7 @@ class RotationRoutes:
         """Replace a key by one with the same settings; both work until the rotation ends."""
         body, order = await read_act(request, KeyRotate)
         key_id = request.match_info["key_id"]
-        require_for_secret(request, await self._keyring().get_key(key_id))
+        await require_for_secret(request, await self._keyring().get_key(key_id))
 
         async def make() -> tuple[str, web.Response]:
             return await self._rotate(key_id, body, order)

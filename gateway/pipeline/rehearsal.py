@@ -37,7 +37,7 @@ class RehearsedLimiter:
     """
 
     def __init__(self, real: Limiter, epoch: Callable[[], float]) -> None:
-        self._real = real
+        self._limiter = real
         self._epoch = epoch
         self.is_known = True
         self.before: dict[str, int] = {}
@@ -62,7 +62,7 @@ class RehearsedLimiter:
         """Do nothing: nothing was drawn."""
 
     def _levels(self, claims: Sequence[Claim]) -> list[int] | None:
-        found = self._real.look(claims)
+        found = self._limiter.look(claims)
         if found is None:
             self.is_known = False
             return None
