@@ -69,14 +69,14 @@ def test_an_expired_key_says_so(gateway: Running) -> None:
 
 
 def test_suspending_a_tenant_stops_its_keys(gateway: Running) -> None:
-    gateway.cli("tenants", "create", "--id", "umbrella", "--name", "Umbrella")
+    gateway.cli("tenants", "create", "--id", "hooli", "--name", "Hooli")
     _, secret = gateway.create_key(
-        "--tenant", "umbrella", "--name", "k", "--environment", "live", "--scope", "jobs:read"
+        "--tenant", "hooli", "--name", "k", "--environment", "live", "--scope", "jobs:read"
     )
     assert ask(gateway, secret).status_code == 200
-    gateway.cli("tenants", "suspend", "umbrella", "--reason", "unpaid")
+    gateway.cli("tenants", "suspend", "hooli", "--reason", "unpaid")
     assert ask(gateway, secret).json()["code"] == "tenant_suspended"
-    gateway.cli("tenants", "resume", "umbrella")
+    gateway.cli("tenants", "resume", "hooli")
     assert ask(gateway, secret).status_code == 200
 
 
