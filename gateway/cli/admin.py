@@ -7,12 +7,11 @@ token is printed once.
 from __future__ import annotations
 
 import argparse
-import re
 from pathlib import Path
 from typing import Any, Final
 
 from gateway.cli.client import AdminClient, Rejected
-from gateway.cli.options import Verbs, add_verb, path_part, positive
+from gateway.cli.options import Verbs, add_verb, moment, path_part, positive
 from gateway.cli.output import Printer
 from gateway.cli.secret_file import SecretFile
 from gateway.domain.admin_tokens import Role
@@ -99,8 +98,7 @@ async def _mint(
     client: AdminClient, body: dict[str, str], options: argparse.Namespace, printer: Printer
 ) -> None:
     if options.expires is not None:
-        is_duration = re.fullmatch(r"P.*|[0-9]+[smhdw]", options.expires) is not None
-        body["expires_in" if is_duration else "expires_at"] = options.expires
+        body |= moment("expires", options.expires)
     if options.secret_file is None:
         answer = await client.call("POST", _TOKENS, body)
         printer.entry({**answer["token"], "secret": answer["secret"]})

@@ -12,6 +12,7 @@ import sys
 from pathlib import Path
 from typing import Any, Final
 
+from gateway.cli import moments
 from gateway.cli.client import AdminClient, WrongUsage
 from gateway.cli.hand_over import add_hand_over_options, mint
 from gateway.cli.options import (
@@ -20,7 +21,6 @@ from gateway.cli.options import (
     add_change,
     is_duration,
     moment,
-    past_moment,
     path_part,
 )
 from gateway.cli.output import Printer
@@ -72,7 +72,7 @@ def _add_compromise(inner: Verbs) -> None:
     parser = add_act(inner, "compromise", _compromise, text, what="KEY_ID", needs_reason=True)
     parser.add_argument(
         "--since",
-        type=past_moment,
+        type=moments.moment,
         metavar="WHEN",
         help="when others may have come to know it: 36h ago or a time (default: its creation)",
     )

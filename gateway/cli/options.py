@@ -5,9 +5,8 @@ from __future__ import annotations
 import argparse
 import json
 import re
-from datetime import UTC, datetime, timedelta
 from functools import partial
-from typing import Any, Final
+from typing import Any
 
 from gateway.cli.client import Act, WrongUsage, add_client_options, run
 from gateway.cli.conditions import add_condition_options
@@ -54,18 +53,6 @@ def is_duration(text: str) -> bool:
 def moment(name: str, when: str) -> dict[str, str]:
     """Return the member of a body that says `when`: `<name>_in` for a duration, else `<name>_at`."""
     return {f"{name}_in" if is_duration(when) else f"{name}_at": when}
-
-
-def past_moment(text: str) -> str:
-    """Return a time as the API takes it; a duration such as 36h is counted back from now. For argparse."""
-    found = re.fullmatch(r"([0-9]{1,6})([smhdw])", text)
-    if found is None:
-        return text
-    ago = timedelta(**{_UNITS[found[2]]: int(found[1])})
-    return (datetime.now(UTC) - ago).isoformat(timespec="seconds").replace("+00:00", "Z")
-
-
-_UNITS: Final = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
 
 
 def json_object(text: str) -> dict[str, Any]:
