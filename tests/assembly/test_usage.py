@@ -25,7 +25,7 @@ from tests.usage_lines import assert_equal, of_lines, of_rows
 from tests.wire import read_request, until
 
 GROUPS = ("time", "key", "tenant", "route", "billable")
-EVER = {"since": 0.0, "until": 1e10}
+EVER: dict[str, Any] = {"since": 0.0, "until": 1e10}
 
 
 class Upstream:
