@@ -28,7 +28,7 @@ from gateway.domain.usage import (
 from gateway.ports import Clock
 from gateway.telemetry.usage_visitors import Visitor, Visitors, Who
 
-COUNTS_MAX: Final = 100_000
+COUNTS_MAX: Final = 50_000
 """Counts of a key on a route that are told apart between two drains."""
 
 CELLS_PER_PART: Final = 1_000
@@ -100,12 +100,12 @@ _FacetPlace = tuple[int, str, str, str, str]
 class UsageRecorder:
     """Implements `Recorder`. Bounded: beyond `counts_max`, requests are counted for `__other__` on their route.
 
-    `folded` tells how many were.
+    `folded` tells how many were. `counts_max` may be changed at any time.
     """
 
     def __init__(self, clock: Clock, visitors: Visitors, *, counts_max: int = COUNTS_MAX) -> None:
         self._clock = clock
-        self._counts_max = counts_max
+        self.counts_max = counts_max
         self._visitors = visitors
         self._minutes: dict[int, _Minute] = {}
         self._minute = _Minute(0)
@@ -178,7 +178,7 @@ class UsageRecorder:
 
     def _admit(self, minute: _Minute, key: BoundKey | None) -> _User:
         """Return the user for a key that has not come in this minute: one of its own while there is room."""
-        if self._size >= self._counts_max:
+        if self._size >= self.counts_max:
             self.folded += 1
             return self._crowd(minute.start, key is not None and key.is_billable)
         ids = ("", "") if key is None else (key.record.key_id, key.tenant.tenant_id)
@@ -190,7 +190,7 @@ class UsageRecorder:
         is_billable = key is not None and key.is_billable
         if user.key_id == OTHER:
             return _fold(user, is_billable, route)
-        if self._size >= self._counts_max:
+        if self._size >= self.counts_max:
             self.folded += 1
             return _fold(self._crowd(start, is_billable), is_billable, route)
         self._size += 1
@@ -247,7 +247,7 @@ class UsageRecorder:
             known = self._foreign.get(place)
             if known is not None:
                 known.add(cell.measures)
-            elif len(self._foreign) < self._counts_max:
+            elif len(self._foreign) < self.counts_max:
                 self._foreign[place] = cell.measures
             else:
                 dimensions = cell.dimensions
@@ -256,7 +256,7 @@ class UsageRecorder:
                 count = _fold(crowd, dimensions.is_billable, dimensions.route)
                 count.measures.add(cell.measures)
         for facet in facets:
-            if len(self._foreign_facets) >= self._counts_max:
+            if len(self._foreign_facets) >= self.counts_max:
                 facet = replace(facet, key_id=OTHER, tenant_id="", value=OTHER)
             _merge(self._foreign_facets, facet)
 
