@@ -10,7 +10,6 @@ import pytest
 from bench.series import Flood
 from gateway.stores.memory_usage import MemoryUsage
 
-
 WATCHED = 20
 """Series that are read, not counted: of this process, its recorders, its build."""
 
