@@ -11,7 +11,7 @@ from typing import Final
 
 from aiohttp import web
 
-from gateway.admin.auth import PRINCIPAL
+from gateway.admin.auth import ACTOR, PRINCIPAL
 from gateway.admin.described import Description, changes, creates, describes, lists, shows
 from gateway.admin.idempotency import once
 from gateway.admin.requests import (
@@ -114,11 +114,13 @@ class KeyRoutes:
     @needs(Right.READ, is_filtered=True)
     @describes(Description(body=KeyLookup, answer=KeyView, errors=(404,)))
     async def lookup(self, request: web.Request) -> web.Response:
-        """Tell which key a secret belongs to."""
+        """Tell which key a secret belongs to. The audit trail tells who asked, and what for an answer came."""
         body = await read_body(request, KeyLookup)
         read_query(request, ())
-        record = await self._keyring().find_key(body.secret.encode())
-        if record is None or not await request[PRINCIPAL].reach.includes(record.tenant_id):
+        within = await request[PRINCIPAL].reach.tenant_ids()
+        order = Order(actor=request[ACTOR])
+        record = await self._keyring().look_up(body.secret.encode(), order, within)
+        if record is None:
             raise NotFound("no key has that secret")
         return answer(self._view(record))
 

@@ -7,7 +7,7 @@ through it. It must not know who is asking over which transport, nor any SQL; ho
 from __future__ import annotations
 
 import secrets
-from collections.abc import Awaitable, Callable, Collection, Mapping
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from hmac import compare_digest
 from typing import Any, Final, TypedDict
@@ -285,6 +285,31 @@ class Keyring:
         found = await self._store.find(digests)
         is_found = found is not None and any(compare_digest(found[0].digest, d) for d in digests)
         return found[0] if found is not None and is_found else None
+
+    async def look_up(
+        self, token: bytes, order: Order, tenant_ids: Sequence[str] | None = None
+    ) -> KeyRecord | None:
+        """Return the key whose secret is `token`, or None, once the audit trail has told that somebody asked.
+
+        With `tenant_ids` only a key of one of them is found. What is not found is told of the first of them.
+        """
+        found = await self.find_key(token)
+        if found is not None and tenant_ids is not None and found.tenant_id not in tenant_ids:
+            found = None
+        asker = tenant_ids[0] if tenant_ids else ""
+        await self._ledger.tell(
+            [
+                Change(
+                    type=ChangeType.KEY_LOOKED_UP,
+                    actor=order.actor,
+                    tenant_id=asker if found is None else found.tenant_id,
+                    key_id="" if found is None else found.key_id,
+                    after={"is_found": found is not None},
+                    at=self._clock.now(),
+                )
+            ]
+        )
+        return found
 
     async def list_keys(
         self, query: KeyQuery, *, after: str = "", limit: int = 100
