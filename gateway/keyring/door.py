@@ -96,14 +96,13 @@ class Keyring:
         templates: Templates,
         clock: Clock,
         enforce: Enforce,
-        on_change: Callable[[Change], None] = lambda _: None,
         environment_aliases: Mapping[str, str] | None = None,
         policies: PolicyRules = NO_RULES,
         random: Callable[[int], bytes] = secrets.token_bytes,
     ) -> None:
         rules = Rules(scopes, plans, templates.by_name)
         blueprints = Blueprints(formats, templates, environment_aliases or {})
-        ledger = Ledger(store, clock, enforce, scopes.granted, on_change)
+        ledger = Ledger(store, clock, enforce, scopes.granted)
         workshop = Workshop(
             store=store,
             clock=clock,

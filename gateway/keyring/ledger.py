@@ -89,7 +89,7 @@ class Enacted:
 
 
 class Ledger:
-    """Writes records. `on_change` is told what was committed; it never raises.
+    """Writes records.
 
     `granted` returns the atoms that scopes stand for. Whoever serves forgets a changed key even when its write fails:
     after `StoreUnavailable` it may have happened all the same.
@@ -101,13 +101,11 @@ class Ledger:
         clock: Clock,
         enforce: Enforce,
         granted: Callable[[tuple[str, ...]], frozenset[str]],
-        on_change: Callable[[Change], None],
     ) -> None:
         self._store = store
         self._clock = clock
         self._enforce = enforce
         self._granted = granted
-        self._on_change = on_change
 
     async def read(self, kind: type[R], record_id: str) -> R:
         """Return the record. Raises `NotFound`."""
@@ -137,10 +135,7 @@ class Ledger:
         except BaseException:
             await self._enforce(ids, None)
             raise
-        enforced = await self._enforce(ids, condemn)
-        for change in changes:
-            self._on_change(change)
-        return written, enforced
+        return written, await self._enforce(ids, condemn)
 
     async def insert(self, record: R, event: ChangeType, order: Order) -> Changed[R]:
         """Store a new record. Raises `Conflict` when its id or digest is taken."""
@@ -219,8 +214,6 @@ class Ledger:
     async def tell(self, changes: Sequence[Change]) -> None:
         """Let the audit trail say what changed no record."""
         await self._store.commit([], changes)
-        for change in changes:
-            self._on_change(change)
 
     async def write_key(self, record: KeyRecord, expected_revision: int) -> None:
         """Store a key without telling anyone but those who serve by it."""
