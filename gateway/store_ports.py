@@ -227,8 +227,10 @@ class RequestLog(Protocol):
         """
         ...
 
-    async def clients(self, key_id: str, since: float) -> list[Mapping[str, Any]]:
+    async def clients(
+        self, key_id: str, since: float, tenant_ids: tuple[str, ...] | None = None
+    ) -> list[Mapping[str, Any]]:
         """Return who used a key since then: `client_address`, `user_agent`, `requests`, `first_at`, `last_at`
-        (epoch seconds), the one that used it last first; at most 1,000.
+        (epoch seconds), the one that used it last first; at most 1,000. With `tenant_ids` as in a `RequestQuery`.
         """
         ...

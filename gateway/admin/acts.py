@@ -46,6 +46,17 @@ async def read_tenant(request: web.Request, query: Mapping[str, str]) -> str:
     return tenant_id
 
 
+async def read_key_id(request: web.Request, query: Mapping[str, str]) -> str:
+    """Return the key whose requests are asked for, empty for any. Raises `NotFound` for one out of reach.
+
+    A request that was refused with its key has no tenant: it is seen by whoever may ask for the key.
+    """
+    key_id = query.get("key_id", "")
+    if key_id:
+        await request[PRINCIPAL].reach.require(KeyRecord, key_id)
+    return key_id
+
+
 async def require_for_secret(request: web.Request, key: KeyRecord) -> None:
     """Raise unless whoever asks may be given a key like this one.
 

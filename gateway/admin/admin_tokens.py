@@ -7,6 +7,7 @@ tenant makes no token that reaches further.
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Final
 
 from aiohttp import web
@@ -82,9 +83,7 @@ class AdminTokenRoutes:
         order = order_of_new(request)
         await request[PRINCIPAL].reach.require_tenants([("/tenant_id", body.tenant_id)])
 
-        async def make() -> tuple[str, web.Response]:
-            return await self._create(body, order)
-
+        make = partial(self._create, body, order)
         return await once(request, self._keyring().repeats, make)
 
     async def _create(self, body: AdminTokenCreate, order: Order) -> tuple[str, web.Response]:

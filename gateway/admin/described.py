@@ -24,7 +24,7 @@ class Description:
     `dry_run`. A change also takes `If-Match` and says how far it has reached. What is `repeatable` takes an
     `Idempotency-Key`. `query` are further parameters; `schemas` says what they are where their name alone does not.
     `status` is that of success; `errors` are refusals that do not follow from the rest;
-    `media` what else than JSON can be asked for.
+    `media` what else than JSON can be asked for; without an `answer`, all that there is.
     """
 
     body: type[BaseModel] | None = None

@@ -9,11 +9,13 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Mapping
 from dataclasses import replace
+from functools import partial
 from typing import Any, Final
 
 from aiohttp import web
 
 from gateway.admin.acts import read_act, read_tenant, require_for_secret
+from gateway.admin.auth import PRINCIPAL
 from gateway.admin.described import Description, describes, shows
 from gateway.admin.idempotency import once
 from gateway.admin.life_wire import IncidentOpened, IncidentView, KeyCompromise, RequestsView
@@ -83,13 +85,16 @@ class IncidentRoutes:
         if body.with_replacement:
             await require_for_secret(request, key)
 
-        async def make() -> tuple[str, web.Response]:
-            return await self._compromise(key, body, order)
-
+        within = await request[PRINCIPAL].reach.tenant_ids()
+        make = partial(self._compromise, key, body, order, within)
         return await once(request, self._keyring().repeats, make)
 
     async def _compromise(
-        self, key: KeyRecord, body: KeyCompromise, order: Order
+        self,
+        key: KeyRecord,
+        body: KeyCompromise,
+        order: Order,
+        within: tuple[str, ...] | None,
     ) -> tuple[str, web.Response]:
         since = key.created_at if body.since is None else body.since.timestamp()
         opened = await self._keyring().incidents.compromise(
@@ -98,7 +103,8 @@ class IncidentRoutes:
         minted = opened.minted
         found = None
         if self._log is not None and self._log.is_kept:
-            found = await self._log.search(_asked_of(opened.incident, RequestQuery()), limit=100)
+            asked = _asked_of(opened.incident, RequestQuery(tenant_ids=within))
+            found = await self._log.search(asked, limit=100)
         shown = IncidentOpened(
             incident=IncidentView.of(opened.incident),
             revoked_key=self._view(opened.revoked),
@@ -166,6 +172,7 @@ class IncidentRoutes:
             status=query.get("status", ""),
             reason=query.get("reason", ""),
             request_id=query.get("request_id", ""),
+            tenant_ids=await request[PRINCIPAL].reach.tenant_ids(),
         )
         if self._log is None or not self._log.is_kept:
             raise BadRequest(409, "No request log is kept here.")

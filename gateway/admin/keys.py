@@ -7,6 +7,7 @@ secret: a secret in a URL would stand in every log.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from functools import partial
 from typing import Final
 
 from aiohttp import web
@@ -71,9 +72,7 @@ class KeyRoutes:
         order = order_of_new(request)
         await self._require_within(request, body)
 
-        async def make() -> tuple[str, web.Response]:
-            return await self._create(body, order)
-
+        make = partial(self._create, body, order)
         return await once(request, self._keyring().repeats, make)
 
     async def _create(self, body: KeyCreate, order: Order) -> tuple[str, web.Response]:

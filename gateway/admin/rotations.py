@@ -6,6 +6,7 @@ Knows paths, status codes and how two lists of clients become one answer. It mus
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Final
 
 from aiohttp import web
@@ -17,6 +18,7 @@ from gateway.admin.acts import (
     require_for_secret,
     seconds,
 )
+from gateway.admin.auth import PRINCIPAL
 from gateway.admin.described import Description, changes, describes, shows
 from gateway.admin.idempotency import once
 from gateway.admin.life_wire import (
@@ -96,9 +98,7 @@ class RotationRoutes:
         key_id = request.match_info["key_id"]
         await require_for_secret(request, await self._keyring().get_key(key_id))
 
-        async def make() -> tuple[str, web.Response]:
-            return await self._rotate(key_id, body, order)
-
+        make = partial(self._rotate, key_id, body, order)
         return await once(request, self._keyring().repeats, make)
 
     async def _rotate(self, key_id: str, body: KeyRotate, order: Order) -> tuple[str, web.Response]:
@@ -177,8 +177,9 @@ class RotationRoutes:
         rotation = await self._rotation(request)
         if self._log is None or not self._log.is_kept:
             raise BadRequest(409, "No request log is kept here, so nobody knows who has not moved.")
-        old = await self._log.clients(rotation.old_key_id, rotation.started_at)
-        new = await self._log.clients(rotation.new_key_id, rotation.started_at)
+        since, within = rotation.started_at, await request[PRINCIPAL].reach.tenant_ids()
+        old = await self._log.clients(rotation.old_key_id, since, within)
+        new = await self._log.clients(rotation.new_key_id, since, within)
         moved = {(each["client_address"], each["user_agent"]): each["last_at"] for each in new}
         views = [
             ClientView.of_client(each, moved.get((each["client_address"], each["user_agent"])))

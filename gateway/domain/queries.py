@@ -55,7 +55,9 @@ class AuditQuery:
 class RequestQuery:
     """Which requests of the request log are looked for; an empty text asks for nothing, times are epoch seconds.
 
-    `status` is a number or a class (`4xx`). `reason` is why the gateway refused; `shadow` a reason why it would have.
+    `status` is a number or a class (`4xx`). `reason` is why the gateway refused; `shadow` a reason why it would have, `*`
+    any. `tenant_ids` are the tenants whose requests may be seen at all; None: all. What was refused before anybody knew
+    for whom it is belongs to no tenant: it is seen by whoever asks for the key that it came with.
     """
 
     key_id: str = ""
@@ -68,7 +70,11 @@ class RequestQuery:
     shadow: str = ""
     since: float | None = None
     until: float | None = None
+    tenant_ids: tuple[str, ...] | None = None
 
+
+ANY_SHADOW: Final = "*"
+"""The `shadow` of a `RequestQuery` that asks for any reason."""
 
 ANY_KEY: Final = KeyQuery()
 ANY_AUDIT: Final = AuditQuery()
