@@ -1,8 +1,8 @@
 """One-time links: which there are, for operators, and the two answers that whoever has a link is given.
 
-Knows paths, status codes and which of two forms is asked for. Reading a link shows a button and takes nothing, because
-chat programs read every link that is sent. A link that is unknown, used or expired is answered alike. It must not keep
-what a link holds, nor let it into a log.
+Knows paths, status codes and which of two forms is asked for. Reading a link shows a button, or that there is nothing
+to press it for, and takes nothing, because chat programs read every link that is sent. A link that is unknown, used or
+expired is answered alike, read or pressed. It must not keep what a link holds, nor let it into a log.
 """
 
 from __future__ import annotations
@@ -47,6 +47,10 @@ class Deliveries(Protocol):
 
     async def redeem(self, token: str, address: str) -> Taken:
         """Return the key behind a link, once; raises `NotFound` for one that is unknown, used or expired."""
+        ...
+
+    async def is_open(self, token: str) -> bool:
+        """Tell whether `redeem` would return a key now."""
         ...
 
     async def get(self, delivery_id: str) -> Delivery: ...
@@ -110,9 +114,11 @@ class LinkRoutes:
         return [web.get(path, self.offer), web.post(path, self.redeem)]
 
     @open_to_all
-    async def offer(self, _request: web.Request) -> web.Response:
-        """Show the button, whatever the link: nobody learns anything by reading."""
-        return _html(page.offer(), 200)
+    async def offer(self, request: web.Request) -> web.Response:
+        """Show the button, or say that the link gives nothing: only its holder learns that, and pressing would tell."""
+        if await self._deliveries().is_open(request.match_info["token"]):
+            return _html(page.offer(), 200)
+        return _html(page.gone(), 404)
 
     @open_to_all
     @describes(Description(answer=Delivered, errors=(404,)))

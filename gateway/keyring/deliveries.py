@@ -88,6 +88,14 @@ class Deliveries:
             delivery=delivery,
         )
 
+    async def is_open(self, token: str) -> bool:
+        """Tell whether the link would give a secret now. Nothing is taken, and nothing is told."""
+        try:
+            await self._open_one(token)
+        except NotFound:
+            return False
+        return True
+
     async def get(self, delivery_id: str) -> Delivery:
         """Return the delivery."""
         return await self._ledger.read(Delivery, delivery_id)
