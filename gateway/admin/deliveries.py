@@ -19,7 +19,9 @@ from gateway.admin.life_wire import Delivered, DeliveryView
 from gateway.admin.problems import answer_problems
 from gateway.admin.requests import answer, answer_page, read_limit, read_query
 from gateway.admin.rights import needs, open_to_all
+from gateway.admin.whence import Addresses, client_address
 from gateway.domain.admin_tokens import Right
+from gateway.domain.client_address import ClientAddressResolver
 from gateway.domain.deliveries import Delivery
 from gateway.domain.key_format import variable_name
 from gateway.domain.keys import KeyRecord
@@ -100,13 +102,20 @@ class DeliveryRoutes:
 
 
 class LinkRoutes:
-    """The handlers of the links themselves; they ask for no credential but the link."""
+    """The handlers of the links themselves; they ask for no credential but the link.
+
+    `addresses` says whose word on the address of whoever takes a secret counts.
+    """
 
     def __init__(
-        self, deliveries: Callable[[], Deliveries], tenants: Callable[[], Tenants]
+        self,
+        deliveries: Callable[[], Deliveries],
+        tenants: Callable[[], Tenants],
+        addresses: Addresses = ClientAddressResolver,
     ) -> None:
         self._deliveries = deliveries
         self._tenants = tenants
+        self._addresses = addresses
 
     def routes(self) -> list[web.RouteDef]:
         """Return the routes."""
@@ -125,10 +134,9 @@ class LinkRoutes:
     async def redeem(self, request: web.Request) -> web.Response:
         """Give the secret, once."""
         is_json = "application/json" in request.headers.get("Accept", "")
+        token, address = request.match_info["token"], client_address(request, self._addresses)
         try:
-            taken = await self._deliveries().redeem(
-                request.match_info["token"], request.remote or ""
-            )
+            taken = await self._deliveries().redeem(token, address)
         except NotFound:
             if is_json:
                 raise web.HTTPNotFound from None

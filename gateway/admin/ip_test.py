@@ -27,6 +27,7 @@ from gateway.admin.reach import Reach
 from gateway.admin.reports import ROWS_MAX, SINCE_DEFAULT, logged, rows
 from gateway.admin.requests import answer, read_body, read_query
 from gateway.admin.rights import needs
+from gateway.admin.whence import head_of_request, peer_address
 from gateway.admin.wire import instant
 from gateway.domain.address_rules import (
     NEIGHBOURHOODS_MANY,
@@ -157,7 +158,7 @@ class IpTestRoutes:
         explaining: Explaining = running(self._explaining)
         body = await read_body(request, IpTest)
         fields = _checked(body)
-        caller = await explaining.derive(request.remote or "", head_of([*request.headers.items()]))
+        caller = await explaining.derive(peer_address(request), head_of_request(request))
         if body.address:
             tested = await explaining.derive(body.address, head_of([]))
             tested = _as_given(tested)
