@@ -12,7 +12,7 @@ from aiohttp import web
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
 from gateway.admin.auth import ACTOR, PRINCIPAL
-from gateway.admin.described import Description, describes, shows
+from gateway.admin.described import Description, describes, lists, shows
 from gateway.admin.moments import read_moment
 from gateway.admin.problems import BadRequest
 from gateway.admin.requests import (
@@ -152,13 +152,8 @@ class AuditRoutes:
         ]
 
     @needs(Right.AUDIT, is_filtered=True)
-    @describes(
-        Description(
-            answer=AuditView,
-            query=(*_ASKED, "limit", "cursor"),
-            schemas={"order": {"enum": [*_ORDERS], "default": _ORDERS[0]}},
-            is_page=True,
-        )
+    @lists(
+        AuditView, *_ASKED, schemas={"order": {"enum": [*_ORDERS], "default": _ORDERS[0]}}
     )
     async def page(self, request: web.Request) -> web.Response:
         """List records, the newest first unless `order=oldest`."""

@@ -13,11 +13,11 @@ from typing import Final, Protocol
 from aiohttp import web
 
 from gateway.admin import delivery_page as page
-from gateway.admin.acts import read_tenant
-from gateway.admin.described import Description, describes
+from gateway.admin.acts import read_tenants
+from gateway.admin.described import Description, describes, lists
 from gateway.admin.life_wire import Delivered, DeliveryView
 from gateway.admin.problems import answer_problems
-from gateway.admin.requests import answer, answer_page, read_limit, read_query
+from gateway.admin.requests import answer, answer_page, read_limit, read_query, read_sort
 from gateway.admin.rights import needs, open_to_all
 from gateway.admin.whence import Addresses, client_address
 from gateway.domain.admin_tokens import Right
@@ -25,11 +25,13 @@ from gateway.domain.client_address import ClientAddressResolver
 from gateway.domain.deliveries import Delivery
 from gateway.domain.key_format import variable_name
 from gateway.domain.keys import KeyRecord
+from gateway.domain.queries import Sort
 from gateway.domain.tenants import Tenant
 from gateway.keyring.ledger import NotFound, Page
 from gateway.ports import StoreUnavailable
 
 PREFIX: Final = "/delivery/"
+_SORTS: Final = ("created_at", "expires_at", "redeemed_at")
 _FORM_BYTES_MAX: Final = 1024
 """A button sends nothing."""
 
@@ -58,7 +60,14 @@ class Deliveries(Protocol):
     async def get(self, delivery_id: str) -> Delivery: ...
 
     async def page(
-        self, *, tenant_id: str = "", key_id: str = "", after: str = "", limit: int = 100
+        self,
+        *,
+        tenant_id: str = "",
+        tenant_ids: tuple[str, ...] | None = None,
+        key_id: str = "",
+        after: str = "",
+        limit: int = 100,
+        sort: Sort | None = None,
     ) -> Page[Delivery]: ...
 
 
@@ -80,22 +89,18 @@ class DeliveryRoutes:
         return [web.get("/admin/v1/deliveries", self.page, allow_head=False)]
 
     @needs(Right.READ, is_filtered=True)
-    @describes(
-        Description(
-            answer=DeliveryView,
-            query=("tenant_id", "key_id", "limit", "cursor"),
-            errors=(404,),
-            is_page=True,
-        )
-    )
+    @lists(DeliveryView, "tenant_id", "key_id", sorts=_SORTS, errors=(404,))
     async def page(self, request: web.Request) -> web.Response:
         """List deliveries by tenant and key."""
-        query = read_query(request, ("tenant_id", "key_id", "limit", "cursor"))
+        query = read_query(request, ("tenant_id", "key_id", "sort", "limit", "cursor"))
+        tenant_id, within = await read_tenants(request, query)
         found = await self._deliveries().page(
-            tenant_id=await read_tenant(request, query),
+            tenant_id=tenant_id,
+            tenant_ids=within,
             key_id=query.get("key_id", ""),
             after=query.get("cursor", ""),
             limit=read_limit(query),
+            sort=read_sort(query, _SORTS),
         )
         now = self._now()
         return answer_page((DeliveryView.of(each, now) for each in found.records), found.cursor)

@@ -26,6 +26,7 @@ from gateway.admin.requests import (
     read_limit,
     read_order,
     read_query,
+    read_sort,
     read_switch,
 )
 from gateway.admin.rights import needs
@@ -43,6 +44,8 @@ _ASKED: Final = (
     *("state", "kind", "q", "with_hidden"),
 )
 """What keys may be asked for."""
+
+_SORTS: Final = ("name", "created_at", "expires_at", "last_used_at")
 
 
 class KeyRoutes:
@@ -71,7 +74,6 @@ class KeyRoutes:
         body = await read_body(request, KeyCreate)
         order = order_of_new(request)
         await self._require_within(request, body)
-
         make = partial(self._create, body, order)
         return await once(request, self._keyring().repeats, make)
 
@@ -92,10 +94,10 @@ class KeyRoutes:
         return record.key_id, answer(shown, status=201, location=location)
 
     @needs(Right.READ, is_filtered=True)
-    @lists(KeyView, *_ASKED)
+    @lists(KeyView, *_ASKED, sorts=_SORTS)
     async def page(self, request: web.Request) -> web.Response:
         """List keys by what they are now; `q` is part of a name, an id or a display text."""
-        query = read_query(request, (*_ASKED, "limit", "cursor"))
+        query = read_query(request, (*_ASKED, "sort", "limit", "cursor"))
         found = await self._keyring().list_keys(
             KeyQuery(
                 **{name: query.get(name, "") for name in _ASKED[:6]},
@@ -104,6 +106,7 @@ class KeyRoutes:
                 text=query.get("q", ""),
                 with_hidden=read_switch(query, "with_hidden"),
                 tenant_ids=await request[PRINCIPAL].reach.tenant_ids(),
+                sort=read_sort(query, _SORTS),
             ),
             after=query.get("cursor", ""),
             limit=read_limit(query),

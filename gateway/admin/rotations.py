@@ -14,12 +14,12 @@ from aiohttp import web
 from gateway.admin.acts import (
     named_as_in_body,
     read_act,
-    read_tenant,
+    read_tenants,
     require_for_secret,
     seconds,
 )
 from gateway.admin.auth import PRINCIPAL
-from gateway.admin.described import Description, changes, describes, shows
+from gateway.admin.described import Description, changes, describes, lists, shows
 from gateway.admin.idempotency import once
 from gateway.admin.life_wire import (
     ClientView,
@@ -38,6 +38,7 @@ from gateway.admin.requests import (
     read_limit,
     read_order,
     read_query,
+    read_sort,
 )
 from gateway.admin.rights import needs
 from gateway.admin.wire import Act, KeyView, export_name
@@ -49,6 +50,8 @@ from gateway.keyring.door import Keyring
 
 _KEY: Final = "/admin/v1/keys/{key_id:[A-Za-z0-9._-]{1,64}}"
 _ALL: Final = "/admin/v1/rotations"
+_ASKED: Final = ("tenant_id", "state", "lineage_id")
+_SORTS: Final = ("started_at", "deadline", "ended_at")
 _NAMES: Final = {
     "/grace_seconds": "/grace",
     "/idle_seconds": "/idle",
@@ -97,7 +100,6 @@ class RotationRoutes:
         body, order = await read_act(request, KeyRotate)
         key_id = request.match_info["key_id"]
         await require_for_secret(request, await self._keyring().get_key(key_id))
-
         make = partial(self._rotate, key_id, body, order)
         return await once(request, self._keyring().repeats, make)
 
@@ -126,24 +128,25 @@ class RotationRoutes:
         return begun.rotation.rotation_id, response
 
     @needs(Right.READ, is_filtered=True)
-    @describes(
-        Description(
-            answer=RotationView,
-            query=("tenant_id", "state", "lineage_id", "limit", "cursor"),
-            schemas={"state": {"enum": [str(each) for each in RotationState]}},
-            errors=(404,),
-            is_page=True,
-        )
+    @lists(
+        RotationView,
+        *_ASKED,
+        sorts=_SORTS,
+        schemas={"state": {"enum": [str(each) for each in RotationState]}},
+        errors=(404,),
     )
     async def page(self, request: web.Request) -> web.Response:
         """List rotations by tenant, state and lineage."""
-        query = read_query(request, ("tenant_id", "state", "lineage_id", "limit", "cursor"))
+        query = read_query(request, (*_ASKED, "sort", "limit", "cursor"))
+        tenant_id, within = await read_tenants(request, query)
         found = await self._keyring().rotations.page(
-            tenant_id=await read_tenant(request, query),
+            tenant_id=tenant_id,
+            tenant_ids=within,
             state=read_choice(query, "state", RotationState),
             lineage_id=query.get("lineage_id", ""),
             after=query.get("cursor", ""),
             limit=read_limit(query),
+            sort=read_sort(query, _SORTS),
         )
         return answer_page(map(RotationView.of, found.records), found.cursor)
 

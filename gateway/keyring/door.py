@@ -26,6 +26,7 @@ from gateway.domain.scopes import ScopeCatalogue
 from gateway.domain.templates import Templates
 from gateway.keyring.admin_tokens import AdminTokens
 from gateway.keyring.creating import Creation
+from gateway.keyring.cursors import cursor_behind, place_of
 from gateway.keyring.deliveries import Deliveries
 from gateway.keyring.importing import Imports
 from gateway.keyring.incidents import Incidents
@@ -313,16 +314,17 @@ class Keyring:
     async def list_keys(
         self, query: KeyQuery, *, after: str = "", limit: int = 100
     ) -> Page[KeyRecord]:
-        """Return one page of keys, ordered by id. The state asked for is the one that holds now.
+        """Return one page of keys. The state asked for is the one that holds now.
 
         Expiry is not stored, so a page may hold fewer than `limit` keys, even none, though more
         follow.
         """
-        state = query.state
-        stored = replace(query, state="" if state == KeyState.EXPIRED else state)
-        rows = await self._store.list_keys(stored, after=after, limit=limit + 1)
+        state, (place, order) = query.state, place_of(after, query.sort)
+        stored = replace(query, state="" if state == KeyState.EXPIRED else state, sort=order)
+        rows = await self._store.list_keys(stored, after=place, limit=limit + 1)
         wanted = [row for row in rows[:limit] if state in ("", self.state_of(row))]
-        return Page(wanted, rows[limit - 1].key_id if len(rows) > limit else "")
+        more = len(rows) > limit
+        return Page(wanted, cursor_behind(rows[limit - 1], query.sort) if more else "")
 
     async def rekey(self, record: KeyRecord, digest: bytes, pepper_id: str) -> None:
         """Store the digest that the key's token has under the current pepper.
