@@ -129,7 +129,7 @@ class UsageRoutes:
                 raise BadRequest(400, f"A CSV holds all that is found, in order: no `{name}`.")
         asked = replace(asked, limit=_ROWS_PER_PAGE)
         rows = await self._usage.store.cells(asked)
-        response = csv_response("usage.csv")
+        response = csv_response(request, "usage.csv")
         await response.prepare(request)
         await response.write(csv_lines([columns(asked.group_by)]))
         while rows:
