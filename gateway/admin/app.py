@@ -66,9 +66,8 @@ def create_admin_app(
     """Return the application over the keyring in force when a request comes.
 
     Where a gateway runs, `config` can be reloaded, its `upstreams`, open `streams` and `workers` be looked at, and
-    `explaining` done.
-
-    A `request_log` tells what was done with a key, and `usage` how much. `link` makes the link of what it holds.
+    `explaining` done. A `request_log` tells what was done with a key, and `usage` how much. `link` makes the link of
+    what it holds.
 
     Admin tokens of the store open it everywhere, with the rights of their roles. `token` is that of the configuration,
     which has all rights; while there is one, unix sockets ask for a token, too. Otherwise whoever the mode of the

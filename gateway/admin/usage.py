@@ -242,7 +242,7 @@ def _moment(moment: float) -> str:
 
 def _cursor(asked: UsageQuery, last: UsageRow) -> str:
     """Return where the next page begins: the same range, behind the last row."""
-    place = [asked.interval, asked.since, asked.until, *last.place(asked.group_by)]
+    place = [asked.interval, int(asked.since), int(asked.until), *last.place(asked.group_by)]
     return base64.urlsafe_b64encode(json.dumps(place).encode()).decode().rstrip("=")
 
 

@@ -31,8 +31,8 @@ from gateway.telemetry.usage_visitors import Visitor, Visitors, Who
 COUNTS_MAX: Final = 50_000
 """Counts of a key on a route that are told apart between two drains."""
 
-CELLS_PER_PART: Final = 1_000
-"""Cells that are handed over together: as much as is stored in one short transaction."""
+PART_MAX: Final = 1_000
+"""Cells, or facets, that are handed over together: as much as is stored in one short transaction."""
 
 _MINUTE: Final = Interval.MINUTE.seconds
 _DENIED: Final = {id(reason): (reason.value, is_denied(reason)) for reason in Reason}
@@ -205,8 +205,11 @@ class UsageRecorder:
 
     # ---- once a second
 
-    def drain(self) -> Iterator[Counted]:
-        """Return what was counted since the last drain, in parts; the counts begin anew at once."""
+    def drain(self, part_max: int = PART_MAX) -> Iterator[Counted]:
+        """Return what was counted since the last drain, in parts; the counts begin anew at once.
+
+        A part is made when it is asked for: others may have their turn between two.
+        """
         minutes, self._minutes = self._minutes, {}
         crowds, self._crowds = self._crowds, {}
         foreign, self._foreign = self._foreign, {}
@@ -216,14 +219,15 @@ class UsageRecorder:
         self._visitors.begin_anew()
         users = [(each.start, user) for each in minutes.values() for user in each.users.values()]
         users += [(self._crowds_start, crowd) for crowd in crowds.values()]
-        return _in_parts(_cells(users, foreign), self._facets(users, facets))
+        return _in_parts(_cells(users, foreign), self._facets(users, facets.values()), part_max)
 
     def _facets(
-        self, users: Iterable[tuple[int, _User]], facets: dict[_FacetPlace, Facet]
+        self, users: Iterable[tuple[int, _User]], foreign: Iterable[Facet]
     ) -> Iterator[Facet]:
         offset = self._clock.now() - self._clock.monotonic()
         for start, user in users:
             hour = Interval.HOUR.start_of(start)
+            facets: dict[_FacetPlace, Facet] = {}
             for kind, value, visitor in self._visitors.told(user.visitors.values()):
                 facet = Facet(
                     start=hour,
@@ -236,7 +240,8 @@ class UsageRecorder:
                     last_at=visitor.last + offset,
                 )
                 _merge(facets, facet)
-        yield from facets.values()
+            yield from facets.values()
+        yield from foreign
 
     # ---- what another process counted
 
@@ -353,17 +358,17 @@ def _merge(facets: dict[_FacetPlace, Facet], facet: Facet) -> None:
     known.last_at = max(known.last_at, facet.last_at)
 
 
-def _in_parts(cells: Iterable[Cell], facets: Iterable[Facet]) -> Iterator[Counted]:
-    """Yield cells and facets in parts of `CELLS_PER_PART` at most."""
+def _in_parts(cells: Iterable[Cell], facets: Iterable[Facet], part_max: int) -> Iterator[Counted]:
+    """Yield cells and facets in parts of `part_max` at most."""
     part = Counted(cells=[], facets=[])
     for cell in cells:
         part.cells.append(cell)
-        if len(part.cells) >= CELLS_PER_PART:
+        if len(part.cells) >= part_max:
             yield part
             part = Counted(cells=[], facets=[])
     for facet in facets:
         part.facets.append(facet)
-        if len(part.facets) >= CELLS_PER_PART:
+        if len(part.facets) >= part_max:
             yield part
             part = Counted(cells=[], facets=[])
     if part.cells or part.facets:
