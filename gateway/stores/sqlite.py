@@ -35,6 +35,9 @@ from gateway.stores.sqlite_file import SqliteFile
 QUOTA_SECONDS_MAX: Final = 31 * 86_400  # a month: the longest period a counter can still belong to
 IDEMPOTENCY_SECONDS_MAX: Final = 86_400  # as long as peers remember: nobody retries a day later
 
+_NAMED_MAX: Final = 5
+"""Records that an error names."""
+
 
 def _save(table: Table[Any]) -> str:
     """Write the one statement that saves a record: revision check, write and new revision.
@@ -95,12 +98,18 @@ _SAVE_COUNTS: Final = """
 """
 _DUE: Final = f"""
     {_KEY} WHERE key_id IN (
-        SELECT key_id FROM keys INDEXED BY keys_by_expiry
-        WHERE expires_at <= :until AND state IN ('active', 'suspended', 'rotating')
-        UNION SELECT key_id FROM keys INDEXED BY keys_by_resumption
-        WHERE resume_at <= :until AND state = 'suspended'
-        UNION SELECT key_id FROM keys INDEXED BY keys_by_retirement
-        WHERE retires_at <= :until AND state IN ('active', 'suspended', 'rotating', 'expired')
+        SELECT * FROM (
+            SELECT key_id FROM keys INDEXED BY keys_by_expiry
+            WHERE expires_at <= :until AND state IN ('active', 'suspended', 'rotating')
+            ORDER BY expires_at LIMIT :limit
+        ) UNION SELECT * FROM (
+            SELECT key_id FROM keys INDEXED BY keys_by_resumption
+            WHERE resume_at <= :until AND state = 'suspended' ORDER BY resume_at LIMIT :limit
+        ) UNION SELECT * FROM (
+            SELECT key_id FROM keys INDEXED BY keys_by_retirement
+            WHERE retires_at <= :until AND state IN ('active', 'suspended', 'rotating', 'expired')
+            ORDER BY retires_at LIMIT :limit
+        )
     ) ORDER BY key_id LIMIT :limit
 """  # noqa: S608 - own names
 _QUERIED: Final = {
@@ -345,5 +354,7 @@ async def _saved(connection: aiosqlite.Connection, write: Write) -> Record:
 
 
 def _about(writes: Sequence[Write]) -> str:
-    """Name what is written."""
-    return ", ".join(str(getattr(each.record, TABLES[type(each.record)].key)) for each in writes)
+    """Name what is written: of many records, the first."""
+    ids = [str(getattr(each.record, TABLES[type(each.record)].key)) for each in writes[:_NAMED_MAX]]
+    further = len(writes) - len(ids)
+    return ", ".join(ids) + (f" and {further} more" if further else "")
