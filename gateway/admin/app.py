@@ -57,13 +57,15 @@ def create_admin_app(
     request_log: KeptLog | None = None,
     link: Callable[[str], str] = link_under,
     explaining: Explaining | None = None,
+    untold: Callable[[], None] = lambda: None,
 ) -> web.Application:
     """Return the application over the keyring in force when a request comes.
 
     Where a gateway runs, `config` can be reloaded, its `upstreams`, open `streams` and `workers` be looked at, and
     `explaining` done.
 
-    A `request_log` tells what was done with a key. `link` makes the link of what it holds.
+    A `request_log` tells what was done with a key. `link` makes the link of what it holds. `untold` is called for each
+    login that the audit trail could not be told of.
 
     Admin tokens of the store open it everywhere, with the rights of their roles. `token` is that of the configuration,
     which has all rights; while there is one, unix sockets ask for a token, too. Otherwise whoever the mode of the
@@ -74,7 +76,7 @@ def create_admin_app(
         return request_log if request_log is not None and request_log.is_kept else None
 
     app = web.Application(
-        middlewares=(answer_problems, Doorkeeper(keyring, token).admit, mark_dry_runs),
+        middlewares=(answer_problems, Doorkeeper(keyring, token, untold).admit, mark_dry_runs),
         client_max_size=BODY_BYTES_MAX,
     )
     app.add_routes(KeyRoutes(keyring, link).routes())

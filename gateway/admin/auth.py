@@ -79,10 +79,17 @@ PRINCIPAL: Final = web.RequestKey("principal", Principal)
 class Doorkeeper:
     """Lets in who has a credential, for what its role may do, and remembers who failed.
 
-    `token` returns the token of the configuration, None for none.
+    `token` returns the token of the configuration, None for none. `untold` is called for each login that the audit
+    trail could not be told of.
     """
 
-    def __init__(self, keyring: Callable[[], Keyring], token: Callable[[], str | None]) -> None:
+    def __init__(
+        self,
+        keyring: Callable[[], Keyring],
+        token: Callable[[], str | None],
+        untold: Callable[[], None] = lambda: None,
+    ) -> None:
+        self._untold = untold
         self._keyring = keyring
         self._token = token
         clock = keyring().admin_tokens.clock
@@ -163,6 +170,7 @@ class Doorkeeper:
         try:
             await self._keyring().admin_tokens.tell_login(event, actor, token, reason)
         except StoreUnavailable as error:
+            self._untold()
             _log.error("%s: %s is not audited: %s", actor.request_id, event, error)
 
 

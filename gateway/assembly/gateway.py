@@ -168,6 +168,7 @@ class Gateway:
             audit=self.audit,
             request_log=self.request_log,
             explaining=self.explainer,
+            untold=lambda: self.recorders.metrics.count("audit_dropped_total"),
         )
 
     def link(self, token: str) -> str:

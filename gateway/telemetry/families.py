@@ -325,6 +325,11 @@ FAMILIES: Final[tuple[Family, ...]] = (
         "Records of the audit trail, by event; those that another process wrote are among them.",
         "type",
     ),
+    _counter(
+        "audit_dropped_total",
+        "Records missing in the audit trail because the store did not answer: logins and reloads. A change that is not "
+        "in the trail was not made.",
+    ),
     _gauge("audit_head_seq", "max", "Number of the last record of the audit trail."),
     _gauge(
         "audit_intact", "min",
