@@ -5,6 +5,7 @@ Knows the SQL of `KeyStore`. It must not know policy: states, scopes and formats
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from contextlib import asynccontextmanager
@@ -18,7 +19,7 @@ from gateway.domain.change import Change
 from gateway.domain.keys import KeyRecord
 from gateway.domain.queries import ANY_KEY, NOTHING, Comparable, KeyQuery
 from gateway.domain.tenants import Tenant
-from gateway.ports import Conflict, KeyFinder, R, Record, Write
+from gateway.ports import Conflict, KeyFinder, R, Record, StoreUnavailable, Write
 from gateway.stores import sqlite_audit, sqlite_file
 from gateway.stores.rows import (
     KEY_COLUMNS,
@@ -335,6 +336,18 @@ async def opened_to_find(path: Path) -> AsyncIterator[KeyFinder]:
 
     Raises `StoreUnavailable`.
     """
+    async with sqlite_file.opened_to_seek(path) as file:
+        yield SqliteStore(file)
+
+
+@asynccontextmanager
+async def opened_to_read(path: Path) -> AsyncIterator[SqliteStore]:
+    """Open the store at `path`, which must be there, for nothing but to read: it is not even migrated.
+
+    Raises `StoreUnavailable`.
+    """
+    if not await asyncio.to_thread(path.is_file):  # SQLite would make one
+        raise StoreUnavailable(f"there is no store at {path}")
     async with sqlite_file.opened_to_seek(path) as file:
         yield SqliteStore(file)
 

@@ -20,7 +20,7 @@ OTHER: Final = "__other__"
 
 OTHER_METHOD: Final = "OTHER"
 
-RELOAD_RESULTS: Final = ("applied", "refused")
+RELOAD_RESULTS: Final = ("applied", "refused", "rolled_back")
 
 NAMED_LABELS: Final = ("route", "upstream", "policy")
 """Labels whose values are names of the configuration, in the order of `Metrics.declare`."""
@@ -279,8 +279,13 @@ FAMILIES: Final[tuple[Family, ...]] = (
     ),
     _counter(
         "config_reloads_total",
-        "Attempts to reload the configuration: `applied` or `refused`.",
+        "Attempts to take another configuration: `applied`, `refused`, or `rolled_back` to the one before.",
         "result",
+    ),
+    _gauge(
+        "config_rolled_back", "max",
+        "Whether the configuration in force was taken by a rollback (1): its files hold another one, which the next "
+        "start would take.",
     ),
     _gauge(
         "config_restart_needed", "max",
