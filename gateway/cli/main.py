@@ -23,6 +23,7 @@ VERBS: Final[Mapping[str, str]] = {
     "plan": "plan",
     "reload": "reload",
     "rollback": "reload",
+    "db": "db",
     "keys": "keys",
     "rotations": "rotations",
     "incidents": "incidents",

@@ -49,6 +49,7 @@ class ChangeType(StrEnum):
     CONFIG_RELOADED = "config.reloaded"
     CONFIG_RELOAD_REJECTED = "config.reload_rejected"
     CONFIG_ROLLED_BACK = "config.rolled_back"
+    STORE_RESTORED = "store.restored"
     AUDIT_EXPORTED = "audit.exported"
     AUDIT_PRUNED = "audit.pruned"
     AUDIT_RESTARTED = "audit.restarted"
