@@ -43,6 +43,7 @@ from gateway.domain.keys import KeyRecord
 from gateway.domain.streams import Condemn
 from gateway.keyring.caretaker import Caretaker
 from gateway.keyring.door import Keyring
+from gateway.keyring.survey import Survey
 from gateway.listeners.metrics import create_metrics_app
 from gateway.ports import AuditTrail, Clock, KeyStore, StoreUnavailable
 from gateway.stores import sqlite
@@ -54,6 +55,9 @@ _SAVE_SECONDS: Final = 1.0
 
 _COUNT_SECONDS: Final = 15.0
 """How often keys are counted for the metrics: nobody needs that number to the second."""
+
+_BEGIN_SECONDS: Final = 2.0
+"""The same until all keys were seen once."""
 
 _LOOK_SECONDS: Final = 1.0
 """How often keys are looked after: how late it is told that a key has expired. Requests are judged by the clock."""
@@ -331,12 +335,19 @@ async def _upkeep(gateway: Gateway, tasks: asyncio.TaskGroup, stack: AsyncExitSt
             await follower.follow()
 
     caretaker = Caretaker(lambda: gateway.keyring, store, gateway.clock)
+    survey = Survey(lambda: gateway.keyring, store, gateway.clock)
+    recorders.watch_keys(survey)
     for work in (
         Periodic("ending what has run out", lambda: LOOK_SECONDS, RunOut(gateway).look),
         Periodic("looking after keys", lambda: _LOOK_SECONDS, caretaker.look_after),
         Periodic("following the key store", lambda: gateway.config.store.poll, follow),
         Periodic("saving counters", lambda: _SAVE_SECONDS, lambda: gateway.save(store)),
         Periodic("counting keys", lambda: _COUNT_SECONDS, lambda: recorders.count_keys(store)),
+        Periodic(
+            "surveying keys",
+            lambda: _COUNT_SECONDS if survey.is_complete else _BEGIN_SECONDS,
+            survey.look,
+        ),
     ):
         task = tasks.create_task(work.run(), name=work.name)
         stack.push_async_callback(_last_time, work, task)

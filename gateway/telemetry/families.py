@@ -264,6 +264,21 @@ FAMILIES: Final[tuple[Family, ...]] = (
         "listener", "name",
     ),
     _gauge("keys", "max", "API keys in the store.", "state", "environment"),
+    _gauge(
+        "keys_expiring", "max",
+        "Keys in use, or suspended, that expire within that time from now: `1d`, `7d`, `30d`.",
+        "within",
+    ),
+    _gauge(
+        "key_expiry_timestamp_seconds", "max",
+        "When a key expires (epoch seconds): of those that do within 30 days, the 100 that do first. `keys_expiring` "
+        "counts all.",
+        "key_id",
+    ),
+    _gauge(
+        "keys_rotation_overdue", "max",
+        "Keys that `policies.rotation` wants to have been replaced by now.",
+    ),
     _gauge("store_up", "min", "Whether the last contact with the key store succeeded (1) or not (0)."),
     _histogram(
         "store_operation_duration_seconds",
