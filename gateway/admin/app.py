@@ -62,12 +62,13 @@ def create_admin_app(
     explaining: Explaining | None = None,
     addresses: Addresses = ClientAddressResolver,
     usage: KeptUsage | None = None,
+    untold: Callable[[], None] = lambda: None,
 ) -> web.Application:
     """Return the application over the keyring in force when a request comes.
 
     Where a gateway runs, `config` can be reloaded, its `upstreams`, open `streams` and `workers` be looked at, and
     `explaining` done. A `request_log` tells what was done with a key, and `usage` how much. `link` makes the link of
-    what it holds.
+    what it holds. `untold` is called for each login that the audit trail could not be told of.
 
     Admin tokens of the store open it everywhere, with the rights of their roles. `token` is that of the configuration,
     which has all rights; while there is one, unix sockets ask for a token, too. Otherwise whoever the mode of the
@@ -77,8 +78,9 @@ def create_admin_app(
     def requests() -> RequestLog | None:
         return request_log if request_log is not None and request_log.is_kept else None
 
+    door = Doorkeeper(keyring, token, addresses, untold)
     app = web.Application(
-        middlewares=(answer_problems, Doorkeeper(keyring, token, addresses).admit, mark_dry_runs),
+        middlewares=(answer_problems, door.admit, mark_dry_runs),
         client_max_size=BODY_BYTES_MAX,
     )
     app.add_routes(KeyRoutes(keyring, link).routes())

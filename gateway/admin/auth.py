@@ -82,6 +82,7 @@ class Doorkeeper:
     """Lets in who has a credential, for what its role may do, and remembers who failed.
 
     `token` returns the token of the configuration, None for none; `addresses` whose word on clients' addresses counts.
+    `untold` is called for each login that the audit trail could not be told of.
     """
 
     def __init__(
@@ -89,7 +90,9 @@ class Doorkeeper:
         keyring: Callable[[], Keyring],
         token: Callable[[], str | None],
         addresses: Addresses = ClientAddressResolver,
+        untold: Callable[[], None] = lambda: None,
     ) -> None:
+        self._untold = untold
         self._keyring = keyring
         self._token = token
         self._addresses = addresses
@@ -182,6 +185,7 @@ class Doorkeeper:
         try:
             await self._keyring().admin_tokens.tell_login(event, actor, token, reason)
         except StoreUnavailable as error:
+            self._untold()
             _log.error("%s: %s is not audited: %s", actor.request_id, event, error)
 
 

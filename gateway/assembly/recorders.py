@@ -20,6 +20,7 @@ from gateway.assembly.visitors import visitor_rules
 from gateway.assembly.writer import PATIENCE_SECONDS
 from gateway.config import model
 from gateway.domain.outcome import Outcome
+from gateway.keyring.survey import Survey
 from gateway.listeners.public import PublicListener
 from gateway.listeners.streams import OpenStreams
 from gateway.ports import Clock, KeyStore, Recorder
@@ -184,6 +185,17 @@ class Recorders:
         self._key_counts = {
             pair: float(count) for pair, count in (await store.count_keys()).items()
         }
+
+    def watch_keys(self, survey: Survey) -> None:
+        """Let the metrics read what is due about keys."""
+        self.metrics.watch(
+            "keys_expiring", lambda: {(name,): float(n) for name, n in survey.expiring.items()}
+        )
+        self.metrics.watch(
+            "key_expiry_timestamp_seconds",
+            lambda: {(key_id,): at for key_id, at in survey.expiries.items()},
+        )
+        self.metrics.watch("keys_rotation_overdue", lambda: survey.overdue)
 
     # ---- the logs of requests
 

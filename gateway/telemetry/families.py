@@ -20,7 +20,7 @@ OTHER: Final = "__other__"
 
 OTHER_METHOD: Final = "OTHER"
 
-RELOAD_RESULTS: Final = ("applied", "refused")
+RELOAD_RESULTS: Final = ("applied", "refused", "rolled_back")
 
 NAMED_LABELS: Final = ("route", "upstream", "policy")
 """Labels whose values are names of the configuration, in the order of `Metrics.declare`."""
@@ -264,6 +264,21 @@ FAMILIES: Final[tuple[Family, ...]] = (
         "listener", "name",
     ),
     _gauge("keys", "max", "API keys in the store.", "state", "environment"),
+    _gauge(
+        "keys_expiring", "max",
+        "Keys in use, or suspended, that expire within that time from now: `1d`, `7d`, `30d`.",
+        "within",
+    ),
+    _gauge(
+        "key_expiry_timestamp_seconds", "max",
+        "When a key expires (epoch seconds): of those that do within 30 days, the 100 that do first. `keys_expiring` "
+        "counts all.",
+        "key_id",
+    ),
+    _gauge(
+        "keys_rotation_overdue", "max",
+        "Keys that `policies.rotation` wants to have been replaced by now.",
+    ),
     _gauge("store_up", "min", "Whether the last contact with the key store succeeded (1) or not (0)."),
     _histogram(
         "store_operation_duration_seconds",
@@ -279,8 +294,13 @@ FAMILIES: Final[tuple[Family, ...]] = (
     ),
     _counter(
         "config_reloads_total",
-        "Attempts to reload the configuration: `applied` or `refused`.",
+        "Attempts to take another configuration: `applied`, `refused`, or `rolled_back` to the one before.",
         "result",
+    ),
+    _gauge(
+        "config_rolled_back", "max",
+        "Whether the configuration in force was taken by a rollback (1): its files hold another one, which the next "
+        "start would take.",
     ),
     _gauge(
         "config_restart_needed", "max",
@@ -324,6 +344,11 @@ FAMILIES: Final[tuple[Family, ...]] = (
         "audit_events_total",
         "Records of the audit trail, by event; those that another process wrote are among them.",
         "type",
+    ),
+    _counter(
+        "audit_dropped_total",
+        "Records missing in the audit trail because the store did not answer: logins and reloads. A change that is not "
+        "in the trail was not made.",
     ),
     _gauge("audit_head_seq", "max", "Number of the last record of the audit trail."),
     _gauge(
