@@ -14,7 +14,10 @@ from aiohttp import web
 from gateway.admin.admin_tokens import AdminTokenRoutes
 from gateway.admin.audit import AuditRoutes
 from gateway.admin.auth import Doorkeeper
+from gateway.admin.catalog import CatalogRoutes
 from gateway.admin.config import ConfigRoutes
+from gateway.admin.dashboard.pages import DashboardRoutes
+from gateway.admin.dashboard.sessions import Sessions
 from gateway.admin.deliveries import (
     DeliveryRoutes,
     LinkRoutes,
@@ -38,6 +41,7 @@ from gateway.admin.tenants import TenantRoutes
 from gateway.admin.upstreams import Overview, UpstreamRoutes
 from gateway.admin.workers import WorkerRoutes, Workers
 from gateway.audit.room import AuditRoom
+from gateway.config.model import Config
 from gateway.keyring.door import Keyring
 from gateway.ports import RequestLog, Streams
 
@@ -57,13 +61,15 @@ def create_admin_app(
     request_log: KeptLog | None = None,
     link: Callable[[str], str] = link_under,
     explaining: Explaining | None = None,
+    settings: Callable[[], Config] | None = None,
 ) -> web.Application:
     """Return the application over the keyring in force when a request comes.
 
     Where a gateway runs, `config` can be reloaded, its `upstreams`, open `streams` and `workers` be looked at, and
     `explaining` done.
 
-    A `request_log` tells what was done with a key. `link` makes the link of what it holds.
+    A `request_log` tells what was done with a key. `link` makes the link of what it holds. With `settings`,
+    the configuration in force, the catalogue and the dashboard are served, too.
 
     Admin tokens of the store open it everywhere, with the rights of their roles. `token` is that of the configuration,
     which has all rights; while there is one, unix sockets ask for a token, too. Otherwise whoever the mode of the
@@ -73,19 +79,13 @@ def create_admin_app(
     def requests() -> RequestLog | None:
         return request_log if request_log is not None and request_log.is_kept else None
 
+    sessions = _sessions(keyring, settings)
+    door = Doorkeeper(keyring, token, sessions)
     app = web.Application(
-        middlewares=(answer_problems, Doorkeeper(keyring, token).admit, mark_dry_runs),
+        middlewares=(answer_problems, door.admit, mark_dry_runs),
         client_max_size=BODY_BYTES_MAX,
     )
-    app.add_routes(KeyRoutes(keyring, link).routes())
-    app.add_routes(KeyLifeRoutes(keyring).routes())
-    app.add_routes(RotationRoutes(keyring, link, request_log).routes())
-    app.add_routes(IncidentRoutes(keyring, request_log).routes())
-    app.add_routes(DeliveryRoutes(lambda: keyring().deliveries, lambda: keyring().now()).routes())
-    app.add_routes(_links(keyring).routes())
-    app.add_routes(TemplateRoutes(keyring).routes())
-    app.add_routes(TenantRoutes(keyring).routes())
-    app.add_routes(AdminTokenRoutes(keyring).routes())
+    _add_records(app, keyring, link, request_log)
     if config is not None:
         app.add_routes(config.routes())
     if upstreams is not None:
@@ -100,8 +100,39 @@ def create_admin_app(
         app.add_routes(AuditRoutes(audit).routes())
     if request_log is not None:
         app.add_routes(RequestLogRoutes(request_log).routes())
+    if settings is not None:
+        app.add_routes(CatalogRoutes(settings).routes())
+    if sessions is not None:
+        app.add_routes(DashboardRoutes(door, sessions).routes())
     app.add_routes(OpenApiRoutes(app.router).routes())
     return app
+
+
+def _add_records(
+    app: web.Application,
+    keyring: Callable[[], Keyring],
+    link: Callable[[str], str],
+    request_log: KeptLog | None,
+) -> None:
+    """Add what is there wherever there is a store: keys, what happens to them, tenants, templates and tokens."""
+    app.add_routes(KeyRoutes(keyring, link).routes())
+    app.add_routes(KeyLifeRoutes(keyring).routes())
+    app.add_routes(RotationRoutes(keyring, link, request_log).routes())
+    app.add_routes(IncidentRoutes(keyring, request_log).routes())
+    app.add_routes(DeliveryRoutes(lambda: keyring().deliveries, lambda: keyring().now()).routes())
+    app.add_routes(_links(keyring).routes())
+    app.add_routes(TemplateRoutes(keyring).routes())
+    app.add_routes(TenantRoutes(keyring).routes())
+    app.add_routes(AdminTokenRoutes(keyring).routes())
+
+
+def _sessions(
+    keyring: Callable[[], Keyring], settings: Callable[[], Config] | None
+) -> Sessions | None:
+    if settings is None:
+        return None
+    in_force = settings
+    return Sessions(keyring().admin_tokens.clock, lambda: in_force().dashboard)
 
 
 def create_link_app(keyring: Callable[[], Keyring]) -> web.Application:

@@ -168,6 +168,7 @@ class Gateway:
             audit=self.audit,
             request_log=self.request_log,
             explaining=self.explainer,
+            settings=lambda: self.config,
         )
 
     def link(self, token: str) -> str:

@@ -29,6 +29,7 @@ from gateway.config.sections.bootstrap import (
     BootstrapTenant,
     TenantAllowlist,
 )
+from gateway.config.sections.dashboard import Dashboard
 from gateway.config.sections.keys import (
     PERIOD_SECONDS,
     Bundle,
@@ -103,6 +104,7 @@ __all__ = [
     "ClientAddress",
     "ClientCertificates",
     "Config",
+    "Dashboard",
     "DeliveryListener",
     "Dialect",
     "Environment",
@@ -222,6 +224,8 @@ class Config(Section):
     """Every request, kept to be searched."""
     audit: Audit = Field(default_factory=Audit)
     """The audit trail, and what makes a change to it visible."""
+    dashboard: Dashboard = Field(default_factory=Dashboard)
+    """Pages for a browser, on the admin listener."""
     reload: Reload = Field(default_factory=Reload)
     """How a changed configuration reaches the running gateway."""
     workers: Workers = Field(1, json_schema_extra=RESTART)
