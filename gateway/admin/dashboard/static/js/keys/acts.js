@@ -123,7 +123,7 @@ export async function edit(key) {
       field("Metadata", (given) => h("textarea.mono", { ...given, rows: 5, spellcheck: "false", value: state.metadata, oninput: (event) => set({ metadata: event.target.value }) }), { errors: problem?.about?.("/metadata") ?? [] }),
     ],
     act: async (state) => {
-      const changed = await patch(path(key), { name: state.name, plan: state.plan || null, tags: state.tags, metadata: objectOf(state.metadata) }, match(key));
+      const changed = await patch(path(key), { name: state.name, plan: state.plan || null, tags: state.tags, metadata: mergePatch(key.metadata, objectOf(state.metadata)) }, match(key));
       told("Saved", changed);
       return changed;
     },
@@ -136,6 +136,18 @@ function objectOf(text) {
   } catch {
     return text;
   }
+}
+
+const isObject = (value) => value !== null && typeof value === "object" && !Array.isArray(value);
+
+// What makes `before` into `after` (RFC 7396): what is gone becomes null.
+export function mergePatch(before, after) {
+  if (!isObject(before) || !isObject(after)) return after;
+  const gone = Object.keys(before).filter((name) => !(name in after));
+  return {
+    ...Object.fromEntries(gone.map((name) => [name, null])),
+    ...Object.fromEntries(Object.entries(after).map(([name, value]) => [name, mergePatch(before[name], value)])),
+  };
 }
 
 export async function editScopes(key) {
