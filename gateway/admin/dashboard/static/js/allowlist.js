@@ -3,7 +3,7 @@
 import { post } from "./api.js";
 import { h, morph } from "./dom.js";
 import { moment, plural } from "./format.js";
-import { can, ownTenant, reasonAgainst } from "./session.js";
+import { can, reasonAgainst } from "./session.js";
 import { area, field, input, select, settled } from "./ui/form.js";
 import { actButton, badge, notice, problemBox } from "./ui/parts.js";
 import { table } from "./ui/table.js";
@@ -14,7 +14,7 @@ const SHOWN_MAX = 20;
 export const entriesOf = (text) => text.split("\n").map((line) => line.trim()).filter(Boolean);
 
 // Why recent clients cannot be looked at from here; empty when they can.
-const barred = () => reasonAgainst("audit") || (ownTenant() ? "Recent clients are shown to tokens for all tenants only." : "");
+const barred = () => reasonAgainst("audit");
 
 // An editor for the list of `subject` (`{key_id}` or `{tenant_id}`). `save({ip_allowlist, ip_allowlist_mode})` stores it.
 export class AllowlistEditor {
@@ -172,6 +172,6 @@ export function addressTest(root, subject, signal) {
 const verdict = (found) => h("div.stack", { key: "verdict", role: "status" },
   h("p", badge(found.is_allowed ? "Allowed" : "Refused", found.is_allowed ? "good" : "bad"), " ", h("code", found.tested.address || "unix socket"), " ", h("span.muted", found.tested.derivation)),
   found.rules.length ? h("ul.verdicts", found.rules.map((rule) => h("li", badge(rule.is_allowed ? "allows" : "refuses", rule.is_allowed ? "good" : rule.mode === "enforce" ? "bad" : "off"),
-    h("span", ` the list of the ${rule.rule}`, rule.mode === "enforce" ? "" : ` (${rule.mode === "off" ? "switched off" : "shadow mode"})`, rule.network ? [": ", h("code", rule.network)] : ""))))
+    h("span", ` the list of the ${rule.rule.replace("_ip", "")}`, rule.mode === "enforce" ? "" : ` (${rule.mode === "off" ? "switched off" : "shadow mode"})`, rule.network ? [": ", h("code", rule.network)] : ""))))
     : h("p.muted", "There is no list that counts for it."),
   h("p.muted", "You are seen as ", h("code", found.caller.address || "a unix socket"), "."));
