@@ -25,8 +25,10 @@ from gateway.admin.dashboard.sessions import Session, Sessions
 from gateway.admin.problems import REQUEST_ID, BadRequest, Throttled
 from gateway.admin.reach import NAMED, Reach
 from gateway.admin.rights import is_filtered, is_open, needs, open_to_all, right_of
+from gateway.admin.whence import Addresses, client_address
 from gateway.domain.admin_tokens import RIGHTS, AdminToken, Right, Role, roles_with
 from gateway.domain.change import Actor, ChangeType
+from gateway.domain.client_address import ClientAddressResolver
 from gateway.domain.networks import fold_address
 from gateway.keyring.door import Keyring
 from gateway.keyring.ledger import NotFound
@@ -89,18 +91,20 @@ PRINCIPAL: Final = web.RequestKey("principal", Principal)
 class Doorkeeper:
     """Lets in who has a credential, for what its role may do, and remembers who failed.
 
-    `token` returns the token of the configuration, None for none. `sessions` are those of the dashboard, where it is
-    served.
+    `token` returns the token of the configuration, None for none; `addresses` whose word on clients' addresses counts.
+    `sessions` are those of the dashboard, where it is served.
     """
 
     def __init__(
         self,
         keyring: Callable[[], Keyring],
         token: Callable[[], str | None],
+        addresses: Addresses = ClientAddressResolver,
         sessions: Sessions | None = None,
     ) -> None:
         self._keyring = keyring
         self._token = token
+        self._addresses = addresses
         self._sessions = sessions
         clock = keyring().admin_tokens.clock
         self._clock = clock
@@ -139,24 +143,26 @@ class Doorkeeper:
             raise _unauthorized()
         if browser.is_rebound(request):
             raise BadRequest(421, "This socket has no name in the DNS: use localhost.")
-        return self._whole(_actor(request, peer))
+        return self._whole(self._actor(request, peer))
 
     async def _of_token(
         self, request: web.Request, given: bytes, *, is_sign_in: bool = False
     ) -> Principal:
-        configured, place = self._token(), _place(request, _peer_user(request))
+        configured, address = self._token(), client_address(request, self._addresses)
+        # Failures are counted by the network of the client, or the user at the other end of a unix socket.
+        place = fold_address(address, _IPV6_PREFIX) if address else _peer_user(request)
         wait = self._throttle.retry_after(place)
         if wait:
             raise Throttled(wait)
         is_configured = hmac.compare_digest(given, (configured or "").encode())
         if configured is not None and is_configured:
-            actor = _actor(request, "token")
+            actor = self._actor(request, "token")
             await self._came(actor, None, is_sign_in=is_sign_in)
             return self._whole(actor)
         tokens = self._keyring().admin_tokens
         token = await tokens.find(given)
         if token is None or not token.is_usable_at(self._clock.now()):
-            await self._failed(_actor(request, "unknown"), token, place)
+            await self._failed(self._actor(request, "unknown"), token, place)
             raise _unauthorized()
         principal = self._stored(request, token)
         await tokens.used(token)
@@ -173,7 +179,7 @@ class Doorkeeper:
             raise BadRequest(403, f"A change that comes with a cookie needs the field {CSRF}.")
         credential, tokens = session.credential, self._keyring().admin_tokens
         if not credential.token_id and credential.is_made_of(self._token()):
-            return self._whole(_actor(request, "token"))
+            return self._whole(self._actor(request, "token"))
         try:
             token = await tokens.get(credential.token_id) if credential.token_id else None
         except NotFound:
@@ -185,12 +191,21 @@ class Doorkeeper:
         return self._stored(request, token)
 
     def _stored(self, request: web.Request, token: AdminToken) -> Principal:
-        actor = _actor(request, token.token_id)
+        actor = self._actor(request, token.token_id)
         reach = Reach(self._keyring(), token.tenant_id)
         return Principal(actor=actor, role=token.role, reach=reach, token=token)
 
     def _whole(self, actor: Actor) -> Principal:
         return Principal(actor=actor, role=Role.ADMIN, reach=Reach(self._keyring()))
+
+    def _actor(self, request: web.Request, name: str) -> Actor:
+        return Actor(
+            kind="admin",
+            name=name,
+            address=client_address(request, self._addresses),
+            user_agent=request.headers.get("User-Agent", "")[:_USER_AGENT_LENGTH_MAX],
+            request_id=request[REQUEST_ID],
+        )
 
     async def _came(
         self, actor: Actor, token: AdminToken | None, *, is_sign_in: bool = False
@@ -227,23 +242,11 @@ class Doorkeeper:
 async def _admit(request: web.Request, wanted: object, principal: Principal) -> None:
     """Raise unless the principal may use this handler, for the records that the path names."""
     principal.require(right_of(wanted) or Right.ADMINISTER)
-    if principal.reach.is_everything:
-        return
     named = [(NAMED[name], value) for name, value in request.match_info.items() if name in NAMED]
-    if not named and not is_filtered(wanted):
+    if not (named or is_filtered(wanted) or principal.reach.is_everything):
         raise BadRequest(403, "This is not for tokens that are bound to a tenant.")
     for kind, record_id in named:
         await principal.reach.require(kind, record_id)
-
-
-def _actor(request: web.Request, name: str) -> Actor:
-    return Actor(
-        kind="admin",
-        name=name,
-        address=request.remote or "",
-        user_agent=request.headers.get("User-Agent", "")[:_USER_AGENT_LENGTH_MAX],
-        request_id=request[REQUEST_ID],
-    )
 
 
 def _bearer(request: web.Request) -> bytes:
@@ -252,12 +255,6 @@ def _bearer(request: web.Request) -> bytes:
     scheme, _, token = values[0].partition(" ")
     is_bearer = len(values) == 1 and scheme.lower() == "bearer"
     return token.strip().encode(errors="replace") if is_bearer else b""
-
-
-def _place(request: web.Request, peer: str) -> str:
-    """Return what failures are counted by: the network of the client, or the user at the other end of a unix socket."""
-    address, _, _ = (request.remote or "::").partition("%")
-    return peer or fold_address(address, _IPV6_PREFIX)
 
 
 def _unauthorized() -> web.HTTPUnauthorized:
