@@ -21,7 +21,7 @@ from aiohttp import web
 from aiohttp.typedefs import Handler
 
 from gateway.admin.dashboard import browser
-from gateway.admin.dashboard.sessions import Session, Sessions
+from gateway.admin.dashboard.sessions import Sessions
 from gateway.admin.problems import REQUEST_ID, BadRequest, Throttled
 from gateway.admin.reach import NAMED, Reach
 from gateway.admin.rights import is_filtered, is_open, needs, open_to_all, right_of
@@ -132,12 +132,9 @@ class Doorkeeper:
         """Return who asks. Raises an HTTP error for whoever must not."""
         if "Authorization" in request.headers:
             return await self._of_token(request, _bearer(request))
-        cookie = browser.read_cookie(request)
-        if cookie and self._sessions is not None:
-            is_touched = BY_ITSELF not in request.headers
-            session = self._sessions.find(cookie, is_touched=is_touched)
-            if session is not None:
-                return await self._of_session(request, session, cookie)
+        signed_in = await self.of_cookie(request)
+        if signed_in is not None:
+            return signed_in
         peer = _peer_user(request)
         if not peer or self._token() is not None or browser.is_from_browser(request):
             raise _unauthorized()
@@ -169,11 +166,19 @@ class Doorkeeper:
         await self._came(principal.actor, token, is_sign_in=is_sign_in)
         return principal
 
-    async def _of_session(self, request: web.Request, session: Session, cookie: str) -> Principal:
-        """Return who signed in, as long as the token that they had does what it did."""
-        assert self._sessions is not None
+    async def of_cookie(self, request: web.Request) -> Principal | None:
+        """Return who signed in, as long as the token that they had does what it did; None for nobody.
+
+        Raises `BadRequest` where a page of somebody else asks.
+        """
+        cookie, sessions = browser.read_cookie(request), self._sessions
+        if sessions is None or not cookie:
+            return None
+        session = sessions.find(cookie, is_touched=BY_ITSELF not in request.headers)
+        if session is None:
+            return None
         browser.require_own_page(request)
-        browser.require_host(request, self._sessions.settings().hosts)
+        browser.require_host(request, sessions.settings().hosts)
         is_change = request.method not in browser.SAFE_METHODS
         if is_change and not session.has_csrf(request.headers.get(CSRF, "")):
             raise BadRequest(403, f"A change that comes with a cookie needs the field {CSRF}.")
@@ -185,8 +190,8 @@ class Doorkeeper:
         except NotFound:
             token = None
         if token is None or not credential.is_still(token, self._clock.now()):
-            self._sessions.end(cookie)
-            raise _unauthorized()
+            sessions.end(cookie)
+            return None
         await tokens.used(token)
         return self._stored(request, token)
 
