@@ -74,8 +74,14 @@ def staged(folder: Path, upstream: str, *, further: str = "") -> Iterator[Stage]
     )
     with running(folder, upstream, path.read_text() + further) as gateway:
         stage = Stage(gateway, f"http://127.0.0.1:{port}")
-        stage.api("POST", "/tenants", {"tenant_id": "acme", "name": "Acme Robotics", "plan": "professional"})
-        stage.api("POST", "/tenants", {"tenant_id": "globex", "name": "Globex Energy", "plan": "free"})
+        stage.api(
+            "POST",
+            "/tenants",
+            {"tenant_id": "acme", "name": "Acme Robotics", "plan": "professional"},
+        )
+        stage.api(
+            "POST", "/tenants", {"tenant_id": "globex", "name": "Globex Energy", "plan": "free"}
+        )
         yield stage
 
 

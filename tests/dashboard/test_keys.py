@@ -76,7 +76,9 @@ def test_what_is_wrong_with_a_key_is_said_at_its_field(stage: Stage, visit: Visi
     visit.expected = {422}
     dialog.get_by_role("button", name="Create key").click()
     expect(dialog.get_by_label("Name")).to_have_attribute("aria-invalid", "true")
-    expect(dialog.get_by_label("Addresses that may use it")).to_have_attribute("aria-invalid", "true")
+    expect(dialog.get_by_label("Addresses that may use it")).to_have_attribute(
+        "aria-invalid", "true"
+    )
     assert dialog.get_by_label("Tenant", exact=True).get_attribute("aria-invalid") is None
 
 
@@ -127,7 +129,9 @@ def test_a_rotation_shows_who_has_not_moved_until_it_is_completed(
     expect(panel).to_contain_text("1 client still uses the old key", timeout=15_000)
     expect(panel).to_contain_text("batch/1")
     assert stage.use(new, **agent) == 200
-    expect(panel).to_contain_text("Everybody who used the old key since then uses the new one", timeout=15_000)
+    expect(panel).to_contain_text(
+        "Everybody who used the old key since then uses the new one", timeout=15_000
+    )
     panel.get_by_role("button", name="Complete").click()
     page.get_by_role("dialog").get_by_label("Reason").fill("all moved")
     page.get_by_role("dialog").get_by_role("button", name="Stop the old key").click()

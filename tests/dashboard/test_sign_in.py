@@ -51,7 +51,11 @@ def test_a_wrong_token_is_told_and_an_address_that_keeps_failing_waits(
 
 def test_whoever_loses_their_token_is_put_out(stage: Stage, visit: Visit) -> None:
     page = visit.sign_in(token := stage.token())
-    mine = [each for each in stage.api("GET", "/admin-tokens?limit=1000")["data"] if each["display"].endswith(token[-4:])]
+    mine = [
+        each
+        for each in stage.api("GET", "/admin-tokens?limit=1000")["data"]
+        if each["display"].endswith(token[-4:])
+    ]
     stage.api("POST", f"/admin-tokens/{mine[0]['token_id']}:revoke", {"reason": "left"})
     visit.expected = {401}
     page.get_by_role("link", name="Tenants").click()
@@ -85,7 +89,9 @@ def test_a_viewer_is_shown_what_they_may_not_do_and_why(stage: Stage, visit: Vis
 
 def test_an_operator_makes_keys_but_no_tenants(stage: Stage, visit: Visit) -> None:
     page = visit.sign_in(stage.token("operator"), "/keys")
-    expect(page.get_by_role("button", name="Create key")).not_to_have_attribute("aria-disabled", "true")
+    expect(page.get_by_role("button", name="Create key")).not_to_have_attribute(
+        "aria-disabled", "true"
+    )
     page.get_by_role("link", name="Tenants").click()
     create = page.get_by_role("button", name="Create tenant")
     expect(create).to_have_attribute("aria-disabled", "true")

@@ -44,7 +44,9 @@ def test_alert_settings_are_kept_as_they_are_written(stage: Stage, visit: Visit)
     settings.fill('{"ApiKeyUnusualVolume": {"enabled": false}}')
     page.get_by_role("button", name="Save settings").click()
     expect(page.get_by_text("Saved.")).to_be_visible()
-    assert stage.api("GET", "/tenants/hooli")["alerts"] == {"ApiKeyUnusualVolume": {"enabled": False}}
+    assert stage.api("GET", "/tenants/hooli")["alerts"] == {
+        "ApiKeyUnusualVolume": {"enabled": False}
+    }
 
 
 def test_settings_lead_to_the_keys_of_a_tenant_and_a_new_one(stage: Stage, visit: Visit) -> None:
@@ -72,7 +74,9 @@ def test_the_whitelist_is_switched_on_and_off_and_keeps_its_addresses(
     _, secret = stage.key("Of Umbra", "umbra")
     assert stage.use(secret) == 200
     page = visit.sign_in(stage.token(), "/settings/security/ip-whitelist?tenant_id=umbra")
-    expect(page.get_by_role("navigation", name="Breadcrumb")).to_have_text("SettingsSecurityIP Whitelist")
+    expect(page.get_by_role("navigation", name="Breadcrumb")).to_have_text(
+        "SettingsSecurityIP Whitelist"
+    )
     switch = page.get_by_role("switch")
     expect(switch).not_to_be_checked()
     page.get_by_label("Addresses and networks").fill("203.0.113.7")

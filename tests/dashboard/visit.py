@@ -9,7 +9,14 @@ from contextlib import contextmanager
 from urllib.parse import urlsplit
 
 import pytest
-from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, Request, sync_playwright
+from playwright.sync_api import (
+    Browser,
+    BrowserContext,
+    ConsoleMessage,
+    Page,
+    Request,
+    sync_playwright,
+)
 
 ARGUMENTS = (
     "--no-sandbox",
@@ -34,7 +41,9 @@ def chromium() -> Iterator[Browser]:
     """Run Chromium with a profile that nobody used before; without one, skip and say so."""
     path = chromium_path()
     if path is None:
-        pytest.skip("THE DASHBOARD WAS NOT TESTED: there is no chromium here (apt-get install chromium)")
+        pytest.skip(
+            "THE DASHBOARD WAS NOT TESTED: there is no chromium here (apt-get install chromium)"
+        )
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=path, args=[*ARGUMENTS])
         try:

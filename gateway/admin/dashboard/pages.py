@@ -87,7 +87,9 @@ class DashboardRoutes:
             web.post(SESSION, self.sign_in),
             web.get(SESSION, self.show, allow_head=False),
             web.delete(SESSION, self.sign_out),
-            web.get(f"{PREFIX}{{version:[0-9a-f]{{1,64}}}}/{{path:[a-z0-9/._-]{{1,200}}}}", self.asset),
+            web.get(
+                f"{PREFIX}{{version:[0-9a-f]{{1,64}}}}/{{path:[a-z0-9/._-]{{1,200}}}}", self.asset
+            ),
             web.get(f"{HOME}{{page:[^?]{{0,500}}}}", self.page),
         ]
 

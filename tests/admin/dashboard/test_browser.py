@@ -14,7 +14,6 @@ from gateway.admin.dashboard import browser
 from gateway.admin.problems import BadRequest
 
 
-
 def request(
     method: str = "GET",
     *,
@@ -27,16 +26,25 @@ def request(
     known = {
         "socket": mock.Mock(family=family),
         "sockname": name,
-        "sslcontext": object() if is_tls else None,
         "peername": ("127.0.0.1", 5),
     }
     transport = mock.Mock()
     transport.get_extra_info.side_effect = lambda key, default=None: known.get(key, default)
     headers = {"Host": host, **{key.replace("_", "-"): value for key, value in fields.items()}}
-    return make_mocked_request(method, "/dashboard/", headers=headers, transport=transport)
+    protocol = mock.Mock(transport=transport, ssl_context=object() if is_tls else None)
+    return make_mocked_request(
+        method, "/dashboard/", headers=headers, transport=transport, protocol=protocol
+    )
 
 
-LOOPBACK = ["127.0.0.1:9901", "localhost:9901", "[::1]:9901", "127.8.8.8", "a.localhost", "LOCALHOST"]
+LOOPBACK = [
+    "127.0.0.1:9901",
+    "localhost:9901",
+    "[::1]:9901",
+    "127.8.8.8",
+    "a.localhost",
+    "LOCALHOST",
+]
 FOREIGN = ["evil.example:9901", "localhost.evil.example", "10.0.0.5:9901", "", "a:b:c", "[::1"]
 
 
@@ -46,7 +54,9 @@ def test_names_of_loopback_lead_to_a_loopback_address(host: str) -> None:
 
 
 @pytest.mark.parametrize("host", FOREIGN)
-@pytest.mark.parametrize("name", [("127.0.0.1", 1), ("::1", 1, 0, 0), ("::ffff:127.0.0.1", 1, 0, 0)])
+@pytest.mark.parametrize(
+    "name", [("127.0.0.1", 1), ("::1", 1, 0, 0), ("::ffff:127.0.0.1", 1, 0, 0)]
+)
 def test_no_other_name_leads_to_a_loopback_address(host: str, name: Any) -> None:
     """A web page can give its own name our address: DNS rebinding."""
     with pytest.raises(BadRequest) as caught:

@@ -8,20 +8,38 @@ import { area, field, input, select, settled } from "./ui/form.js";
 import { actButton, badge, notice, problemBox } from "./ui/parts.js";
 import { table } from "./ui/table.js";
 
-const SINCE = [["1h", "the last hour"], ["24h", "the last 24 hours"], ["7d", "the last 7 days"], ["30d", "the last 30 days"]];
+const SINCE = [
+  ["1h", "the last hour"],
+  ["24h", "the last 24 hours"],
+  ["7d", "the last 7 days"],
+  ["30d", "the last 30 days"],
+];
 const SHOWN_MAX = 20;
 
-export const entriesOf = (text) => text.split("\n").map((line) => line.trim()).filter(Boolean);
+export const entriesOf = (text) =>
+  text
+    .split("\n")
+    .map((line) => line.trim())
+    .filter(Boolean);
 
 // Why recent clients cannot be looked at from here; empty when they can.
 const barred = () => reasonAgainst("audit");
 
-// An editor for the list of `subject` (`{key_id}` or `{tenant_id}`). `save({ip_allowlist, ip_allowlist_mode})` stores it.
+// An editor for the list of `subject` (`{key_id}` or `{tenant_id}`), which `save({ip_allowlist, ip_allowlist_mode})`
+// stores.
 export class AllowlistEditor {
   constructor(root, { subject, entries, mode, save, right, signal, isEnabled = true }) {
     Object.assign(this, { root, subject, save, right, signal, isEnabled });
     this.saved = { text: entries.join("\n"), mode };
-    Object.assign(this, { text: this.saved.text, mode, since: "24h", preview: null, failure: null, problem: null, isBusy: false });
+    Object.assign(this, {
+      text: this.saved.text,
+      mode,
+      since: "24h",
+      preview: null,
+      failure: null,
+      problem: null,
+      isBusy: false,
+    });
     this.look = settled(() => this.#preview(), 400);
     this.show();
     this.look();
@@ -47,7 +65,11 @@ export class AllowlistEditor {
     if (barred() || this.signal.aborted) return;
     const asked = this.text;
     try {
-      const found = await post("/ip-test", { ...this.subject, allow: entriesOf(asked), since: this.since }, { signal: this.signal });
+      const found = await post(
+        "/ip-test",
+        { ...this.subject, allow: entriesOf(asked), since: this.since },
+        { signal: this.signal },
+      );
       if (asked === this.text) [this.preview, this.failure] = [found.preview, null];
     } catch (error) {
       if (this.signal.aborted || asked !== this.text) return;
@@ -72,29 +94,63 @@ export class AllowlistEditor {
   show() {
     if (this.signal.aborted) return;
     const isBarred = !can(this.right);
-    const errors = [...(this.problem?.about?.("/ip_allowlist") ?? []), ...(this.failure?.about?.("/allow") ?? [])];
+    const errors = [
+      ...(this.problem?.about?.("/ip_allowlist") ?? []),
+      ...(this.failure?.about?.("/allow") ?? []),
+    ];
     morph(this.root, [
       this.problem && !errors.length ? problemBox(this.problem) : null,
-      field("Addresses and networks", area({
-        value: this.text, rows: Math.min(12, Math.max(4, this.text.split("\n").length + 1)), class: "mono", readonly: isBarred,
-        placeholder: "203.0.113.7 # build server\n198.51.100.0/24 # office",
-        oninput: (event) => {
-          [this.text, this.problem] = [event.target.value, null];
-          this.show();
-          this.look();
+      field(
+        "Addresses and networks",
+        area({
+          value: this.text,
+          rows: Math.min(12, Math.max(4, this.text.split("\n").length + 1)),
+          class: "mono",
+          readonly: isBarred,
+          placeholder: "203.0.113.7 # build server\n198.51.100.0/24 # office",
+          oninput: (event) => {
+            [this.text, this.problem] = [event.target.value, null];
+            this.show();
+            this.look();
+          },
+        }),
+        {
+          errors,
+          key: "allowlist",
+          hint: "One address or CIDR range per line; what follows # is a comment. Empty allows every address.",
         },
-      }), { errors, key: "allowlist", hint: "One address or CIDR range per line, IPv4 or IPv6; what follows # is a comment. Empty allows every address." }),
-      field("Other addresses", select([["enforce", "Refuse them (403)"], ["shadow", "Let them pass and count them (shadow mode)"]], {
-        value: this.mode, disabled: isBarred,
-        onchange: (event) => {
-          this.mode = event.target.value;
-          this.show();
-        },
-      }), { key: "mode" }),
+      ),
+      field(
+        "Other addresses",
+        select(
+          [
+            ["enforce", "Refuse them (403)"],
+            ["shadow", "Let them pass and count them (shadow mode)"],
+          ],
+          {
+            value: this.mode,
+            disabled: isBarred,
+            onchange: (event) => {
+              this.mode = event.target.value;
+              this.show();
+            },
+          },
+        ),
+        { key: "mode" },
+      ),
       this.#previewPart(),
-      h("div.row",
-        actButton(this.isBusy ? "Saving …" : "Save list", { right: this.right, kind: "primary", disabled: this.isChanged ? "" : "Nothing was changed.", onclick: () => this.#store() }),
-        this.isChanged ? h("button", { type: "button", key: "undo", onclick: () => this.#undo() }, "Undo changes") : null),
+      h(
+        "div.row",
+        actButton(this.isBusy ? "Saving …" : "Save list", {
+          right: this.right,
+          kind: "primary",
+          disabled: this.isChanged ? "" : "Nothing was changed.",
+          onclick: () => this.#store(),
+        }),
+        this.isChanged
+          ? h("button", { type: "button", key: "undo", onclick: () => this.#undo() }, "Undo changes")
+          : null,
+      ),
     ]);
   }
 
@@ -107,35 +163,75 @@ export class AllowlistEditor {
   #previewPart() {
     const against = barred();
     if (against) return notice("info", h("p", against));
-    const head = h("div.row", h("h3", "Whom this list would refuse"), h("label.row", h("span.muted", "of those who came in"), select(SINCE, {
-      value: this.since,
-      onchange: (event) => {
-        this.since = event.target.value;
-        this.look();
-      },
-    })({ "aria-label": "Time to look back at" })));
+    const head = h(
+      "div.row",
+      h("h3", "Whom this list would refuse"),
+      h(
+        "label.row",
+        h("span.muted", "of those who came in"),
+        select(SINCE, {
+          value: this.since,
+          onchange: (event) => {
+            this.since = event.target.value;
+            this.look();
+          },
+        })({ "aria-label": "Time to look back at" }),
+      ),
+    );
     if (this.failure) {
-      const text = this.failure.status === 409 ? "No requests are kept here (request_log), so nobody knows who came." : this.failure.errors?.length ? "The list cannot be read yet." : this.failure.detail;
+      const text =
+        this.failure.status === 409
+          ? "No requests are kept here (request_log), so nobody knows who came."
+          : this.failure.errors?.length
+            ? "The list cannot be read yet."
+            : this.failure.detail;
       return h("div.preview", { key: "preview" }, head, h("p.muted", text));
     }
     if (!this.preview) return h("div.preview", { key: "preview" }, head, h("p.muted", "Looking …"));
     const { would_block: refused, addresses, networks, is_complete: isComplete, warnings } = this.preview;
     const isEmpty = !entriesOf(this.text).length;
-    return h("div.preview", { key: "preview", "aria-live": "polite" }, head,
-      isEmpty ? h("p", badge("Nobody", "good"), " An empty list allows every address.")
-        : refused.length ? h("p", badge(`${plural(refused.length, "address", "addresses")}`, "bad"), ` of ${plural(addresses, "address", "addresses")} from ${plural(networks, "network")}.`)
-          : h("p", badge("Nobody", "good"), ` ${plural(addresses, "address", "addresses")} came from ${plural(networks, "network")}; all are on the list.`),
-      refused.length && !isEmpty ? table({
-        caption: "Addresses that would be refused", compact: true, rows: refused.slice(0, SHOWN_MAX), key: (row) => row.client_address,
-        columns: [
-          { title: "Address", isMain: true, cell: (row) => h("code", row.client_address) },
-          { title: "Requests", kind: "number", cell: (row) => row.requests },
-          { title: "Last", cell: (row) => moment(row.last_seen) },
-        ],
-      }) : null,
+    return h(
+      "div.preview",
+      { key: "preview", "aria-live": "polite" },
+      head,
+      isEmpty
+        ? h("p", badge("Nobody", "good"), " An empty list allows every address.")
+        : refused.length
+          ? h(
+              "p",
+              badge(`${plural(refused.length, "address", "addresses")}`, "bad"),
+              ` of ${plural(addresses, "address", "addresses")} from ${plural(networks, "network")}.`,
+            )
+          : h(
+              "p",
+              badge("Nobody", "good"),
+              ` All ${plural(addresses, "address", "addresses")} of ${plural(networks, "network")} are on the list.`,
+            ),
+      refused.length && !isEmpty
+        ? table({
+            caption: "Addresses that would be refused",
+            compact: true,
+            rows: refused.slice(0, SHOWN_MAX),
+            key: (row) => row.client_address,
+            columns: [
+              { title: "Address", isMain: true, cell: (row) => h("code", row.client_address) },
+              { title: "Requests", kind: "number", cell: (row) => row.requests },
+              { title: "Last", cell: (row) => moment(row.last_seen) },
+            ],
+          })
+        : null,
       refused.length > SHOWN_MAX ? h("p.muted", `and ${refused.length - SHOWN_MAX} more`) : null,
-      warnings.length ? notice("warn", h("ul", warnings.map((text) => h("li", `${text}.`)))) : null,
-      isComplete ? null : h("p.muted", "There were more requests than are looked at for this."));
+      warnings.length
+        ? notice(
+            "warn",
+            h(
+              "ul",
+              warnings.map((text) => h("li", `${text}.`)),
+            ),
+          )
+        : null,
+      isComplete ? null : h("p.muted", "There were more requests than are looked at for this."),
+    );
   }
 }
 
@@ -147,7 +243,11 @@ export function addressTest(root, subject, signal) {
     [isBusy, problem] = [true, null];
     show();
     try {
-      found = await post("/ip-test", { ...subject(), ...(address.trim() ? { address: address.trim() } : {}) }, { signal });
+      found = await post(
+        "/ip-test",
+        { ...subject(), ...(address.trim() ? { address: address.trim() } : {}) },
+        { signal },
+      );
     } catch (error) {
       [problem, found] = [error, null];
     }
@@ -157,21 +257,70 @@ export function addressTest(root, subject, signal) {
   const show = () => {
     if (signal.aborted) return;
     const against = barred();
-    morph(root, against ? [h("p.muted", against)] : [
-      h("form.row", { onsubmit: test, novalidate: true },
-        field("Address", input({ value: address, class: "mono", placeholder: "203.0.113.7", oninput: (event) => (address = event.target.value) }), { key: "test-address", hint: "Empty tests your own.", errors: problem?.about?.("/address") ?? [] }),
-        h("button", { type: "submit", disabled: isBusy }, "Test access")),
-      problem && !problem.about?.("/address").length ? problemBox(problem) : null,
-      found ? verdict(found) : null,
-    ]);
+    morph(
+      root,
+      against
+        ? [h("p.muted", against)]
+        : [
+            h(
+              "form.row",
+              { onsubmit: test, novalidate: true },
+              field(
+                "Address",
+                input({
+                  value: address,
+                  class: "mono",
+                  placeholder: "203.0.113.7",
+                  oninput: (event) => (address = event.target.value),
+                }),
+                {
+                  key: "test-address",
+                  hint: "Empty tests your own.",
+                  errors: problem?.about?.("/address") ?? [],
+                },
+              ),
+              h("button", { type: "submit", disabled: isBusy }, "Test access"),
+            ),
+            problem && !problem.about?.("/address").length ? problemBox(problem) : null,
+            found ? verdict(found) : null,
+          ],
+    );
   };
   show();
   return show;
 }
 
-const verdict = (found) => h("div.stack", { key: "verdict", role: "status" },
-  h("p", badge(found.is_allowed ? "Allowed" : "Refused", found.is_allowed ? "good" : "bad"), " ", h("code", found.tested.address || "unix socket"), " ", h("span.muted", found.tested.derivation)),
-  found.rules.length ? h("ul.verdicts", found.rules.map((rule) => h("li", badge(rule.is_allowed ? "allows" : "refuses", rule.is_allowed ? "good" : rule.mode === "enforce" ? "bad" : "off"),
-    h("span", ` the list of the ${rule.rule.replace("_ip", "")}`, rule.mode === "enforce" ? "" : ` (${rule.mode === "off" ? "switched off" : "shadow mode"})`, rule.network ? [": ", h("code", rule.network)] : ""))))
-    : h("p.muted", "There is no list that counts for it."),
-  h("p.muted", "You are seen as ", h("code", found.caller.address || "a unix socket"), "."));
+const verdict = (found) =>
+  h(
+    "div.stack",
+    { key: "verdict", role: "status" },
+    h(
+      "p",
+      badge(found.is_allowed ? "Allowed" : "Refused", found.is_allowed ? "good" : "bad"),
+      " ",
+      h("code", found.tested.address || "unix socket"),
+      " ",
+      h("span.muted", found.tested.derivation),
+    ),
+    found.rules.length
+      ? h(
+          "ul.verdicts",
+          found.rules.map((rule) =>
+            h(
+              "li",
+              badge(
+                rule.is_allowed ? "allows" : "refuses",
+                rule.is_allowed ? "good" : rule.mode === "enforce" ? "bad" : "off",
+              ),
+              h(
+                "span",
+                ` the list of the ${rule.rule.replace("_ip", "")}`,
+                rule.mode === "enforce" ? "" : ` (${rule.mode === "off" ? "switched off" : "shadow mode"})`,
+                rule.network ? [": ", h("code", rule.network)] : "",
+              ),
+            ),
+          ),
+        )
+      : h("p.muted", "There is no list that counts for it."),
+    h("p.muted", "You are seen as ", h("code", found.caller.address || "a unix socket"), "."),
+  );

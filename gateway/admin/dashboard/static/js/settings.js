@@ -17,9 +17,10 @@ export async function tenantChoice(ctx, root, change) {
     ctx.setQuery({ tenant_id: tenantId });
     change(tenantId);
   };
-  const control = options.length <= LISTED_MAX
-    ? select(options, { value: wanted, onchange: (event) => choose(event.target.value) })
-    : suggest(options, { value: wanted, onchange: (event) => choose(event.target.value.trim()) });
+  const control =
+    options.length <= LISTED_MAX
+      ? select(options, { value: wanted, onchange: (event) => choose(event.target.value) })
+      : suggest(options, { value: wanted, onchange: (event) => choose(event.target.value.trim()) });
   if (options.length > 1) morph(root, [h("div.tenant-choice", field("Tenant", control, { required: true }))]);
   return wanted;
 }

@@ -14,13 +14,29 @@ export function accessPart(root, key, { signal, refresh, keyId }) {
   const showScopes = () => morph(scopes, [scopesOf(now)]);
   showScopes();
   root.replaceChildren(
-    card("Permissions", { actions: [actButton("Change", { right: "operate", disabled: key.state === "revoked" ? "The key is revoked." : "", onclick: async () => (await editScopes(now)) && refresh() })] }, scopes),
+    card(
+      "Permissions",
+      {
+        actions: [
+          actButton("Change", {
+            right: "operate",
+            disabled: key.state === "revoked" ? "The key is revoked." : "",
+            onclick: async () => (await editScopes(now)) && refresh(),
+          }),
+        ],
+      },
+      scopes,
+    ),
     card("Addresses", { note: "Where the key may be used from; its tenant's list counts, too." }, editor),
     card("Test access", { note: "What the lists in force say to an address." }, test),
   );
   addressTest(test, () => ({ key_id: keyId }), signal);
   const list = new AllowlistEditor(editor, {
-    subject: { key_id: keyId }, entries: key.ip_allowlist, mode: key.ip_allowlist_mode, right: "operate", signal,
+    subject: { key_id: keyId },
+    entries: key.ip_allowlist,
+    mode: key.ip_allowlist_mode,
+    right: "operate",
+    signal,
     save: async (changes) => {
       told("Saved", await patch(`/keys/${encodeURIComponent(keyId)}`, changes));
       refresh();
@@ -35,6 +51,8 @@ export function accessPart(root, key, { signal, refresh, keyId }) {
 
 function scopesOf(key) {
   if (!key.scopes.length) return h("p.muted", "None: every route that needs a scope refuses this key.");
-  return h("ul.scope-tags", key.scopes.map((scope) => h("li", h("code.tag", scope))));
+  return h(
+    "ul.scope-tags",
+    key.scopes.map((scope) => h("li", h("code.tag", scope))),
+  );
 }
-

@@ -37,31 +37,98 @@ export function requestList(root, path, signal, fixed = {}) {
   const bar = h("div");
   const rows = h("div");
   root.replaceChildren(bar, rows);
-  morph(bar, [h("div.row.spread", filterBar(
-    { name: "status", label: "Status", control: select([["", "All"], "2xx", "3xx", "4xx", "5xx", "401", "403", "429"], { onchange: (event) => set({ status: event.target.value }) }) },
-    { name: "route", label: "Route", control: input({ type: "search", oninput: oninput("route") }) },
-    { name: "client_address", label: "Client address", control: input({ type: "search", oninput: oninput("client_address") }) },
-  ), h("button", { type: "button", onclick: () => download(path, { ...fixed, ...wanted }) }, icon("download"), "CSV"))]);
+  morph(bar, [
+    h(
+      "div.row.spread",
+      filterBar(
+        {
+          name: "status",
+          label: "Status",
+          control: select([["", "All"], "2xx", "3xx", "4xx", "5xx", "401", "403", "429"], {
+            onchange: (event) => set({ status: event.target.value }),
+          }),
+        },
+        {
+          name: "route",
+          label: "Route",
+          control: input({ type: "search", oninput: oninput("route") }),
+        },
+        {
+          name: "client_address",
+          label: "Client address",
+          control: input({ type: "search", oninput: oninput("client_address") }),
+        },
+      ),
+      h(
+        "button",
+        { type: "button", onclick: () => download(path, { ...fixed, ...wanted }) },
+        icon("download"),
+        "CSV",
+      ),
+    ),
+  ]);
   const list = live(rows, {
     signal,
     every: 10,
-    load: (options) => optional(get(path, { ...fixed, ...wanted, limit: LIMIT, cursor: pager.cursor }, options)),
-    render: (page) => (page ? card(null, { class: "flush" }, requestTable(page.data), pager.view(page, "requests"))
-      : empty("No requests are kept here", "Switch on request_log.path to keep every request for a while.", null, "scroll")),
+    load: (options) =>
+      optional(get(path, { ...fixed, ...wanted, limit: LIMIT, cursor: pager.cursor }, options)),
+    render: (page) =>
+      page
+        ? card(null, { class: "flush" }, requestTable(page.data), pager.view(page, "requests"))
+        : empty(
+            "No requests are kept here",
+            "Switch on request_log.path to keep every request for a while.",
+            null,
+            "scroll",
+          ),
   });
   return list;
 }
 
-export const requestTable = (rows) => table({
-  caption: "Requests", rows, key: (row) => row.request_id, empty: empty("No requests", "None that is like that was made in the time that requests are kept.", null, "scroll"),
-  columns: [
-    { title: "Request", isMain: true, cell: (row) => [h("span.mono.target", `${row.method} ${row.target}`), h("span.cell-sub", row.route === "__unmatched__" ? "no route" : row.route)] },
-    { title: "Answer", cell: (row) => [badge(String(row.status || "none"), KIND(row.status)), row.reason ? h("span.cell-sub", row.reason) : null] },
-    { title: "Time", cell: (row) => [h("time", { datetime: row.ts }, exact(row.ts)), h("span.cell-sub.mono", row.request_id)] },
-    { title: "Client", cell: (row) => [h("code", row.client_address || NONE), h("span.cell-sub.agent", row.user_agent || "no user agent")] },
-    { title: "Took", kind: "number", cell: (row) => milliseconds(row.duration_ms) },
-  ],
-});
+export const requestTable = (rows) =>
+  table({
+    caption: "Requests",
+    rows,
+    key: (row) => row.request_id,
+    empty: empty(
+      "No requests",
+      "None that is like that was made in the time that requests are kept.",
+      null,
+      "scroll",
+    ),
+    columns: [
+      {
+        title: "Request",
+        isMain: true,
+        cell: (row) => [
+          h("span.mono.target", `${row.method} ${row.target}`),
+          h("span.cell-sub", row.route === "__unmatched__" ? "no route" : row.route),
+        ],
+      },
+      {
+        title: "Answer",
+        cell: (row) => [
+          badge(String(row.status || "none"), KIND(row.status)),
+          row.reason ? h("span.cell-sub", row.reason) : null,
+        ],
+      },
+      {
+        title: "Time",
+        cell: (row) => [
+          h("time", { datetime: row.ts }, exact(row.ts)),
+          h("span.cell-sub.mono", row.request_id),
+        ],
+      },
+      {
+        title: "Client",
+        cell: (row) => [
+          h("code", row.client_address || NONE),
+          h("span.cell-sub.agent", row.user_agent || "no user agent"),
+        ],
+      },
+      { title: "Took", kind: "number", cell: (row) => milliseconds(row.duration_ms) },
+    ],
+  });
 
 async function download(path, query) {
   try {

@@ -32,24 +32,53 @@ export function trailOf(root, query, signal) {
         throw error;
       }
     },
-    render: (page) => (page ? card(null, null, trail(page.data), pager.view(page, "records"))
-      : notice("info", h("p", "The audit trail is shown to tokens for all tenants only."))),
+    render: (page) =>
+      page
+        ? card(null, null, trail(page.data), pager.view(page, "records"))
+        : notice("info", h("p", "The audit trail is shown to tokens for all tenants only.")),
   });
 }
 
-export const trail = (records) => (records.length ? h("ol.trail", records.map(record)) : empty("Nothing was recorded", "Every change of a key leaves a record here.", null, "scroll"));
+export const trail = (records) =>
+  records.length
+    ? h("ol.trail", records.map(record))
+    : empty("Nothing was recorded", "Every change of a key leaves a record here.", null, "scroll");
 
-const record = (each) => h("li", { key: each.id },
-  h("div.trail-head", h("strong", sentence(each.type)), h("span.muted", "by ", each.actor.kind === "system" ? each.actor.name || "the gateway" : each.actor.name, each.actor.address ? ` from ${each.actor.address}` : ""),
-    h("time.muted", { datetime: each.ts }, exact(each.ts))),
-  each.reason ? h("p.trail-reason", `“${each.reason}”`) : null,
-  changesOf(each));
+const record = (each) =>
+  h(
+    "li",
+    { key: each.id },
+    h(
+      "div.trail-head",
+      h("strong", sentence(each.type)),
+      h(
+        "span.muted",
+        "by ",
+        each.actor.kind === "system" ? each.actor.name || "the gateway" : each.actor.name,
+        each.actor.address ? ` from ${each.actor.address}` : "",
+      ),
+      h("time.muted", { datetime: each.ts }, exact(each.ts)),
+    ),
+    each.reason ? h("p.trail-reason", `“${each.reason}”`) : null,
+    changesOf(each),
+  );
 
 function changesOf({ before, after }) {
-  const names = [...new Set([...Object.keys(before ?? {}), ...Object.keys(after ?? {})])].filter((name) => name !== "revision");
+  const names = [...new Set([...Object.keys(before ?? {}), ...Object.keys(after ?? {})])].filter(
+    (name) => name !== "revision",
+  );
   const changed = names.filter((name) => JSON.stringify(before?.[name]) !== JSON.stringify(after?.[name]));
   if (!changed.length || !Object.keys(before ?? {}).length) return null;
-  return h("dl.trail-changes", changed.map((name) => h("div", h("dt", h("code", name)), h("dd", h("code.was", shownValue(before[name])), " → ", h("code", shownValue(after[name]))))));
+  return h(
+    "dl.trail-changes",
+    changed.map((name) =>
+      h(
+        "div",
+        h("dt", h("code", name)),
+        h("dd", h("code.was", shownValue(before[name])), " → ", h("code", shownValue(after[name]))),
+      ),
+    ),
+  );
 }
 
 function shownValue(value) {

@@ -17,10 +17,14 @@ export default async function page(ctx) {
   const choice = h("div");
   const body = h("div.stack");
   ctx.title(name);
-  ctx.show(pageHead(name, {
-    crumbs: [["Settings"], ["Security"], [name]],
-    lead: "For servers with static addresses: requests with a key of this tenant are refused when they come from anywhere else.",
-  }), choice, body);
+  ctx.show(
+    pageHead(name, {
+      crumbs: [["Settings"], ["Security"], [name]],
+      lead: "For servers with static addresses: a key of this tenant is refused when it is used from anywhere else.",
+    }),
+    choice,
+    body,
+  );
   let leaving = new AbortController();
   ctx.signal.addEventListener("abort", () => leaving.abort());
   const show = (tenantId) => {
@@ -38,7 +42,11 @@ function about(root, tenantId, signal, name) {
   const head = h("div");
   const editing = h("div.stack");
   const test = h("div.stack");
-  root.replaceChildren(head, card("Addresses", null, editing), card("Test access", { note: "What the list in force says to an address." }, test));
+  root.replaceChildren(
+    head,
+    card("Addresses", null, editing),
+    card("Test access", { note: "What the list in force says to an address." }, test),
+  );
   addressTest(test, () => ({ tenant_id: tenantId }), signal);
   let editor = null;
   const change = async (changes, what) => {
@@ -51,10 +59,26 @@ function about(root, tenantId, signal, name) {
   };
   const turn = async (tenant, isOn) => {
     if (isOn && !tenant.ip_allowlist.length) {
-      await askAct({ title: "The list is empty", label: "Understood", needsReason: false, text: "An empty list allows every address, also when it is switched on. Save some addresses first.", act: () => true });
+      await askAct({
+        title: "The list is empty",
+        label: "Understood",
+        needsReason: false,
+        text: "An empty list allows every address, also when it is switched on. Save some addresses first.",
+        act: () => true,
+      });
     } else if (isOn && tenant.ip_allowlist_mode === "enforce") {
-      const text = "Requests from addresses that are not on the list are refused from now on. The list of recent addresses below says whom that would hit.";
-      if (await askAct({ title: `Switch on the ${name}`, label: "Switch on", needsReason: false, text, act: () => true })) return change({ ip_allowlist_enabled: true }, "Switched on");
+      const text =
+        "Requests from other addresses are refused from now on. Below, the page says whom that would hit.";
+      if (
+        await askAct({
+          title: `Switch on the ${name}`,
+          label: "Switch on",
+          needsReason: false,
+          text,
+          act: () => true,
+        })
+      )
+        return change({ ip_allowlist_enabled: true }, "Switched on");
     } else return change({ ip_allowlist_enabled: isOn }, isOn ? "Switched on" : "Switched off");
     return found.update();
   };
@@ -65,7 +89,11 @@ function about(root, tenantId, signal, name) {
     render: (tenant) => {
       if (!editor) {
         editor = new AllowlistEditor(editing, {
-          subject: { tenant_id: tenantId }, entries: tenant.ip_allowlist, mode: tenant.ip_allowlist_mode, right: "administer", signal,
+          subject: { tenant_id: tenantId },
+          entries: tenant.ip_allowlist,
+          mode: tenant.ip_allowlist_mode,
+          right: "administer",
+          signal,
           save: async (changes) => {
             await changeTenant(found.data, changes);
             await found.refresh();
@@ -81,9 +109,23 @@ function about(root, tenantId, signal, name) {
 function switchCard(tenant, turn, name) {
   const isOn = tenant.ip_allowlist_enabled;
   const isShadow = tenant.ip_allowlist_mode === "shadow";
-  return card(null, { key: "switch" }, h("div.row.spread",
-    toggle(`${name} for ${tenant.name}`, isOn, (wanted) => turn(tenant, wanted), { disabled: !can("administer"), title: reasonAgainst("administer") || null }),
-    isOn ? (isShadow ? badge("counts only (shadow mode)", "info") : badge("in force", "good")) : badge("off: every address is allowed", "off")),
-  isOn && !tenant.ip_allowlist.length ? notice("warn", h("p", "It is on, but the list is empty: every address is allowed.")) : null);
+  return card(
+    null,
+    { key: "switch" },
+    h(
+      "div.row.spread",
+      toggle(`${name} for ${tenant.name}`, isOn, (wanted) => turn(tenant, wanted), {
+        disabled: !can("administer"),
+        title: reasonAgainst("administer") || null,
+      }),
+      isOn
+        ? isShadow
+          ? badge("counts only (shadow mode)", "info")
+          : badge("in force", "good")
+        : badge("off: every address is allowed", "off"),
+    ),
+    isOn && !tenant.ip_allowlist.length
+      ? notice("warn", h("p", "It is on, but the list is empty: every address is allowed."))
+      : null,
+  );
 }
-
