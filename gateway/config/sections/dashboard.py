@@ -29,8 +29,10 @@ Patience = Annotated[Duration, AfterValidator(_a_minute)]
 
 
 class Dashboard(Section):
-    """Pages for a browser, on the admin listener, which has to be a TCP address for it. Who signs in with an admin token
-    may do there what the token may do."""
+    """Pages for a browser, on the admin listener, which has to be a TCP address for it.
+
+    Who signs in with an admin token may do there what the token may do.
+    """
 
     enabled: Flag = True
     """Serve it. Off, nothing but the admin API is there, and sessions end."""

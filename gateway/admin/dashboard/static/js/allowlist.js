@@ -99,7 +99,7 @@ export class AllowlistEditor {
       ...(this.failure?.about?.("/allow") ?? []),
     ];
     morph(this.root, [
-      this.problem && !errors.length ? problemBox(this.problem) : null,
+      this.problem && !errors.length ? problemBox(this.problem, null, "The list was not saved") : null,
       field(
         "Addresses and networks",
         area({

@@ -5,49 +5,42 @@ import { signIn } from "./session.js";
 import { icon, logo } from "./ui/icons.js";
 
 export function signInPage(root, { message = "", done }) {
-  const [field, hint, wrong] = [uid("token"), uid("hint"), uid("wrong")];
+  const [id, hint, wrong] = [uid("token"), uid("hint"), uid("wrong")];
   let error = message;
   let isBusy = false;
   let wait = 0;
   let timer = 0;
 
-  const input = h("input.mono", {
-    id: field,
-    type: "password",
-    name: "token",
-    autocomplete: "off",
-    spellcheck: "false",
-    autocapitalize: "off",
-    required: true,
-    "aria-describedby": `${hint} ${wrong}`,
-    placeholder: "tha_…",
-  });
+  const entry = () => root.querySelector("input");
 
   const countDown = (seconds) => {
     clearInterval(timer);
     wait = seconds;
     timer = setInterval(() => {
       wait -= 1;
-      if (wait <= 0) clearInterval(timer);
+      if (wait <= 0) {
+        clearInterval(timer);
+        error = "";
+      }
       show();
     }, 1000);
   };
 
   const submit = async (event) => {
     event.preventDefault();
-    const token = input.value.trim();
+    const token = entry().value.trim();
     if (isBusy || wait > 0) return;
     if (!token) {
       error = "Enter an admin token.";
       show();
-      input.focus();
+      entry().focus();
       return;
     }
     [isBusy, error] = [true, ""];
     show();
     try {
       await signIn(token);
-      input.value = "";
+      entry().value = "";
       clearInterval(timer);
       done();
     } catch (problem) {
@@ -59,15 +52,13 @@ export function signInPage(root, { message = "", done }) {
       } else error = problem.detail;
       if (problem.requestId && problem.status >= 500) error += ` (${problem.requestId})`;
       show();
-      input.focus();
-      input.select();
+      entry().select();
     }
   };
 
   const show = () => {
     if (!root.isConnected) return;
     const text = wait > 0 ? `${error} Try again in ${wait} s.` : error;
-    input.setAttribute("aria-invalid", String(Boolean(text)));
     morph(root, [
       h(
         "main.sign-in",
@@ -79,8 +70,19 @@ export function signInPage(root, { message = "", done }) {
           h(
             "form",
             { onsubmit: submit, novalidate: true },
-            h("label", { for: field }, "Admin token"),
-            h("div", { key: "input", opaque: true }, input),
+            h("label", { for: id }, "Admin token"),
+            h("input.mono", {
+              id,
+              type: "password",
+              name: "token",
+              autocomplete: "off",
+              spellcheck: "false",
+              autocapitalize: "off",
+              required: true,
+              "aria-describedby": `${hint} ${wrong}`,
+              "aria-invalid": Boolean(text),
+              placeholder: "tha_…",
+            }),
             h(
               "p.hint",
               { id: hint },
@@ -103,5 +105,5 @@ export function signInPage(root, { message = "", done }) {
   };
 
   show();
-  input.focus();
+  entry().focus();
 }

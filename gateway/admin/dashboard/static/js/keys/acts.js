@@ -2,7 +2,7 @@
 
 import { idempotencyKey, patch, post, remove } from "../api.js";
 import { h } from "../dom.js";
-import { plural, timeExact } from "../format.js";
+import { exact, plural, timeExact } from "../format.js";
 import { askAct } from "../ui/dialog.js";
 import { chips, field, input, PERIODS, select, toInstant } from "../ui/form.js";
 import { toast } from "../ui/toast.js";
@@ -25,14 +25,15 @@ export function told(what, changed) {
   return toast(`${what}. In force${where} since ${timeExact(reached.effective_at)}${streams}.`, "good");
 }
 
-const until = (state, set, problem, { label, none }) => [
+// When something shall happen: in so long, or at a time.
+const until = (state, set, problem, { name, label, none, more = [] }) => [
   field(
     label,
-    select([["", none], ...PERIODS.map(([value, text]) => [value, `In ${text}`]), ["at", "At a time …"]], {
-      value: state.period,
-      onchange: (event) => set({ period: event.target.value }),
-    }),
-    { key: "period", errors: problem?.errors ?? [] },
+    select(
+      [["", none], ...more, ...PERIODS.map(([value, text]) => [value, `In ${text}`]), ["at", "At a time …"]],
+      { value: state.period, onchange: (event) => set({ period: event.target.value }) },
+    ),
+    { key: "period", errors: ["at", "in"].flatMap((end) => problem?.about?.(`/${name}_${end}`) ?? []) },
   ),
   state.period === "at"
     ? field(
@@ -61,7 +62,7 @@ export const suspend = (key) =>
     text: "Requests with this key are refused from now on. Nothing is lost: it can be resumed.",
     values: { period: "", at: "" },
     fields: (state, set, problem) =>
-      until(state, set, problem, { label: "Works again", none: "When it is resumed" }),
+      until(state, set, problem, { name: "resume", label: "Works again", none: "When it is resumed" }),
     act: async (state) => {
       const changed = await post(path(key, ":suspend"), {
         reason: state.reason,
@@ -93,7 +94,8 @@ export const extend = (key) =>
         ? "The key has expired. With a new end it works again."
         : "The key gets a new end.",
     values: { period: "90d", at: "" },
-    fields: (state, set, problem) => until(state, set, problem, { label: "Expires", none: "Choose …" }),
+    fields: (state, set, problem) =>
+      until(state, set, problem, { name: "expires", label: "Expires", none: "Choose …" }),
     act: async (state) => {
       const changed = await post(path(key, ":extend"), {
         reason: state.reason,
@@ -242,6 +244,8 @@ export async function edit(key) {
     values: {
       name: key.name,
       plan: key.plan,
+      period: "",
+      at: "",
       tags: [...key.tags],
       metadata: JSON.stringify(key.metadata, null, 2),
     },
@@ -263,6 +267,12 @@ export async function edit(key) {
         }),
         { errors: problem?.about?.("/plan") ?? [] },
       ),
+      until(state, set, problem, {
+        name: "expires",
+        label: "Expires",
+        none: key.expires_at ? `As now (${exact(key.expires_at)})` : "Never, as now",
+        more: key.expires_at ? [["never", "Never"]] : [],
+      }),
       field(
         "Tags",
         chips(state.tags, (tags) => set({ tags })),
@@ -287,6 +297,7 @@ export async function edit(key) {
         {
           name: state.name,
           plan: state.plan || null,
+          ...(state.period === "never" ? { expires_at: null } : moment(state, "expires")),
           tags: state.tags,
           metadata: mergePatch(key.metadata, objectOf(state.metadata)),
         },
@@ -339,13 +350,13 @@ export async function editScopes(key) {
 }
 
 // The acts that a state allows, in the order of how often they are wanted.
-export function actsFor(state) {
+export function actsFor({ state, expires_at: expiresAt }) {
   const isInUse = state === "active" || state === "rotating";
   return [
     state === "active" ? { label: "Rotate", pictured: "rotate", run: rotate } : null,
     state === "suspended" ? { label: "Resume", pictured: "play", run: resume } : null,
     isInUse ? { label: "Suspend", pictured: "pause", run: suspend } : null,
-    state === "revoked" ? null : { label: "Extend", pictured: "clock", run: extend },
+    state === "revoked" || !expiresAt ? null : { label: "Extend", pictured: "clock", run: extend },
     state === "revoked" ? null : { label: "Compromised", pictured: "alert", kind: "danger", run: compromise },
     state === "revoked"
       ? { label: "Delete", pictured: "trash", kind: "danger", run: deleteKey }

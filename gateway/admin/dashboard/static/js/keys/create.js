@@ -141,7 +141,7 @@ function formOf({ wish, set, submit, close, problem, warnings, isBusy, owners, o
   return h(
     "form",
     { onsubmit: submit, novalidate: true },
-    isElsewhere ? problemBox(problem) : null,
+    isElsewhere ? problemBox(problem, null, "The key was not made") : null,
     problem && !isElsewhere ? notice("bad", h("p", "Some fields cannot be accepted; they say why.")) : null,
     h(
       "div.field-grid",

@@ -32,8 +32,8 @@ export function requestList(root, path, signal, fixed = {}) {
     pager.reset();
     list.refresh();
   };
-  const typed = settled((name, value) => set({ [name]: value }));
-  const oninput = (name) => (event) => typed(name, event.target.value.trim());
+  const typed = settled(set);
+  const oninput = (name) => (event) => typed({ [name]: event.target.value.trim() });
   const bar = h("div");
   const rows = h("div");
   root.replaceChildren(bar, rows);

@@ -93,7 +93,7 @@ function heading(key, owners, run) {
       key.is_hidden ? badge("deleted") : null,
     ),
     actions: [
-      ...actsFor(key.state)
+      ...actsFor(key)
         .filter((each) => !(key.is_hidden && each.label === "Delete"))
         .map((each) =>
           actButton(each.label, {

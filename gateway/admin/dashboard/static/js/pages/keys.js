@@ -46,9 +46,9 @@ export function keyList(ctx, root, [owners, offered, classes], { tenantId = "", 
     morph(bar, [filters()]);
     list.refresh();
   };
-  const typed = settled((name, text) => choose({ [name]: text }));
+  const typed = settled(choose);
   const onchange = (name) => (event) => choose({ [name]: event.target.value });
-  const oninput = (name) => (event) => typed(name, event.target.value.trim());
+  const oninput = (name) => (event) => typed({ [name]: event.target.value.trim() });
   const names = (list) => [["", "All"], ...list.map((each) => each.name)];
 
   const filters = () =>

@@ -239,7 +239,7 @@ function alertsPart(root, tenant, { refresh }) {
         { note: "Thresholds and switches of this tenant's own; what is missing is as configured." },
         h(
           "div.stack",
-          problem && !errors.length ? problemBox(problem) : null,
+          problem && !errors.length ? problemBox(problem, null, "The settings were not saved") : null,
           field(
             "Settings",
             (given) =>

@@ -39,7 +39,7 @@ export default function page(ctx) {
     ctx.setQuery(changes);
     list.update();
   };
-  const typed = settled((text) => set({ q: text }), 120);
+  const typed = settled(set, 120);
   morph(bar, [
     filterBar(
       {
@@ -48,7 +48,7 @@ export default function page(ctx) {
         control: input({
           type: "search",
           value: value("q"),
-          oninput: (event) => typed(event.target.value.trim()),
+          oninput: (event) => typed({ q: event.target.value.trim() }),
         }),
       },
       {

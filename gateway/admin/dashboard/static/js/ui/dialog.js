@@ -1,7 +1,7 @@
 // Dialogs. The browser's own element keeps the focus within, and gives it back where it was.
 
 import { h, morph, nodes, uid } from "../dom.js";
-import { area, field, input } from "./form.js";
+import { area, field, input, within } from "./form.js";
 import { icon } from "./icons.js";
 import { problemBox } from "./parts.js";
 
@@ -47,7 +47,7 @@ export function dialog(title, render, { kind = "", isSealed = false } = {}) {
       body,
       h("div.toasts", { role: "status", "aria-live": "polite" }),
     );
-    const update = () => morph(body, nodes(render(controls)));
+    const update = () => within(id, () => morph(body, nodes(render(controls))));
     const controls = { close, update, element };
     open.add(close);
     document.body.append(element);
@@ -118,7 +118,7 @@ export function askAct({
       return h(
         "form",
         { onsubmit: submit, novalidate: true },
-        problem ? problemBox(problem) : null,
+        problem ? problemBox(problem, null, "This was not done") : null,
         typeof text === "string" ? h("p", text) : text,
         fields(state, set, problem),
         preview ? preview(state) : null,

@@ -1,15 +1,28 @@
 // Fields of forms, each with its label, what it is for, and what is wrong with it.
 
-import { h, uid } from "../dom.js";
+import { h } from "../dom.js";
 import { icon } from "./icons.js";
+
+let prefix = "field-";
+
+// Gives the fields that `make` makes ids of their own: a dialog may ask for what the page behind it asks for, too.
+export function within(name, make) {
+  const before = prefix;
+  prefix = `${name}-`;
+  try {
+    return make();
+  } finally {
+    prefix = before;
+  }
+}
 
 // A field around a control that `make(props)` makes. `errors` are those of a `Problem`.
 export function field(
   label,
   make,
-  { hint = "", errors = [], required = false, key = label, wide = false } = {},
+  { hint = "", errors = [], required = false, optional = false, key = label, wide = false } = {},
 ) {
-  const id = `field-${key.replaceAll(/[^A-Za-z0-9]+/g, "-").toLowerCase()}`;
+  const id = `${prefix}${key.replaceAll(/[^A-Za-z0-9]+/g, "-").toLowerCase()}`;
   const described = [hint ? `${id}-hint` : "", errors.length ? `${id}-error` : ""].filter(Boolean).join(" ");
   const props = {
     id,
@@ -20,7 +33,7 @@ export function field(
   return h(
     "div.field",
     { key: `field-${key}`, class: wide ? "wide" : "" },
-    h("label", { for: id }, label, required ? null : h("span.optional", " optional")),
+    h("label", { for: id }, label, optional ? h("span.optional", " optional") : null),
     make(props),
     hint ? h("p.hint", { id: `${id}-hint` }, hint) : null,
     errors.length
@@ -222,13 +235,17 @@ export const filterBar = (...filters) =>
     }),
   );
 
-// Calls `act` when nobody has typed for a moment.
+// Calls `act` when nobody has typed for a moment, with all changes since then together.
 export function settled(act, milliseconds = 250) {
   let timer = 0;
-  return (...values) => {
+  let changes = {};
+  return (more = {}) => {
     clearTimeout(timer);
-    timer = setTimeout(() => act(...values), milliseconds);
+    changes = { ...changes, ...more };
+    timer = setTimeout(() => {
+      const all = changes;
+      changes = {};
+      act(all);
+    }, milliseconds);
   };
 }
-
-export const formId = () => uid("form");

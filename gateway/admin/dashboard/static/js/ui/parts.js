@@ -96,14 +96,11 @@ export const skeleton = (lines = 4) =>
     ),
   );
 
+const titleOf = (error) =>
+  ({ 403: "This is not for your role", 404: "Not found" })[error.status] ?? "This could not be loaded";
+
 // What went wrong, with what to ask about it.
-export function problemBox(error, retry = null) {
-  const title =
-    error.status === 403
-      ? "This is not for your role"
-      : error.status === 404
-        ? "Not found"
-        : "This could not be loaded";
+export function problemBox(error, retry = null, title = titleOf(error)) {
   return h(
     "div.notice.bad",
     { key: "problem", role: "alert" },
