@@ -147,6 +147,7 @@ def test_a_key_is_made_with_the_keyboard_alone(stage: Stage, visit: Visit) -> No
     page.keyboard.type("By hand")
     page.keyboard.press("Tab")
     page.keyboard.type("Acme")
+    page.keyboard.press("Shift+Tab")
     page.keyboard.press("Enter")
     shown = page.get_by_role("dialog", name="Key “By hand”")
     expect(shown.get_by_role("button", name="Copy key")).to_be_focused()

@@ -91,7 +91,7 @@ class Visit:
         page = self.open(path)
         page.get_by_label("Admin token").fill(token)
         page.get_by_role("button", name="Sign in").click()
-        page.get_by_role("navigation", name="Main").wait_for()
+        page.locator("#page").wait_for()
         self.settle()
         return page
 

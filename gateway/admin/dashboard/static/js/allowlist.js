@@ -142,6 +142,7 @@ export class AllowlistEditor {
       h(
         "div.row",
         actButton(this.isBusy ? "Saving …" : "Save list", {
+          name: "save",
           right: this.right,
           kind: "primary",
           disabled: this.isChanged ? "" : "Nothing was changed.",

@@ -275,7 +275,7 @@ const twin = (title, head, rows) =>
     h("summary", "Show as a table"),
     h(
       "div.table-wrap",
-      { tabindex: "0", role: "region", "aria-label": `${title} as a table` },
+      { tabindex: "0", role: "group", "aria-label": `${title} as a table` },
       h(
         "table.compact",
         h("caption.visually-hidden", title),

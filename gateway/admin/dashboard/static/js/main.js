@@ -14,6 +14,7 @@ const app = document.getElementById("app");
 const BASE = "/dashboard";
 
 let shell = null;
+let shown = "";
 let leaving = new AbortController();
 
 // What a page is given: where to show, its address, and how to go elsewhere.
@@ -47,6 +48,7 @@ class Context {
     }
     const text = this.query.toString();
     history.replaceState(null, "", location.pathname + (text ? `?${text}` : ""));
+    shown = addressOf();
   }
 
   navigate(path) {
@@ -59,7 +61,10 @@ export function navigate(path, { replace = false } = {}) {
   return showPage({ isMove: true });
 }
 
+const addressOf = () => location.pathname + location.search;
+
 async function showPage({ isMove = false } = {}) {
+  shown = addressOf();
   leaving.abort();
   leaving = new AbortController();
   const { signal } = leaving;
@@ -143,7 +148,8 @@ document.addEventListener("click", (event) => {
   navigate(url.pathname.slice(BASE.length) + url.search);
 });
 
-addEventListener("popstate", () => showPage({ isMove: true }));
+// A link within the page changes the address, too, but leads nowhere else.
+addEventListener("popstate", () => addressOf() !== shown && showPage({ isMove: true }));
 
 addEventListener("keydown", (event) => {
   const isWriting = event.target.closest?.("input, textarea, select, [contenteditable]");

@@ -259,6 +259,7 @@ function alertsPart(root, tenant, { refresh }) {
           h(
             "div.row",
             actButton(isBusy ? "Saving …" : "Save settings", {
+              name: "save",
               right: "administer",
               kind: "primary",
               disabled: text === saved ? "Nothing was changed." : "",

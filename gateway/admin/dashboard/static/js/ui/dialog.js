@@ -31,10 +31,13 @@ export function dialog(title, render, { kind = "", isSealed = false } = {}) {
         oncancel: (event) => isSealed && event.preventDefault(),
         onclose: () => {
           open.delete(close);
+          // What was said here is still to be read.
+          document.getElementById("toasts").append(...element.querySelector(".toasts").children);
           element.remove();
           if (before?.isConnected) before.focus();
           resolve(result);
         },
+        onkeydown: (event) => event.key === "Tab" && keepWithin(event, element),
         onclick: (event) => event.target === element && !isSealed && isOutside(event) && close(),
       },
       h(
@@ -59,6 +62,18 @@ export function dialog(title, render, { kind = "", isSealed = false } = {}) {
       element.querySelector("h2")
     ).focus();
   });
+}
+
+const FOCUSABLE =
+  "a[href], button:not(:disabled), input:not(:disabled), select:not(:disabled), textarea, summary, [tabindex='0']";
+
+// After the last control comes the first again: browsers would go on to their own.
+function keepWithin(event, element) {
+  const all = [...element.querySelectorAll(FOCUSABLE)].filter((each) => each.checkVisibility());
+  const isOver = document.activeElement === (event.shiftKey ? all[0] : all.at(-1));
+  if (!all.length || !isOver) return;
+  event.preventDefault();
+  (event.shiftKey ? all.at(-1) : all[0]).focus();
 }
 
 function isOutside(event) {

@@ -84,7 +84,7 @@ export const facts = (pairs) =>
   );
 
 export const empty = (title, text = "", action = null, pictured = "search") =>
-  h("div.empty", icon(pictured), h("h3", title), text ? h("p", text) : null, action);
+  h("div.empty", icon(pictured), h("p.empty-title", title), text ? h("p", text) : null, action);
 
 export const skeleton = (lines = 4) =>
   h(
@@ -161,13 +161,18 @@ export const copyable = (text, shown = text) =>
     ),
   );
 
-// A button for an act. Without the right it needs it is there, switched off, and says why.
-export function actButton(label, { right = null, onclick, kind = "", pictured = null, disabled = "" } = {}) {
+// A button for an act; `name` tells it from others when its label changes. Without the right that it needs it is there,
+// switched off, and says why.
+export function actButton(
+  label,
+  { right = null, onclick, kind = "", pictured = null, disabled = "", name = label } = {},
+) {
   const against = reasonAgainst(right) || disabled;
   return h(
     "button",
     {
       type: "button",
+      key: `act-${name}`,
       class: kind,
       "aria-disabled": against ? "true" : null,
       title: against || null,

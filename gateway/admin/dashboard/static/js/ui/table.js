@@ -25,7 +25,7 @@ export function table({
   };
   return h(
     "div.table-wrap",
-    { key: `table-${caption}`, tabindex: "0", role: "region", "aria-label": caption },
+    { key: `table-${caption}`, tabindex: "0", role: "group", "aria-label": caption },
     h(
       "table",
       { class: compact ? "compact" : "" },
