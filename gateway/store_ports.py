@@ -112,7 +112,7 @@ class KeyStore(KeyFinder, Protocol):
     async def list_keys(
         self, query: KeyQuery = ANY_KEY, *, after: str = "", limit: int = 100
     ) -> list[KeyRecord]:
-        """Return the keys that `query` asks for, in the order that it asks for, those behind `after`, at most `limit`."""
+        """Return the keys that `query` asks for, in the order that it wants, those behind `after`, at most `limit`."""
         ...
 
     async def keys_due(self, until: float, limit: int = 1000) -> list[KeyRecord]:

@@ -33,7 +33,7 @@ class KeyQuery:
     """Which keys are listed; an empty text asks for nothing.
 
     `state` is the stored one. `text` is part of a name, or an id or display text. `tenant_ids` are the tenants whose
-    keys may be seen at all; None: all. Hidden keys are left out unless `with_hidden`. Without `sort` ids give the order.
+    keys may be seen at all; None: all. Hidden keys are left out unless `with_hidden`. Without `sort`, by id.
     """
 
     tenant_id: str = ""
@@ -72,9 +72,9 @@ class AuditQuery:
 class RequestQuery:
     """Which requests of the request log are looked for; an empty text asks for nothing, times are epoch seconds.
 
-    `status` is a number or a class (`4xx`). `reason` is why the gateway refused; `shadow` a reason why it would have, `*`
-    any. `tenant_ids` are the tenants whose requests may be seen at all; None: all. What was refused before anybody knew
-    for whom it is belongs to no tenant: it is seen by whoever asks for the key that it came with.
+    `status` is a number or a class (`4xx`). `reason` is why the gateway refused; `shadow` a reason why it would have,
+    or `*` for any. `tenant_ids` are the tenants whose requests may be seen at all; None: all. What was refused before
+    it was known for whom it is belongs to no tenant: whoever asks for the key that it came with sees it.
     """
 
     key_id: str = ""

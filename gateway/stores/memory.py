@@ -289,9 +289,7 @@ def _in_order(records: Mapping[str, R], after: str, sort: Sort | None) -> list[R
     placed.sort(key=lambda pair: pair[0], reverse=is_descending)
     here = place(sort.value, after)
     return [
-        record
-        for at, record in placed
-        if not after or (at < here if is_descending else at > here)
+        record for at, record in placed if not after or (at < here if is_descending else at > here)
     ]
 
 

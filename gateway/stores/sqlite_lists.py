@@ -43,7 +43,7 @@ class Listing:
         self._require(where)
         for name, value in where.items():
             if isinstance(value, tuple):
-                among = f"{name} IN (SELECT value FROM json_each(:{name}))"
+                among = f"{name} IN (SELECT value FROM json_each(:{name}))"  # noqa: S608 - own names
                 self.add(among, **{name: json.dumps(value)})
             else:
                 self.add(f"{name} = :{name}", **{name: value})
@@ -51,7 +51,7 @@ class Listing:
     def statement(self, select: str) -> str:
         """Return the statement that begins with `select`."""
         conditions = " AND ".join(self._conditions) or "true"
-        return f"{select} WHERE {conditions} ORDER BY {self._order} LIMIT :limit"  # noqa: S608 - own names
+        return f"{select} WHERE {conditions} ORDER BY {self._order} LIMIT :limit"
 
     def _require(self, names: Collection[str]) -> None:
         """Raise ValueError for what is no column: names stand in the statement as they are."""

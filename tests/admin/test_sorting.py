@@ -97,7 +97,7 @@ async def test_a_way_that_a_list_has_not_is_refused_with_those_that_it_has(call:
     for way in ("", "secret", "-", "--name", "digest", "name,created_at"):
         answer = await call("GET", f"/keys?sort={way}", expect=400)
         assert "name, -name, created_at" in answer["detail"]
-    await call("GET", "/audit?sort=seq", expect=400)
+    await call("GET", "/rotations?sort=name", expect=400)
 
 
 @pytest.mark.parametrize(

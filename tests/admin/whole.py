@@ -43,9 +43,7 @@ class OneRecord:
         return [] if after else [seal(Head(), a_change(1))]
 
     async def verify(self) -> Report:
-        return Report(
-            records=1, first_seq=1, last_seq=1, checkpoints=0, signed_seq=0, fault=None
-        )
+        return Report(records=1, first_seq=1, last_seq=1, checkpoints=0, signed_seq=0, fault=None)
 
     async def export(self, _: Order, since: float | None = None) -> AsyncIterator[bytes]:
         return _lines()
