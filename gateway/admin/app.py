@@ -39,6 +39,7 @@ from gateway.admin.streams import StreamRoutes
 from gateway.admin.templates import TemplateRoutes
 from gateway.admin.tenants import TenantRoutes
 from gateway.admin.upstreams import Overview, UpstreamRoutes
+from gateway.admin.usage import KeptUsage, UsageRoutes
 from gateway.admin.whence import Addresses
 from gateway.admin.workers import WorkerRoutes, Workers
 from gateway.audit.room import AuditRoom
@@ -65,14 +66,15 @@ def create_admin_app(
     explaining: Explaining | None = None,
     addresses: Addresses = ClientAddressResolver,
     settings: Callable[[], Config] | None = None,
+    usage: KeptUsage | None = None,
 ) -> web.Application:
     """Return the application over the keyring in force when a request comes.
 
     Where a gateway runs, `config` can be reloaded, its `upstreams`, open `streams` and `workers` be looked at, and
     `explaining` done.
 
-    A `request_log` tells what was done with a key. `link` makes the link of what it holds. With `settings`,
-    the configuration in force, the catalogue and the dashboard are served, too.
+    A `request_log` tells what was done with a key, and `usage` how much. `link` makes the link of what it holds. With
+    `settings`, the configuration in force, the catalogue and the dashboard are served, too.
 
     Admin tokens of the store open it everywhere, with the rights of their roles. `token` is that of the configuration,
     which has all rights; while there is one, unix sockets ask for a token, too. Otherwise whoever the mode of the
@@ -99,13 +101,9 @@ def create_admin_app(
     app.add_routes(ReportRoutes(requests, lambda: keyring().now()).routes())
     if workers is not None:
         app.add_routes(WorkerRoutes(workers, lambda: keyring().now()).routes())
-    if audit is not None:
-        app.add_routes(AuditRoutes(audit).routes())
-    if request_log is not None:
-        app.add_routes(RequestLogRoutes(request_log).routes())
-    if settings is not None:
+    _add_kept(app, audit, request_log, usage, lambda: keyring().now())
+    if settings is not None and sessions is not None:
         app.add_routes(CatalogRoutes(settings).routes())
-    if sessions is not None:
         app.add_routes(DashboardRoutes(door, sessions).routes())
     app.add_routes(OpenApiRoutes(app.router).routes())
     return app
@@ -128,6 +126,22 @@ def _add_records(
     app.add_routes(TemplateRoutes(keyring).routes())
     app.add_routes(TenantRoutes(keyring).routes())
     app.add_routes(AdminTokenRoutes(keyring).routes())
+
+
+def _add_kept(
+    app: web.Application,
+    audit: AuditRoom | None,
+    request_log: KeptLog | None,
+    usage: KeptUsage | None,
+    now: Callable[[], float],
+) -> None:
+    """Add what tells of the past, where it is kept."""
+    if audit is not None:
+        app.add_routes(AuditRoutes(audit).routes())
+    if request_log is not None:
+        app.add_routes(RequestLogRoutes(request_log).routes())
+    if usage is not None:
+        app.add_routes(UsageRoutes(usage, now).routes())
 
 
 def _sessions(
