@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Final
 
+from tests.dashboard import history
 from tests.dashboard.stage import Stage
 
 AGENTS: Final = ("acme-export/2.4", "python-requests/2.32", "okhttp/4.12", "Go-http-client/2.0")
@@ -49,6 +50,11 @@ def set_scene(stage: Stage) -> str:
     begun = stage.api("POST", f"/keys/{closely}:rotate", {"reason": "quarterly rotation"})
     _use(stage, begun["secret"], AGENTS[:1])
     stage.use(secret, "/v1/interviews", headers={"User-Agent": AGENTS[1]})
+    keys = stage.api("GET", "/keys?limit=1000&state=active")["data"]
+    rates = [90.0, 60.0, 25.0, 12.0, 6.0, 3.0]
+    looked_at = stage.api("GET", f"/keys/{closely}")
+    busy = [(looked_at, 120.0), *zip(sorted(keys, key=lambda key: key["name"]), rates, strict=False)]
+    history.put(stage.gateway.folder / "data" / "tollhouse.db", busy)
     return closely
 
 

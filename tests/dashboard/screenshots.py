@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import os
+import shutil
+import subprocess
 import sys
 import tempfile
 import threading
@@ -28,7 +31,17 @@ LOOKS: Final[dict[str, dict[str, Any]]] = {
     "dark": {"viewport": DESK, "color_scheme": "dark"},
     "phone": {"viewport": PHONE, "color_scheme": "light", "is_mobile": True, "has_touch": True},
 }
-Act = Callable[[Page], None]
+FONTS: Final = """<?xml version="1.0"?><!DOCTYPE fontconfig SYSTEM "fonts.dtd"><fontconfig>
+<include ignore_missing="yes">/etc/fonts/fonts.conf</include>
+<alias binding="strong"><family>system-ui</family><prefer><family>Inter</family></prefer></alias>
+<alias binding="strong"><family>sans-serif</family><prefer><family>Inter</family></prefer></alias>
+</fontconfig>"""
+"""What the system's font is in a picture: Inter where it is installed, because every system has another."""
+
+NAMES: Final = {"light": "Payroll import", "dark": "Shift planner", "phone": "Partner portal"}
+"""The key that each look makes: a second one of a name would be warned of."""
+
+Act = Callable[[Page, str], None]
 
 
 def pictures(key_id: str) -> Iterator[tuple[str, str, Act | None]]:
@@ -48,22 +61,22 @@ def pictures(key_id: str) -> Iterator[tuple[str, str, Act | None]]:
         yield name, f"/{name}", None
 
 
-def _fill_in(page: Page) -> None:
+def _fill_in(page: Page, look: str) -> None:
     page.get_by_role("button", name="Create key").click()
     dialog = page.get_by_role("dialog")
-    dialog.get_by_label("Name").fill("Payroll import")
+    dialog.get_by_label("Name").fill(NAMES[look])
     dialog.get_by_label("Tenant", exact=True).select_option("acme")
     dialog.get_by_role("radio", name="Custom permissions").check()
     dialog.get_by_role("checkbox", name="candidates:read", exact=True).check()
     dialog.get_by_role("checkbox", name="jobs:read", exact=True).check()
 
 
-def _make(page: Page) -> None:
-    _fill_in(page)
+def _make(page: Page, look: str) -> None:
+    _fill_in(page, look)
     dialog = page.get_by_role("dialog")
     dialog.get_by_label("Environment").select_option("live")
     dialog.get_by_role("button", name="Create key").click()
-    shown = page.get_by_role("dialog", name="Key “Payroll import”")
+    shown = page.get_by_role("dialog", name=f"Key “{NAMES[look]}”")
     shown.wait_for()
 
 
@@ -81,12 +94,15 @@ def take(visit: Visit, key_id: str, look: str, wanted: set[str]) -> None:
         visit.settle()
         page.wait_for_load_state("networkidle")
         if act is not None:
-            act(page)
+            act(page, look)
         _save(page, f"{name}-{look}")
 
 
 def _save(page: Page, name: str) -> None:
-    page.screenshot(path=FOLDER / f"{name}.png", animations="disabled")
+    path = FOLDER / f"{name}.png"
+    page.screenshot(path=path, animations="disabled")
+    if quantize := shutil.which("pngquant"):
+        subprocess.run([quantize, "--force", "--strip", "--output", path, "96", path], check=True)
 
 
 @contextmanager
@@ -109,9 +125,12 @@ def demo() -> Iterator[str]:
 @contextmanager
 def scene() -> Iterator[tuple[Stage, str]]:
     """Set the stage and the scene; yield it with the id of the key that is looked at closely."""
-    with tempfile.TemporaryDirectory() as folder, demo() as upstream:
-        with staged(Path(folder), upstream) as stage:
-            yield stage, set_scene(stage)
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        demo() as upstream,
+        staged(Path(folder), upstream) as stage,
+    ):
+        yield stage, set_scene(stage)
 
 
 def main(arguments: list[str]) -> int:
@@ -121,12 +140,20 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--look", choices=[*LOOKS], action="append", help="all without any")
     asked = parser.parse_args(arguments)
     FOLDER.mkdir(parents=True, exist_ok=True)
-    with scene() as (stage, key_id), chromium() as browser:
-        for look in asked.look or LOOKS:
-            visit = Visit(browser.new_context(**LOOKS[look]), stage.admin)
-            take(visit, key_id, look, set(asked.names))
-            visit.context.close()
+    with tempfile.NamedTemporaryFile("w", suffix=".conf") as fonts:
+        fonts.write(FONTS)
+        fonts.flush()
+        os.environ["FONTCONFIG_FILE"] = fonts.name
+        _take_all(asked.look or [*LOOKS], set(asked.names))
     return 0
+
+
+def _take_all(looks: list[str], names: set[str]) -> None:
+    with scene() as (stage, key_id), chromium() as browser:
+        for look in looks:
+            visit = Visit(browser.new_context(**LOOKS[look]), stage.admin)
+            take(visit, key_id, look, names)
+            visit.context.close()
 
 
 if __name__ == "__main__":

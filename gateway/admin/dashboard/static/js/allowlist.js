@@ -99,58 +99,64 @@ export class AllowlistEditor {
       ...(this.failure?.about?.("/allow") ?? []),
     ];
     morph(this.root, [
-      this.problem && !errors.length ? problemBox(this.problem, null, "The list was not saved") : null,
-      field(
-        "Addresses and networks",
-        area({
-          value: this.text,
-          rows: Math.min(12, Math.max(4, this.text.split("\n").length + 1)),
-          class: "mono",
-          readonly: isBarred,
-          placeholder: "203.0.113.7 # build server\n198.51.100.0/24 # office",
-          oninput: (event) => {
-            [this.text, this.problem] = [event.target.value, null];
-            this.show();
-            this.look();
-          },
-        }),
-        {
-          errors,
-          key: "allowlist",
-          hint: "One address or CIDR range per line; what follows # is a comment. Empty allows every address.",
-        },
-      ),
-      field(
-        "Other addresses",
-        select(
-          [
-            ["enforce", "Refuse them (403)"],
-            ["shadow", "Let them pass and count them (shadow mode)"],
-          ],
-          {
-            value: this.mode,
-            disabled: isBarred,
-            onchange: (event) => {
-              this.mode = event.target.value;
-              this.show();
-            },
-          },
-        ),
-        { key: "mode" },
-      ),
-      this.#previewPart(),
       h(
-        "div.row",
-        actButton(this.isBusy ? "Saving …" : "Save list", {
-          name: "save",
-          right: this.right,
-          kind: "primary",
-          disabled: this.isChanged ? "" : "Nothing was changed.",
-          onclick: () => this.#store(),
-        }),
-        this.isChanged
-          ? h("button", { type: "button", key: "undo", onclick: () => this.#undo() }, "Undo changes")
-          : null,
+        "div.columns.even",
+        h(
+          "div.stack",
+          this.problem && !errors.length ? problemBox(this.problem, null, "The list was not saved") : null,
+          field(
+            "Addresses and networks",
+            area({
+              value: this.text,
+              rows: Math.min(12, Math.max(4, this.text.split("\n").length + 1)),
+              class: "mono",
+              readonly: isBarred,
+              placeholder: "203.0.113.7 # build server\n198.51.100.0/24 # office",
+              oninput: (event) => {
+                [this.text, this.problem] = [event.target.value, null];
+                this.show();
+                this.look();
+              },
+            }),
+            {
+              errors,
+              key: "allowlist",
+              hint: "One address or CIDR range per line; what follows # is a comment. Empty allows every address.",
+            },
+          ),
+          field(
+            "Other addresses",
+            select(
+              [
+                ["enforce", "Refuse them (403)"],
+                ["shadow", "Let them pass and count them (shadow mode)"],
+              ],
+              {
+                value: this.mode,
+                disabled: isBarred,
+                onchange: (event) => {
+                  this.mode = event.target.value;
+                  this.show();
+                },
+              },
+            ),
+            { key: "mode" },
+          ),
+          h(
+            "div.row",
+            actButton(this.isBusy ? "Saving …" : "Save list", {
+              name: "save",
+              right: this.right,
+              kind: "primary",
+              disabled: this.isChanged ? "" : "Nothing was changed.",
+              onclick: () => this.#store(),
+            }),
+            this.isChanged
+              ? h("button", { type: "button", key: "undo", onclick: () => this.#undo() }, "Undo changes")
+              : null,
+          ),
+        ),
+        this.#previewPart(),
       ),
     ]);
   }
@@ -190,6 +196,7 @@ export class AllowlistEditor {
     }
     if (!this.preview) return h("div.preview", { key: "preview" }, head, h("p.muted", "Looking …"));
     const { would_block: refused, addresses, networks, is_complete: isComplete, warnings } = this.preview;
+    const further = warnings.filter((text) => !text.endsWith("would be refused")); // said above already
     const isEmpty = !entriesOf(this.text).length;
     return h(
       "div.preview",
@@ -222,12 +229,12 @@ export class AllowlistEditor {
           })
         : null,
       refused.length > SHOWN_MAX ? h("p.muted", `and ${refused.length - SHOWN_MAX} more`) : null,
-      warnings.length
+      further.length
         ? notice(
             "warn",
             h(
               "ul",
-              warnings.map((text) => h("li", `${text}.`)),
+              further.map((text) => h("li", `${text}.`)),
             ),
           )
         : null,

@@ -58,6 +58,7 @@ export function timeChart({
   isColumns = false,
   stepSeconds = 3600,
   summary = "",
+  isHeading = false,
 }) {
   const shown = series.filter((each) => each.values.some((value) => value !== null && value !== undefined));
   const model = {
@@ -78,7 +79,11 @@ export function timeChart({
   return h(
     "figure.chart",
     { key: `chart-${title}` },
-    h("figcaption.chart-head", h("span.chart-title", title), legend(shown, summary)),
+    h(
+      "figcaption.chart-head",
+      h(isHeading ? "h2.chart-title" : "span.chart-title", title),
+      legend(shown, summary),
+    ),
     shown.length && times.length ? chart(model, height) : h("p.chart-empty", "Nothing in this time."),
     shown.length && times.length
       ? twin(

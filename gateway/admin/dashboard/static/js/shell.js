@@ -188,6 +188,8 @@ function themeSwitch() {
   return button;
 }
 
+const nameOf = (who) => (who.token_id ? who.name : "Configured token");
+
 function whoMenu(afterSignOut) {
   const who = session();
   const out = async () => {
@@ -211,13 +213,13 @@ function whoMenu(afterSignOut) {
     },
     h(
       "summary",
-      { "aria-label": `Signed in as ${who.name}, ${who.role}` },
+      { "aria-label": `Signed in as ${nameOf(who)}, ${who.role}` },
       icon("person"),
-      h("span.who-name", who.name),
+      h("span.who-name", nameOf(who)),
     ),
     h(
       "div.who-card",
-      h("p", h("strong", who.name)),
+      h("p", h("strong", nameOf(who))),
       h("p.muted", `Role: ${who.role}`),
       who.tenant_id ? h("p.muted", "Bound to tenant ", h("code", who.tenant_id)) : null,
       who.token_id ? h("p.muted", h("code", who.token_id)) : h("p.muted", "Token of the configuration"),

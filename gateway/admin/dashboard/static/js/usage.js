@@ -23,7 +23,7 @@ export function spanOf(range, now = Date.now()) {
 }
 
 const iso = (seconds) => new Date(seconds * 1000).toISOString();
-const asked = ({ since, until }) => ({ since: iso(since), until: iso(until) });
+const bounds = ({ since, until }) => ({ since: iso(since), until: iso(until) });
 
 // Rows grouped by something, such as `route`, the most used first; null where usage is not counted.
 export async function top(groupBy, query, range, options) {
@@ -32,7 +32,7 @@ export async function top(groupBy, query, range, options) {
       "/usage",
       {
         ...query,
-        ...asked(spanOf(range)),
+        ...bounds(spanOf(range)),
         interval: "total",
         group_by: groupBy,
         sort: "-requests",
@@ -45,29 +45,31 @@ export async function top(groupBy, query, range, options) {
 }
 
 export async function facets(kind, query, range, options) {
-  const page = await optional(get("/usage/facets", { ...query, ...asked(spanOf(range)), kind }, options));
+  const page = await optional(get("/usage/facets", { ...query, ...bounds(spanOf(range)), kind }, options));
   return page?.data ?? null;
 }
 
-// One row per step: `{times, rows, total}`; null where usage is not counted.
+const STEPS = { minute: MINUTE, hour: HOUR, day: DAY };
+const secondsOf = (text) => Math.floor(new Date(text).getTime() / 1000);
+
+// One row per step: `{times, rows, total, range}`; null where usage is not counted. What is no longer kept as finely as
+// the range wants it comes in longer steps, which `range.step` says then.
 export async function series(query, range, options) {
-  const span = spanOf(range);
-  const page = await optional(
-    get(
-      "/usage",
-      { ...query, ...asked(span), interval: range.interval, group_by: "time", limit: 1000 },
-      options,
-    ),
-  );
-  if (!page) return null;
-  const found = new Map(page.data.map((row) => [Math.floor(new Date(row.start).getTime() / 1000), row]));
+  const asked = { ...query, ...bounds(spanOf(range)) };
+  const [page, whole] = await Promise.all([
+    optional(get("/usage", { ...asked, interval: range.interval, group_by: "time", limit: 1000 }, options)),
+    optional(get("/usage", asked, options)),
+  ]);
+  if (!page || !whole) return null;
+  const step = STEPS[page.interval];
+  const found = new Map(page.data.map((row) => [secondsOf(row.start), row]));
   const times = [];
   const rows = [];
-  for (let at = span.since; at < span.until; at += range.step) {
+  for (let at = secondsOf(page.since); at < secondsOf(page.until); at += step) {
     times.push(new Date(at * 1000));
     rows.push(found.get(at) ?? null);
   }
-  return { times, rows, total: totalOf(page.data), range };
+  return { times, rows, total: whole.data[0] ?? totalOf([]), range: { ...range, step } };
 }
 
 const SUMS = [
@@ -83,9 +85,8 @@ const SUMS = [
 ];
 
 export function totalOf(rows) {
-  const total = Object.fromEntries(
-    SUMS.map((name) => [name, rows.reduce((sum, row) => sum + (row[name] ?? 0), 0)]),
-  );
+  const sum = (name) => rows.reduce((all, row) => all + (row[name] ?? 0), 0);
+  const total = Object.fromEntries(SUMS.map((name) => [name, sum(name)]));
   total.error_ratio = total.requests ? total.errors / total.requests : null;
   return total;
 }

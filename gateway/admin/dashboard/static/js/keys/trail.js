@@ -65,7 +65,7 @@ const record = (each) =>
 
 function changesOf({ before, after }) {
   const names = [...new Set([...Object.keys(before ?? {}), ...Object.keys(after ?? {})])].filter(
-    (name) => name !== "revision",
+    (name) => !QUIET.includes(name),
   );
   const changed = names.filter((name) => JSON.stringify(before?.[name]) !== JSON.stringify(after?.[name]));
   if (!changed.length || !Object.keys(before ?? {}).length) return null;
@@ -75,13 +75,17 @@ function changesOf({ before, after }) {
       h(
         "div",
         h("dt", h("code", name)),
-        h("dd", h("code.was", shownValue(before[name])), " → ", h("code", shownValue(after[name]))),
+        h("dd", h("code.was", shownValue(before[name], name)), " → ", h("code", shownValue(after[name], name))),
       ),
     ),
   );
 }
 
-function shownValue(value) {
+// Stands beside the change already.
+const QUIET = ["revision", "state_reason"];
+
+function shownValue(value, name) {
+  if (typeof value === "number" && name.endsWith("_at")) return exact(value * 1000);
   if (value === null || value === undefined || value === "") return "none";
   if (Array.isArray(value)) return value.length ? value.join(", ") : "none";
   return typeof value === "object" ? JSON.stringify(value) : String(value);

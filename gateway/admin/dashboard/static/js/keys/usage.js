@@ -73,7 +73,6 @@ function shown({ counted, routes, networks, agents }, extra) {
       null,
       "gauge",
     );
-  const mean = weighted(rows);
   return [
     h(
       "div.stats",
@@ -82,15 +81,18 @@ function shown({ counted, routes, networks, agents }, extra) {
         note: `${count(total.errors)} of them failed`,
         kind: total.error_ratio > 0.05 ? "bad" : "",
       }),
-      stat("Mean response time", milliseconds(mean)),
+      stat("Response time", milliseconds(total.duration_ms?.p50), {
+        note: `median; 95 % within ${milliseconds(total.duration_ms?.p95)}`,
+      }),
       stat("Sent to clients", bytes(total.response_bytes), {
         note: `${bytes(total.request_bytes)} received`,
       }),
     ),
     card(
-      "Requests",
+      null,
       null,
       timeChart({
+        isHeading: true,
         title: "Requests by outcome",
         times,
         series: outcomeSeries(rows),
@@ -102,9 +104,10 @@ function shown({ counted, routes, networks, agents }, extra) {
     h(
       "div.columns",
       card(
-        "Response time",
+        null,
         null,
         timeChart({
+          isHeading: true,
           title: "Response time",
           times,
           series: latencySeries(rows),
@@ -131,12 +134,6 @@ function shown({ counted, routes, networks, agents }, extra) {
       card("With what", null, facetList("Requests by user agent", agents)),
     ),
   ];
-}
-
-function weighted(rows) {
-  const known = rows.filter((row) => row?.duration_ms?.mean !== null && row?.duration_ms?.mean !== undefined);
-  const whole = known.reduce((sum, row) => sum + row.requests, 0);
-  return whole ? known.reduce((sum, row) => sum + row.requests * row.duration_ms.mean, 0) / whole : null;
 }
 
 // Whole hours of who and from where, added up.

@@ -11,6 +11,7 @@ import {
   copyable,
   facts,
   keyState,
+  metadata,
   notice,
   pageHead,
   tabPanel,
@@ -165,6 +166,6 @@ const about = (key, owners) =>
       ["Tags", tags(key.tags, "none")],
       ["Format, pepper", h("code", `${key.format}, ${key.pepper_id}`)],
       key.kind === "multi_tenant" ? ["Acts for", tags(key.tenants, "its tenant's children")] : null,
-      Object.keys(key.metadata).length ? ["Metadata", h("code", JSON.stringify(key.metadata))] : null,
+      Object.keys(key.metadata).length ? ["Metadata", metadata(key.metadata)] : null,
     ]),
   );

@@ -109,7 +109,12 @@ export function keyList(ctx, root, [owners, offered, classes], { tenantId = "", 
     );
 
   const columns = [
-    { title: "Name", isMain: true, cell: (key) => [key.name, h("span.cell-sub.mono", key.display)] },
+    {
+      title: "Name",
+      sort: "name",
+      isMain: true,
+      cell: (key) => [key.name, h("span.cell-sub.mono", key.display)],
+    },
     tenantId ? null : { title: "Tenant", cell: (key) => tenantName(owners, key.tenant_id) },
     {
       title: "State",
@@ -129,13 +134,15 @@ export function keyList(ctx, root, [owners, offered, classes], { tenantId = "", 
           ? [key.template, h("span.cell-sub", plural(key.scopes.length, "scope"))]
           : tags(key.scopes.slice(0, 3), "none"),
     },
-    { title: "Last used", cell: (key) => moment(key.last_used_at, { instead: "never" }) },
+    { title: "Last used", sort: "last_used_at", cell: (key) => moment(key.last_used_at, { instead: "never" }) },
     {
       title: "Expires",
+      sort: "expires_at",
       cell: (key) => (key.expires_at ? moment(key.expires_at) : h("span.muted", "never")),
     },
     {
       title: "Created",
+      sort: "created_at",
       cell: (key) => (key.created_at ? h("time", { datetime: key.created_at }, day(key.created_at)) : "–"),
     },
   ].filter(Boolean);
@@ -193,6 +200,7 @@ export function keyList(ctx, root, [owners, offered, classes], { tenantId = "", 
             tag: value("tag"),
             tenant_id: tenantId || value("tenant_id"),
             with_hidden: value("with_hidden"),
+            sort: value("sort"),
             limit: LIMIT,
             cursor: pager.cursor,
           },
@@ -204,6 +212,7 @@ export function keyList(ctx, root, [owners, offered, classes], { tenantId = "", 
           { class: "flush" },
           table({
             caption: "Keys",
+            sorting: { by: value("sort"), choose: (by) => choose({ sort: by }) },
             columns,
             rows: found.data,
             key: (key) => key.key_id,

@@ -16,6 +16,7 @@ import {
   copyable,
   empty,
   facts,
+  metadata,
   notice,
   pageHead,
   problemBox,
@@ -154,7 +155,7 @@ const about = (tenant) =>
           : h("span.muted", "none"),
       ],
       ["Created", tenant.created_at ? day(tenant.created_at) : "–"],
-      Object.keys(tenant.metadata).length ? ["Metadata", h("code", JSON.stringify(tenant.metadata))] : null,
+      Object.keys(tenant.metadata).length ? ["Metadata", metadata(tenant.metadata)] : null,
     ]),
   );
 

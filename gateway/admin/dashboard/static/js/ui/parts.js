@@ -59,7 +59,7 @@ const MARKS = {
   good: "check",
   warn: "alert",
   bad: "cross",
-  info: "explain",
+  info: "info",
   held: "pause",
   off: "minus",
   busy: "rotate",
@@ -134,7 +134,7 @@ export const notice = (kind, ...children) =>
   h(
     "div.notice",
     { class: kind },
-    icon({ warn: "alert", bad: "warning", good: "check", info: "explain" }[kind] ?? "explain"),
+    icon({ warn: "alert", bad: "warning", good: "check", info: "info" }[kind] ?? "info"),
     h("div", children),
   );
 
@@ -241,4 +241,13 @@ export const tabPanel = (id, ...children) =>
       tabindex: "0",
     },
     children,
+  );
+
+// A JSON object of free content, flat as far as it is.
+export const metadata = (object) =>
+  h(
+    "span.tags",
+    Object.entries(object).map(([name, value]) =>
+      tag(`${name}: ${typeof value === "object" ? JSON.stringify(value) : value}`),
+    ),
   );

@@ -3,7 +3,8 @@
 import { h, spoken } from "../dom.js";
 import { icon } from "./icons.js";
 
-// Columns are `{title, cell(row), kind, isMain}`: `kind` is "number" or "fit"; `isMain` marks what names the row.
+// Columns are `{title, cell(row), kind, isMain, sort}`: `kind` is "number" or "fit"; `isMain` marks what names the row;
+// `sort` is the field by which `sorting` (`{by, choose(by)}`) may order the list, with a minus for the other way.
 // `href(row)` makes the main cell a link, and the whole row a target for the mouse.
 export function table({
   columns,
@@ -13,6 +14,7 @@ export function table({
   empty = null,
   href = null,
   compact = false,
+  sorting = null,
 }) {
   if (!rows.length && empty) return empty;
   const named = columns.some((column) => column.isMain);
@@ -20,8 +22,12 @@ export function table({
     const isMain = named ? column.isMain : n === 0;
     const content = column.cell(row);
     const props = { class: column.kind ?? "", "data-label": column.title };
-    if (!isMain) return h("td", props, content);
-    return h("th.main", { ...props, scope: "row" }, href ? h("a", { href: href(row) }, content) : content);
+    if (!isMain) return h("td", props, h("div.cell", content));
+    return h(
+      "th.main",
+      { ...props, scope: "row" },
+      href ? h("a", { href: href(row) }, content) : h("div.cell", content),
+    );
   };
   return h(
     "div.table-wrap",
@@ -34,13 +40,7 @@ export function table({
         "thead",
         h(
           "tr",
-          columns.map((column) =>
-            h(
-              "th",
-              { scope: "col", class: column.kind ?? "" },
-              column.isQuiet ? spoken(column.title) : column.title,
-            ),
-          ),
+          columns.map((column) => heading(column, sorting)),
         ),
       ),
       h(
@@ -53,6 +53,24 @@ export function table({
           ),
         ),
       ),
+    ),
+  );
+}
+
+function heading(column, sorting) {
+  const props = { scope: "col", class: column.kind ?? "" };
+  if (!column.sort || !sorting) return h("th", props, column.isQuiet ? spoken(column.title) : column.title);
+  const [isUp, isDown] = [sorting.by === column.sort, sorting.by === `-${column.sort}`];
+  const order = isUp ? "ascending" : isDown ? "descending" : "none";
+  const next = isUp ? `-${column.sort}` : isDown ? "" : column.sort;
+  return h(
+    "th",
+    { ...props, "aria-sort": order },
+    h(
+      "button",
+      { type: "button", onclick: () => sorting.choose(next) },
+      column.title,
+      isUp ? icon("up") : isDown ? icon("down") : null,
     ),
   );
 }

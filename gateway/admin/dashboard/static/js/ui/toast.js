@@ -5,7 +5,7 @@ import { icon } from "./icons.js";
 
 const SECONDS = 6;
 const SHOWN_MAX = 4;
-const ICONS = { good: "check", bad: "warning", info: "explain" };
+const ICONS = { good: "check", bad: "warning", info: "info" };
 
 export function toast(text, kind = "info") {
   const place = document.getElementById("toasts");
@@ -15,7 +15,7 @@ export function toast(text, kind = "info") {
   const message = h(
     "div.toast",
     { class: kind },
-    icon(ICONS[kind] ?? "explain"),
+    icon(ICONS[kind] ?? "info"),
     h("p", text),
     h(
       "button.icon",
