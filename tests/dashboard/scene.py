@@ -53,7 +53,10 @@ def set_scene(stage: Stage) -> str:
     keys = stage.api("GET", "/keys?limit=1000&state=active")["data"]
     rates = [90.0, 60.0, 25.0, 12.0, 6.0, 3.0]
     looked_at = stage.api("GET", f"/keys/{closely}")
-    busy = [(looked_at, 120.0), *zip(sorted(keys, key=lambda key: key["name"]), rates, strict=False)]
+    busy = [
+        (looked_at, 120.0),
+        *zip(sorted(keys, key=lambda key: key["name"]), rates, strict=False),
+    ]
     history.put(stage.gateway.folder / "data" / "tollhouse.db", busy)
     return closely
 

@@ -194,3 +194,59 @@ def test_keys_are_found_by_what_they_are(stage: Stage, visit: Visit) -> None:
     expect(page.get_by_text("No key is like that")).to_be_visible()
     page.get_by_role("button", name="Remove all filters").click()
     expect(table).to_contain_text("Blue whale")
+
+
+def test_a_key_that_others_may_know_is_replaced_at_once(stage: Stage, visit: Visit) -> None:
+    """HP-12."""
+    key_id, old = stage.key("Leaked")
+    page = visit.sign_in(stage.token(), f"/keys/{key_id}")
+    page.get_by_role("button", name="Compromised").click()
+    dialog = page.get_by_role("dialog")
+    dialog.get_by_label("Reason").fill("was in a public repository")
+    dialog.get_by_label("Type compromised to confirm").fill("compromised")
+    dialog.get_by_role("button", name="Revoke and open an incident").click()
+    shown = page.get_by_role("dialog", name="Replacement for “Leaked”")
+    new = shown.get_by_label("Key", exact=True).input_value()
+    shown.get_by_role("button", name="I have stored it").click()
+    assert (stage.use(old), stage.use(new)) == (401, 200)
+    assert stage.api("GET", f"/incidents?key_id={key_id}")["data"][0]["key_id"] == key_id
+
+
+def test_what_others_change_shows_without_loading_the_page_again(
+    stage: Stage, visit: Visit
+) -> None:
+    page = visit.sign_in(stage.token("viewer"), "/keys?q=Came")
+    expect(page.get_by_text("No key is like that")).to_be_visible()
+    key_id, _ = stage.key("Came later")
+    row = page.get_by_role("row", name="Came later")
+    expect(row).to_be_visible(timeout=20_000)
+    stage.api("POST", f"/keys/{key_id}:suspend", {"reason": "x"})
+    expect(row).to_contain_text("suspended", timeout=20_000)
+
+
+def test_usage_is_drawn_and_told_in_a_table(stage: Stage, visit: Visit) -> None:
+    """IV-20, HP-27."""
+    key_id, secret = stage.key("Counted")
+    for _ in range(4):
+        stage.use(secret)
+    page = visit.sign_in(stage.token("viewer"), f"/keys/{key_id}?range=1h")
+    panel = page.get_by_role("tabpanel")
+    expect(panel.locator(".stat").first).to_contain_text("4", timeout=30_000)
+    expect(panel.get_by_role("img", name="Requests by outcome")).to_be_visible()
+    expect(panel.get_by_role("list", name="Requests by route")).to_contain_text("jobs.list")
+    panel.get_by_text("Show as a table").first.click()
+    table = panel.get_by_role("table", name="Requests by outcome")
+    expect(table.get_by_role("row")).to_have_count(61)
+
+
+def test_keys_are_sorted_by_their_columns(stage: Stage, visit: Visit) -> None:
+    stage.key("Sorted a", "globex", tags=["sorted"])
+    stage.key("Sorted b", "globex", tags=["sorted"])
+    page = visit.sign_in(stage.token("viewer"), "/keys?tag=sorted")
+    names = page.get_by_role("rowheader")
+    heading = page.get_by_role("columnheader", name="Name")
+    for order, first in (("ascending", "Sorted a"), ("descending", "Sorted b")):
+        heading.get_by_role("button").click()
+        expect(heading).to_have_attribute("aria-sort", order)
+        expect(names.first).to_contain_text(first)
+    assert "sort=-name" in page.url
