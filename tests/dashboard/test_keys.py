@@ -125,11 +125,11 @@ def test_a_rotation_shows_who_has_not_moved_until_it_is_completed(
     shown.get_by_role("button", name="I have stored it").click()
     panel = page.get_by_role("tabpanel")
     expect(panel).to_contain_text("Rotation under way")
-    agent = {"headers": {"User-Agent": "batch/1"}}
-    assert stage.use(old, **agent) == 200
+    agent = {"User-Agent": "batch/1"}
+    assert stage.use(old, headers=agent) == 200
     expect(panel).to_contain_text("1 client still uses the old key", timeout=15_000)
     expect(panel).to_contain_text("batch/1")
-    assert stage.use(new, **agent) == 200
+    assert stage.use(new, headers=agent) == 200
     expect(panel).to_contain_text(
         "Everybody who used the old key since then uses the new one", timeout=15_000
     )

@@ -20,7 +20,7 @@ def request(
     host: str = "127.0.0.1:9901",
     name: Any = ("127.0.0.1", 9901),
     is_tls: bool = False,
-    **fields: str,
+    **fields: Any,
 ) -> web.Request:
     family = socket.AF_UNIX if isinstance(name, str) else socket.AF_INET
     known = {
@@ -112,7 +112,7 @@ OWN = "http://127.0.0.1:9901"
         ("POST", {"Origin": "ftp://127.0.0.1:9901"}, False),
     ],
 )
-def test_only_our_own_pages_may_ask(method: str, fields: dict[str, str], is_ours: bool) -> None:
+def test_only_our_own_pages_may_ask(method: str, fields: dict[str, Any], is_ours: bool) -> None:
     if is_ours:
         browser.require_own_page(request(method, **fields))
         return
@@ -155,7 +155,7 @@ def test_over_tls_only_the_cookie_of_this_very_host_counts() -> None:
     ],
 )
 def test_no_script_and_no_other_site_gets_the_cookie(
-    fields: dict[str, str], is_tls: bool, begins: str
+    fields: dict[str, Any], is_tls: bool, begins: str
 ) -> None:
     response = web.Response()
     browser.write_cookie(request("POST", is_tls=is_tls, **fields), response, "abc")
