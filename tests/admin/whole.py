@@ -13,6 +13,7 @@ from gateway.admin.usage import KeptUsage
 from gateway.audit.chain import Report
 from gateway.audit.room import AuditRoom, Pruned
 from gateway.config.changes import Change
+from gateway.config.model import Config
 from gateway.config.reloading import Reloaded
 from gateway.domain.audit import AuditRecord, Head, seal
 from gateway.domain.change import Order
@@ -67,6 +68,11 @@ async def _no_upstreams() -> tuple[()]:
     return ()
 
 
+CONFIG: Final = Config.model_validate(
+    {"version": 1, "peppers": {"current": "p1", "p1": "0123456789abcdef" * 4}}
+)
+
+
 def whole_app(keyring: Callable[[], Keyring]) -> web.Application:
     """Return the application; `TOKEN` opens it."""
     return create_admin_app(
@@ -76,6 +82,7 @@ def whole_app(keyring: Callable[[], Keyring]) -> web.Application:
         upstreams=_no_upstreams,
         streams=SomeStreams(OneStream(1, StreamKind.SSE, "key_a")),
         workers=NoWorkers(),
+        settings=lambda: CONFIG,
         audit=cast("AuditRoom", OneRecord()),
         request_log=ListedLog(),
         usage=KeptUsage(MemoryUsage(), lambda: KEPT),

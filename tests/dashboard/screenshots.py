@@ -69,6 +69,7 @@ def _fill_in(page: Page, look: str) -> None:
     dialog.get_by_role("radio", name="Custom permissions").check()
     dialog.get_by_role("checkbox", name="candidates:read", exact=True).check()
     dialog.get_by_role("checkbox", name="jobs:read", exact=True).check()
+    dialog.locator(".dialog-body").evaluate("body => body.scrollTo(0, 0)")
 
 
 def _make(page: Page, look: str) -> None:

@@ -271,7 +271,7 @@ export function addressTest(root, subject, signal) {
         ? [h("p.muted", against)]
         : [
             h(
-              "form.row",
+              "form.row.ends",
               { onsubmit: test, novalidate: true },
               field(
                 "Address",
@@ -283,7 +283,7 @@ export function addressTest(root, subject, signal) {
                 }),
                 {
                   key: "test-address",
-                  hint: "Empty tests your own.",
+
                   errors: problem?.about?.("/address") ?? [],
                 },
               ),

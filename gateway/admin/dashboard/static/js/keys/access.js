@@ -28,7 +28,7 @@ export function accessPart(root, key, { signal, refresh, keyId }) {
       scopes,
     ),
     card("Addresses", { note: "Where the key may be used from; its tenant's list counts, too." }, editor),
-    card("Test access", { note: "What the lists in force say to an address." }, test),
+    card("Test access", { note: "What the lists in force say to an address; without one, to yours." }, test),
   );
   addressTest(test, () => ({ key_id: keyId }), signal);
   const list = new AllowlistEditor(editor, {

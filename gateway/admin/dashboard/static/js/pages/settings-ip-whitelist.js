@@ -45,7 +45,7 @@ function about(root, tenantId, signal, name) {
   root.replaceChildren(
     head,
     card("Addresses", null, editing),
-    card("Test access", { note: "What the list in force says to an address." }, test),
+    card("Test access", { note: "What the list in force says to an address; without one, to yours." }, test),
   );
   addressTest(test, () => ({ tenant_id: tenantId }), signal);
   let editor = null;

@@ -139,13 +139,32 @@ export const notice = (kind, ...children) =>
   );
 
 export async function copyText(text, what = "Copied.") {
+  const isCopied = await copied(text);
+  if (isCopied) toast(what, "good");
+  else toast("The browser did not allow copying: select the text and copy it.", "bad");
+  return isCopied;
+}
+
+async function copied(text) {
   try {
     await navigator.clipboard.writeText(text);
-    toast(what, "good");
     return true;
   } catch {
-    toast("The browser did not allow copying: select the text and copy it.", "bad");
-    return false;
+    return copiedByHand(text);
+  }
+}
+
+// Without TLS browsers have no clipboard for pages, but still copy what is selected.
+function copiedByHand(text) {
+  const area = h("textarea.visually-hidden", { value: text, readonly: true, "aria-hidden": "true" });
+  const before = document.activeElement;
+  ([...document.querySelectorAll("dialog[open]")].at(-1) ?? document.body).append(area);
+  area.select();
+  try {
+    return document.execCommand("copy");
+  } finally {
+    area.remove();
+    before?.focus();
   }
 }
 
