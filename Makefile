@@ -13,8 +13,9 @@ COMPILED_PIP := PIP_QUIET=2 PIP_DISABLE_PIP_VERSION_CHECK=1 $(COMPILED)/bin/pyth
 
 .DEFAULT_GOAL := help
 .PHONY: help run test lint types bench bench-quick bench-full bench-growth bench-workers bench-docs bench-transfer \
-        bench-handshakes bench-streams bench-revocation bench-stream-cut bench-hostile bench-reload bench-keys bench-soak bench-instructions profile \
-        autobahn conformance fuzz docs dashboards screenshots fmt clean distclean \
+        bench-handshakes bench-streams bench-revocation bench-stream-cut bench-hostile bench-reload bench-keys bench-soak \
+        bench-instructions bench-usage bench-series profile autobahn conformance fuzz docs dashboards screenshots fmt clean \
+        distclean \
         compile run-compiled test-compiled
 
 help: ## show this list
@@ -99,6 +100,12 @@ bench-reload: $(VENV)/.ready-to-run ## reload every 100 ms for a minute under lo
 
 bench-instructions: $(VENV)/.ready-to-run ## count the instructions of one request, by how it ends (needs valgrind; 2 minutes)
 	@$(BIN)/python -m bench.instructions
+
+bench-usage: $(VENV)/.ready-to-run ## what usage costs per request, and per second of 10,000 active keys
+	@$(BIN)/python -m bench.usage
+
+bench-series: $(VENV)/.ready-to-run ## a million requests that have nothing in common: bounded series, flat memory (2 minutes)
+	@$(BIN)/python -m bench.series
 
 profile: $(VENV)/.ready-to-run ## draw a flame graph under load, count system calls (needs nginx, wrk, strace, py-spy)
 	@$(BIN)/python -c 'import shutil, sys; sys.exit(not shutil.which("py-spy", path="$(BIN)"))' \

@@ -18,6 +18,7 @@ from gateway.admin.problems import BadRequest
 from gateway.admin.requests import (
     answer,
     answer_page,
+    attachment,
     read_body,
     read_choice,
     read_dry_run,
@@ -25,7 +26,7 @@ from gateway.admin.requests import (
     read_query,
 )
 from gateway.admin.rights import needs
-from gateway.admin.wire import instant
+from gateway.admin.wire import Shape, instant
 from gateway.audit.chain import Fault, Report
 from gateway.audit.room import AuditRoom
 from gateway.domain.admin_tokens import Right
@@ -122,14 +123,14 @@ class VerificationView(_View):
         )
 
 
-class AuditPrune(_View):
+class AuditPrune(Shape):
     """The body of `POST /audit:prune`: records older than `before` leave, up to a checkpoint."""
 
     before: AwareDatetime
     reason: str = Field(min_length=1, max_length=REASON_LENGTH_MAX)
 
 
-class PrunedView(_View):
+class PrunedView(BaseModel):
     """What left: so many records, up to `through_seq`."""
 
     records: int
@@ -179,13 +180,7 @@ class AuditRoutes:
         query = read_query(request, ("since", "reason"))
         order = Order(actor=request[ACTOR], reason=query.get("reason", "")[:500])
         lines = await self._audit.export(order, read_moment(query, "since"))
-        response = web.StreamResponse(
-            headers={
-                "Content-Type": "application/x-ndjson",
-                "Content-Disposition": 'attachment; filename="audit.jsonl"',
-                "Cache-Control": "no-store",
-            }
-        )
+        response = attachment(request, "audit.jsonl", "application/x-ndjson")
         await response.prepare(request)
         async for chunk in lines:
             await response.write(chunk)

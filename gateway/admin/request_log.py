@@ -112,7 +112,7 @@ class RequestLogRoutes:
     async def _stream(self, request: web.Request, asked: RequestQuery) -> web.StreamResponse:
         """Write everything that is found, page by page, at the pace of whoever reads."""
         page = await self._log.search(asked, limit=LIMIT_MAX)
-        response = csv_response("requests.csv")
+        response = csv_response(request, "requests.csv")
         await response.prepare(request)
         await response.write(csv_head())
         while True:
