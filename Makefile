@@ -14,7 +14,8 @@ COMPILED_PIP := PIP_QUIET=2 PIP_DISABLE_PIP_VERSION_CHECK=1 $(COMPILED)/bin/pyth
 .DEFAULT_GOAL := help
 .PHONY: help run test lint types bench bench-quick bench-full bench-growth bench-workers bench-docs bench-transfer \
         bench-handshakes bench-streams bench-revocation bench-stream-cut bench-hostile bench-reload bench-keys bench-soak \
-        bench-instructions bench-usage bench-series profile autobahn conformance fuzz docs dashboards fmt clean distclean \
+        bench-instructions bench-usage bench-series profile autobahn conformance fuzz docs dashboards screenshots fmt clean \
+        distclean \
         compile run-compiled test-compiled
 
 help: ## show this list
@@ -122,6 +123,9 @@ bench-soak: $(VENV)/.ready-to-run ## ten minutes (SOAK_SECONDS) of mixed load; w
 
 docs: $(VENV)/.ready-to-run ## write docs/reference from the code
 	@$(BIN)/tollhouse docs
+
+screenshots: $(VENV)/.ready-to-test ## take pictures of the dashboard for docs/dashboard (needs chromium; better with pngquant and Inter)
+	@$(BIN)/python -m tests.dashboard.screenshots $(PICTURES)
 
 dashboards: $(VENV)/.ready-to-run ## write deploy/grafana/*.json from the code
 	@$(BIN)/python -m deploy.grafana

@@ -43,6 +43,7 @@ class Operators:
             request_log=gateway.request_log,
             explaining=gateway.explainer,
             addresses=self._addresses,
+            settings=lambda: gateway.config,
             usage=gateway.usage.kept,
             untold=lambda: gateway.recorders.metrics.count("audit_dropped_total"),
         )

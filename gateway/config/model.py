@@ -29,6 +29,7 @@ from gateway.config.sections.bootstrap import (
     BootstrapTenant,
     TenantAllowlist,
 )
+from gateway.config.sections.dashboard import Dashboard
 from gateway.config.sections.keys import (
     PERIOD_SECONDS,
     Bundle,
@@ -104,6 +105,7 @@ __all__ = [
     "ClientAddress",
     "ClientCertificates",
     "Config",
+    "Dashboard",
     "DeliveryListener",
     "Dialect",
     "Environment",
@@ -228,6 +230,8 @@ class Config(Section):
     """What is counted of requests per key, tenant and route, for how long, and from where they came."""
     audit: Audit = Field(default_factory=Audit)
     """The audit trail, and what makes a change to it visible."""
+    dashboard: Dashboard = Field(default_factory=Dashboard)
+    """Pages for a browser, on the admin listener."""
     reload: Reload = Field(default_factory=Reload)
     """How a changed configuration reaches the running gateway."""
     workers: Workers = Field(1, json_schema_extra=RESTART)

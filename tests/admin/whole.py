@@ -14,6 +14,7 @@ from gateway.audit.chain import Report
 from gateway.audit.room import AuditRoom, Pruned
 from gateway.config.changes import Change
 from gateway.config.differences import RouteChange, UpstreamChange
+from gateway.config.model import Config
 from gateway.config.planned import CallerChange, Callers, Planned
 from gateway.config.reloading import Reloaded
 from gateway.domain.access import Difference, Shift
@@ -99,6 +100,11 @@ async def _no_upstreams() -> tuple[()]:
     return ()
 
 
+CONFIG: Final = Config.model_validate(
+    {"version": 1, "peppers": {"current": "p1", "p1": "0123456789abcdef" * 4}}
+)
+
+
 def whole_app(keyring: Callable[[], Keyring]) -> web.Application:
     """Return the application; `TOKEN` opens it."""
     return create_admin_app(
@@ -108,6 +114,7 @@ def whole_app(keyring: Callable[[], Keyring]) -> web.Application:
         upstreams=_no_upstreams,
         streams=SomeStreams(OneStream(1, StreamKind.SSE, "key_a")),
         workers=NoWorkers(),
+        settings=lambda: CONFIG,
         audit=cast("AuditRoom", OneRecord()),
         request_log=ListedLog(),
         usage=KeptUsage(MemoryUsage(), lambda: KEPT),
