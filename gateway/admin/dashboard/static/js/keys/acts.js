@@ -80,15 +80,17 @@ export const deleteKey = (key) => askAct({
   },
 });
 
-export async function rotate(key) {
+// `tighter` are scopes and an allowlist that give the new key less than the old one has; null keeps what it has.
+export async function rotate(key, tighter = {}) {
   const options = retried();
+  const less = Object.fromEntries(Object.entries(tighter).filter(([, value]) => value));
   const begun = await askAct({
-    title: `Rotate “${key.name}”`, label: "Rotate", text: "A new key with the same settings is made. Both work until you complete the rotation, or until the old one may no longer.",
+    title: `Rotate “${key.name}”`, label: "Rotate", text: `A new key with ${Object.keys(less).length ? "fewer rights" : "the same settings"} is made. Both work until you complete the rotation, or until the old one may no longer.`,
     values: { grace: "", deliver_in: "" },
     fields: (state, set, problem) => h("div.field-grid",
       field("The old key works for", select([["", "As configured"], ["0s", "Not at all"], ...PERIODS], { value: state.grace, onchange: (event) => set({ grace: event.target.value }) }), { errors: problem?.about?.("/grace") ?? [] }),
       field("New secret", select([["", "Show it here"], ["1d", "Link for 1 day"], ["7d", "Link for 7 days"]], { value: state.deliver_in, onchange: (event) => set({ deliver_in: event.target.value }) }), { errors: problem?.about?.("/deliver_in") ?? [] })),
-    act: ({ reason, grace, deliver_in: deliverIn }) => post(path(key, ":rotate"), { reason, ...(grace ? { grace } : {}), ...(deliverIn ? { deliver_in: deliverIn } : {}) }, options),
+    act: ({ reason, grace, deliver_in: deliverIn }) => post(path(key, ":rotate"), { reason, ...less, ...(grace ? { grace } : {}), ...(deliverIn ? { deliver_in: deliverIn } : {}) }, options),
   });
   if (begun) await showSecret(`New key for “${key.name}”`, begun, { lead: "The old key goes on working for a while." });
   return begun;
