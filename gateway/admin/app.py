@@ -40,9 +40,11 @@ from gateway.admin.streams import StreamRoutes
 from gateway.admin.templates import TemplateRoutes
 from gateway.admin.tenants import TenantRoutes
 from gateway.admin.upstreams import Overview, UpstreamRoutes
+from gateway.admin.whence import Addresses
 from gateway.admin.workers import WorkerRoutes, Workers
 from gateway.audit.room import AuditRoom
 from gateway.config.model import Config
+from gateway.domain.client_address import ClientAddressResolver
 from gateway.keyring.door import Keyring
 from gateway.ports import RequestLog, Streams
 
@@ -62,6 +64,7 @@ def create_admin_app(
     request_log: KeptLog | None = None,
     link: Callable[[str], str] = link_under,
     explaining: Explaining | None = None,
+    addresses: Addresses = ClientAddressResolver,
     settings: Callable[[], Config] | None = None,
 ) -> web.Application:
     """Return the application over the keyring in force when a request comes.
@@ -74,19 +77,19 @@ def create_admin_app(
 
     Admin tokens of the store open it everywhere, with the rights of their roles. `token` is that of the configuration,
     which has all rights; while there is one, unix sockets ask for a token, too. Otherwise whoever the mode of the
-    socket's file lets connect there has all rights.
+    socket's file lets connect there has all rights. `addresses` says whose word on the address of operators counts.
     """
 
     def requests() -> RequestLog | None:
         return request_log if request_log is not None and request_log.is_kept else None
 
     sessions = _sessions(keyring, settings)
-    door = Doorkeeper(keyring, token, sessions)
+    door = Doorkeeper(keyring, token, addresses, sessions)
     app = web.Application(
         middlewares=(answer_problems, door.admit, mark_dry_runs),
         client_max_size=BODY_BYTES_MAX,
     )
-    _add_records(app, keyring, link, request_log)
+    _add_records(app, keyring, link, request_log, addresses)
     if config is not None:
         app.add_routes(config.routes())
     if upstreams is not None:
@@ -115,6 +118,7 @@ def _add_records(
     keyring: Callable[[], Keyring],
     link: Callable[[str], str],
     request_log: KeptLog | None,
+    addresses: Addresses,
 ) -> None:
     """Add what is there wherever there is a store: keys, what happens to them, tenants, templates and tokens."""
     app.add_routes(KeyRoutes(keyring, link).routes())
@@ -122,7 +126,7 @@ def _add_records(
     app.add_routes(RotationRoutes(keyring, link, request_log).routes())
     app.add_routes(IncidentRoutes(keyring, request_log).routes())
     app.add_routes(DeliveryRoutes(lambda: keyring().deliveries, lambda: keyring().now()).routes())
-    app.add_routes(_links(keyring).routes())
+    app.add_routes(_links(keyring, addresses).routes())
     app.add_routes(TemplateRoutes(keyring).routes())
     app.add_routes(TenantRoutes(keyring).routes())
     app.add_routes(AdminTokenRoutes(keyring).routes())
@@ -137,10 +141,12 @@ def _sessions(
     return Sessions(keyring().admin_tokens.clock, lambda: in_force().dashboard)
 
 
-def create_link_app(keyring: Callable[[], Keyring]) -> web.Application:
+def create_link_app(
+    keyring: Callable[[], Keyring], addresses: Addresses = ClientAddressResolver
+) -> web.Application:
     """Return the application that serves one-time links and nothing else."""
-    return create_delivery_app(_links(keyring))
+    return create_delivery_app(_links(keyring, addresses))
 
 
-def _links(keyring: Callable[[], Keyring]) -> LinkRoutes:
-    return LinkRoutes(lambda: keyring().deliveries, lambda: keyring().tenants)
+def _links(keyring: Callable[[], Keyring], addresses: Addresses) -> LinkRoutes:
+    return LinkRoutes(lambda: keyring().deliveries, lambda: keyring().tenants, addresses)

@@ -21,12 +21,14 @@ from aiohttp import web
 from aiohttp.typedefs import Handler
 
 from gateway.admin.dashboard import browser
-from gateway.admin.dashboard.sessions import Session, Sessions
+from gateway.admin.dashboard.sessions import Sessions
 from gateway.admin.problems import REQUEST_ID, BadRequest, Throttled
 from gateway.admin.reach import NAMED, Reach
 from gateway.admin.rights import is_filtered, is_open, needs, open_to_all, right_of
+from gateway.admin.whence import Addresses, client_address
 from gateway.domain.admin_tokens import RIGHTS, AdminToken, Right, Role, roles_with
 from gateway.domain.change import Actor, ChangeType
+from gateway.domain.client_address import ClientAddressResolver
 from gateway.domain.networks import fold_address
 from gateway.keyring.door import Keyring
 from gateway.keyring.ledger import NotFound
@@ -89,18 +91,20 @@ PRINCIPAL: Final = web.RequestKey("principal", Principal)
 class Doorkeeper:
     """Lets in who has a credential, for what its role may do, and remembers who failed.
 
-    `token` returns the token of the configuration, None for none. `sessions` are those of the dashboard, where it is
-    served.
+    `token` returns the token of the configuration, None for none; `addresses` whose word on clients' addresses counts.
+    `sessions` are those of the dashboard, where it is served.
     """
 
     def __init__(
         self,
         keyring: Callable[[], Keyring],
         token: Callable[[], str | None],
+        addresses: Addresses = ClientAddressResolver,
         sessions: Sessions | None = None,
     ) -> None:
         self._keyring = keyring
         self._token = token
+        self._addresses = addresses
         self._sessions = sessions
         clock = keyring().admin_tokens.clock
         self._clock = clock
@@ -128,69 +132,85 @@ class Doorkeeper:
         """Return who asks. Raises an HTTP error for whoever must not."""
         if "Authorization" in request.headers:
             return await self._of_token(request, _bearer(request))
-        cookie = browser.read_cookie(request)
-        if cookie and self._sessions is not None:
-            is_touched = BY_ITSELF not in request.headers
-            session = self._sessions.find(cookie, is_touched=is_touched)
-            if session is not None:
-                return await self._of_session(request, session, cookie)
+        signed_in = await self.of_cookie(request)
+        if signed_in is not None:
+            return signed_in
         peer = _peer_user(request)
         if not peer or self._token() is not None or browser.is_from_browser(request):
             raise _unauthorized()
         if browser.is_rebound(request):
             raise BadRequest(421, "This socket has no name in the DNS: use localhost.")
-        return self._whole(_actor(request, peer))
+        return self._whole(self._actor(request, peer))
 
     async def _of_token(
         self, request: web.Request, given: bytes, *, is_sign_in: bool = False
     ) -> Principal:
-        configured, place = self._token(), _place(request, _peer_user(request))
+        configured, address = self._token(), client_address(request, self._addresses)
+        # Failures are counted by the network of the client, or the user at the other end of a unix socket.
+        place = fold_address(address, _IPV6_PREFIX) if address else _peer_user(request)
         wait = self._throttle.retry_after(place)
         if wait:
             raise Throttled(wait)
         is_configured = hmac.compare_digest(given, (configured or "").encode())
         if configured is not None and is_configured:
-            actor = _actor(request, "token")
+            actor = self._actor(request, "token")
             await self._came(actor, None, is_sign_in=is_sign_in)
             return self._whole(actor)
         tokens = self._keyring().admin_tokens
         token = await tokens.find(given)
         if token is None or not token.is_usable_at(self._clock.now()):
-            await self._failed(_actor(request, "unknown"), token, place)
+            await self._failed(self._actor(request, "unknown"), token, place)
             raise _unauthorized()
         principal = self._stored(request, token)
         await tokens.used(token)
         await self._came(principal.actor, token, is_sign_in=is_sign_in)
         return principal
 
-    async def _of_session(self, request: web.Request, session: Session, cookie: str) -> Principal:
-        """Return who signed in, as long as the token that they had does what it did."""
-        assert self._sessions is not None
+    async def of_cookie(self, request: web.Request) -> Principal | None:
+        """Return who signed in, as long as the token that they had does what it did; None for nobody.
+
+        Raises `BadRequest` where a page of somebody else asks.
+        """
+        cookie, sessions = browser.read_cookie(request), self._sessions
+        if sessions is None or not cookie:
+            return None
+        session = sessions.find(cookie, is_touched=BY_ITSELF not in request.headers)
+        if session is None:
+            return None
         browser.require_own_page(request)
-        browser.require_host(request, self._sessions.settings().hosts)
+        browser.require_host(request, sessions.settings().hosts)
         is_change = request.method not in browser.SAFE_METHODS
         if is_change and not session.has_csrf(request.headers.get(CSRF, "")):
             raise BadRequest(403, f"A change that comes with a cookie needs the field {CSRF}.")
         credential, tokens = session.credential, self._keyring().admin_tokens
         if not credential.token_id and credential.is_made_of(self._token()):
-            return self._whole(_actor(request, "token"))
+            return self._whole(self._actor(request, "token"))
         try:
             token = await tokens.get(credential.token_id) if credential.token_id else None
         except NotFound:
             token = None
         if token is None or not credential.is_still(token, self._clock.now()):
-            self._sessions.end(cookie)
-            raise _unauthorized()
+            sessions.end(cookie)
+            return None
         await tokens.used(token)
         return self._stored(request, token)
 
     def _stored(self, request: web.Request, token: AdminToken) -> Principal:
-        actor = _actor(request, token.token_id)
+        actor = self._actor(request, token.token_id)
         reach = Reach(self._keyring(), token.tenant_id)
         return Principal(actor=actor, role=token.role, reach=reach, token=token)
 
     def _whole(self, actor: Actor) -> Principal:
         return Principal(actor=actor, role=Role.ADMIN, reach=Reach(self._keyring()))
+
+    def _actor(self, request: web.Request, name: str) -> Actor:
+        return Actor(
+            kind="admin",
+            name=name,
+            address=client_address(request, self._addresses),
+            user_agent=request.headers.get("User-Agent", "")[:_USER_AGENT_LENGTH_MAX],
+            request_id=request[REQUEST_ID],
+        )
 
     async def _came(
         self, actor: Actor, token: AdminToken | None, *, is_sign_in: bool = False
@@ -227,23 +247,11 @@ class Doorkeeper:
 async def _admit(request: web.Request, wanted: object, principal: Principal) -> None:
     """Raise unless the principal may use this handler, for the records that the path names."""
     principal.require(right_of(wanted) or Right.ADMINISTER)
-    if principal.reach.is_everything:
-        return
     named = [(NAMED[name], value) for name, value in request.match_info.items() if name in NAMED]
-    if not named and not is_filtered(wanted):
+    if not (named or is_filtered(wanted) or principal.reach.is_everything):
         raise BadRequest(403, "This is not for tokens that are bound to a tenant.")
     for kind, record_id in named:
         await principal.reach.require(kind, record_id)
-
-
-def _actor(request: web.Request, name: str) -> Actor:
-    return Actor(
-        kind="admin",
-        name=name,
-        address=request.remote or "",
-        user_agent=request.headers.get("User-Agent", "")[:_USER_AGENT_LENGTH_MAX],
-        request_id=request[REQUEST_ID],
-    )
 
 
 def _bearer(request: web.Request) -> bytes:
@@ -252,12 +260,6 @@ def _bearer(request: web.Request) -> bytes:
     scheme, _, token = values[0].partition(" ")
     is_bearer = len(values) == 1 and scheme.lower() == "bearer"
     return token.strip().encode(errors="replace") if is_bearer else b""
-
-
-def _place(request: web.Request, peer: str) -> str:
-    """Return what failures are counted by: the network of the client, or the user at the other end of a unix socket."""
-    address, _, _ = (request.remote or "::").partition("%")
-    return peer or fold_address(address, _IPV6_PREFIX)
 
 
 def _unauthorized() -> web.HTTPUnauthorized:

@@ -16,11 +16,13 @@ from aiohttp.typedefs import Handler
 from pydantic import BaseModel, ValidationError
 
 from gateway.admin.auth import ACTOR
+from gateway.admin.described import ways
 from gateway.admin.problems import BadRequest
 from gateway.admin.wire import Act, EnforcementView
 from gateway.domain.change import Order
 from gateway.domain.enforcement import Enforced
 from gateway.domain.key_rules import Problem, Refused
+from gateway.domain.queries import Sort
 
 LIMIT_DEFAULT: Final = 100
 LIMIT_MAX: Final = 1000
@@ -132,6 +134,12 @@ def read_choice(query: dict[str, str], name: str, choices: Iterable[str]) -> str
 def read_switch(query: dict[str, str], name: str) -> bool:
     """Return the parameter `name`, which is true or false, and false when it is missing."""
     return read_choice(query, name, ("true", "false")) == "true"
+
+
+def read_sort(query: dict[str, str], sorts: Iterable[str]) -> Sort | None:
+    """Return the order of a list that can be sorted by these fields; None without `sort`."""
+    way = read_choice(query, "sort", ways(sorts))
+    return Sort(field=way.lstrip("-"), is_descending=way.startswith("-")) if way else None
 
 
 def read_limit(query: dict[str, str]) -> int:

@@ -24,6 +24,7 @@ from gateway.assembly.certificates import Certificates
 from gateway.assembly.data_plane import DataPlane
 from gateway.assembly.elsewhere import take_over
 from gateway.assembly.explaining import Explainer
+from gateway.assembly.generation import address_rules
 from gateway.assembly.keys import bootstrap, make_keyring
 from gateway.assembly.recorders import Recorders
 from gateway.assembly.records import Records
@@ -38,6 +39,7 @@ from gateway.control.cores import worker_count
 from gateway.control.crew import Crew
 from gateway.control.follower import Follower
 from gateway.control.periodic import Periodic
+from gateway.domain.client_address import ClientAddressResolver
 from gateway.domain.enforcement import Enforced
 from gateway.domain.keys import KeyRecord
 from gateway.domain.streams import Condemn
@@ -98,6 +100,7 @@ class Gateway:
         self.audit = self.records.audit
         self.request_log = self.records.requests
         self.keyring = self._keyring(config)
+        self._resolver = address_rules(config).resolver
         # A key is judged by the rules that hold when its turn has come, not when it was offered.
         self.rekeying = Rekeying(self._rekey)
         self.plane: DataPlane | None = None
@@ -127,6 +130,7 @@ class Gateway:
         """Go by `config` from now on, as generation `number`."""
         self.number, self.config = number, config
         self.keyring = self._keyring(config)
+        self._resolver = address_rules(config).resolver
         if self.plane is None:
             self.recorders.follow(without_logs(config), None)
         for tell in self.on_follow:
@@ -168,8 +172,18 @@ class Gateway:
             audit=self.audit,
             request_log=self.request_log,
             explaining=self.explainer,
+            addresses=self.operator_addresses,
             settings=lambda: self.config,
         )
+
+    def link_app(self) -> web.Application:
+        """Return what serves one-time links and nothing else; as the API, it may stand behind proxies."""
+        return create_link_app(lambda: self.keyring, lambda: self._resolver)
+
+    def operator_addresses(self) -> ClientAddressResolver:
+        """Return how the addresses of operators are found: by the word of nobody, unless the configuration says so."""
+        is_behind = self.config.listeners.admin.trusts_proxies
+        return self._resolver if is_behind else ClientAddressResolver()
 
     def link(self, token: str) -> str:
         """Return the link with which a secret is taken."""
@@ -290,8 +304,9 @@ async def _open(
     gateway.metrics_address = await _serve(stack, gateway, "metrics", watching, metrics)
     gateway.admin_address = await _serve(stack, gateway, "admin", gateway.admin_app(), admin)
     if links is not None:
-        app = create_link_app(lambda: gateway.keyring)
-        gateway.delivery_address = await _serve(stack, gateway, "delivery", app, links)
+        gateway.delivery_address = await _serve(
+            stack, gateway, "delivery", gateway.link_app(), links
+        )
     gateway.public_address = describe(public[0])
     await serve()
     stack.push_async_callback(gateway.drain)

@@ -53,7 +53,9 @@ class ListedLog:
         more = start + limit < len(found)
         return RequestPage(list(rows), str(start + limit) if more else "")
 
-    async def clients(self, key_id: str, since: float) -> list[Mapping[str, Any]]:
+    async def clients(
+        self, key_id: str, since: float, tenant_ids: tuple[str, ...] | None = None
+    ) -> list[Mapping[str, Any]]:
         found: dict[tuple[str, str], dict[str, Any]] = {}
         for row in reversed(self.rows):
             if row["key_id"] == key_id and row["at"] >= since:

@@ -254,6 +254,7 @@ async def test_what_rules_in_shadow_mode_would_have_refused_is_reported(
         ("key_ip", "other", 1),
         ("limit", "jobs", 1),
     ]
+    assert [asked.shadow for asked in log.asked] == ["*"] * 3  # three pages of one search
     narrow = await call("GET", "/reports/would-block?route=other&key_id=key_a&tenant_id=ten_a")
     assert [each["route"] for each in narrow["data"]] == ["other"]
     monkeypatch.setattr(reports, "ROWS_MAX", 3)

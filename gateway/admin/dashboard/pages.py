@@ -14,7 +14,7 @@ from aiohttp import web
 from pydantic import BaseModel, Field
 
 from gateway import __version__
-from gateway.admin.auth import PRINCIPAL, Doorkeeper, Principal
+from gateway.admin.auth import Doorkeeper, Principal
 from gateway.admin.dashboard.browser import (
     read_cookie,
     require_host,
@@ -55,10 +55,16 @@ class SessionView(BaseModel):
     token_id: str | None
     tenant_id: str | None
     expires_at: str | None
-    csrf: str | None
+    csrf: str
     idle_seconds: float
     allowlist_name: str
     version: str
+
+
+class WhoIsThere(BaseModel):
+    """The answer to `GET /dashboard/session`: nobody being signed in is no error."""
+
+    session: SessionView | None
 
 
 class DashboardRoutes:
@@ -81,7 +87,9 @@ class DashboardRoutes:
             web.post(SESSION, self.sign_in),
             web.get(SESSION, self.show, allow_head=False),
             web.delete(SESSION, self.sign_out),
-            web.get(f"{PREFIX}{{version:[0-9a-f]{{1,64}}}}/{{path:[a-z0-9/._-]{{1,200}}}}", self.asset),
+            web.get(
+                f"{PREFIX}{{version:[0-9a-f]{{1,64}}}}/{{path:[a-z0-9/._-]{{1,200}}}}", self.asset
+            ),
             web.get(f"{HOME}{{page:[^?]{{0,500}}}}", self.page),
         ]
 
@@ -124,23 +132,26 @@ class DashboardRoutes:
         write_cookie(request, response, cookie)
         return response
 
-    @needs(Right.READ, is_filtered=True)
-    @shows(SessionView)
+    @open_to_all
+    @shows(WhoIsThere)
     async def show(self, request: web.Request) -> web.Response:
         """Tell who is signed in."""
         self._require(request)
         read_query(request, ())
+        principal = await self._door.of_cookie(request)
         session = self._sessions.find(read_cookie(request), is_touched=False)
-        return answer(self._view(request[PRINCIPAL], session))
+        if principal is None or session is None:
+            return answer(WhoIsThere(session=None))
+        return answer(WhoIsThere(session=self._view(principal, session)))
 
     @needs(Right.READ, is_filtered=True)
-    @shows(SessionView)
+    @shows(WhoIsThere)
     async def sign_out(self, request: web.Request) -> web.Response:
         """End the session."""
         self._require(request)
         read_query(request, ())
         self._sessions.end(read_cookie(request))
-        response = answer(self._view(request[PRINCIPAL], None))
+        response = answer(WhoIsThere(session=None))
         write_cookie(request, response, "")
         return response
 
@@ -155,9 +166,8 @@ class DashboardRoutes:
             self._shelf = await asyncio.to_thread(self._read)
         return self._shelf
 
-    def _view(self, principal: Principal, session: Session | None) -> SessionView:
+    def _view(self, principal: Principal, session: Session) -> SessionView:
         token = principal.token
-        left = 0.0 if session is None else self._sessions.seconds_left(session)
         return SessionView(
             name=token.name if token else principal.actor.name,
             role=principal.role,
@@ -165,8 +175,8 @@ class DashboardRoutes:
             token_id=token.token_id if token else None,
             tenant_id=principal.reach.tenant_id or None,
             expires_at=instant(token.expires_at) if token else None,
-            csrf=None if session is None else session.csrf,
-            idle_seconds=round(max(0.0, left), 3),
+            csrf=session.csrf,
+            idle_seconds=round(self._sessions.seconds_left(session), 3),
             allowlist_name=self._settings().allowlist_name,
             version=__version__,
         )

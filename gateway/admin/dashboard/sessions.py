@@ -120,9 +120,7 @@ class Sessions:
         over = [key for key, each in self._sessions.items() if self.seconds_left(each) <= 0]
         for key in over:
             del self._sessions[key]
-        own = [
-            key for key, each in self._sessions.items() if each.credential.token_id == token_id
-        ]
+        own = [key for key, each in self._sessions.items() if each.credential.token_id == token_id]
         for key in own[: max(0, len(own) - SESSIONS_PER_TOKEN_MAX + 1)]:
             del self._sessions[key]
         while len(self._sessions) >= SESSIONS_MAX:

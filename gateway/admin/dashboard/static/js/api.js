@@ -113,4 +113,5 @@ export async function all(path, query = {}, { max = 5000, ...options } = {}) {
 }
 
 // A key for requests that must not be carried out twice, also when the answer is lost.
-export const idempotencyKey = () => crypto.randomUUID?.() ?? [...crypto.getRandomValues(new Uint8Array(16))].join("-");
+export const idempotencyKey = () =>
+  crypto.randomUUID?.() ?? [...crypto.getRandomValues(new Uint8Array(16))].join("-");

@@ -8,18 +8,29 @@ const shares = new Intl.NumberFormat("en", { style: "percent", maximumFractionDi
 const smallShares = new Intl.NumberFormat("en", { style: "percent", maximumFractionDigits: 2 });
 const days = new Intl.DateTimeFormat("en", { day: "numeric", month: "short", year: "numeric" });
 const minutes = new Intl.DateTimeFormat("en", {
-  day: "numeric", month: "short", year: "numeric", hour: "2-digit", minute: "2-digit", second: "2-digit", hourCycle: "h23",
+  day: "numeric",
+  month: "short",
+  year: "numeric",
+  hour: "2-digit",
+  minute: "2-digit",
+  second: "2-digit",
+  hourCycle: "h23",
 });
 const clock = new Intl.DateTimeFormat("en", { hour: "2-digit", minute: "2-digit", hourCycle: "h23" });
 const clockExact = new Intl.DateTimeFormat("en", {
-  hour: "2-digit", minute: "2-digit", second: "2-digit", fractionalSecondDigits: 3, hourCycle: "h23",
+  hour: "2-digit",
+  minute: "2-digit",
+  second: "2-digit",
+  fractionalSecondDigits: 3,
+  hourCycle: "h23",
 });
 const shortDays = new Intl.DateTimeFormat("en", { day: "numeric", month: "short" });
 
 export const NONE = "–";
 
 export const count = (n) => (n === null || n === undefined ? NONE : numbers.format(n));
-export const short = (n) => (n === null || n === undefined ? NONE : n < 10000 ? numbers.format(n) : compact.format(n));
+export const short = (n) =>
+  n === null || n === undefined ? NONE : n < 10000 ? numbers.format(n) : compact.format(n);
 export const percent = (share) => {
   if (share === null || share === undefined || Number.isNaN(share)) return NONE;
   return share > 0 && share < 0.01 ? smallShares.format(share) : shares.format(share);
@@ -45,7 +56,12 @@ export function milliseconds(ms) {
   return ms < 10000 ? `${Math.round(ms)} ms` : `${(ms / 1000).toFixed(1)} s`;
 }
 
-const STEPS = [["d", 86400], ["h", 3600], ["min", 60], ["s", 1]];
+const STEPS = [
+  ["d", 86400],
+  ["h", 3600],
+  ["min", 60],
+  ["s", 1],
+];
 
 // A duration in seconds, in at most two units: `3 d 4 h`.
 export function duration(seconds) {
@@ -92,4 +108,5 @@ export function sentence(text) {
 export const plural = (n, one, many = `${one}s`) => `${count(n)} ${n === 1 ? one : many}`;
 
 // Cuts the middle out of an id: `key_4f2a…91bc`.
-export const abridged = (id, ends = 6) => (id.length <= 2 * ends + 6 ? id : `${id.slice(0, ends + 4)}…${id.slice(-4)}`);
+export const abridged = (id, ends = 6) =>
+  id.length <= 2 * ends + 6 ? id : `${id.slice(0, ends + 4)}…${id.slice(-4)}`;

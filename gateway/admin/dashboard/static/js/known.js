@@ -26,14 +26,19 @@ export const catalog = () => once("catalog", () => optional(get("/catalog"), NOT
 export const templates = () => once("templates", async () => (await get("/templates")).data);
 
 // Up to a thousand tenants, by id.
-export const tenants = () => once("tenants", async () => {
-  const found = await all("/tenants", {}, { max: TENANTS_MAX });
-  return new Map(found.map((each) => [each.tenant_id, each]));
-});
+export const tenants = () =>
+  once("tenants", async () => {
+    const found = await all("/tenants", {}, { max: TENANTS_MAX });
+    return new Map(found.map((each) => [each.tenant_id, each]));
+  });
 
 export const tenantName = (known, tenantId) => known.get(tenantId)?.name ?? tenantId;
 
 // Pairs for a `select` or a `suggest`, by name.
-export const tenantOptions = (known) => [...known.values()]
-  .sort((a, b) => a.name.localeCompare(b.name))
-  .map((each) => [each.tenant_id, each.name === each.tenant_id ? each.name : `${each.name} (${each.tenant_id})`]);
+export const tenantOptions = (known) =>
+  [...known.values()]
+    .sort((a, b) => a.name.localeCompare(b.name))
+    .map((each) => [
+      each.tenant_id,
+      each.name === each.tenant_id ? each.name : `${each.name} (${each.tenant_id})`,
+    ]);

@@ -84,7 +84,10 @@ async function showPage({ isMove = false } = {}) {
   } catch (error) {
     if (isAborted(error) || signal.aborted) return undefined;
     if (error instanceof TypeError && /module|import/i.test(error.message)) return outdated(root);
-    context.show(h("h1", found.route.title), problemBox(error, () => showPage()));
+    context.show(
+      h("h1", found.route.title),
+      problemBox(error, () => showPage()),
+    );
   }
   if (isMove && !signal.aborted) shell.focusPage();
   return undefined;
@@ -157,5 +160,12 @@ try {
   await resume();
   await showPage();
 } catch (error) {
-  morph(app, [h("main.alone", { id: "main" }, h("h1", "Tollhouse"), problemBox(error, () => location.reload()))]);
+  morph(app, [
+    h(
+      "main.alone",
+      { id: "main" },
+      h("h1", "Tollhouse"),
+      problemBox(error, () => location.reload()),
+    ),
+  ]);
 }

@@ -1,15 +1,13 @@
-// The choice of a time to look back at: a row of buttons, kept in the address.
+// The time to look back at, kept in the address of a page.
 
-import { h } from "./dom.js";
-import { RANGES, rangeOf } from "./usage.js";
+import { rangeBar } from "./keys/usage.js";
+import { rangeOf } from "./usage.js";
 
-export const rangeFrom = (ctx) => rangeOf(ctx.query.get("range") ?? "24h");
+export const rangeFrom = (ctx) => rangeOf(ctx.query.get("range"));
 
-export const rangeSwitch = (ctx, change) => h("div.range", { role: "group", "aria-label": "Time to look back at" },
-  RANGES.map((each) => h("button", {
-    type: "button", key: each.id, "aria-pressed": each.id === rangeFrom(ctx).id,
-    onclick: () => {
-      ctx.setQuery({ range: each.id === "24h" ? null : each.id });
-      change();
-    },
-  }, each.label)));
+// The choice; `change` is called once another one is made.
+export const rangeSwitch = (ctx, change) =>
+  rangeBar(rangeFrom(ctx), (next) => {
+    ctx.setQuery({ range: next.id === "24h" ? "" : next.id });
+    change();
+  });

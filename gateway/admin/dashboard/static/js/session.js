@@ -18,12 +18,7 @@ export const session = () => current;
 
 // Returns who is signed in, or null.
 export async function resume() {
-  try {
-    return keep(await get(PATH));
-  } catch (error) {
-    if (error.status === 401) return keep(null);
-    throw error;
-  }
+  return keep((await get(PATH)).session);
 }
 
 export async function signIn(token) {

@@ -23,22 +23,31 @@ export function createShell({ navigate, signOut: afterSignOut }) {
     frame.classList.remove("menu-open");
     toggle.setAttribute("aria-expanded", "false");
   };
-  const toggle = h("button.icon.menu-toggle", {
-    type: "button", "aria-controls": "sidebar", "aria-expanded": false, "aria-label": "Menu",
-    onclick: () => {
-      const isOpen = frame.classList.toggle("menu-open");
-      toggle.setAttribute("aria-expanded", String(isOpen));
-      if (isOpen) menu.querySelector("a")?.focus();
+  const toggle = h(
+    "button.icon.menu-toggle",
+    {
+      type: "button",
+      "aria-controls": "sidebar",
+      "aria-expanded": false,
+      "aria-label": "Menu",
+      onclick: () => {
+        const isOpen = frame.classList.toggle("menu-open");
+        toggle.setAttribute("aria-expanded", String(isOpen));
+        if (isOpen) menu.querySelector("a")?.focus();
+      },
     },
-  }, icon("menu"));
-  const side = h("aside.side", {
-    id: "sidebar",
-    onkeydown: (event) => {
-      if (event.key !== "Escape" || !frame.classList.contains("menu-open")) return;
-      close();
-      toggle.focus();
+    icon("menu"),
+  );
+  const side = h(
+    "aside.side",
+    {
+      id: "sidebar",
+      onkeydown: (event) => {
+        if (event.key !== "Escape" || !frame.classList.contains("menu-open")) return;
+        close();
+        toggle.focus();
+      },
     },
-  },
     h("a.brand", { href: pathTo("/overview") }, logo(), h("span", "Tollhouse")),
     menu,
     h("p.side-note", `Version ${session().version}`),
@@ -46,7 +55,8 @@ export function createShell({ navigate, signOut: afterSignOut }) {
   frame.append(
     side,
     h("div.veil", { onclick: close }),
-    h("div.body",
+    h(
+      "div.body",
       h("header.top", toggle, searchForm(navigate), h("div.top-end", themeSwitch(), whoMenu(afterSignOut))),
       main,
     ),
@@ -80,24 +90,46 @@ function menuItems(marked) {
     if (!groups.has(route.nav)) groups.set(route.nav, []);
     groups.get(route.nav).push(route);
   }
-  return [...groups].map(([name, routes]) => h("div.menu-group", { key: name },
-    name ? h("h2", name) : null,
-    h("ul", routes.map((route) => {
-      const title = route.path.endsWith("ip-whitelist") ? session().allowlist_name : route.title;
-      const against = reasonAgainst(route.needs);
-      const link = h("a", {
-        href: pathTo(route.path), class: against ? "is-barred" : "",
-        "aria-current": route.path === marked ? "page" : null, title: against || null,
-      }, icon(route.icon), h("span", title), against ? spoken(` (${against})`) : null);
-      return route.under ? h("li", h("p.menu-under", icon("lock"), route.under), h("ul", h("li", link))) : h("li", link);
-    })),
-  ));
+  return [...groups].map(([name, routes]) =>
+    h(
+      "div.menu-group",
+      { key: name },
+      name ? h("h2", name) : null,
+      h(
+        "ul",
+        routes.map((route) => {
+          const title = route.path.endsWith("ip-whitelist") ? session().allowlist_name : route.title;
+          const against = reasonAgainst(route.needs);
+          const link = h(
+            "a",
+            {
+              href: pathTo(route.path),
+              class: against ? "is-barred" : "",
+              "aria-current": route.path === marked ? "page" : null,
+              title: against || null,
+            },
+            icon(route.icon),
+            h("span", title),
+            against ? spoken(` (${against})`) : null,
+          );
+          return route.under
+            ? h("li", h("p.menu-under", icon("lock"), route.under), h("ul", h("li", link)))
+            : h("li", link);
+        }),
+      ),
+    ),
+  );
 }
 
 function searchForm(navigate) {
   const input = h("input", {
-    type: "search", name: "q", placeholder: "Find a key, or paste one", autocomplete: "off", spellcheck: "false",
-    "aria-label": "Find a key by name, id or tag, or paste a whole key", "data-search": true,
+    type: "search",
+    name: "q",
+    placeholder: "Find a key, or paste one",
+    autocomplete: "off",
+    spellcheck: "false",
+    "aria-label": "Find a key by name, id or tag, or paste a whole key",
+    "data-search": true,
   });
   const submit = async (event) => {
     event.preventDefault();
@@ -108,7 +140,13 @@ function searchForm(navigate) {
     else if (SECRET.test(text)) await lookUp(text, navigate);
     else navigate(`/keys?${new URLSearchParams({ q: text })}`);
   };
-  return h("form.search", { role: "search", onsubmit: submit }, icon("search"), input, h("kbd", { "aria-hidden": "true" }, "/"));
+  return h(
+    "form.search",
+    { role: "search", onsubmit: submit },
+    icon("search"),
+    input,
+    h("kbd", { "aria-hidden": "true" }, "/"),
+  );
 }
 
 // Asks which key a secret belongs to: in a body, never in an address.
@@ -124,7 +162,10 @@ async function lookUp(secret, navigate) {
 function themeSwitch() {
   const root = document.documentElement;
   const now = () => root.dataset.theme ?? "system";
-  const button = h("button.icon", { type: "button", onclick: () => choose(THEMES[(THEMES.indexOf(now()) + 1) % 3]) });
+  const button = h("button.icon", {
+    type: "button",
+    onclick: () => choose(THEMES[(THEMES.indexOf(now()) + 1) % 3]),
+  });
   const choose = (theme) => {
     if (theme === "system") delete root.dataset.theme;
     else root.dataset.theme = theme;
@@ -156,18 +197,26 @@ function whoMenu(afterSignOut) {
       afterSignOut();
     }
   };
-  const menu = h("details.who", {
-    onkeydown: (event) => {
-      if (event.key !== "Escape") return;
-      menu.open = false;
-      menu.firstElementChild.focus();
+  const menu = h(
+    "details.who",
+    {
+      onkeydown: (event) => {
+        if (event.key !== "Escape") return;
+        menu.open = false;
+        menu.firstElementChild.focus();
+      },
+      onfocusout: (event) => {
+        if (menu.open && !menu.contains(event.relatedTarget) && event.relatedTarget) menu.open = false;
+      },
     },
-    onfocusout: (event) => {
-      if (menu.open && !menu.contains(event.relatedTarget) && event.relatedTarget) menu.open = false;
-    },
-  },
-    h("summary", { "aria-label": `Signed in as ${who.name}, ${who.role}` }, icon("person"), h("span.who-name", who.name)),
-    h("div.who-card",
+    h(
+      "summary",
+      { "aria-label": `Signed in as ${who.name}, ${who.role}` },
+      icon("person"),
+      h("span.who-name", who.name),
+    ),
+    h(
+      "div.who-card",
       h("p", h("strong", who.name)),
       h("p.muted", `Role: ${who.role}`),
       who.tenant_id ? h("p.muted", "Bound to tenant ", h("code", who.tenant_id)) : null,

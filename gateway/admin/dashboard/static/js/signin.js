@@ -12,8 +12,15 @@ export function signInPage(root, { message = "", done }) {
   let timer = 0;
 
   const input = h("input.mono", {
-    id: field, type: "password", name: "token", autocomplete: "off", spellcheck: "false", autocapitalize: "off",
-    required: true, "aria-describedby": `${hint} ${wrong}`, placeholder: "tha_…",
+    id: field,
+    type: "password",
+    name: "token",
+    autocomplete: "off",
+    spellcheck: "false",
+    autocapitalize: "off",
+    required: true,
+    "aria-describedby": `${hint} ${wrong}`,
+    placeholder: "tha_…",
   });
 
   const countDown = (seconds) => {
@@ -61,21 +68,38 @@ export function signInPage(root, { message = "", done }) {
     if (!root.isConnected) return;
     const text = wait > 0 ? `${error} Try again in ${wait} s.` : error;
     input.setAttribute("aria-invalid", String(Boolean(text)));
-    morph(root, [h("main.sign-in", { id: "main", tabindex: "-1" },
-      h("div.sign-in-card",
-        h("div.brand", logo(), h("span", "Tollhouse")),
-        h("h1", "Sign in"),
-        h("form", { onsubmit: submit, novalidate: true },
-          h("label", { for: field }, "Admin token"),
-          h("div", { key: "input", opaque: true }, input),
-          h("p.hint", { id: hint },
-            "Made with ", h("code", "tollhouse admin tokens create"), ", or ", h("code", "tollhouse admin bootstrap"),
-            " for the first one. It is not kept in this browser."),
-          h("p.field-error", { id: wrong, role: "alert" }, text ? [icon("warning"), h("span", text)] : null),
-          h("button.primary.wide", { type: "submit", disabled: isBusy || wait > 0 }, isBusy ? "Signing in …" : "Sign in"),
+    morph(root, [
+      h(
+        "main.sign-in",
+        { id: "main", tabindex: "-1" },
+        h(
+          "div.sign-in-card",
+          h("div.brand", logo(), h("span", "Tollhouse")),
+          h("h1", "Sign in"),
+          h(
+            "form",
+            { onsubmit: submit, novalidate: true },
+            h("label", { for: field }, "Admin token"),
+            h("div", { key: "input", opaque: true }, input),
+            h(
+              "p.hint",
+              { id: hint },
+              "Made with ",
+              h("code", "tollhouse admin tokens create"),
+              ", or ",
+              h("code", "tollhouse admin bootstrap"),
+              " for the first one. It is not kept in this browser.",
+            ),
+            h("p.field-error", { id: wrong, role: "alert" }, text ? [icon("warning"), h("span", text)] : null),
+            h(
+              "button.primary.wide",
+              { type: "submit", disabled: isBusy || wait > 0 },
+              isBusy ? "Signing in …" : "Sign in",
+            ),
+          ),
         ),
       ),
-    )]);
+    ]);
   };
 
   show();

@@ -27,7 +27,20 @@ const asked = ({ since, until }) => ({ since: iso(since), until: iso(until) });
 
 // Rows grouped by something, such as `route`, the most used first; null where usage is not counted.
 export async function top(groupBy, query, range, options) {
-  const page = await optional(get("/usage", { ...query, ...asked(spanOf(range)), interval: "total", group_by: groupBy, sort: "-requests", limit: 10 }, options));
+  const page = await optional(
+    get(
+      "/usage",
+      {
+        ...query,
+        ...asked(spanOf(range)),
+        interval: "total",
+        group_by: groupBy,
+        sort: "-requests",
+        limit: 10,
+      },
+      options,
+    ),
+  );
   return page?.data ?? null;
 }
 
@@ -39,7 +52,13 @@ export async function facets(kind, query, range, options) {
 // One row per step: `{times, rows, total}`; null where usage is not counted.
 export async function series(query, range, options) {
   const span = spanOf(range);
-  const page = await optional(get("/usage", { ...query, ...asked(span), interval: range.interval, group_by: "time", limit: 1000 }, options));
+  const page = await optional(
+    get(
+      "/usage",
+      { ...query, ...asked(span), interval: range.interval, group_by: "time", limit: 1000 },
+      options,
+    ),
+  );
   if (!page) return null;
   const found = new Map(page.data.map((row) => [Math.floor(new Date(row.start).getTime() / 1000), row]));
   const times = [];
@@ -51,10 +70,22 @@ export async function series(query, range, options) {
   return { times, rows, total: totalOf(page.data), range };
 }
 
-const SUMS = ["requests", "errors", "denied", "failed", "upstream_4xx", "upstream_5xx", "request_bytes", "response_bytes", "from_browser"];
+const SUMS = [
+  "requests",
+  "errors",
+  "denied",
+  "failed",
+  "upstream_4xx",
+  "upstream_5xx",
+  "request_bytes",
+  "response_bytes",
+  "from_browser",
+];
 
 export function totalOf(rows) {
-  const total = Object.fromEntries(SUMS.map((name) => [name, rows.reduce((sum, row) => sum + (row[name] ?? 0), 0)]));
+  const total = Object.fromEntries(
+    SUMS.map((name) => [name, rows.reduce((sum, row) => sum + (row[name] ?? 0), 0)]),
+  );
   total.error_ratio = total.requests ? total.errors / total.requests : null;
   return total;
 }
@@ -66,12 +97,19 @@ export const outcomeSeries = (rows) => [
   { name: "Answered", kind: "requests", values: valuesOf(rows, (row) => row.requests - row.errors) },
   { name: "Denied by us", kind: "denied", values: valuesOf(rows, (row) => row.denied) },
   { name: "Upstream 4xx", kind: "client", values: valuesOf(rows, (row) => row.upstream_4xx) },
-  { name: "Upstream 5xx, or failed", kind: "server", values: valuesOf(rows, (row) => row.upstream_5xx + row.failed) },
+  {
+    name: "Upstream 5xx, or failed",
+    kind: "server",
+    values: valuesOf(rows, (row) => row.upstream_5xx + row.failed),
+  },
 ];
 
-export const latencySeries = (rows) => ["p50", "p95", "p99"].map((name, n) => ({
-  name, kind: ["requests", "second", "client"][n], values: valuesOf(rows, (row) => row.duration_ms?.[name] ?? null, null),
-}));
+export const latencySeries = (rows) =>
+  ["p50", "p95", "p99"].map((name, n) => ({
+    name,
+    kind: ["requests", "second", "client"][n],
+    values: valuesOf(rows, (row) => row.duration_ms?.[name] ?? null, null),
+  }));
 
 export const outcomeParts = (total) => [
   { label: "Answered", value: total.requests - total.errors, kind: "requests" },

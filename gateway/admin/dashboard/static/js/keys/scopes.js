@@ -24,13 +24,48 @@ export function scopePicker(offered, chosen, change, errors = []) {
   const known = new Set([...offered.scopes, ...offered.bundles.map((each) => each.name)]);
   const others = chosen.filter((each) => !known.has(each));
   const keepKnown = chosen.filter((each) => known.has(each));
-  return h("fieldset.scopes", { key: "scopes" }, h("legend", "Permissions"),
+  return h(
+    "fieldset.scopes",
+    { key: "scopes" },
+    h("legend", "Permissions"),
     errors.length ? h("p.field-error", { role: "alert" }, errors.map((each) => each.detail).join("; ")) : null,
-    offered.bundles.length ? h("div.scope-group", h("h3", "Bundles"), h("div.scope-list", offered.bundles.map((each) =>
-      checkbox([each.name, h("span.cell-sub", [...each.includes, ...each.add].join(", "))], has(each.name), put(each.name))))) : null,
-    h("div.scope-columns", groupsOf(offered.scopes).map(([about, scopes]) => h("div.scope-group", { key: about },
-      h("h3", about), h("div.scope-list", scopes.map((scope) => checkbox(h("code", scope), has(scope), put(scope))))))),
-    field("Wildcards", chips(others, (list) => change([...keepKnown, ...list]), { placeholder: "*:read" }), {
-      key: "wildcards", hint: "A * stands for one whole part, such as *:read; alone, for everything.",
-    }));
+    offered.bundles.length
+      ? h(
+          "div.scope-group",
+          h("h3", "Bundles"),
+          h(
+            "div.scope-list",
+            offered.bundles.map((each) =>
+              checkbox(
+                [each.name, h("span.cell-sub", [...each.includes, ...each.add].join(", "))],
+                has(each.name),
+                put(each.name),
+              ),
+            ),
+          ),
+        )
+      : null,
+    h(
+      "div.scope-columns",
+      groupsOf(offered.scopes).map(([about, scopes]) =>
+        h(
+          "div.scope-group",
+          { key: about },
+          h("h3", about),
+          h(
+            "div.scope-list",
+            scopes.map((scope) => checkbox(h("code", scope), has(scope), put(scope))),
+          ),
+        ),
+      ),
+    ),
+    field(
+      "Wildcards",
+      chips(others, (list) => change([...keepKnown, ...list]), { placeholder: "*:read" }),
+      {
+        key: "wildcards",
+        hint: "A * stands for one whole part, such as *:read; alone, for everything.",
+      },
+    ),
+  );
 }

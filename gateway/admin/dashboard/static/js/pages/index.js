@@ -13,15 +13,23 @@ export const ROUTES = [
   route("/keys/:key_id", "Key", () => import("./key.js"), { parent: "/keys" }),
   route("/tenants", "Tenants", () => import("./tenants.js"), { nav: "", icon: "building" }),
   route("/tenants/:tenant_id", "Tenant", () => import("./tenant.js"), { parent: "/tenants" }),
-  route("/upstreams", "Routes & Upstreams", () => import("./upstreams.js"), { nav: "Traffic", icon: "routes" }),
+  route("/upstreams", "Routes & Upstreams", () => import("./upstreams.js"), {
+    nav: "Traffic",
+    icon: "routes",
+  }),
   route("/limits", "Limits", () => import("./limits.js"), { nav: "Traffic", icon: "limits" }),
   route("/explain", "Explain", () => import("./explain.js"), { nav: "Traffic", icon: "explain" }),
   route("/alerts", "Alerts", () => import("./alerts.js"), { nav: "Watch", icon: "bell" }),
   route("/audit", "Audit", () => import("./audit.js"), { nav: "Watch", icon: "scroll", needs: "audit" }),
   route("/hygiene", "Hygiene", () => import("./hygiene.js"), { nav: "Watch", icon: "broom" }),
-  route("/settings/api-keys", "API Keys", () => import("./settings-api-keys.js"), { nav: "Settings", icon: "keyring" }),
+  route("/settings/api-keys", "API Keys", () => import("./settings-api-keys.js"), {
+    nav: "Settings",
+    icon: "keyring",
+  }),
   route("/settings/security/ip-whitelist", "IP Whitelist", () => import("./settings-ip-whitelist.js"), {
-    nav: "Settings", under: "Security", icon: "shield",
+    nav: "Settings",
+    under: "Security",
+    icon: "shield",
   }),
 ];
 
@@ -67,5 +75,5 @@ export const pathTo = (path, query = {}) => {
 //
 // `ui/parts.js` has cards, facts, badges, notices and buttons that know rights (`actButton`); `ui/table.js` tables and
 // the pager; `ui/form.js` fields and filters; `ui/dialog.js` dialogs (`askAct` asks for a reason); `charts.js` charts.
-// What the API lacks here (404, 409: not kept) becomes `null` with `optional(get(...))`. Rules of one page only stand in
-// a style sheet of its own; colours come from `css/base.css` by name.
+// What the API lacks here (404, 409: not kept) becomes `null` with `optional(get(...))`. Rules of one page only stand
+// in a style sheet of its own; colours come from `css/base.css` by name.

@@ -34,7 +34,8 @@ const PATHS = {
   plus: "M12 5v14M5 12h14",
   refresh: "M19.5 12a7.5 7.5 0 1 1-2.2-5.3M19.5 4v4h-4",
   rotate: "M4.5 11a7.5 7.5 0 0 1 13-4l2 2m0-4.5V9H15m4.5 4a7.5 7.5 0 0 1-13 4l-2-2m0 4.5V15H9",
-  routes: "M6 7.5a2 2 0 1 0 0-4 2 2 0 0 0 0 4Zm0 0V14a4 4 0 0 0 4 4h6m2 2a2 2 0 1 0 0-4 2 2 0 0 0 0 4ZM6 10.5h6a4 4 0 0 0 4-4m2 0a2 2 0 1 0-4 0 2 2 0 0 0 4 0Z",
+  routes:
+    "M6 7.5a2 2 0 1 0 0-4 2 2 0 0 0 0 4Zm0 0V14a4 4 0 0 0 4 4h6m2 2a2 2 0 1 0 0-4 2 2 0 0 0 0 4ZM6 10.5h6a4 4 0 0 0 4-4m2 0a2 2 0 1 0-4 0 2 2 0 0 0 4 0Z",
   scroll: "M7 4h10v16H7V4Zm3 4.5h4m-4 3.5h4m-4 3.5h2",
   search: "M10.5 17a6.5 6.5 0 1 0 0-13 6.5 6.5 0 0 0 0 13Zm5-1.5 5 5",
   shield: "M12 3.5 5 6v5.5c0 4.5 3 7.5 7 9 4-1.5 7-4.5 7-9V6l-7-2.5Zm-3 8.5 2.2 2.2L15.5 10",
@@ -45,10 +46,18 @@ const PATHS = {
   warning: "M12 21a9 9 0 1 0 0-18 9 9 0 0 0 0 18Zm0-13.5v5.5m0 3v.1",
 };
 
-export const icon = (name) => s("svg.icon", { viewBox: "0 0 24 24", "aria-hidden": "true", focusable: "false" },
-  s("path", { d: PATHS[name] ?? PATHS.more }));
+export const icon = (name) =>
+  s(
+    "svg.icon",
+    { viewBox: "0 0 24 24", "aria-hidden": "true", focusable: "false" },
+    s("path", { d: PATHS[name] ?? PATHS.more }),
+  );
 
-export const logo = () => s("svg.logo", { viewBox: "0 0 32 32", "aria-hidden": "true", focusable: "false" },
-  s("rect", { width: 32, height: 32, rx: 7 }),
-  s("path.arm", { d: "M8 26V11m0 2 17-5M5 26h22" }),
-  s("path.band", { d: "m14.5 11.1 4-1.2" }));
+export const logo = () =>
+  s(
+    "svg.logo",
+    { viewBox: "0 0 32 32", "aria-hidden": "true", focusable: "false" },
+    s("rect", { width: 32, height: 32, rx: 7 }),
+    s("path.arm", { d: "M8 26V11m0 2 17-5M5 26h22" }),
+    s("path.band", { d: "m14.5 11.1 4-1.2" }),
+  );

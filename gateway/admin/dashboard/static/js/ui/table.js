@@ -3,9 +3,17 @@
 import { h, spoken } from "../dom.js";
 import { icon } from "./icons.js";
 
-// Columns are `{title, cell(row), kind, isMain}`: `kind` is "number" or "fit"; `isMain` marks the one that names the row.
+// Columns are `{title, cell(row), kind, isMain}`: `kind` is "number" or "fit"; `isMain` marks what names the row.
 // `href(row)` makes the main cell a link, and the whole row a target for the mouse.
-export function table({ columns, rows, key = (row) => row.id, caption, empty = null, href = null, compact = false }) {
+export function table({
+  columns,
+  rows,
+  key = (row) => row.id,
+  caption,
+  empty = null,
+  href = null,
+  compact = false,
+}) {
   if (!rows.length && empty) return empty;
   const named = columns.some((column) => column.isMain);
   const cell = (column, row, n) => {
@@ -15,14 +23,38 @@ export function table({ columns, rows, key = (row) => row.id, caption, empty = n
     if (!isMain) return h("td", props, content);
     return h("th.main", { ...props, scope: "row" }, href ? h("a", { href: href(row) }, content) : content);
   };
-  return h("div.table-wrap", { key: `table-${caption}`, tabindex: "0", role: "region", "aria-label": caption },
-    h("table", { class: compact ? "compact" : "" },
+  return h(
+    "div.table-wrap",
+    { key: `table-${caption}`, tabindex: "0", role: "region", "aria-label": caption },
+    h(
+      "table",
+      { class: compact ? "compact" : "" },
       h("caption", spoken(caption)),
-      h("thead", h("tr", columns.map((column) => h("th", { scope: "col", class: column.kind ?? "" },
-        column.isQuiet ? spoken(column.title) : column.title)))),
-      h("tbody", rows.map((row) => h("tr", { key: key(row), class: href ? "is-link" : "" },
-        columns.map((column, n) => cell(column, row, n))))),
-    ));
+      h(
+        "thead",
+        h(
+          "tr",
+          columns.map((column) =>
+            h(
+              "th",
+              { scope: "col", class: column.kind ?? "" },
+              column.isQuiet ? spoken(column.title) : column.title,
+            ),
+          ),
+        ),
+      ),
+      h(
+        "tbody",
+        rows.map((row) =>
+          h(
+            "tr",
+            { key: key(row), class: href ? "is-link" : "" },
+            columns.map((column, n) => cell(column, row, n)),
+          ),
+        ),
+      ),
+    ),
+  );
 }
 
 // Which page of a list is shown. Cursors lead forwards only, so those that led here are remembered.
@@ -47,9 +79,26 @@ export class Pager {
       change();
       this.onchange();
     };
-    return h("nav.pager", { "aria-label": "Pages", key: "pager" },
-      h("button", { type: "button", disabled: number === 1, onclick: () => step(() => this.cursors.pop()) }, icon("back"), "Previous"),
+    return h(
+      "nav.pager",
+      { "aria-label": "Pages", key: "pager" },
+      h(
+        "button",
+        { type: "button", disabled: number === 1, onclick: () => step(() => this.cursors.pop()) },
+        icon("back"),
+        "Previous",
+      ),
       h("p", { "aria-live": "polite" }, `Page ${number}, ${page.data.length} ${noun}`),
-      h("button", { type: "button", disabled: !page.has_more, onclick: () => step(() => this.cursors.push(page.next_cursor)) }, "Next", icon("next")));
+      h(
+        "button",
+        {
+          type: "button",
+          disabled: !page.has_more,
+          onclick: () => step(() => this.cursors.push(page.next_cursor)),
+        },
+        "Next",
+        icon("next"),
+      ),
+    );
   }
 }

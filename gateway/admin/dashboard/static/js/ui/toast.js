@@ -12,14 +12,22 @@ export function toast(text, kind = "info") {
   // A dialog covers everything else: there the message has to stand in front of it.
   const dialog = [...document.querySelectorAll("dialog[open]")].at(-1);
   const home = dialog?.querySelector(".toasts") ?? place;
-  const message = h("div.toast", { class: kind },
+  const message = h(
+    "div.toast",
+    { class: kind },
     icon(ICONS[kind] ?? "explain"),
     h("p", text),
-    h("button.icon", { type: "button", "aria-label": "Dismiss", onclick: () => message.remove() }, icon("cross")));
+    h(
+      "button.icon",
+      { type: "button", "aria-label": "Dismiss", onclick: () => message.remove() },
+      icon("cross"),
+    ),
+  );
   home.append(message);
   while (home.children.length > SHOWN_MAX) home.firstElementChild.remove();
   setTimeout(() => message.remove(), SECONDS * 1000 * (kind === "bad" ? 2 : 1));
 }
 
 // Says what became of an act that failed.
-export const toastProblem = (error) => toast(error.requestId ? `${error.detail} (${error.requestId})` : error.message, "bad");
+export const toastProblem = (error) =>
+  toast(error.requestId ? `${error.detail} (${error.requestId})` : error.message, "bad");
