@@ -2,7 +2,7 @@
 
 import { blob, get, post } from "../api.js";
 import { h, morph } from "../dom.js";
-import { count, exact, moment, plural, sentence } from "../format.js";
+import { abridged, exact, moment, plural, sentence } from "../format.js";
 import { dialog } from "../ui/dialog.js";
 import { filterBar, input, select, settled, toInstant } from "../ui/form.js";
 import {
@@ -147,11 +147,11 @@ const COLUMNS = [
       record.reason ? h("span.cell-sub", record.reason) : null,
     ],
   },
-  { title: "When", cell: (record) => moment(record.ts) },
+  { title: "When", kind: "fit", cell: (record) => moment(record.ts) },
   {
     title: "Who",
     cell: (record) => [
-      record.actor.name || record.actor.kind,
+      abridged(record.actor.name || record.actor.kind),
       h("span.cell-sub", record.actor.address),
     ],
   },
@@ -164,10 +164,13 @@ const COLUMNS = [
       record.tenant_id
         ? h("span.cell-sub", h("a", { href: tenantPath(record.tenant_id) }, record.tenant_id))
         : null,
-      record.key_id || record.tenant_id ? null : record.subject_id || h("span.muted", "–"),
+      record.key_id || record.tenant_id
+        ? null
+        : record.subject_id
+          ? h("code", { title: record.subject_id }, abridged(record.subject_id))
+          : h("span.muted", "–"),
     ],
   },
-  { title: "Number", kind: "number", cell: (record) => count(record.seq) },
   {
     title: "Acts",
     isQuiet: true,

@@ -192,9 +192,9 @@ function explanation(told) {
         h("h2", title),
         h(
           "p",
-          told.status === null ? "The upstream decides the answer." : `Status ${told.status}`,
+          told.status === null ? "The upstream decides the answer" : `Status ${told.status}`,
           told.reason ? [", because of ", h("code", told.reason)] : null,
-          `, under generation ${count(told.generation)} of the configuration.`,
+          `. Judged by generation ${count(told.generation)} of the configuration.`,
         ),
       ),
     ),

@@ -104,16 +104,14 @@ function render({ rates, quotas, refused }, owners) {
       barList({
         title: "Refused for a limit",
         instead: "Nobody was refused for a limit in this time.",
-        rows: hits
-          .slice(0, ROWS_MAX)
-          .map((row) => ({
-            key: row.reason + row.key_id,
-            label: row.key_id || "Without a known key",
-            note: row.reason,
-            href: row.key_id ? keyPath(row.key_id) : null,
-            value: row.requests,
-            kind: "denied",
-          })),
+        rows: hits.slice(0, ROWS_MAX).map((row) => ({
+          key: row.reason + row.key_id,
+          label: row.key_id || "Without a known key",
+          note: row.reason,
+          href: row.key_id ? keyPath(row.key_id) : null,
+          value: row.requests,
+          kind: "denied",
+        })),
       }),
     ),
   ];

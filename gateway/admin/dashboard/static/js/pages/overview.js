@@ -217,24 +217,20 @@ function places({ countries, networks }) {
     { note: "by requests" },
     barList({
       title: "Networks",
-      rows: (networks ?? [])
-        .slice(0, 10)
-        .map((row) => ({
-          label: row.value === "__other__" ? "Others" : row.value,
-          value: row.requests,
-          kind: "second",
-        })),
+      rows: (networks ?? []).slice(0, 10).map((row) => ({
+        label: row.value === "__other__" ? "Others" : row.value,
+        value: row.requests,
+        kind: "second",
+      })),
     }),
   );
   if (!known.length) return byNetwork;
-  const rows = countries
-    .slice(0, 10)
-    .map((row) => ({
-      key: row.value || "none",
-      label: countryName(row.value),
-      value: row.requests,
-      kind: "second",
-    }));
+  const rows = countries.slice(0, 10).map((row) => ({
+    key: row.value || "none",
+    label: countryName(row.value),
+    value: row.requests,
+    kind: "second",
+  }));
   return h(
     "div.columns",
     card("Countries", { note: "by requests" }, barList({ title: "Countries", rows })),

@@ -64,7 +64,6 @@ function upstreamCard(each) {
   return card(
     each.name,
     {
-      class: "flush",
       note: [
         `${each.balance.replaceAll("_", " ")} · ${plural(each.requests, "request")} · ${count(each.retries)} sent again · ${plural(each.ejections, "ejection")}`,
       ],
@@ -133,7 +132,7 @@ function routeList(ctx, root) {
         const wanted = data.filter(isWanted);
         return card(
           "Routes",
-          { class: "flush", note: `${count(wanted.length)} of ${count(data.length)}` },
+          { note: `${count(wanted.length)} of ${count(data.length)}` },
           table({
             caption: "Routes",
             columns: ROUTE_COLUMNS,
