@@ -52,6 +52,7 @@ ROOM_OF: Final = {
     "__main__": "cli",
     "blueprint": "assembly",
     "store_ports": "ports",
+    "usage_ports": "ports",
 }
 """Modules directly under `gateway` whose room is not their own name."""
 
@@ -69,6 +70,7 @@ LIBRARIES: Final[dict[str, tuple[str, ...]]] = {
     "ruamel": ("gateway/config/*", "gateway/cli/*"),
     "cryptography": ("gateway/audit/signer.py",),
     "httptools": ("gateway/http1/*",),
+    "maxminddb": ("gateway/telemetry/geoip.py",),
     "aiohttp": (
         "gateway/admin/*",
         "gateway/listeners/metrics.py",

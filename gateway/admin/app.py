@@ -40,6 +40,7 @@ from gateway.admin.streams import StreamRoutes
 from gateway.admin.templates import TemplateRoutes
 from gateway.admin.tenants import TenantRoutes
 from gateway.admin.upstreams import Overview, UpstreamRoutes
+from gateway.admin.usage import KeptUsage, UsageRoutes
 from gateway.admin.whence import Addresses
 from gateway.admin.workers import WorkerRoutes, Workers
 from gateway.audit.room import AuditRoom
@@ -66,14 +67,15 @@ def create_admin_app(
     explaining: Explaining | None = None,
     addresses: Addresses = ClientAddressResolver,
     settings: Callable[[], Config] | None = None,
+    usage: KeptUsage | None = None,
 ) -> web.Application:
     """Return the application over the keyring in force when a request comes.
 
     Where a gateway runs, `config` can be reloaded, its `upstreams`, open `streams` and `workers` be looked at, and
     `explaining` done.
 
-    A `request_log` tells what was done with a key. `link` makes the link of what it holds. With `settings`,
-    the configuration in force, the catalogue and the dashboard are served, too.
+    A `request_log` tells what was done with a key, and `usage` how much. `link` makes the link of what it holds.
+    With `settings`, the configuration in force, catalogue, routes and dashboard are served, too.
 
     Admin tokens of the store open it everywhere, with the rights of their roles. `token` is that of the configuration,
     which has all rights; while there is one, unix sockets ask for a token, too. Otherwise whoever the mode of the
@@ -109,6 +111,8 @@ def create_admin_app(
         app.add_routes(RouteRoutes(settings).routes())
     if sessions is not None:
         app.add_routes(DashboardRoutes(door, sessions).routes())
+    if usage is not None:
+        app.add_routes(UsageRoutes(usage, lambda: keyring().now()).routes())
     app.add_routes(OpenApiRoutes(app.router).routes())
     return app
 

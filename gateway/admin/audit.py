@@ -152,9 +152,7 @@ class AuditRoutes:
         ]
 
     @needs(Right.AUDIT, is_filtered=True)
-    @lists(
-        AuditView, *_ASKED, schemas={"order": {"enum": [*_ORDERS], "default": _ORDERS[0]}}
-    )
+    @lists(AuditView, *_ASKED, schemas={"order": {"enum": [*_ORDERS], "default": _ORDERS[0]}})
     async def page(self, request: web.Request) -> web.Response:
         """List records, the newest first unless `order=oldest`."""
         query = read_query(request, (*_ASKED, "limit", "cursor"))

@@ -29,7 +29,6 @@ from gateway.domain.routes import Route
 from gateway.pipeline.explain import Asked, Explanation
 from gateway.pipeline.trace import Step
 
-
 _OF_UPSTREAM: Final = frozenset({"upstream", "request_line"})
 """The facts that tell of an upstream."""
 
@@ -152,7 +151,9 @@ class ExplainRoutes:
         asked = (await read_body(request, Hypothetical)).asked()
         reach = request[PRINCIPAL].reach
         if not (asked.key_id or reach.is_everything):
-            raise Refused([("/key_id", "name a key: your token explains what keys in its reach do")])
+            raise Refused(
+                [("/key_id", "name a key: your token explains what keys in its reach do")]
+            )
         await reach.require(KeyRecord, asked.key_id)
         told = await explaining.explain(asked)
         key = told.outcome.key

@@ -28,6 +28,7 @@ from gateway.config.rules import (
     tenancy,
     tls,
     upstreams,
+    usage,
 )
 from gateway.config.sources import Sources
 from gateway.config.tree import Node
@@ -61,6 +62,8 @@ RULES: Final[tuple[Rule, ...]] = (
     tenancy.selector,
     tenancy.owners,
     tls.tls,
+    usage.usage,
+    usage.per_key,
 )
 
 _LARGE_BYTES: Final = 100_000
@@ -72,6 +75,7 @@ FileRule = Callable[[Config, Path, float], Iterator[Finding]]
 FILE_RULES: Final[tuple[FileRule, ...]] = (
     files.listener_certificates,
     files.upstream_certificates,
+    usage.geoip_database,
 )
 
 

@@ -128,9 +128,7 @@ class Ledger:
         """Return one page of records; of the conditions in `where`, an empty text and None ask for nothing."""
         wanted = {name: value for name, value in where.items() if value is not None and value != ""}
         place, order = place_of(after, sort)
-        rows = await self._store.page(
-            kind, where=wanted, after=place, limit=limit + 1, sort=order
-        )
+        rows = await self._store.page(kind, where=wanted, after=place, limit=limit + 1, sort=order)
         return Page(rows[:limit], cursor_behind(rows[limit - 1], sort) if len(rows) > limit else "")
 
     async def commit(
@@ -290,8 +288,7 @@ def missing(kind: type[R], record_id: str) -> NotFound:
 
 
 def among(tenant_id: str, tenant_ids: tuple[str, ...] | None) -> str | tuple[str, ...] | None:
-    """Return the condition that holds for records of one tenant (empty: any) among those that may be seen (None: all).
-    """
+    """Return the condition that holds for records of one tenant (empty: any) among those that may be seen (None: all)."""
     if not tenant_id:
         return tenant_ids
     return tenant_id if tenant_ids is None or tenant_id in tenant_ids else ()

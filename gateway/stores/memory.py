@@ -27,13 +27,14 @@ from gateway.domain.queries import (
 )
 from gateway.domain.tenants import Tenant
 from gateway.ports import Conflict, R, Record, Write
+from gateway.stores.memory_usage import MemoryUsage
 
 QUOTA_SECONDS_MAX: Final = 31 * 86_400  # a month: the longest period a counter can still belong to
 IDEMPOTENCY_SECONDS_MAX: Final = 86_400
 
 
 class MemoryStore:
-    """Implements `ports.KeyStore`; `audit` is its trail."""
+    """Implements `ports.KeyStore`; `audit` is its trail, `usage` what was counted."""
 
     def __init__(self) -> None:
         self._records: dict[type[Any], dict[str, Any]] = {}
@@ -41,6 +42,7 @@ class MemoryStore:
         self._remembered: dict[str, tuple[str, str, float]] = {}
         self._revision = 0
         self.audit = MemoryAudit()
+        self.usage = MemoryUsage()
 
     # ---- records
 
@@ -289,9 +291,7 @@ def _in_order(records: Mapping[str, R], after: str, sort: Sort | None) -> list[R
     placed.sort(key=lambda pair: pair[0], reverse=is_descending)
     here = place(sort.value, after)
     return [
-        record
-        for at, record in placed
-        if not after or (at < here if is_descending else at > here)
+        record for at, record in placed if not after or (at < here if is_descending else at > here)
     ]
 
 

@@ -51,7 +51,7 @@ class Listing:
     def statement(self, select: str) -> str:
         """Return the statement that begins with `select`."""
         conditions = " AND ".join(self._conditions) or "true"
-        return f"{select} WHERE {conditions} ORDER BY {self._order} LIMIT :limit"  # noqa: S608 - own names
+        return f"{select} WHERE {conditions} ORDER BY {self._order} LIMIT :limit"
 
     def _require(self, names: Collection[str]) -> None:
         """Raise ValueError for what is no column: names stand in the statement as they are."""

@@ -61,9 +61,7 @@ class FileRequestLog:
         query = RequestQuery(key_id=key_id, since=since, tenant_ids=tenant_ids)
         try:
             async with self._turns:
-                return [
-                    *await asyncio.to_thread(request_log_search.clients, self._folder, query)
-                ]
+                return [*await asyncio.to_thread(request_log_search.clients, self._folder, query)]
         except OSError as error:
             raise StoreUnavailable(f"the request log cannot be read: {error}") from error
 

@@ -77,9 +77,7 @@ async def test_reading_a_link_that_gives_nothing_says_so_whatever_the_cause(
         assert headers["Referrer-Policy"] == "no-referrer"
 
 
-async def test_reading_links_changes_nothing_and_is_told_to_nobody(
-    call: Api, house: House
-) -> None:
+async def test_reading_links_changes_nothing_and_is_told_to_nobody(call: Api, house: House) -> None:
     link, _ = await linked(call)
     revision, told = await house.store.revision(), len(house.changes)
     for _ in range(3):

@@ -9,6 +9,7 @@ from aiohttp import web
 
 from gateway.admin.app import create_admin_app
 from gateway.admin.config import ConfigRoutes
+from gateway.admin.usage import KeptUsage
 from gateway.audit.chain import Report
 from gateway.audit.room import AuditRoom, Pruned
 from gateway.config.changes import Change
@@ -18,10 +19,12 @@ from gateway.domain.change import Order
 from gateway.domain.queries import AuditQuery
 from gateway.domain.streams import StreamKind
 from gateway.keyring.door import Keyring
+from gateway.stores.memory_usage import MemoryUsage
 from tests.admin.caller import TOKEN
 from tests.admin.life import ListedLog
 from tests.contracts.audit_trail import a_change
 from tests.open_streams import OneStream, SomeStreams
+from tests.usage_samples import KEPT
 
 
 class NoWorkers:
@@ -43,9 +46,7 @@ class OneRecord:
         return [] if after else [seal(Head(), a_change(1))]
 
     async def verify(self) -> Report:
-        return Report(
-            records=1, first_seq=1, last_seq=1, checkpoints=0, signed_seq=0, fault=None
-        )
+        return Report(records=1, first_seq=1, last_seq=1, checkpoints=0, signed_seq=0, fault=None)
 
     async def export(self, _: Order, since: float | None = None) -> AsyncIterator[bytes]:
         return _lines()
@@ -77,4 +78,5 @@ def whole_app(keyring: Callable[[], Keyring]) -> web.Application:
         workers=NoWorkers(),
         audit=cast("AuditRoom", OneRecord()),
         request_log=ListedLog(),
+        usage=KeptUsage(MemoryUsage(), lambda: KEPT),
     )
