@@ -5,6 +5,7 @@ import { barList } from "../charts.js";
 import { h, view } from "../dom.js";
 import { count, duration, percent, plural } from "../format.js";
 import { catalog, tenantName, tenants } from "../known.js";
+import { namesOf } from "../keys/names.js";
 import { rangeFrom, rangeSwitch } from "../ranges.js";
 import { badge, card, empty, pageHead, tags } from "../ui/parts.js";
 import { table } from "../ui/table.js";
@@ -19,6 +20,7 @@ const OWNERS = {
 };
 const REFUSALS = ["rate_limited", "quota_exceeded", "concurrency_limited"];
 const ROWS_MAX = 15;
+const NAMED_MAX = 60;
 
 export default async function page(ctx) {
   const [head, body, plans] = [h("div"), h("div.stack"), h("div.stack")];
@@ -57,10 +59,11 @@ async function load(ctx, options) {
       get("/usage", { ...asked, group_by: "reason,key", sort: "-requests", limit: 200 }, options),
     ),
   ]);
-  return { rates, quotas, refused };
+  const rows = [rates, quotas, refused].flatMap((page) => page?.data ?? []);
+  return { rates, quotas, refused, names: await namesOf(rows.slice(0, NAMED_MAX), options) };
 }
 
-function render({ rates, quotas, refused }, owners) {
+function render({ rates, quotas, refused, names }, owners) {
   if (!rates)
     return empty(
       "Usage is not counted here",
@@ -73,7 +76,7 @@ function render({ rates, quotas, refused }, owners) {
       .filter((row) => row.key_id && row[field] > 0)
       .map((row) => ({
         key: row.key_id + row.tenant_id,
-        label: row.key_id,
+        label: names.get(row.key_id) ?? row.key_id,
         note: tenantName(owners, row.tenant_id),
         href: keyPath(row.key_id),
         value: row[field],
@@ -106,7 +109,7 @@ function render({ rates, quotas, refused }, owners) {
         instead: "Nobody was refused for a limit in this time.",
         rows: hits.slice(0, ROWS_MAX).map((row) => ({
           key: row.reason + row.key_id,
-          label: row.key_id || "Without a known key",
+          label: names.get(row.key_id) ?? (row.key_id || "Without a known key"),
           note: row.reason,
           href: row.key_id ? keyPath(row.key_id) : null,
           value: row.requests,

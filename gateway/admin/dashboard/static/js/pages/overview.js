@@ -5,6 +5,7 @@ import { barList, shareBar, sparkline, timeChart } from "../charts.js";
 import { h, view } from "../dom.js";
 import { bytes, count, milliseconds, moment, percent, plural, short } from "../format.js";
 import { tenantName, tenants } from "../known.js";
+import { namesOf } from "../keys/names.js";
 import { rangeFrom, rangeSwitch } from "../ranges.js";
 import { badge, card, empty, notice, pageHead, stat } from "../ui/parts.js";
 import {
@@ -70,15 +71,6 @@ async function load(ctx, options) {
   };
 }
 
-// The names of the keys that are used most; a key that is gone keeps its id.
-async function namesOf(rows, options) {
-  const ids = (rows ?? []).map((row) => row.key_id).filter(Boolean);
-  const found = await Promise.all(
-    ids.map((id) => optional(get(`/keys/${encodeURIComponent(id)}`, {}, options))),
-  );
-  return new Map(found.filter(Boolean).map((key) => [key.key_id, key.name]));
-}
-
 function render(found, owners) {
   if (!found.usage)
     return [
@@ -102,7 +94,7 @@ function render(found, owners) {
         title: "Requests by what became of them",
         ...step,
         series: outcomeSeries(rows),
-        isStacked: true,
+        isColumns: true,
         height: 220,
       }),
     ),
