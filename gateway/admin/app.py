@@ -35,6 +35,7 @@ from gateway.admin.reports import ReportRoutes
 from gateway.admin.request_log import KeptLog, RequestLogRoutes
 from gateway.admin.requests import mark_dry_runs
 from gateway.admin.rotations import RotationRoutes
+from gateway.admin.routes import RouteRoutes
 from gateway.admin.streams import StreamRoutes
 from gateway.admin.templates import TemplateRoutes
 from gateway.admin.tenants import TenantRoutes
@@ -104,6 +105,7 @@ def create_admin_app(
     _add_kept(app, audit, request_log, usage, lambda: keyring().now())
     if settings is not None and sessions is not None:
         app.add_routes(CatalogRoutes(settings).routes())
+        app.add_routes(RouteRoutes(settings).routes())
         app.add_routes(DashboardRoutes(door, sessions).routes())
     app.add_routes(OpenApiRoutes(app.router).routes())
     return app

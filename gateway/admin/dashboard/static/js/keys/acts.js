@@ -134,12 +134,15 @@ export const deleteKey = (key) =>
     },
   });
 
-export async function rotate(key) {
+// `tighter` are scopes and an allowlist that give the new key less than the old one has; null keeps what it has.
+export async function rotate(key, tighter = {}) {
   const options = retried();
+  const less = Object.fromEntries(Object.entries(tighter).filter(([, value]) => value));
+  const same = Object.keys(less).length ? "fewer rights" : "the same settings";
   const begun = await askAct({
     title: `Rotate “${key.name}”`,
     label: "Rotate",
-    text: "A new key with the same settings is made. Both work until the rotation is completed or its time is over.",
+    text: `A new key with ${same} is made. Both work until the rotation is completed or its time is over.`,
     values: { grace: "", deliver_in: "" },
     fields: (state, set, problem) =>
       h(
@@ -171,7 +174,12 @@ export async function rotate(key) {
     act: ({ reason, grace, deliver_in: deliverIn }) =>
       post(
         path(key, ":rotate"),
-        { reason, ...(grace ? { grace } : {}), ...(deliverIn ? { deliver_in: deliverIn } : {}) },
+        {
+          reason,
+          ...less,
+          ...(grace ? { grace } : {}),
+          ...(deliverIn ? { deliver_in: deliverIn } : {}),
+        },
         options,
       ),
   });
