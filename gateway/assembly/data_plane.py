@@ -175,6 +175,11 @@ def _upkeep(plane: DataPlane, tasks: asyncio.TaskGroup, stack: AsyncExitStack) -
             lambda: plane.config.request_log.flush,
             recorders.flush_requests,
         ),
+        Periodic(
+            "exporting traces",
+            lambda: plane.config.telemetry.traces.flush,
+            recorders.flush_traces,
+        ),
     ):
         tasks.create_task(writing.run(), name=writing.name)
         stack.callback(writing.stop)

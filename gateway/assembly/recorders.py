@@ -16,6 +16,7 @@ from gateway.assembly.access_logs import (
     policy_names,
     redactor,
 )
+from gateway.assembly.tracing import OpenTraces, Tracing
 from gateway.assembly.writer import PATIENCE_SECONDS
 from gateway.config import model
 from gateway.domain.outcome import Outcome
@@ -29,13 +30,14 @@ from gateway.telemetry.fanout import Fanout
 from gateway.telemetry.last_used import LastUsed
 from gateway.telemetry.loop_lag import LoopLag
 from gateway.telemetry.metrics import Metrics
+from gateway.telemetry.readings import EXEMPLARS
 from gateway.telemetry.rows import Rows
 from gateway.upstreams.readings import READINGS
 from gateway.upstreams.service import Service
 
 
 class Recorders:
-    """Metrics, access log, request log and last use, under one `Recorder`."""
+    """Metrics, access log, request log and last use, under one `Recorder`; and traces."""
 
     def __init__(
         self,
@@ -60,6 +62,9 @@ class Recorders:
             rows=rows,
         )
         self.last_used = LastUsed(clock)
+        self.tracing = Tracing(clock)
+        self.metrics.watch("traced_requests_total", self.tracing.counts)
+        self.metrics.watch(EXEMPLARS.name, self.tracing.exemplars.read)
         recorders: dict[str, Recorder] = {"metrics": self.metrics, "last_used": self.last_used}
         self.fanout = Fanout(recorders, clock)
         self._log: OpenLog | None = None
@@ -79,6 +84,7 @@ class Recorders:
             request_log = OpenRequestLog(config, config_path, clock, patience_seconds)
             self._request_log = request_log
             self.metrics.watch("request_log_dropped_total", lambda: request_log.outlet.dropped)
+        self.tracing.follow(self.open_traces(config))
         self._take_log(self.open_log(config))
         self._declare(config)
 
@@ -93,6 +99,15 @@ class Recorders:
             return self._log
         return OpenLog(section, self._config_path, self._clock, self._patience_seconds)
 
+    def open_traces(self, config: model.Config) -> OpenTraces | None:
+        """Return what exports the traces that `config` wants: the present one when that serves. Raises `CannotStart`."""
+        section, present = config.telemetry.traces, self.tracing.open
+        if not section.endpoint:
+            return None
+        if present is not None and section == self._config.telemetry.traces:
+            return present
+        return OpenTraces(config, self._config_path, self._clock, self._patience_seconds)
+
     def follow(self, config: model.Config, log: OpenLog | None) -> OpenLog | None:
         """Follow a changed configuration from the next outcome on; return the access log that was replaced, open."""
         before, self._config = self._config, config
@@ -103,6 +118,8 @@ class Recorders:
             self._dropped_before += replaced.outlet.dropped
         self._take_log(log)
         self.lines.redact_with(redactor(config, before))
+        if self.tracing.open is not None:
+            self.tracing.open.redact_like(config, before)
         return replaced
 
     def _take_log(self, log: OpenLog | None) -> None:
@@ -192,6 +209,11 @@ class Recorders:
         if self._request_log is not None:
             await self._request_log.flush()
 
+    async def flush_traces(self) -> None:
+        """Export the waiting traces. Raises `TimeoutError` while the collector is slow."""
+        if self.tracing.open is not None:
+            await self.tracing.open.flush()
+
     def reopen(self) -> None:
         """Go on in a new file after log rotation."""
         if self._log is not None:
@@ -204,6 +226,8 @@ class Recorders:
             await self._log.close()
         if self._request_log is not None:
             await self._request_log.close()
+        if self.tracing.open is not None:
+            await self.tracing.open.close()
 
 
 def _by_cause(counts: Iterable[tuple[StrEnum, int]]) -> dict[tuple[str, ...], float]:

@@ -25,6 +25,7 @@ from gateway.config.rules import (
     reach,
     routes,
     scopes,
+    telemetry,
     tenancy,
     tls,
     upstreams,
@@ -61,6 +62,7 @@ RULES: Final[tuple[Rule, ...]] = (
     tenancy.selector,
     tenancy.owners,
     tls.tls,
+    telemetry.traces,
 )
 
 _LARGE_BYTES: Final = 100_000
@@ -72,6 +74,7 @@ FileRule = Callable[[Config, Path, float], Iterator[Finding]]
 FILE_RULES: Final[tuple[FileRule, ...]] = (
     files.listener_certificates,
     files.upstream_certificates,
+    files.trace_authorities,
 )
 
 

@@ -73,6 +73,7 @@ from gateway.config.sections.tls import (
     StrictTransportSecurity,
     Tls,
 )
+from gateway.config.sections.traces import Traces
 from gateway.config.sections.upstreams import (
     Affinity,
     Breaker,
@@ -149,6 +150,7 @@ __all__ = [
     "TenantSelector",
     "Throttle",
     "Tls",
+    "Traces",
     "Upstream",
     "UpstreamTarget",
     "UpstreamTimeout",
@@ -217,7 +219,7 @@ class Config(Section):
     tenancy: Tenancy = Field(default_factory=Tenancy)
     """Keys that act for several tenants: how a request names one."""
     telemetry: Telemetry = Field(default_factory=Telemetry)
-    """Metrics and the access log."""
+    """Metrics, the access log and traces."""
     request_log: RequestLog = Field(default_factory=RequestLog)
     """Every request, kept to be searched."""
     audit: Audit = Field(default_factory=Audit)

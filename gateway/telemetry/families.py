@@ -319,6 +319,13 @@ FAMILIES: Final[tuple[Family, ...]] = (
         "Requests missing in the request log because the queue was full or the disk failed.",
         is_watched=True,
     ),
+    _counter(
+        "traced_requests_total",
+        "Requests that were traced, by what became of their spans: `exported`, `dropped` (too many waited) or `failed` "
+        "(the collector did not take them).",
+        "outcome",
+        is_watched=True,
+    ),
     _gauge("request_log_bytes", "max", "Room that the request log takes."),
     _counter(
         "audit_events_total",

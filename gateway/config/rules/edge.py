@@ -44,7 +44,7 @@ def _admin(config: Config) -> Iterator[Finding]:
     host, port = split_bind(admin.bind)
     token = admin.token.get_secret_value()
     path: KeyPath = ("listeners", "admin")
-    if port >= 0 and not _is_loopback(host) and admin.tls is None and not admin.insecure:
+    if port >= 0 and not is_loopback(host) and admin.tls is None and not admin.insecure:
         message = "is in reach of the network: tokens and keys would cross it in clear"
         yield Finding((*path, "bind"), message, "use a unix socket or loopback, or set `tls`")
     if token and len(token) < TOKEN_LENGTH_MIN:
@@ -60,12 +60,13 @@ def _delivery(config: Config) -> Iterator[Finding]:
             yield Finding((*path, "tls"), "means nothing without `bind`")
         return
     host, port = split_bind(delivery.bind)
-    if port >= 0 and not _is_loopback(host) and delivery.tls is None and not delivery.insecure:
+    if port >= 0 and not is_loopback(host) and delivery.tls is None and not delivery.insecure:
         message = "is in reach of the network: secrets would cross it in clear"
         yield Finding((*path, "bind"), message, "set `tls`, or `insecure` behind a proxy with TLS")
 
 
-def _is_loopback(host: str) -> bool:
+def is_loopback(host: str) -> bool:
+    """Tell whether `host` is this machine."""
     try:
         return ip_address(host).is_loopback
     except ValueError:
