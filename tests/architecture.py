@@ -52,6 +52,7 @@ ROOM_OF: Final = {
     "__main__": "cli",
     "blueprint": "assembly",
     "store_ports": "ports",
+    "usage_ports": "ports",
 }
 """Modules directly under `gateway` whose room is not their own name."""
 
