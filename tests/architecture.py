@@ -81,7 +81,6 @@ LIBRARIES: Final[dict[str, tuple[str, ...]]] = {
     "yarl": ("gateway/upstreams/probes.py",),  # aiohttp's URLs
     "prometheus_client": ("gateway/telemetry/*", "gateway/listeners/metrics.py"),
     "opentelemetry": ("gateway/telemetry/otlp.py",),  # an extra: only who exports traces
-    "requests": ("gateway/telemetry/otlp.py",),  # comes with it
     "uvloop": ("gateway/control/*", "gateway/cli/*", "gateway/assembly*"),
 }
 """Third-party library -> the files that may import it."""

@@ -57,11 +57,11 @@ class Heir:
         edition = await self._made(number, config, before)
         try:
             await beside(bring_library, config)
+            traces = plane.runtime.recorders.open_traces(config)  # holds nothing open yet
             log = plane.runtime.recorders.open_log(config)
         except (CannotStart, OSError) as error:
             edition.discard(before)
             raise ReloadRefused(str(error)) from error
-        traces = plane.runtime.recorders.open_traces(config)
         self._prepared = _Prepared(edition, log, traces)
         await before.keys.lookups.settling.acquire()
 

@@ -45,7 +45,10 @@ def bring_library(config: model.Config) -> None:
 
 
 class OpenTraces:
-    """The exporter of one configuration. Raises `CannotStart` without the extra that brings the library."""
+    """The exporter of one configuration.
+
+    Raises `CannotStart` without the extra that brings the library, `OSError` for authorities that cannot be read.
+    """
 
     def __init__(
         self, config: model.Config, config_path: Path, clock: Clock, patience_seconds: float
@@ -88,7 +91,7 @@ def _exporter(section: model.Traces, config_path: Path) -> tuple[Export, Callabl
 
 def _exporter_class() -> type[OtlpExporter]:
     try:
-        # Brings requests and protobuf, 20 MB of every process: only for those who trace.
+        # Takes a tenth of a second and brings libraries: only for those who trace.
         from gateway.telemetry.otlp import OtlpExporter
     except ImportError as error:
         raise CannotStart(

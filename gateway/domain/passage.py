@@ -1,8 +1,8 @@
 """Which header fields cross the gateway, in both directions: the only place where one is stripped or set.
 
-Knows hop-by-hop fields (RFC 9110 section 7.6.1), `Via` (7.6.3) and the identity fields that an upstream may trust; trace
-context is never a field of the client that crosses (`trace_context`). It must not know where a head came from or who
-may see it.
+Knows hop-by-hop fields (RFC 9110 section 7.6.1), `Via` (7.6.3) and the identity fields that an upstream may trust;
+trace context never crosses as a field of the client: see `trace_context`. It must not know where a head came from or
+who may see it.
 
 The order matters: what the client's `Connection` nominates goes first, then every copy of a field that is ours, and
 only then ours are set. So a client can neither forge `X-Gateway-Tenant` nor have it removed by nominating it.
@@ -84,7 +84,8 @@ class Border:
         pseudonym: bytes,
         forwards_authorization: bool = False,
     ) -> None:
-        names = {*HOP_BY_HOP, *_SET_BY_US, *_SAYS_OTHERWISE, *identity_names}
+        self.identity_names = tuple(dict.fromkeys(identity_names))
+        names = {*HOP_BY_HOP, *_SET_BY_US, *_SAYS_OTHERWISE, *self.identity_names}
         if not forwards_authorization:
             names.add(b"authorization")
         self._stripped = frozenset(_spelled(name.lower()) for name in names)

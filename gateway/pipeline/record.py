@@ -44,9 +44,7 @@ def record(
         _trace(exchange, generation, generation.sampler, outcome)
 
 
-def _trace(
-    exchange: Exchange, generation: Generation, sampler: Sampler, outcome: Outcome
-) -> None:
+def _trace(exchange: Exchange, generation: Generation, sampler: Sampler, outcome: Outcome) -> None:
     """Hand on a request that is traced, with the ids that its upstream was told of."""
     given = given_trace(exchange.head) if exchange.keeps_trace else None
     spans = sampler.spans(exchange.trace_id, given)

@@ -55,15 +55,20 @@ def histogram_metric(
     examples = _by_bucket(family, exemplars)
     for labels, numbers in children:
         cumulative = accumulate(numbers[:-1])
-        metric.add_metric(
-            labels,
-            [
-                (bound, count, examples.get((labels[:1], n))) if examples else (bound, count)
-                for n, (bound, count) in enumerate(zip(bounds, cumulative, strict=True))
-            ],
-            numbers[-1],
-        )
+        buckets = list(zip(bounds, cumulative, strict=True))
+        metric.add_metric(labels, _with_examples(labels[:1], buckets, examples), numbers[-1])
     return metric
+
+
+def _with_examples(
+    label: tuple[str, ...],
+    buckets: list[tuple[str, float]],
+    examples: Mapping[tuple[tuple[str, ...], int], Exemplar],
+) -> list[tuple[str, float] | tuple[str, float, Exemplar]]:
+    return [
+        (*bucket, examples[label, n]) if (label, n) in examples else bucket
+        for n, bucket in enumerate(buckets)
+    ]
 
 
 def _by_bucket(

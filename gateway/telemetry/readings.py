@@ -31,9 +31,7 @@ EXEMPLARS: Final = Family(
     merge="max",
 )
 
-WATCHED: Final = {
-    family.name: family for family in (*FAMILIES, EXEMPLARS) if family.is_watched
-}
+WATCHED: Final = {family.name: family for family in (*FAMILIES, EXEMPLARS) if family.is_watched}
 
 _MERGE: Final[Mapping[Merge, Callable[[float, float], float]]] = {
     "sum": lambda one, other: one + other,

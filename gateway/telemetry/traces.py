@@ -18,7 +18,7 @@ from gateway.ports import Clock
 from gateway.telemetry.pace import Pace
 from gateway.telemetry.spans import SpanData, SpanWriter
 
-SLICE_REQUESTS: Final = 64
+SLICE_REQUESTS: Final = 32
 """Requests per export: making their spans holds the interpreter's lock for a few milliseconds."""
 
 EXPORTED: Final = "exported"

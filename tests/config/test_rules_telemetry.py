@@ -31,7 +31,8 @@ def test_a_collector_may_be_anywhere(tmp_path: Path, text: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "endpoint", ["http://host:port/", "http://:4318/", "http://[::/", "http://me:pw@host/", "http://host:0/"]
+    "endpoint",
+    ["http://host:port/", "http://:4318/", "http://[::/", "http://me:pw@host/", "http://host:0/"],
 )
 def test_an_endpoint_that_cannot_be_read_is_refused(tmp_path: Path, endpoint: str) -> None:
     (found,) = problems(tmp_path, traces(f"endpoint: '{endpoint}'"))

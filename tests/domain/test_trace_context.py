@@ -91,7 +91,6 @@ def test_tracestate_is_not_changed_where_traceparent_is_not() -> None:
     assert traced(request) == [f"traceparent: {PARENT}", *states]
 
 
-
 @given(st.binary(max_size=80).filter(lambda value: not set(value) & set(b"\r\n\0")))
 def test_what_crosses_as_a_trace_is_what_the_w3c_allows(value: bytes) -> None:
     """The rule once more, written as the specification does: field by field."""
@@ -116,9 +115,7 @@ def test_what_looks_like_a_trace_is_judged_like_the_w3c_does(parts: tuple[str, .
     request = RequestHead(
         method="GET", target=b"/", path="/", fields=((b"traceparent", b"traceparent", value),)
     )
-    assert lines_of(request) == (
-        b"traceparent: %b\r\n" % value if is_traceparent(value) else b""
-    )
+    assert lines_of(request) == (b"traceparent: %b\r\n" % value if is_traceparent(value) else b"")
 
 
 # ---- sampling
@@ -141,7 +138,9 @@ def told(request: RequestHead, sampler: Sampler | None, *, goes_on: bool = True)
     return lines.decode("latin-1").split("\r\n")[:-1]
 
 
-@pytest.mark.parametrize(("flags", "is_sampled"), [("00", False), ("01", True), ("02", False), ("ff", True)])
+@pytest.mark.parametrize(
+    ("flags", "is_sampled"), [("00", False), ("01", True), ("02", False), ("ff", True)]
+)
 def test_a_trace_that_came_says_itself_whether_it_is_kept(flags: str, is_sampled: bool) -> None:
     trace = a_trace(flags)
     assert trace.is_sampled is is_sampled
@@ -170,7 +169,9 @@ def test_a_trace_that_begins_here_is_named_like_its_request() -> None:
 
 @given(st.floats(0, 1), st.integers(0, 2**128 - 1))
 @settings(max_examples=500)
-def test_a_share_of_all_traces_is_kept_told_by_the_last_sixteen_digits(ratio: float, number: int) -> None:
+def test_a_share_of_all_traces_is_kept_told_by_the_last_sixteen_digits(
+    ratio: float, number: int
+) -> None:
     """OpenTelemetry's TraceIdRatioBased: services with the same share keep the same traces."""
     is_kept = ratio == 1 or number % 2**64 < int(ratio * 2**64)
     assert (Sampler(ratio).spans(b"%032x" % number, None) is not None) is is_kept
@@ -222,7 +223,12 @@ def test_nothing_is_left_of_a_trace_that_does_not_go_on(sampler: Sampler | None)
     ]
 
 
-@given(st.floats(0, 1), st.integers(0, 2**128 - 1), st.sampled_from(["", "00", "01", "03"]), st.booleans())
+@given(
+    st.floats(0, 1),
+    st.integers(0, 2**128 - 1),
+    st.sampled_from(["", "00", "01", "03"]),
+    st.booleans(),
+)
 def test_what_the_upstream_is_told_is_what_is_kept(
     ratio: float, number: int, flags: str, goes_on: bool
 ) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import ssl
 import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -43,6 +44,8 @@ class Collector:
         self.holds = threading.Event()
         self.holds.set()
         self.endpoint = ""
+        self.connections = 0
+        self.hangs_up = False  # after each answer, without having said so
         self._came = threading.Condition()
 
     def take(self, path: str, headers: dict[str, str], body: bytes) -> None:
@@ -53,7 +56,9 @@ class Collector:
             for part in request.resource_spans:
                 resource = _plain(part.resource.attributes)
                 for scope in part.scope_spans:
-                    self.spans += [Received(each, resource, scope.scope.name) for each in scope.spans]
+                    self.spans += [
+                        Received(each, resource, scope.scope.name) for each in scope.spans
+                    ]
             self._came.notify_all()
 
     def wait_for(self, count: int, seconds: float = 10) -> list[Received]:
@@ -77,11 +82,17 @@ def _value(pair: KeyValue) -> Any:
 
 
 @contextmanager
-def collecting() -> Iterator[Collector]:
-    """Run a collector on a free port."""
+def collecting(tls: ssl.SSLContext | None = None) -> Iterator[Collector]:
+    """Run a collector on a free port, with TLS under `tls`."""
     collector = Collector()
 
     class Handler(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
+        def setup(self) -> None:
+            collector.connections += 1
+            super().setup()
+
         def do_POST(self) -> None:
             body = self.rfile.read(int(self.headers["Content-Length"]))
             if self.headers.get("Content-Encoding") == "gzip":
@@ -96,13 +107,21 @@ def collecting() -> Iterator[Collector]:
             self.send_header("Content-Length", str(len(answer)))
             self.end_headers()
             self.wfile.write(answer)
+            self.close_connection = self.close_connection or collector.hangs_up
 
         def log_message(self, *_: object) -> None:
             """Say nothing."""
 
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    class Server(ThreadingHTTPServer):
+        def handle_error(self, request: object, client_address: object) -> None:
+            """Say nothing: who asked does not wait any more."""
+
+    server = Server(("127.0.0.1", 0), Handler)
     server.daemon_threads = True
-    collector.endpoint = f"http://127.0.0.1:{server.server_address[1]}/v1/traces"
+    if tls is not None:
+        server.socket = tls.wrap_socket(server.socket, server_side=True)
+    scheme = "http" if tls is None else "https"
+    collector.endpoint = f"{scheme}://127.0.0.1:{server.server_address[1]}/v1/traces"
     thread = threading.Thread(target=server.serve_forever, args=(0.01,))
     thread.start()
     try:

@@ -413,7 +413,7 @@ def exemplars(metrics: Metrics) -> dict[tuple[str, str], tuple[str, float]]:
             sample.exemplar.labels["trace_id"],
             sample.exemplar.value,
         )
-        for family in parse_openmetrics(body.decode())
+        for family in parse_openmetrics(body.decode())  # type: ignore[no-untyped-call]
         for sample in family.samples
         if sample.exemplar
     }
@@ -423,7 +423,11 @@ def test_a_traced_request_is_the_exemplar_of_its_bucket(metrics: Metrics) -> Non
     metrics.record(make_outcome(duration=0.3))
     metrics.record(make_outcome(duration=0.001))
     metrics.record(make_outcome(duration=99))
-    told = {("jobs.read", "a" * 32): 0.3, ("jobs.read", "b" * 32): 99.0, ("gone", "c" * 32): 1.0}
+    told: Reading = {
+        ("jobs.read", "a" * 32): 0.3,
+        ("jobs.read", "b" * 32): 99.0,
+        ("gone", "c" * 32): 1.0,
+    }
     metrics.watch(EXEMPLARS.name, lambda: told)
     assert exemplars(metrics) == {
         ("jobs.read", "0.5"): ("a" * 32, 0.3),
@@ -443,6 +447,6 @@ def test_exemplars_are_no_metric_of_their_own_and_not_part_of_the_older_format(
 
 
 def test_too_many_exemplars_are_no_dropped_series(metrics: Metrics) -> None:
-    told = {("jobs.read", f"{number:032x}"): 0.3 for number in range(WATCHED_MAX + 1)}
+    told: Reading = {("jobs.read", f"{number:032x}"): 0.3 for number in range(WATCHED_MAX + 1)}
     metrics.watch(EXEMPLARS.name, lambda: told)
     assert "exemplars" not in metrics.render("")[0].decode()

@@ -16,7 +16,7 @@ from gateway.telemetry.spans import TEXT_LENGTH_MAX, SpanData, SpanWriter
 from tests.telemetry.outcomes import make_key, make_outcome
 from tests.telemetry.test_access_log import TOKEN
 
-OWN = b"0123456789abcdef" b"fedcba9876543210"
+OWN = b"0123456789abcdeffedcba9876543210"
 GIVEN = GivenTrace(b"00-" + b"a" * 32 + b"-" + b"b" * 16 + b"-01", b"")
 WRITER = SpanWriter(Redactor([("sk", ("live", "test"))]).redact, "https")
 OFFSET = 1_699_999_000.0
@@ -106,7 +106,9 @@ def test_a_target_is_taken_apart(target: str, address: str, port: int | None) ->
     assert attributes.get("server.port") == port
 
 
-@pytest.mark.parametrize("authority", [b"", b"api.test", b"api.test:", b"[::1]", b"api.test:99999999"])
+@pytest.mark.parametrize(
+    "authority", [b"", b"api.test", b"api.test:", b"[::1]", b"api.test:99999999"]
+)
 def test_a_host_without_a_usable_port_has_none(authority: bytes) -> None:
     outcome = make_outcome()
     outcome.head.authority = authority
@@ -146,7 +148,8 @@ def test_a_failure_of_the_upstream_is_an_error_of_both_spans() -> None:
 
 
 @pytest.mark.parametrize(
-    ("status", "of_the_server", "of_the_client"), [(404, None, "404"), (500, "500", "500"), (200, None, None)]
+    ("status", "of_the_server", "of_the_client"),
+    [(404, None, "404"), (500, "500", "500"), (200, None, None)],
 )
 def test_an_upstream_s_status_is_an_error_for_whom_the_conventions_say(
     status: int, of_the_server: str | None, of_the_client: str | None

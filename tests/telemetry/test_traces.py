@@ -14,7 +14,7 @@ from gateway.telemetry.traces import SLICE_REQUESTS, ExportFailed, Traces
 from tests.clock import FakeClock
 from tests.telemetry.outcomes import make_outcome
 
-OWN = b"0123456789abcdef" b"fedcba9876543210"
+OWN = b"0123456789abcdeffedcba9876543210"
 
 
 class Collector:

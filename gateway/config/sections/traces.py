@@ -27,8 +27,8 @@ class Traces(Section):
     """Fields of each request to the collector, such as its credentials: write
     `Authorization: "${file:/run/secrets/collector}"`."""
     ca: OptionalFilePath = ""
-    """PEM file of the authorities that may vouch for an `https` collector. Empty: those that come
-    with the extra."""
+    """PEM file of the authorities that may vouch for an `https` collector. Empty: those that
+    the system trusts."""
     service_name: ServiceName = "tollhouse"
     """The name of this gateway among the services of a trace."""
     sample_ratio: Share = 0.1
