@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from enum import StrEnum
 from functools import partial
 from pathlib import Path
+from typing import TypeVar
 
 from gateway import __version__
 from gateway.assembly.access_logs import (
@@ -34,6 +35,8 @@ from gateway.telemetry.readings import EXEMPLARS
 from gateway.telemetry.rows import Rows
 from gateway.upstreams.readings import READINGS
 from gateway.upstreams.service import Service
+
+C = TypeVar("C", bound=StrEnum)
 
 
 class Recorders:
@@ -100,7 +103,7 @@ class Recorders:
         return OpenLog(section, self._config_path, self._clock, self._patience_seconds)
 
     def open_traces(self, config: model.Config) -> OpenTraces | None:
-        """Return what exports the traces that `config` wants: the present one when that serves. Raises `CannotStart`."""
+        """Return what exports the traces of `config`: the present one when that serves. Raises `CannotStart`."""
         section, present = config.telemetry.traces, self.tracing.open
         if not section.endpoint:
             return None
@@ -154,17 +157,21 @@ class Recorders:
         """Let the metrics read whether the store answers."""
         self.metrics.watch("store_up", lambda: int(store.is_up))
 
-    def watch_listener(self, listener: PublicListener) -> None:
-        """Let the metrics read the listener's gauges."""
-        self.metrics.watch("connections", lambda: listener.connections)
-        self.metrics.watch("connections_max", lambda: listener.settings.connections_max)
+    def watch_listeners(self, listeners: Sequence[PublicListener]) -> None:
+        """Let the metrics read the gauges of all listeners of ours together."""
+        self.metrics.watch("connections", lambda: sum(each.connections for each in listeners))
         self.metrics.watch(
-            "connections_refused_total", lambda: _by_cause(listener.census.refused.items())
+            "connections_max", lambda: sum(each.settings.connections_max for each in listeners)
         )
         self.metrics.watch(
-            "connections_closed_total", lambda: _by_cause(listener.census.closed.items())
+            "connections_refused_total",
+            lambda: _by_cause(each.census.refused for each in listeners),
         )
-        self.metrics.watch("in_flight_requests", lambda: listener.in_flight)
+        self.metrics.watch(
+            "connections_closed_total",
+            lambda: _by_cause(each.census.closed for each in listeners),
+        )
+        self.metrics.watch("in_flight_requests", lambda: sum(each.in_flight for each in listeners))
 
     def watch_streams(self, streams: OpenStreams) -> None:
         """Let the metrics read what is open, and what was cut."""
@@ -230,5 +237,9 @@ class Recorders:
             await self.tracing.open.close()
 
 
-def _by_cause(counts: Iterable[tuple[StrEnum, int]]) -> dict[tuple[str, ...], float]:
-    return {(cause.value,): float(count) for cause, count in counts}
+def _by_cause(counts: Iterable[Mapping[C, int]]) -> dict[tuple[str, ...], float]:
+    total: dict[tuple[str, ...], float] = {}
+    for each in counts:
+        for cause, count in each.items():
+            total[(cause.value,)] = total.get((cause.value,), 0.0) + count
+    return total

@@ -12,7 +12,7 @@ from typing import Final, Literal
 
 from gateway.domain.closing import Closed, Refused
 from gateway.domain.denial import Reason
-from gateway.domain.outcome import UNMATCHED
+from gateway.domain.outcome import FORWARD_AUTH, UNMATCHED
 from gateway.domain.shadow import RuleKind
 
 OTHER: Final = "__other__"
@@ -36,7 +36,7 @@ METHODS: Final = frozenset(
 )
 """The registered methods of RFC 9110 section 9 and RFC 5789; all others count as `OTHER`."""
 
-SOURCES: Final = frozenset({"gateway", "upstream"})
+SOURCES: Final = frozenset({"gateway", "upstream", FORWARD_AUTH})
 
 DECISIONS: Final = (ACCEPTED, *(reason.value for reason in Reason))
 
@@ -126,7 +126,8 @@ LAG_BUCKETS: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1
 FAMILIES: Final[tuple[Family, ...]] = (
     _counter(
         "requests_total",
-        "Requests answered, by who answered (`gateway` or `upstream`); code 0: nothing was sent.",
+        "Requests answered, by who answered: `gateway`, `upstream`, or the gateway to a proxy that asked "
+        "(`forward_auth`); code 0: nothing was sent.",
         "route", "method", "code", "source",
     ),
     _histogram(

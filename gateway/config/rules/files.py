@@ -97,7 +97,7 @@ def named(config: Config, folder: Path) -> Iterator[Path]:
 
 
 def _listeners(config: Config) -> Iterator[tuple[KeyPath, Tls]]:
-    for name in ("public", "admin", "metrics", "delivery"):
+    for name in ("public", "admin", "metrics", "delivery", "forward_auth"):
         section: Tls | None = getattr(config.listeners, name).tls
         if section is not None:
             yield ("listeners", name, "tls"), section
