@@ -30,6 +30,7 @@ from gateway.assembly.records import Records
 from gateway.assembly.reloads import Reloads
 from gateway.assembly.run_out import LOOK_SECONDS, RunOut
 from gateway.assembly.sockets import bound, bound_for, describe
+from gateway.assembly.usage import Usage
 from gateway.config import model
 from gateway.config.places import anchored
 from gateway.config.sources import Sources
@@ -44,7 +45,7 @@ from gateway.domain.streams import Condemn
 from gateway.keyring.caretaker import Caretaker
 from gateway.keyring.door import Keyring
 from gateway.listeners.metrics import create_metrics_app
-from gateway.ports import AuditTrail, Clock, KeyStore, StoreUnavailable
+from gateway.ports import AuditTrail, Clock, KeyStore, StoreUnavailable, UsageStore
 from gateway.stores import sqlite
 from gateway.stores.observed import ObservedStore
 from gateway.stores.rekeying import Rekeying
@@ -88,6 +89,7 @@ class Gateway:
         workers: int = 1,
         *,
         trail: AuditTrail,
+        usage: UsageStore,
     ) -> None:
         self.config = config
         self.number = 1
@@ -99,6 +101,7 @@ class Gateway:
         self.records = Records(lambda: self.config, config_path, trail, clock, recorders.metrics)
         self.audit = self.records.audit
         self.request_log = self.records.requests
+        self.usage = Usage(lambda: self.config, config_path, usage, clock, recorders)
         self.keyring = self._keyring(config)
         # A key is judged by the rules that hold when its turn has come, not when it was offered.
         self.rekeying = Rekeying(self._rekey)
@@ -132,6 +135,7 @@ class Gateway:
         self.keyring = self._keyring(config)
         if self.plane is None:
             self.recorders.follow(without_logs(config), None)
+        self.usage.follow(config)
         for tell in self.on_follow:
             tell(config)
 
@@ -171,6 +175,7 @@ class Gateway:
             audit=self.audit,
             request_log=self.request_log,
             explaining=self.explainer,
+            usage=self.usage.kept,
         )
 
     def link(self, token: str) -> str:
@@ -284,6 +289,7 @@ async def _open(
     gateway = await _control_plane(config, path, stack, workers)
     tasks = await stack.enter_async_context(_background())
     await gateway.records.start(tasks, stack)
+    await gateway.usage.start(tasks, stack)
     counts = await gateway.store.load_counts(gateway.clock.now())
     join = workforce.join if workers > 1 else alone.join
     serve = await join(gateway, public, questions, counts, tasks, stack)
@@ -317,9 +323,12 @@ async def _control_plane(
     recorders.watch_store(store)
     await recorders.count_keys(store)
     gateway = Gateway(
-        config, path, clock, store, recorders, certificates, workers, trail=raw_store.audit
+        *(config, path, clock, store, recorders, certificates, workers),
+        trail=raw_store.audit,
+        usage=raw_store.usage,
     )
     stack.push_async_callback(gateway.rekeying.close)
+    stack.callback(gateway.usage.close)
     return gateway
 
 

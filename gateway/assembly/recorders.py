@@ -18,6 +18,7 @@ from gateway.assembly.access_logs import (
     redactor,
 )
 from gateway.assembly.tracing import OpenTraces, Tracing
+from gateway.assembly.visitors import visitor_rules
 from gateway.assembly.writer import PATIENCE_SECONDS
 from gateway.config import model
 from gateway.domain.outcome import Outcome
@@ -33,6 +34,8 @@ from gateway.telemetry.loop_lag import LoopLag
 from gateway.telemetry.metrics import Metrics
 from gateway.telemetry.readings import EXEMPLARS
 from gateway.telemetry.rows import Rows
+from gateway.telemetry.usage import UsageRecorder
+from gateway.telemetry.usage_visitors import Visitors
 from gateway.upstreams.readings import READINGS
 from gateway.upstreams.service import Service
 
@@ -40,7 +43,7 @@ C = TypeVar("C", bound=StrEnum)
 
 
 class Recorders:
-    """Metrics, access log, request log and last use, under one `Recorder`; and traces."""
+    """Metrics, usage, access log, request log and last use, under one `Recorder`; and traces."""
 
     def __init__(
         self,
@@ -68,12 +71,19 @@ class Recorders:
         self.tracing = Tracing(clock)
         self.metrics.watch("traced_requests_total", self.tracing.counts)
         self.metrics.watch(EXEMPLARS.name, self.tracing.exemplars.read)
-        recorders: dict[str, Recorder] = {"metrics": self.metrics, "last_used": self.last_used}
+        self._visitors = Visitors(visitor_rules(config), visitors_max=config.usage.counts_max)
+        self.usage = UsageRecorder(clock, self._visitors, counts_max=config.usage.counts_max)
+        recorders: dict[str, Recorder] = {
+            "metrics": self.metrics,
+            "usage": self.usage,
+            "last_used": self.last_used,
+        }
         self.fanout = Fanout(recorders, clock)
         self._log: OpenLog | None = None
         self._request_log: OpenRequestLog | None = None
         self.metrics.watch("recorder_errors_total", self.fanout.faults)
         self.metrics.watch("access_log_dropped_total", self._dropped)
+        self.metrics.watch("usage_folded_total", lambda: self.usage.folded)
         self._key_counts: Mapping[tuple[str, ...], float] = {}
         self.metrics.watch("keys", lambda: self._key_counts)
         loop = asyncio.get_running_loop()
@@ -123,6 +133,8 @@ class Recorders:
         self.lines.redact_with(redactor(config, before))
         if self.tracing.open is not None:
             self.tracing.open.redact_like(config, before)
+        self.usage.counts_max = config.usage.counts_max
+        self._visitors.follow(visitor_rules(config, before), config.usage.counts_max)
         return replaced
 
     def _take_log(self, log: OpenLog | None) -> None:

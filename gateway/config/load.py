@@ -29,6 +29,7 @@ from gateway.config.rules import (
     tenancy,
     tls,
     upstreams,
+    usage,
 )
 from gateway.config.sources import Sources
 from gateway.config.tree import Node
@@ -63,6 +64,8 @@ RULES: Final[tuple[Rule, ...]] = (
     tenancy.owners,
     tls.tls,
     telemetry.traces,
+    usage.usage,
+    usage.per_key,
 )
 
 _LARGE_BYTES: Final = 100_000
@@ -75,6 +78,7 @@ FILE_RULES: Final[tuple[FileRule, ...]] = (
     files.listener_certificates,
     files.upstream_certificates,
     files.trace_authorities,
+    usage.geoip_database,
 )
 
 

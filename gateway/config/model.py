@@ -85,6 +85,7 @@ from gateway.config.sections.upstreams import (
     UpstreamTarget,
     UpstreamTimeout,
 )
+from gateway.config.sections.usage import PerKey, Usage, UsageNetworks
 from gateway.config.sections.values import EnvironmentName, Label, Name
 from gateway.config.sections.wire import split_bind
 
@@ -121,6 +122,7 @@ __all__ = [
     "MetricsListener",
     "PassiveHealth",
     "Peppers",
+    "PerKey",
     "Period",
     "Plan",
     "Policies",
@@ -157,6 +159,8 @@ __all__ = [
     "UpstreamTarget",
     "UpstreamTimeout",
     "UpstreamTls",
+    "Usage",
+    "UsageNetworks",
     "split_bind",
 ]
 
@@ -224,6 +228,8 @@ class Config(Section):
     """Metrics, the access log and traces."""
     request_log: RequestLog = Field(default_factory=RequestLog)
     """Every request, kept to be searched."""
+    usage: Usage = Field(default_factory=Usage)
+    """What is counted of requests per key, tenant and route, for how long, and from where they came."""
     audit: Audit = Field(default_factory=Audit)
     """The audit trail, and what makes a change to it visible."""
     reload: Reload = Field(default_factory=Reload)

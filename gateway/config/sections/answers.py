@@ -8,6 +8,7 @@ from pydantic import Field
 
 from gateway.config.sections.base import RESTART, Section
 from gateway.config.sections.traces import Traces
+from gateway.config.sections.usage import OptionalPerKey
 from gateway.config.sections.values import Count, Duration, Flag, Label, Text
 from gateway.config.sections.wire import Link, OptionalFieldName
 
@@ -137,3 +138,6 @@ class Telemetry(Section):
     """Most time series of all metrics together; further ones are dropped and counted."""
     traces: Traces = Field(default_factory=Traces)
     """Spans of requests for a collector that speaks OTLP over HTTP. Needs the extra `otel`."""
+    per_key: OptionalPerKey = None
+    """`{top: 50}` or `top 50`: tell requests of so many keys, those with the most, and of all others
+    together. Null tells none."""
