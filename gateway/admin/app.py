@@ -25,6 +25,7 @@ from gateway.admin.explain import Explaining, ExplainRoutes
 from gateway.admin.incidents import IncidentRoutes
 from gateway.admin.ip_test import IpTestRoutes
 from gateway.admin.key_life import KeyLifeRoutes
+from gateway.admin.key_reports import KeyFacts, KeyReportRoutes
 from gateway.admin.keys import KeyRoutes
 from gateway.admin.openapi import OpenApiRoutes
 from gateway.admin.problems import answer_problems
@@ -59,13 +60,15 @@ def create_admin_app(
     link: Callable[[str], str] = link_under,
     explaining: Explaining | None = None,
     usage: KeptUsage | None = None,
+    facts: KeyFacts | None = None,
 ) -> web.Application:
     """Return the application over the keyring in force when a request comes.
 
     Where a gateway runs, `config` can be reloaded, its `upstreams`, open `streams` and `workers` be looked at, and
     `explaining` done.
 
-    A `request_log` tells what was done with a key, and `usage` how much. `link` makes the link of what it holds.
+    A `request_log` tells what was done with a key, and `usage` how much; `facts` what the configuration says of keys.
+    `link` makes the link of what it holds.
 
     Admin tokens of the store open it everywhere, with the rights of their roles. `token` is that of the configuration,
     which has all rights; while there is one, unix sockets ask for a token, too. Otherwise whoever the mode of the
@@ -98,14 +101,32 @@ def create_admin_app(
     app.add_routes(ReportRoutes(requests, lambda: keyring().now()).routes())
     if workers is not None:
         app.add_routes(WorkerRoutes(workers, lambda: keyring().now()).routes())
-    if audit is not None:
-        app.add_routes(AuditRoutes(audit).routes())
-    if request_log is not None:
-        app.add_routes(RequestLogRoutes(request_log).routes())
-    if usage is not None:
-        app.add_routes(UsageRoutes(usage, lambda: keyring().now()).routes())
+    app.add_routes(_log_routes(audit, request_log))
+    app.add_routes(_usage_routes(keyring, usage, facts))
     app.add_routes(OpenApiRoutes(app.router).routes())
     return app
+
+
+def _log_routes(audit: AuditRoom | None, request_log: KeptLog | None) -> list[web.RouteDef]:
+    """Return the routes that tell what was changed, and what was requested."""
+    routes: list[web.RouteDef] = []
+    if audit is not None:
+        routes += AuditRoutes(audit).routes()
+    if request_log is not None:
+        routes += RequestLogRoutes(request_log).routes()
+    return routes
+
+
+def _usage_routes(
+    keyring: Callable[[], Keyring], usage: KeptUsage | None, facts: KeyFacts | None
+) -> list[web.RouteDef]:
+    """Return the routes that tell of usage, and of keys by their usage."""
+    routes: list[web.RouteDef] = []
+    if usage is not None:
+        routes += UsageRoutes(usage, lambda: keyring().now()).routes()
+    if facts is not None:
+        routes += KeyReportRoutes(keyring, facts, usage).routes()
+    return routes
 
 
 def create_link_app(keyring: Callable[[], Keyring]) -> web.Application:

@@ -24,6 +24,7 @@ from gateway.assembly.certificates import Certificates
 from gateway.assembly.data_plane import DataPlane
 from gateway.assembly.elsewhere import take_over
 from gateway.assembly.explaining import Explainer
+from gateway.assembly.key_facts import ConfiguredFacts
 from gateway.assembly.keys import bootstrap, make_keyring
 from gateway.assembly.recorders import Recorders
 from gateway.assembly.records import Records
@@ -176,6 +177,7 @@ class Gateway:
             request_log=self.request_log,
             explaining=self.explainer,
             usage=self.usage.kept,
+            facts=ConfiguredFacts(lambda: self.config),
         )
 
     def link(self, token: str) -> str:

@@ -29,6 +29,16 @@ class NoWorkers:
         return 0
 
 
+class NoFacts:
+    """Implements `gateway.admin.key_reports.KeyFacts` for a configuration without plans and routes."""
+
+    def is_limited(self, _key: object, _tenant: object) -> bool:
+        return False
+
+    def scopes_of_routes(self) -> dict[str, tuple[str, ...]]:
+        return {}
+
+
 async def _reloaded(_: object = None) -> Reloaded:
     return Reloaded(generation=2, changes=[Change("routes", "changed")], restart=["store.path"])
 
@@ -47,4 +57,5 @@ def whole_app(keyring: Callable[[], Keyring]) -> web.Application:
         streams=SomeStreams(OneStream(1, StreamKind.SSE, "key_a")),
         workers=NoWorkers(),
         usage=KeptUsage(MemoryUsage(), lambda: KEPT),
+        facts=NoFacts(),
     )
