@@ -28,6 +28,7 @@ from gateway.admin.explain import Explaining, ExplainRoutes
 from gateway.admin.incidents import IncidentRoutes
 from gateway.admin.ip_test import IpTestRoutes
 from gateway.admin.key_life import KeyLifeRoutes
+from gateway.admin.key_reports import KeyFacts, KeyReportRoutes
 from gateway.admin.keys import KeyRoutes
 from gateway.admin.openapi import OpenApiRoutes
 from gateway.admin.problems import answer_problems
@@ -68,14 +69,15 @@ def create_admin_app(
     addresses: Addresses = ClientAddressResolver,
     settings: Callable[[], Config] | None = None,
     usage: KeptUsage | None = None,
+    facts: KeyFacts | None = None,
     untold: Callable[[], None] = lambda: None,
 ) -> web.Application:
     """Return the application over the keyring in force when a request comes.
 
     Where a gateway runs, `config` can be reloaded, its `upstreams`, open `streams` and `workers` be looked at, and
     `explaining` done. A `request_log` tells what was done with a key, and `usage` how much. `link` makes the link of
-    what it holds. With `settings`, the configuration in force, catalogue and dashboard are served, too. `untold` is
-    called for each login that the audit trail could not be told of.
+    what it holds. With `settings`, the configuration in force, catalogue and dashboard are served, too, and with
+    `facts` of keys reports on them. `untold` is called for each login that the audit trail could not be told of.
 
     Admin tokens of the store open it everywhere, with the rights of their roles. `token` is that of the configuration,
     which has all rights; while there is one, unix sockets ask for a token, too. Otherwise whoever the mode of the
@@ -103,6 +105,8 @@ def create_admin_app(
     if workers is not None:
         app.add_routes(WorkerRoutes(workers, lambda: keyring().now()).routes())
     _add_kept(app, audit, request_log, usage, lambda: keyring().now())
+    if facts is not None:
+        app.add_routes(KeyReportRoutes(keyring, facts, usage).routes())
     if settings is not None and sessions is not None:
         app.add_routes(CatalogRoutes(settings).routes())
         app.add_routes(RouteRoutes(settings).routes())

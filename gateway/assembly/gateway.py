@@ -62,6 +62,8 @@ _BEGIN_SECONDS: Final = 2.0
 _LOOK_SECONDS: Final = 1.0
 """How often keys are looked after: how late it is told that a key has expired. Requests are judged by the clock."""
 
+_LISTENERS: Final = ("public", "admin", "metrics", "delivery", "forward_auth")
+
 _NOTHING: Final[Mapping[str, str]] = {}
 
 Sockets = Mapping[str, Sequence[socket.socket]]
@@ -118,6 +120,7 @@ class Gateway:
         self.metrics_address = ""
         self.admin_address = ""
         self.delivery_address = ""
+        self.forward_auth_address = ""
         self._unsaved_counts: dict[str, tuple[int, int]] = {}
         self._hurry = asyncio.Event()
 
@@ -247,7 +250,7 @@ async def _open(
     stack: AsyncExitStack,
 ) -> Gateway:
     workers, listeners = worker_count(config.workers), config.listeners
-    given = [sockets.get(name, ()) for name in ("public", "admin", "metrics", "delivery")]
+    given = [sockets.get(name, ()) for name in _LISTENERS]
     # Sockets first: a port that is taken must not be noticed after the store was migrated.
     public = stack.enter_context(
         bound_for(workers, listeners.public.bind, path, mode=0o666, given=given[0])
@@ -259,13 +262,17 @@ async def _open(
         links = stack.enter_context(
             bound(listeners.delivery.bind, path, mode=0o666, given=given[3])
         )
+    questions = []
+    if listeners.forward_auth.bind is not None:
+        asking = bound(listeners.forward_auth.bind, path, mode=0o660, given=given[4])
+        questions = [stack.enter_context(asking)]
     gateway = await _control_plane(config, path, stack, workers)
     tasks = await stack.enter_async_context(_background())
     await gateway.records.start(tasks, stack)
     await gateway.usage.start(tasks, stack)
     counts = await gateway.store.load_counts(gateway.clock.now())
     join = workforce.join if workers > 1 else alone.join
-    serve = await join(gateway, public, counts, tasks, stack)
+    serve = await join(gateway, public, questions, counts, tasks, stack)
     gateway.recorders.metrics.watch("revocations_pending", lambda: len(gateway.crew.silent))
     await bootstrap(config.bootstrap, gateway.keyring)
     gateway.reloads = Reloads(gateway, environ, tasks)
@@ -281,6 +288,7 @@ async def _open(
             stack, gateway, "delivery", gateway.operators.link_app(), links
         )
     gateway.public_address = describe(public[0])
+    gateway.forward_auth_address = describe(questions[0]) if questions else ""
     await serve()
     stack.push_async_callback(gateway.drain)
     return gateway

@@ -13,6 +13,7 @@ from aiohttp import web
 from gateway.admin.app import create_admin_app, create_link_app
 from gateway.admin.deliveries import link_under
 from gateway.assembly.generation import address_rules
+from gateway.assembly.key_facts import ConfiguredFacts
 from gateway.config import model
 from gateway.domain.client_address import ClientAddressResolver
 
@@ -45,6 +46,7 @@ class Operators:
             addresses=self._addresses,
             settings=lambda: gateway.config,
             usage=gateway.usage.kept,
+            facts=ConfiguredFacts(lambda: gateway.config),
             untold=lambda: gateway.recorders.metrics.count("audit_dropped_total"),
         )
 

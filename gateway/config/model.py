@@ -49,6 +49,7 @@ from gateway.config.sections.listeners import (
     AdminListener,
     ClientAddress,
     DeliveryListener,
+    ForwardAuthListener,
     Listeners,
     MetricsListener,
     PublicListener,
@@ -74,6 +75,7 @@ from gateway.config.sections.tls import (
     StrictTransportSecurity,
     Tls,
 )
+from gateway.config.sections.traces import Traces
 from gateway.config.sections.upstreams import (
     Affinity,
     Breaker,
@@ -110,6 +112,7 @@ __all__ = [
     "Dialect",
     "Environment",
     "ExpiryPolicy",
+    "ForwardAuthListener",
     "Forwarding",
     "Health",
     "IdentityHeaders",
@@ -153,6 +156,7 @@ __all__ = [
     "TenantSelector",
     "Throttle",
     "Tls",
+    "Traces",
     "Upstream",
     "UpstreamTarget",
     "UpstreamTimeout",
@@ -223,7 +227,7 @@ class Config(Section):
     tenancy: Tenancy = Field(default_factory=Tenancy)
     """Keys that act for several tenants: how a request names one."""
     telemetry: Telemetry = Field(default_factory=Telemetry)
-    """Metrics and the access log."""
+    """Metrics, the access log and traces."""
     request_log: RequestLog = Field(default_factory=RequestLog)
     """Every request, kept to be searched."""
     usage: Usage = Field(default_factory=Usage)

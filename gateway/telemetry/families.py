@@ -11,69 +11,7 @@ from dataclasses import dataclass
 from typing import Final, Literal
 
 from gateway.domain.closing import Closed, Refused
-from gateway.domain.denial import Reason
-from gateway.domain.outcome import UNMATCHED
 from gateway.domain.shadow import RuleKind
-
-OTHER: Final = "__other__"
-"""Stands for every label set that the series budget, or a closed set of names, has no room for."""
-
-OTHER_METHOD: Final = "OTHER"
-
-RELOAD_RESULTS: Final = ("applied", "refused", "rolled_back")
-
-NAMED_LABELS: Final = ("route", "upstream", "policy")
-"""Labels whose values are names of the configuration, in the order of `Metrics.declare`."""
-
-RESERVED_NAMES: Final = frozenset({"", OTHER, UNMATCHED})
-"""Values of these labels that are no names."""
-
-ACCEPTED: Final = "accepted"
-"""The decision on a request that the gateway did not answer itself with a refusal."""
-
-METHODS: Final = frozenset(
-    {"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "CONNECT", "TRACE"}
-)
-"""The registered methods of RFC 9110 section 9 and RFC 5789; all others count as `OTHER`."""
-
-SOURCES: Final = frozenset({"gateway", "upstream"})
-
-DECISIONS: Final = (ACCEPTED, *(reason.value for reason in Reason))
-
-LIMIT_OUTCOMES: Final = ("allowed", "denied")
-SHADOW_DENIED: Final = "shadow_denied"
-"""A limit in shadow mode would have refused: counted on top of what the enforced ones decided."""
-
-UPSTREAM_OUTCOMES: Final = (
-    "ok",
-    "error",
-    "timeout",
-    "refused",
-    "breaker_open",
-    "no_target",
-    "cancelled",
-    "retried",
-)
-"""What became of a request meant for an upstream; `cancelled` was not the upstream's doing.
-
-`retried` counts attempts that failed and were repeated: they come on top of the requests.
-"""
-
-UPSTREAM_OUTCOME_OF_REASON: Final = {
-    Reason.UPSTREAM_UNREACHABLE: "refused",
-    Reason.UPSTREAM_BAD_RESPONSE: "error",
-    Reason.UPSTREAM_TIMEOUT: "timeout",
-    Reason.CIRCUIT_OPEN: "breaker_open",
-    Reason.NO_HEALTHY_UPSTREAM: "no_target",
-}
-
-UPSTREAM_OUTCOME_OF_END: Final = {
-    "complete": "ok",
-    "upstream_broke": "error",
-    "timeout": "timeout",
-    "client_gone": "cancelled",
-    "cut": "cancelled",
-}
 
 Kind = Literal["counter", "gauge", "histogram", "info"]
 
@@ -126,7 +64,8 @@ LAG_BUCKETS: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1
 FAMILIES: Final[tuple[Family, ...]] = (
     _counter(
         "requests_total",
-        "Requests answered, by who answered (`gateway` or `upstream`); code 0: nothing was sent.",
+        "Requests answered, by who answered: `gateway`, `upstream`, or the gateway to a proxy that asked "
+        "(`forward_auth`); code 0: nothing was sent.",
         "route", "method", "code", "source",
     ),
     _histogram(
@@ -337,6 +276,13 @@ FAMILIES: Final[tuple[Family, ...]] = (
     _counter(
         "request_log_dropped_total",
         "Requests missing in the request log because the queue was full or the disk failed.",
+        is_watched=True,
+    ),
+    _counter(
+        "traced_requests_total",
+        "Requests that were traced, by what became of their spans: `exported`, `dropped` (too many waited) or `failed` "
+        "(the collector did not take them).",
+        "outcome",
         is_watched=True,
     ),
     _gauge("request_log_bytes", "max", "Room that the request log takes."),

@@ -64,6 +64,16 @@ async def _lines() -> AsyncIterator[bytes]:
     yield b'{"kind":"header"}\n'
 
 
+class NoFacts:
+    """Implements `gateway.admin.key_reports.KeyFacts` for a configuration without plans and routes."""
+
+    def is_limited(self, _key: object, _tenant: object) -> bool:
+        return False
+
+    def scopes_of_routes(self) -> dict[str, tuple[str, ...]]:
+        return {}
+
+
 async def _reloaded(_: object = None) -> Reloaded:
     return Reloaded(generation=2, changes=[Change("routes", "changed")], restart=["store.path"])
 
@@ -118,4 +128,5 @@ def whole_app(keyring: Callable[[], Keyring]) -> web.Application:
         audit=cast("AuditRoom", OneRecord()),
         request_log=ListedLog(),
         usage=KeptUsage(MemoryUsage(), lambda: KEPT),
+        facts=NoFacts(),
     )
