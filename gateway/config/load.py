@@ -54,6 +54,7 @@ RULES: Final[tuple[Rule, ...]] = (
     scopes.scopes,
     limits.plans,
     limits.route_plans,
+    limits.redis,
     routes.patterns,
     routes.overlaps,
     routes.purposes,
@@ -72,6 +73,7 @@ FileRule = Callable[[Config, Path, float], Iterator[Finding]]
 FILE_RULES: Final[tuple[FileRule, ...]] = (
     files.listener_certificates,
     files.upstream_certificates,
+    files.limits_certificates,
 )
 
 

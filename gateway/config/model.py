@@ -22,7 +22,7 @@ from gateway.config.sections.answers import (
     Telemetry,
     Throttle,
 )
-from gateway.config.sections.base import RESTART, Applies, Section
+from gateway.config.sections.base import RESTART, Applies, FromText, Section
 from gateway.config.sections.bootstrap import (
     Bootstrap,
     BootstrapKey,
@@ -44,6 +44,7 @@ from gateway.config.sections.keys import (
     Template,
 )
 from gateway.config.sections.lifecycle import Reload, Supervision, Workers
+from gateway.config.sections.limits import Limits, LimitsTls, OnFailure, redis_parts
 from gateway.config.sections.listeners import (
     AdminListener,
     ClientAddress,
@@ -113,9 +114,12 @@ __all__ = [
     "IpAllowlist",
     "KeyFormat",
     "KeyMatch",
+    "Limits",
+    "LimitsTls",
     "Listeners",
     "Match",
     "MetricsListener",
+    "OnFailure",
     "PassiveHealth",
     "Peppers",
     "Period",
@@ -153,6 +157,7 @@ __all__ = [
     "UpstreamTarget",
     "UpstreamTimeout",
     "UpstreamTls",
+    "redis_parts",
     "split_bind",
 ]
 
@@ -196,6 +201,8 @@ class Config(Section):
     """The closed list of what can be permitted."""
     plans: Mapping[Name, Plan] = Field(default_factory=dict)
     """Limits, by name."""
+    limits: Annotated[Limits, FromText("url")] = Field(default_factory=Limits)
+    """Where limits are counted: in this gateway, or in a Redis that several gateways share."""
     templates: Mapping[Name, Template] = Field(default_factory=dict)
     """Defaults for new keys, by name. The one called `default` is used when a key is created with
     neither scopes nor a template."""
@@ -222,6 +229,8 @@ class Config(Section):
     """Every request, kept to be searched."""
     audit: Audit = Field(default_factory=Audit)
     """The audit trail, and what makes a change to it visible."""
+    on_failure: OnFailure = Field(default_factory=OnFailure)
+    """What becomes of requests while something that they need does not answer."""
     reload: Reload = Field(default_factory=Reload)
     """How a changed configuration reaches the running gateway."""
     workers: Workers = Field(1, json_schema_extra=RESTART)

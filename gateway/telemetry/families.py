@@ -40,7 +40,7 @@ SOURCES: Final = frozenset({"gateway", "upstream"})
 
 DECISIONS: Final = (ACCEPTED, *(reason.value for reason in Reason))
 
-LIMIT_OUTCOMES: Final = ("allowed", "denied")
+LIMIT_OUTCOMES: Final = ("allowed", "denied", "degraded")
 SHADOW_DENIED: Final = "shadow_denied"
 """A limit in shadow mode would have refused: counted on top of what the enforced ones decided."""
 
@@ -204,9 +204,13 @@ FAMILIES: Final[tuple[Family, ...]] = (
     ),
     _counter(
         "ratelimit_decisions_total",
-        "Requests that drew on a limit, by the policy that decided; `shadow_denied` ones, which a plan in shadow mode "
-        "would have refused, come on top.",
+        "Requests that drew on a limit, by the policy that decided; `degraded` ones were let in by a share of the limit "
+        "while Redis did not answer. `shadow_denied` ones, which a plan in shadow mode would have refused, come on top.",
         "policy", "outcome",
+    ),
+    _gauge(
+        "limiter_up", "min",
+        "Whether the Redis that counts limits answers (1) or not (0); only where limits are in Redis.",
     ),
     _counter(
         "shadow_denials_total",
