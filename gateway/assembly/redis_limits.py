@@ -92,7 +92,9 @@ class RedisLimits:
     def upkeep(self) -> list[Periodic]:
         """Return the work that is done again and again."""
         section = self._config.limits
-        beat = Periodic("holding requests in flight", lambda: section.in_flight / 3, self.exact.beat)
+        beat = Periodic(
+            "holding requests in flight", lambda: section.in_flight / 3, self.exact.beat
+        )
         if self.leased is None:
             return [beat]
         return [beat, Periodic("giving back", lambda: section.lease / 4, self.leased.tend)]

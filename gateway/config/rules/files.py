@@ -32,7 +32,9 @@ def listener_certificates(config: Config, folder: Path, now: float) -> Iterator[
             yield from _authorities(where, folder / section.client_certificates.ca, now)
 
 
-def _tls(path: KeyPath, section: UpstreamTls | LimitsTls, folder: Path, now: float) -> Iterator[Finding]:
+def _tls(
+    path: KeyPath, section: UpstreamTls | LimitsTls, folder: Path, now: float
+) -> Iterator[Finding]:
     if section.ca:
         yield from _authorities((*path, "ca"), folder / section.ca, now)
     if section.certificate:

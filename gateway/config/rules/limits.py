@@ -82,7 +82,9 @@ def redis(config: Config, _declared: Declared) -> Iterator[Finding]:
         return
     parts = redis_parts(url)
     if section.tls != LimitsTls() and not parts.is_tls:
-        yield Finding(("limits", "tls"), "has no effect: `limits.url` does not begin with `rediss://`")
+        yield Finding(
+            ("limits", "tls"), "has no effect: `limits.url` does not begin with `rediss://`"
+        )
     if section.tls.key and not section.tls.certificate:
         place: KeyPath = ("limits", "tls", "key")
         yield Finding(place, "belongs to no certificate", "set `certificate` as well")

@@ -92,6 +92,8 @@ class ExactLimiter:
         self._is_spread = is_spread
         self._holdings = Holdings()
         self._refusals = Refusals()
+        self.correct: Callable[[Sequence[Claim], list[int]], list[int]] | None = None
+        """What makes of the levels in Redis those of all requests that were let in, where some were taken in advance."""
 
     # ---- the port
 
@@ -210,6 +212,8 @@ class ExactLimiter:
                 else:
                     taken = Held(key, call.name, self.clock.monotonic())
                     self._holdings.add(claim.bucket, taken)
+        if self.correct is not None:
+            levels = self.correct(claims, levels)
         call.settle(Grant.admit(claims, levels, held, now))
 
     def unanswered(self, call: _Acquire, error: LimiterUnavailable) -> None:

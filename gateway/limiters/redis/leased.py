@@ -30,6 +30,7 @@ class LeasedLimiter:
         self._monotonic = exact.clock.monotonic
         self._now = exact.clock.now
         self._leases: dict[str, Lease] = {}
+        exact.correct = self._without_what_is_at_hand
 
     def acquire(self, claims: Sequence[Claim]) -> Grant | Awaitable[Grant]:
         """Draw one request from every claim, or from none. Raises `LimiterUnavailable`; then nothing was drawn."""
@@ -74,6 +75,14 @@ class LeasedLimiter:
                 lease.rule = claim.rule
             leases.append(lease)
         return leases
+
+    def _without_what_is_at_hand(self, claims: Sequence[Claim], levels: list[int]) -> list[int]:
+        """Return the levels without what was taken here and not let in yet: a client is not told of it."""
+        now = self._monotonic()
+        return [
+            level if (lease := self._leases.get(claim.bucket)) is None else lease.heard(level, now)
+            for claim, level in zip(claims, levels, strict=True)
+        ]
 
     def _send(self, call: Call) -> None:
         try:

@@ -43,14 +43,12 @@ class Lease:
     """What one node has of one bucket. All times but `taken_at` are monotonic seconds of the node."""
 
     __slots__ = (
-        "_asked_after", "_batches", "_before", "_count", "_hold", "_level", "_level_at", "_window_at", "ends", "is_asking",
-        "rule",
+        "_asked_after", "_batches", "_before", "_count", "_hold", "_level", "_level_at", "_window_at", "is_asking", "rule",
     )  # fmt: skip
 
     def __init__(self, rule: Rule, hold_seconds: float) -> None:
         self.rule = rule
         self.is_asking = False
-        self.ends = 0
         self._hold = hold_seconds
         self._batches: deque[_Batch] = deque()
         self._level = 0
@@ -80,13 +78,21 @@ class Lease:
                 break
         return self.level(now)
 
+    def heard(self, level: int, now: float) -> int:
+        """Take note of how the bucket stands in Redis; return how it does without what is at hand."""
+        self._level, self._level_at = level, now
+        return self.level(now)
+
     def level(self, now: float) -> int:
-        """Return how the bucket would stand if nobody else had drawn on it since more was taken."""
+        """Return how the bucket would stand if nobody else had drawn on it since it was last heard of: what is at hand
+        has not been let in yet.
+        """
         rule = self.rule
+        at_hand = sum(batch.count for batch in self._batches if batch.until > now)
         if not isinstance(rule, Rate):
-            return max(0, self._level - self.left)
+            return max(0, self._level - at_hand)
         paid = int((now - self._level_at) * NANOSECONDS) * rule.limit
-        return max(0, self._level - paid - self.left * rule.price)
+        return max(0, self._level - paid - at_hand * rule.price)
 
     # ---- taking
 
@@ -107,14 +113,14 @@ class Lease:
             return 0
         return ceil(demand / 2)
 
-    def took(
-        self, count: int, level: int, ends: int, *, asked_at: float, taken_at: int
-    ) -> None:
+    def took(self, count: int, level: int, ends: int, *, asked_at: float, taken_at: int) -> None:
         """Take note of what was taken: `level` and `ends` (of a quota's period, epoch s) as the bucket stands then."""
         self.is_asking = False
-        self._level, self._level_at, self.ends = level, asked_at, ends
+        self._level, self._level_at = level, asked_at
         if not count:
-            self._asked_after = asked_at + self._hold / 2  # near its limit a bucket is asked one by one
+            self._asked_after = (
+                asked_at + self._hold / 2
+            )  # near its limit a bucket is asked one by one
             return
         hold = self._hold
         if not isinstance(self.rule, Rate):

@@ -54,7 +54,9 @@ class Split:
             self._conclude()
 
     def _conclude(self) -> None:
-        replies = [each for each in self._replies if not isinstance(each, LimiterUnavailable) and each]
+        replies = [
+            each for each in self._replies if not isinstance(each, LimiterUnavailable) and each
+        ]
         failures = [each for each in self._replies if isinstance(each, LimiterUnavailable)]
         is_admitted = not failures and all(reply[0] for reply in replies)
         if not is_admitted:

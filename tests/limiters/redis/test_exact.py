@@ -233,5 +233,3 @@ async def test_scripts_that_redis_forgot_are_told_again(
         assert admitted(grants) == 3
         assert not any(grant.is_degraded for grant in grants)
         assert one.told == [""]
-
-

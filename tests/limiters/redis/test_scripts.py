@@ -52,9 +52,7 @@ class Scripted:
 
     def move(self, now: int, claim: Claim, act: str, number: int, since: int = 0) -> list[int]:
         line = self._wire.line(claim)
-        return self._run(
-            self._scripts.move, [line.key], [now, act, number, since, *line.arguments]
-        )
+        return self._run(self._scripts.move, [line.key], [now, act, number, since, *line.arguments])
 
     def _run(self, script: Script, keys: list[bytes], arguments: list[Any]) -> list[int]:
         digest = script.digest.decode()
