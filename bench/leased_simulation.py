@@ -1,4 +1,6 @@
-"""Lets a hundred nodes lease from one bucket, and finds how far they exceed its limit: `python -m bench.leased_simulation`.
+"""Lets a hundred nodes lease from one bucket, and finds how far they exceed its limit.
+
+Run it with `python -m bench.leased_simulation`.
 
 The nodes run the code of the gateway (`limiters.redis.leases`); Redis is `Bucket`, whose every answer is that of the
 script (`tests/limiters/redis/test_scripts.py` proves it on a real one). Events happen at random instants: requests come
@@ -112,7 +114,7 @@ class Simulation:
 
     def __init__(self, scene: Scene, seed: int = 1) -> None:
         self._scene = scene
-        self._random = Random(seed)  # noqa: S311 - a simulation is repeatable
+        self._random = Random(seed)
         self._redis = Bucket(scene.rule)
         self._nodes = [_Node(scene.rule, scene.lease) for _ in range(scene.nodes)]
         self._events: list[tuple[float, int, Callable[[float], None]]] = []

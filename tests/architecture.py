@@ -79,6 +79,9 @@ LIBRARIES: Final[dict[str, tuple[str, ...]]] = {
     ),
     "yarl": ("gateway/upstreams/probes.py",),  # aiohttp's URLs
     "prometheus_client": ("gateway/telemetry/*", "gateway/listeners/metrics.py"),
+    "redis": (
+        "gateway/limiters/redis/*",
+    ),  # an optional extra: imported only where limits are in Redis
     "uvloop": ("gateway/control/*", "gateway/cli/*", "gateway/assembly*"),
 }
 """Third-party library -> the files that may import it."""

@@ -19,7 +19,7 @@ from gateway.control.periodic import Periodic
 from gateway.limiters.redis import scripts
 from gateway.limiters.redis.cluster import Cluster
 from gateway.limiters.redis.dial import Dialer
-from gateway.limiters.redis.exact import ExactLimiter
+from gateway.limiters.redis.exact import Asked, ExactLimiter
 from gateway.limiters.redis.leased import LeasedLimiter
 from gateway.limiters.redis.link import Link
 from gateway.limiters.redis.outage import Outage, Policy
@@ -50,7 +50,7 @@ class RedisLimits:
             self._outage,
             clock,
             node=token_hex(8),
-            in_flight_seconds=section.in_flight,
+            in_flight_seconds=section.concurrency_timeout,
             is_spread=section.cluster,
         )
         self.leased = LeasedLimiter(self.exact, section.lease) if section.mode == "leased" else None
@@ -70,7 +70,13 @@ class RedisLimits:
         )
 
     async def _greet(self) -> None:
-        await self.exact.prepare(self.server, self.wire.probe)
+        await self._greet_one(self.server, self.wire.probe)
+        await self._settle()
+
+    async def _greet_one(self, asked: Asked, probe: bytes) -> None:
+        await self.exact.prepare(asked, probe)
+
+    async def _settle(self) -> None:
         await self.exact.settle()
 
     def _cluster(self) -> Cluster:
@@ -78,9 +84,9 @@ class RedisLimits:
             self._dialer,
             timeout_seconds=lambda: self._config.limits.timeout,
             retry_seconds=lambda: self._config.limits.retry,
-            greet=lambda link, probe: self.exact.prepare(link, probe),
+            greet=self._greet_one,
             changed=self._changed,
-            whole=lambda: self.exact.settle(),
+            whole=self._settle,
             probe=self.wire.probe,
         )
 
@@ -93,7 +99,7 @@ class RedisLimits:
         """Return the work that is done again and again."""
         section = self._config.limits
         beat = Periodic(
-            "holding requests in flight", lambda: section.in_flight / 3, self.exact.beat
+            "holding requests in flight", lambda: section.concurrency_timeout / 3, self.exact.beat
         )
         if self.leased is None:
             return [beat]

@@ -1,4 +1,4 @@
-"""Plans: each rate says one period, no two rules of a plan share a bucket, owners make sense. Where they are counted."""
+"""Limits: each rate says one period, no two rules of a plan share a bucket, owners make sense, and Redis can count."""
 
 from __future__ import annotations
 

@@ -82,6 +82,12 @@ def _lease(seconds: float) -> float:
     return seconds
 
 
+def _at_least_a_second(seconds: float) -> float:
+    if seconds < 1.0:
+        raise ValueError("must be 1s or more: those that go on are told of three times as often")
+    return seconds
+
+
 def _share(value: float) -> float:
     if not value:
         raise ValueError("must be greater than zero: `on_failure.limits: deny` lets nobody in")
@@ -109,16 +115,17 @@ class LimitsTls(Section):
 
 
 class Limits(Section):
-    """Where limits are counted: in this gateway, or in a Redis that several gateways share. A bare URL stands for
-    `url`."""
+    """Where limits are counted: in this gateway, or in a Redis that several gateways share. A bare
+    URL stands for `url`."""
 
     url: RedisUrl = Field(SecretStr(""), json_schema_extra=RESTART)
-    """`redis://user:password@host:6379/0`, `rediss://` with TLS, or `redis+unix:///run/redis.sock`; with
-    `sentinels`, the host is the name of the service. Needs the library: `pip install 'tollhouse[redis]'`.
-    Empty: limits are those of this gateway alone."""
+    """`redis://user:password@host:6379/0`, `rediss://` with TLS, or `redis+unix:///run/redis.sock`;
+    with `sentinels`, the host is the name of the service. It needs a library: `pip install
+    'tollhouse[redis]'`. Empty: limits are those of this gateway alone."""
     mode: Literal["exact", "leased"] = Field("exact", json_schema_extra=RESTART)
-    """`exact`: Redis is asked once for each request. `leased`: a busy limit is asked for many requests at a time; it may
-    then be exceeded by what its rate lets in during one `lease`, and no quota is exceeded."""
+    """`exact`: Redis is asked once for each request. `leased`: it is asked for many requests of a busy
+    limit at a time, which may then be exceeded by what its rate lets in during one `lease`; quotas
+    are not exceeded."""
     lease: Annotated[Duration, AfterValidator(_lease)] = Field(0.5, json_schema_extra=RESTART)
     """How long requests that were taken in advance may be let in."""
     prefix: Name = Field("tollhouse", json_schema_extra=RESTART)
@@ -130,27 +137,31 @@ class Limits(Section):
     sentinel_password: Secret = Field(SecretStr(""), json_schema_extra=RESTART)
     """Password at the sentinels. Empty: none."""
     cluster: Flag = Field(False, json_schema_extra=RESTART)
-    """Whether `url` leads to a Redis Cluster: limits of one owner are then drawn in one act, those of several (a key, its
-    tenant, a route) one beside the other."""
+    """Whether `url` leads to a Redis Cluster: limits of one owner are then drawn in one act, those of
+    several (a key, its tenant, a route) one beside the other."""
     tls: LimitsTls = Field(default_factory=LimitsTls)
     """TLS, for `rediss://`."""
     connect_timeout: Duration = 1.0
     """How long connecting may take."""
     timeout: Duration = 0.25
-    """How long a request may wait for Redis. One answer that is later makes the connection useless, and `on_failure.limits`
-    decides until there is another one."""
+    """How long a request may wait for Redis. One answer that is later makes the connection useless,
+    and `on_failure.limits` decides until there is another one."""
     retry: Duration = 1.0
     """How often a Redis that does not answer is tried again."""
     local_share: Annotated[Share, AfterValidator(_share)] = 0.5
-    """Part of each limit that this gateway lets in by itself while Redis does not answer, if `on_failure.limits` is
-    `local`. With one over the number of gateways, all together let in no more than the limit."""
-    in_flight: Annotated[Duration, AfterValidator(_lease)] = Field(30.0, json_schema_extra=RESTART)
-    """How long requests of a gateway that died count against a `concurrency`. Those that go on are told of three times as
-    often."""
+    """Part of each limit that this gateway lets in by itself while Redis does not answer, if
+    `on_failure.limits` is `local`. With one over the number of gateways, all together let in no more
+    than the limit."""
+    concurrency_timeout: Annotated[Duration, AfterValidator(_at_least_a_second)] = Field(
+        30.0, json_schema_extra=RESTART
+    )
+    """How long requests of a gateway that died count against a `concurrency`. Those that go on are
+    told of three times as often."""
 
 
 class OnFailure(Section):
     """What becomes of requests while something that they need does not answer."""
 
     limits: Literal["local", "deny"] = "local"
-    """Where limits are counted in Redis: `local` goes on with `limits.local_share` of each limit, `deny` answers 503."""
+    """Where limits are counted in Redis: `local` goes on with `limits.local_share` of each limit,
+    `deny` answers 503."""

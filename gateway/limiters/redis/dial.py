@@ -92,7 +92,7 @@ class Dialer:
             "socket_connect_timeout": self._section.connect_timeout,
         }
 
-    def certificates(self) -> dict[str, str]:
+    def certificates(self) -> dict[str, Any]:
         """Return the files of TLS, by what redis-py calls them."""
         section = self._section.tls
         named = {
@@ -127,7 +127,7 @@ class Dialer:
         )
         try:
             async with asyncio.timeout(section.connect_timeout / len(section.sentinels)):
-                await connection.connect()
+                await connection.connect()  # type: ignore[no-untyped-call]
                 await connection.send_command(
                     "SENTINEL", "GET-MASTER-ADDR-BY-NAME", self._parts.host, check_health=False
                 )
@@ -141,7 +141,7 @@ class Dialer:
 
 async def _opened(connection: AbstractConnection) -> AbstractConnection:
     try:
-        await connection.connect()
+        await connection.connect()  # type: ignore[no-untyped-call]
     except ResponseError as error:  # such as a password that is wrong
         await hang_up(connection)
         raise LimiterUnavailable(reason(error)) from error

@@ -93,7 +93,7 @@ class ExactLimiter:
         self._holdings = Holdings()
         self._refusals = Refusals()
         self.correct: Callable[[Sequence[Claim], list[int]], list[int]] | None = None
-        """What makes of the levels in Redis those of all requests that were let in, where some were taken in advance."""
+        """What makes of the levels in Redis those without what was taken in advance and not let in yet, if anything."""
 
     # ---- the port
 
@@ -151,7 +151,7 @@ class ExactLimiter:
             calls = []
             for each in owed[n : n + _SETTLED_AT_ONCE]:
                 at = b"%d" % int(each.at * wire.MICROSECONDS)
-                command, keys = self.moving(each.claim, b"charge", each.count, at)
+                command, keys = self.moving(each.claim, b"charge", each.number, at)
                 calls.append(Awaited(command, keys, self.scripts.move))
                 self.server.send(calls[-1])
             await asyncio.gather(*(call.done for call in calls))
@@ -180,7 +180,8 @@ class ExactLimiter:
         for key, members in self._holdings.old(before):
             for n in range(0, len(members), _RENEWED_AT_ONCE):
                 some = members[n : n + _RENEWED_AT_ONCE]
-                command = calling(script, (key,), (self.time(), self.patience, *some))
+                arguments: tuple[Argument, ...] = (self.time(), self.patience, *some)
+                command = calling(script, (key,), arguments)
                 await self.server.ask(Awaited(command, (key,), script))
 
     def moving(

@@ -43,7 +43,8 @@ class Lease:
     """What one node has of one bucket. All times but `taken_at` are monotonic seconds of the node."""
 
     __slots__ = (
-        "_asked_after", "_batches", "_before", "_count", "_hold", "_level", "_level_at", "_window_at", "is_asking", "rule",
+        "_asked_after", "_batches", "_before", "_count", "_hold", "_level", "_level_at", "_window_at",
+        "is_asking", "rule",
     )  # fmt: skip
 
     def __init__(self, rule: Rule, hold_seconds: float) -> None:

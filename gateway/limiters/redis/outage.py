@@ -23,10 +23,10 @@ class Policy(NamedTuple):
 
 
 class Owed(NamedTuple):
-    """Requests that were let in without Redis: `count` of them, the last one at `at` (epoch seconds)."""
+    """Requests that were let in without Redis: `number` of them, the last one at `at` (epoch seconds)."""
 
     claim: Claim
-    count: int
+    number: int
     at: float
 
 
@@ -74,9 +74,9 @@ class Outage:
         """Return what was let in and has to be charged; of a rate, only what time has not paid for meanwhile."""
         found = []
         for owed in self._owed.values():
-            count = min(owed.count, self._unpaid(owed))
-            if count:
-                found.append(owed._replace(count=count))
+            number = min(owed.number, self._unpaid(owed))
+            if number:
+                found.append(owed._replace(number=number))
         return found
 
     def settled(self) -> None:
@@ -90,7 +90,7 @@ class Outage:
                 continue
             before = self._owed.get(claim.bucket)
             if before is not None:
-                self._owed[claim.bucket] = Owed(claim, before.count + 1, now)
+                self._owed[claim.bucket] = Owed(claim, before.number + 1, now)
             elif len(self._owed) < _REMEMBERED_MAX:
                 self._owed[claim.bucket] = Owed(claim, 1, now)
         for bucket in held:
@@ -99,12 +99,12 @@ class Outage:
     def _unpaid(self, owed: Owed) -> int:
         """Return for how many requests the bucket here still owes; what was counted when nobody can tell."""
         if not isinstance(owed.claim.rule, Rate):
-            return owed.count
+            return owed.number
         cut = self._cut((owed.claim,), self._share)
         stands = self._local.look(cut)
         rule = cut[0].rule
         if stands is None or not isinstance(rule, Rate):
-            return owed.count
+            return owed.number
         return -(-stands.levels[0] // rule.price)
 
     def _cut(self, claims: Sequence[Claim], share: float) -> tuple[Claim, ...]:

@@ -20,7 +20,7 @@ _KNOWN_MAX: Final = 4_096
 
 
 class _Refusal(NamedTuple):
-    """What was refused: how the buckets stood at `at` (monotonic), and when each will have room (0: unknown, or has)."""
+    """What was refused: how buckets stood at `at` (monotonic), and when each will have room (0: unknown, or it has)."""
 
     claims: Sequence[Claim]
     levels: Sequence[int]

@@ -1,4 +1,4 @@
-"""A request whose buckets lie in several places: each place is asked at the same time, and the answers are put together.
+"""A request whose buckets lie in several places: all are asked at the same time, and the answers are put together.
 
 Knows that what some places drew is given back when another refuses or does not answer. It must not know a cluster.
 """

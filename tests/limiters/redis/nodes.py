@@ -50,7 +50,7 @@ class Node:
             self.outage,
             clock,
             node=token_hex(8),
-            in_flight_seconds=section.in_flight,
+            in_flight_seconds=section.concurrency_timeout,
             **more,
         )
         self.leased = LeasedLimiter(self.exact, section.lease)
@@ -89,7 +89,7 @@ def time_of(clock: Clock) -> bytes:
 async def until(holds: Callable[[], bool], seconds: float = 20.0) -> None:
     """Wait for something that real servers do in their own time."""
     async with asyncio.timeout(seconds):
-        while not holds():
+        while not holds():  # noqa: ASYNC110 - a real server sets no event of ours
             await asyncio.sleep(0.005)
 
 

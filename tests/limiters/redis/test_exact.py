@@ -127,11 +127,11 @@ async def test_requests_of_a_node_that_died_count_no_longer_than_said(
     redis: Server, prefix: str, clock: FakeClock
 ) -> None:
     at_once = claim(concurrency(3))
-    async with node(redis.url, prefix, clock, in_flight=30.0) as one:
+    async with node(redis.url, prefix, clock, concurrency_timeout=30.0) as one:
         assert await one.draw(9, at_once) == 3
         one.link.stop()  # it says nothing any more
         await one.goes_away()
-        async with node(redis.url, prefix, clock, in_flight=30.0) as other:
+        async with node(redis.url, prefix, clock, concurrency_timeout=30.0) as other:
             clock.advance(29)
             assert await other.draw(9, at_once) == 0
             clock.advance(2)
@@ -142,7 +142,7 @@ async def test_a_request_that_goes_on_counts_for_as_long_as_its_node_says_so(
     redis: Server, prefix: str, clock: FakeClock
 ) -> None:
     at_once = claim(concurrency(1))
-    async with node(redis.url, prefix, clock, in_flight=30.0) as one:
+    async with node(redis.url, prefix, clock, concurrency_timeout=30.0) as one:
         grant = await one.acquire(at_once)
         for _ in range(12):
             clock.advance(10)
@@ -158,8 +158,8 @@ async def test_a_node_that_was_stopped_for_too_long_counts_its_requests_again(
     """What it let in goes on, whatever Redis thought of it meanwhile."""
     at_once = claim(concurrency(1))
     async with (
-        node(redis.url, prefix, clock, in_flight=30.0) as one,
-        node(redis.url, prefix, clock, in_flight=30.0) as other,
+        node(redis.url, prefix, clock, concurrency_timeout=30.0) as one,
+        node(redis.url, prefix, clock, concurrency_timeout=30.0) as other,
     ):
         first = await one.acquire(at_once)
         clock.advance(31)

@@ -1,4 +1,4 @@
-"""Redis is killed, stopped, flushed, slow, full, or somebody else: what is let in then, and what it costs afterwards."""
+"""Redis is killed, stopped, flushed, slow, full, or read-only: what is let in then, and what it costs afterwards."""
 
 from __future__ import annotations
 
@@ -63,14 +63,14 @@ def test_without_a_share_nobody_is_let_in(clock: FakeClock) -> None:
 def test_what_was_let_in_is_owed_as_far_as_time_has_not_paid_for_it(clock: FakeClock) -> None:
     outage = fallback(clock)
     let_in(outage, 4, claim(STEADY), claim(quota(100)))
-    assert [(owed.claim.rule, owed.count) for owed in outage.owed()] == [
+    assert [(owed.claim.rule, owed.number) for owed in outage.owed()] == [
         (STEADY, 4),
         (quota(100), 4),
     ]
     clock.advance(5)
-    assert [owed.count for owed in outage.owed()] == [2, 4]
+    assert [owed.number for owed in outage.owed()] == [2, 4]
     clock.advance(5)
-    assert [owed.count for owed in outage.owed()] == [4]
+    assert [owed.number for owed in outage.owed()] == [4]
     outage.settled()
     assert outage.owed() == []
 
@@ -229,7 +229,7 @@ async def test_what_was_let_in_meanwhile_is_charged_when_redis_is_back(
 async def test_an_outage_lets_in_no_more_than_the_documented_bound(
     own_redis: Server, prefix: str, clock: FakeClock
 ) -> None:
-    """Two nodes, an outage of a minute, another one, in any interval: burst + rate t + nodes * share (burst + rate T)."""
+    """Two nodes, an outage of a minute, another one, in any interval: what Redis lets in, and each node its share."""
     steady = claim(rate(limit=60, burst=10))
     async with (
         node(own_redis.url, prefix, clock) as one,

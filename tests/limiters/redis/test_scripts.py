@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from itertools import count
 from typing import Any
 
@@ -61,8 +60,8 @@ class Scripted:
 
 
 @pytest.fixture
-def scripted(redis: Server, prefix: str) -> Iterator[Scripted]:
-    yield Scripted(redis, prefix)
+def scripted(redis: Server, prefix: str) -> Scripted:
+    return Scripted(redis, prefix)
 
 
 @st.composite
