@@ -17,6 +17,7 @@ import heapq
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 from random import Random
 from typing import Final
 
@@ -131,10 +132,8 @@ class Simulation:
         self._often(scene.deaths, self._die)
         self._often(scene.stops, self._stop)
         self._often(1.0, self._wander)
-        for node in range(scene.nodes):
-            self._at(
-                self._random.uniform(0, scene.lease / 4), lambda now, n=node: self._tend(now, n)
-            )  # type: ignore[misc]
+        for number in range(scene.nodes):
+            self._at(self._random.uniform(0, scene.lease / 4), partial(self._tend, number))
         while self._events and self._events[0][0] < scene.seconds:
             now, _, act = heapq.heappop(self._events)
             act(now)
@@ -220,17 +219,14 @@ class Simulation:
             lambda _: node.lease.took(taken, level, 0, asked_at=asked_at, taken_at=at),
         )
 
-    def _tend(self, now: float, number: int) -> None:
+    def _tend(self, number: int, now: float) -> None:
         node = self._nodes[number]
         if now >= node.stopped_until:
             for count, taken_at in node.lease.overdue(now):
-                self._at(
-                    now + self._delay(),
-                    lambda then, n=count, at=taken_at: self._give(then, n, at),  # type: ignore[misc]
-                )
-        self._at(now + self._scene.lease / 4, lambda then: self._tend(then, number))
+                self._at(now + self._delay(), partial(self._give, count, taken_at))
+        self._at(now + self._scene.lease / 4, partial(self._tend, number))
 
-    def _give(self, now: float, count: int, taken_at: int) -> None:
+    def _give(self, count: int, taken_at: int, now: float) -> None:
         self._calls += 1
         self._redis.give(self._us(now), count, taken_at)
 

@@ -13,7 +13,7 @@ from itertools import count
 from typing import Any, Final
 
 from redis.asyncio.connection import AbstractConnection
-from redis.exceptions import RedisError
+from redis.exceptions import AskError, MovedError, RedisError, ResponseError
 
 from gateway.limiters.redis.calls import Awaited, Call
 from gateway.limiters.redis.dial import Dialer
@@ -61,7 +61,7 @@ class Cluster:
         self._look = asyncio.Event()
         self._tried = asyncio.Event()
         self._tasks: asyncio.TaskGroup | None = None
-        self._is_told = False
+        self._was_whole = False
         self.why = "not connected yet"
 
     # ---- calls
@@ -194,13 +194,16 @@ class Cluster:
     def _tell(self, why: str) -> None:
         """Say so when the cluster is whole, or no more."""
         if not why and self.is_whole:
+            if self._was_whole:
+                return
+            self._was_whole = True
             self.why = ""
-            self._is_told = True
             self._changed("")
             self._tried.set()
             if self._tasks is not None:
                 self._tasks.create_task(self._whole_again(), name="settling with the cluster")
         elif why:
+            self._was_whole = False
             self.why = why
             if not self._stopping.is_set():
                 self._changed(why)
@@ -212,24 +215,22 @@ class Cluster:
         except LimiterUnavailable as error:
             self.why = str(error)
 
-    def _moved(self, call: Call, said: str) -> bool:
+    def _moved(self, call: Call, error: ResponseError) -> bool:
         """Send a call to where a node says that its slot is now, or is just being moved to."""
-        kind, _, rest = said.partition(" ")
-        if kind not in {"MOVED", "ASK"}:
+        if not isinstance(error, AskError):
             return False
-        slot, _, place = rest.partition(" ")
-        host, _, port = place.rpartition(":")
-        address = (host or self._dialer.host, int(port))
-        if kind == "MOVED":
-            self._owners[int(slot)] = address
+        address = (error.host or self._dialer.host, error.port)
+        is_there = isinstance(error, MovedError)
+        if is_there:
+            self._owners[error.slot_id] = address
             self._look.set()
         link = self._link(address)
         try:
-            if kind == "ASK":
+            if not is_there:
                 link.send(Call((b"ASKING",)))
             link.send(call)
-        except LimiterUnavailable as error:
-            call.fail(error)
+        except LimiterUnavailable as unavailable:
+            call.fail(unavailable)
         return True
 
 

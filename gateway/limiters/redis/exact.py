@@ -180,7 +180,7 @@ class ExactLimiter:
         for key, members in self._holdings.old(before):
             for n in range(0, len(members), _RENEWED_AT_ONCE):
                 some = members[n : n + _RENEWED_AT_ONCE]
-                arguments: tuple[Argument, ...] = (self.time(), self.patience, *some)
+                arguments: tuple[bytes, ...] = (self.time(), self.patience, *some)
                 command = calling(script, (key,), arguments)
                 await self.server.ask(Awaited(command, (key,), script))
 

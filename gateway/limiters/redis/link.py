@@ -41,7 +41,7 @@ class Link:
         retry_seconds: Callable[[], float],
         greet: Callable[[], Awaitable[None]],
         changed: Callable[[str], None],
-        moved: Callable[[Call, str], bool] = lambda _call, _said: False,
+        moved: Callable[[Call, ResponseError], bool] = lambda _call, _error: False,
     ) -> None:
         self._dial = dial
         self._moved = moved
@@ -174,14 +174,16 @@ class Link:
         sent = self._sent
         while True:
             try:
-                reply = await connection.read_response(disable_decoding=True)
+                reply = await connection.read_response(
+                    disable_decoding=True, disconnect_on_error=False
+                )
             except NoScriptError:
                 call = sent.popleft()
                 sent.append(call)
                 command = connection.pack_command(*call.in_full())
                 await connection.send_packed_command(command, check_health=False)
             except ResponseError as error:
-                if self._moved(sent[0], str(error)):
+                if self._moved(sent[0], error):
                     sent.popleft()
                     continue
                 # Out of memory, read-only, busy: nothing that the next call would not meet as well.
@@ -230,7 +232,7 @@ class Link:
 async def hang_up(connection: AbstractConnection) -> None:
     """Close a connection, whatever state it is in."""
     try:
-        await connection.disconnect(nowait=True)
+        await connection.disconnect()
     except (RedisError, OSError) as error:
         _log.debug("closing a connection to Redis: %s", reason(error))
 
