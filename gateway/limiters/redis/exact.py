@@ -189,7 +189,7 @@ class ExactLimiter:
     ) -> tuple[tuple[Argument, ...], tuple[bytes, ...]]:
         """Return command and keys of a call of `move.lua`."""
         line = self.wire.line(claim)
-        arguments = (self.time(), act, count, since, *line.arguments)
+        arguments: tuple[Argument, ...] = (self.time(), act, count, since, *line.arguments)
         return calling(self.scripts.move, (line.key,), arguments), (line.key,)
 
     # ---- answers
