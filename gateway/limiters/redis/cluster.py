@@ -15,7 +15,7 @@ from typing import Any, Final
 from redis.asyncio.connection import AbstractConnection
 from redis.exceptions import AskError, MovedError, RedisError, ResponseError
 
-from gateway.limiters.redis.calls import Awaited, Call
+from gateway.limiters.redis.calls import Awaited, Call, command
 from gateway.limiters.redis.dial import Dialer
 from gateway.limiters.redis.link import Link, hang_up, reason
 from gateway.ports import LimiterUnavailable
@@ -78,7 +78,7 @@ class Cluster:
 
     def send(self, call: Call) -> None:
         """Send a call to whoever has its key. Raises `LimiterUnavailable`."""
-        address = self._owners[slot_of(call.keys[0])]
+        address = self._owners[slot_of(call.key)]
         link = self._links.get(address) if address is not None else None
         if link is None:
             raise LimiterUnavailable(f"no node of the cluster has it: {self.why}")
@@ -227,7 +227,7 @@ class Cluster:
         link = self._link(address)
         try:
             if not is_there:
-                link.send(Call((b"ASKING",)))
+                link.send(command(b"ASKING"))
             link.send(call)
         except LimiterUnavailable as unavailable:
             call.fail(unavailable)

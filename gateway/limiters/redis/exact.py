@@ -16,15 +16,15 @@ from typing import Any, Final, Protocol
 
 from gateway.domain.limits import Claim, Concurrency, Grant
 from gateway.limiters.redis import wire
-from gateway.limiters.redis.calls import Argument, Awaited, Call, calling
+from gateway.limiters.redis.calls import Awaited, Call, asked, command, packed
 from gateway.limiters.redis.held import Held, Holdings
 from gateway.limiters.redis.outage import Outage
 from gateway.limiters.redis.refusals import Refusals
-from gateway.limiters.redis.scripts import Scripts
+from gateway.limiters.redis.scripts import Script, Scripts
 from gateway.limiters.redis.split import Split, by_place
 from gateway.ports import Clock, LimiterUnavailable
 
-_PROBE_SECONDS: Final = 60
+_PROBE_SECONDS: Final = b"60"
 _RENEWED_AT_ONCE: Final = 500
 _SETTLED_AT_ONCE: Final = 200
 
@@ -137,11 +137,11 @@ class ExactLimiter:
 
     # ---- what goes on beside requests
 
-    async def prepare(self, asked: Asked, probe: bytes) -> None:
+    async def prepare(self, server: Asked, probe: bytes) -> None:
         """Make sure that a server can be written to, and knows the scripts. Raises `LimiterUnavailable`."""
-        await asked.ask(Awaited((b"SET", probe, self._node, b"EX", _PROBE_SECONDS), (probe,)))
+        await server.ask(asked(b"SET", probe, self._node, b"EX", _PROBE_SECONDS, key=probe))
         for script in (self.scripts.acquire, self.scripts.move, self.scripts.renew):
-            await asked.ask(Awaited((b"SCRIPT", b"LOAD", script.text)))
+            await server.ask(asked(b"SCRIPT", b"LOAD", script.text))
 
     async def settle(self) -> None:
         """Tell Redis what this node has let in or holds without its knowledge. Raises `LimiterUnavailable`."""
@@ -150,10 +150,10 @@ class ExactLimiter:
         for n in range(0, len(owed), _SETTLED_AT_ONCE):
             calls = []
             for each in owed[n : n + _SETTLED_AT_ONCE]:
-                at = b"%d" % int(each.at * wire.MICROSECONDS)
-                command, keys = self.moving(each.claim, b"charge", each.number, at)
-                calls.append(Awaited(command, keys, self.scripts.move))
-                self.server.send(calls[-1])
+                at = int(each.at * wire.MICROSECONDS)
+                call = Awaited(*self.moving(each.claim, b"charge", each.number, at))
+                self.server.send(call)
+                calls.append(call)
             await asyncio.gather(*(call.done for call in calls))
         self.outage.settled()
 
@@ -179,18 +179,16 @@ class ExactLimiter:
         script = self.scripts.renew
         for key, members in self._holdings.old(before):
             for n in range(0, len(members), _RENEWED_AT_ONCE):
-                some = members[n : n + _RENEWED_AT_ONCE]
-                arguments: tuple[bytes, ...] = (self.time(), self.patience, *some)
-                command = calling(script, (key,), arguments)
-                await self.server.ask(Awaited(command, (key,), script))
+                parts = (b"1", key, self.time(), self.patience, *members[n : n + _RENEWED_AT_ONCE])
+                await self.server.ask(Awaited(len(parts), packed(*parts), key, script))
 
     def moving(
-        self, claim: Claim, act: bytes, count: int, since: bytes
-    ) -> tuple[tuple[Argument, ...], tuple[bytes, ...]]:
-        """Return command and keys of a call of `move.lua`."""
+        self, claim: Claim, act: bytes, number: int, since: int
+    ) -> tuple[int, bytes, bytes, Script]:
+        """Return what makes a call of `move.lua`."""
         line = self.wire.line(claim)
-        arguments: tuple[Argument, ...] = (self.time(), act, count, since, *line.arguments)
-        return calling(self.scripts.move, (line.key,), arguments), (line.key,)
+        body = packed(b"1", line.key, self.time(), act, b"%d" % number, b"%d" % since) + line.packed
+        return 6 + line.count, body, line.key, self.scripts.move
 
     # ---- answers
 
@@ -228,7 +226,7 @@ class ExactLimiter:
 
     def _let_go(self, key: bytes, *members: bytes) -> None:
         """Say that requests are no longer in flight; if that is not heard, they are given up after a while."""
-        self._tell(Call((b"ZREM", key, *members), (key,)))
+        self._tell(command(b"ZREM", key, *members, key=key))
 
     def _tell(self, call: Call) -> None:
         try:
@@ -246,8 +244,7 @@ class ExactLimiter:
                 if isinstance(claim.rule, Concurrency):
                     self._let_go(self.wire.line(claim).key, whole.name)
                 else:
-                    command, keys = self.moving(claim, b"give", 1, b"%d" % reply[1])
-                    self._tell(Call(command, keys, self.scripts.move))
+                    self._tell(Call(*self.moving(claim, b"give", 1, reply[1])))
 
         split = Split(whole.claims, places, whole.finish, whole.fail, give_back)
         for place, positions in enumerate(places):
@@ -261,14 +258,20 @@ class _Request(Call):
     __slots__ = ("claims", "name")
 
     def __init__(self, limiter: ExactLimiter, claims: Sequence[Claim], name: bytes) -> None:
-        keys: tuple[bytes, ...] = ()
-        arguments: tuple[Argument, ...] = (limiter.time(), name, limiter.patience)
+        keys, rules, count = b"", b"", 4 + len(claims)
+        first = b""
         for claim in claims:
             line = limiter.wire.line(claim)
-            keys += (line.key,)
-            arguments += line.arguments
-        script = limiter.scripts.acquire
-        super().__init__(calling(script, keys, arguments), keys, script)
+            first = first or line.key
+            keys += line.packed_key
+            rules += line.packed
+            count += line.count
+        time, patience = limiter.time(), limiter.patience
+        body = b"$%d\r\n%d\r\n%b$%d\r\n%b\r\n$%d\r\n%b\r\n$%d\r\n%b\r\n%b" % (
+            *(len(b"%d" % len(claims)), len(claims), keys),
+            *(len(time), time, len(name), name, len(patience), patience, rules),
+        )
+        super().__init__(count, body, first, limiter.scripts.acquire)
         self.claims = claims
         self.name = name
 

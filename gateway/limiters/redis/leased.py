@@ -101,8 +101,7 @@ class LeasedLimiter:
     def _give_back(self, bucket: str, lease: Lease, now: float) -> None:
         for count, taken_at in lease.overdue(now):
             claim = Claim(bucket=bucket, policy="", rule=lease.rule)
-            command, keys = self.exact.moving(claim, b"give", count, b"%d" % taken_at)
-            self._send(Call(command, keys, self.exact.scripts.move))
+            self._send(Call(*self.exact.moving(claim, b"give", count, taken_at)))
 
     async def beat(self) -> None:
         """See `ExactLimiter.beat`."""
@@ -124,8 +123,7 @@ class _Take(Call):
     def __init__(
         self, exact: ExactLimiter, claim: Claim, lease: Lease, count: int, now: float
     ) -> None:
-        command, keys = exact.moving(claim, b"take", count, b"0")
-        super().__init__(command, keys, exact.scripts.move)
+        super().__init__(*exact.moving(claim, b"take", count, 0))
         self._lease = lease
         self._asked_at = now
 

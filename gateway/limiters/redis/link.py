@@ -15,7 +15,7 @@ from typing import Any, Final
 from redis.asyncio.connection import AbstractConnection
 from redis.exceptions import NoScriptError, RedisError, ResponseError
 
-from gateway.limiters.redis.calls import Awaited, Call
+from gateway.limiters.redis.calls import Awaited, Call, asked
 from gateway.ports import LimiterUnavailable
 
 PENDING_MAX: Final = 10_000
@@ -89,7 +89,7 @@ class Link:
 
     async def settled(self) -> None:
         """Return when all that was sent before has been answered. Raises `LimiterUnavailable`."""
-        await self.ask(Awaited((b"PING",)))
+        await self.ask(asked(b"PING"))
 
     # ---- life
 
@@ -166,9 +166,8 @@ class Link:
             calls, self._queued = self._queued, []
             # No turn passes between these two: answers come in the order of what was written.
             self._sent.extend(calls)
-            await connection.send_packed_command(
-                connection.pack_commands([call.command for call in calls]), check_health=False
-            )
+            written = b"".join([call.written() for call in calls])
+            await connection.send_packed_command(written, check_health=False)
 
     async def _read(self, connection: AbstractConnection) -> None:
         sent = self._sent
@@ -180,8 +179,7 @@ class Link:
             except NoScriptError:
                 call = sent.popleft()
                 sent.append(call)
-                command = connection.pack_command(*call.in_full())
-                await connection.send_packed_command(command, check_health=False)
+                await connection.send_packed_command(call.in_full(), check_health=False)
             except ResponseError as error:
                 if self._moved(sent[0], error):
                     sent.popleft()

@@ -9,10 +9,22 @@ from importlib.resources import files
 
 @dataclass(frozen=True, slots=True)
 class Script:
-    """A script. `digest` is what `EVALSHA` calls it by."""
+    """A script; `by_digest` and `by_text` are the first two parts of a call of it, as they are sent."""
 
     text: bytes
-    digest: bytes
+    by_digest: bytes
+    by_text: bytes
+
+    @classmethod
+    def of(cls, text: bytes) -> Script:
+        """Return the script with this text."""
+        # Redis calls a script by its SHA-1: an identity, and no proof of anything.
+        digest = sha1(text, usedforsecurity=False).hexdigest().encode()
+        return cls(
+            text,
+            b"$7\r\nEVALSHA\r\n$40\r\n%b\r\n" % digest,
+            b"$4\r\nEVAL\r\n$%d\r\n%b\r\n" % (len(text), text),
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,9 +42,6 @@ def load() -> Scripts:
     arithmetic = (folder / "buckets.lua").read_bytes()
 
     def script(name: str) -> Script:
-        text = arithmetic + (folder / f"{name}.lua").read_bytes()
-        # Redis calls a script by its SHA-1: an identity, and no proof of anything.
-        digest = sha1(text, usedforsecurity=False).hexdigest()
-        return Script(text, digest.encode())
+        return Script.of(arithmetic + (folder / f"{name}.lua").read_bytes())
 
     return Scripts(acquire=script("acquire"), move=script("move"), renew=script("renew"))

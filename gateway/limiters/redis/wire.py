@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from typing import Final
 
 from gateway.domain.limits import Claim, Concurrency, Quota, Rate, Rule
+from gateway.limiters.redis.calls import packed
 
 MICROSECONDS: Final = 1_000_000
 MOST_US: Final = 100 * 366 * 86_400 * MICROSECONDS
@@ -24,14 +25,20 @@ _KNOWN_MAX: Final = 50_000
 
 
 class Line:
-    """What is written for one claim: its `key`, and the `arguments` that tell its rule, the kind first."""
+    """What is written for one claim: its `key`, and the `arguments` that tell its rule, the kind first.
 
-    __slots__ = ("arguments", "key", "rule")
+    `packed_key` and `packed` are both as they are sent, and `count` is the number of arguments.
+    """
+
+    __slots__ = ("arguments", "count", "key", "packed", "packed_key", "rule")
 
     def __init__(self, claim: Claim, prefix: str) -> None:
         self.rule = claim.rule
         self.arguments = _arguments(claim.rule)
         self.key = _key(claim.bucket, prefix, self.arguments[0])
+        self.count = len(self.arguments)
+        self.packed = packed(*self.arguments)
+        self.packed_key = packed(self.key)
 
 
 class Wire:

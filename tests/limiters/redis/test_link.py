@@ -9,7 +9,7 @@ import pytest
 from pydantic import SecretStr
 
 from gateway.config.model import Limits
-from gateway.limiters.redis.calls import Awaited, Call
+from gateway.limiters.redis.calls import Awaited, asked, command
 from gateway.limiters.redis.dial import Dialer
 from gateway.limiters.redis.link import PENDING_MAX, Link
 from gateway.ports import LimiterUnavailable
@@ -51,12 +51,12 @@ class Held:
 
 
 def get(key: str = "nothing") -> Awaited:
-    return Awaited((b"GET", key))
+    return asked(b"GET", key.encode())
 
 
 async def test_answers_come_in_the_order_of_calls(redis: Server, prefix: str) -> None:
     async with Held(redis) as link:
-        calls = [Awaited((b"INCR", f"{prefix}:n")) for _ in range(100)]
+        calls = [asked(b"INCR", f"{prefix}:n".encode()) for _ in range(100)]
         for call in calls:
             link.send(call)
         assert [await call.done for call in calls] == list(range(1, 101))
@@ -111,7 +111,7 @@ async def test_an_error_in_the_answer_fails_its_call_with_its_reason_and_ends_th
 ) -> None:
     held = Held(redis)
     async with held as link:
-        call = Awaited((b"NONSENSE", prefix))
+        call = asked(b"NONSENSE", prefix.encode())
         link.send(call)
         with pytest.raises(LimiterUnavailable, match="unknown command"):
             await call.done
@@ -122,9 +122,9 @@ async def test_calls_that_wait_are_bounded(own_redis: Server) -> None:
     async with Held(own_redis) as link:
         own_redis.freeze()
         for _ in range(PENDING_MAX):
-            link.send(Call((b"PING",)))
+            link.send(command(b"PING"))
         with pytest.raises(LimiterUnavailable, match="10000 calls wait"):
-            link.send(Call((b"PING",)))
+            link.send(command(b"PING"))
         own_redis.thaw()
 
 

@@ -54,7 +54,7 @@ class Scripted:
         return self._run(self._scripts.move, [line.key], [now, act, number, since, *line.arguments])
 
     def _run(self, script: Script, keys: list[bytes], arguments: list[Any]) -> list[int]:
-        digest = script.digest.decode()
+        digest = script.by_digest.split()[-1].decode()
         found: list[int] = self._client.evalsha(digest, len(keys), *keys, *arguments)
         return found
 
