@@ -20,13 +20,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from redis import Redis
+from redis.exceptions import RedisError
 
 ADDRESS = os.environ.get("TOLLHOUSE_TEST_REDIS", "")
-
-pytest.importorskip("redis", reason="redis-py is not installed: pip install 'tollhouse[redis]'")
-
-from redis import Redis  # noqa: E402 - only where it is installed
-from redis.exceptions import RedisError  # noqa: E402
 
 
 def program() -> str:

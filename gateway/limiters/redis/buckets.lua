@@ -61,21 +61,9 @@ local function exceeds(us, rest, most_us, most_rest)
   return us > most_us or (us == most_us and rest > most_rest)
 end
 
--- Return how long `count` requests take to be paid.
-local function price(count, rule)
-  return divide(rule.window, count, rule.limit)
-end
+---- rates: told by `<limit> <window us> <burst>`, the limit, the time of one request and the longest debt (us and rest)
 
----- rates
-
--- Read the rule of a rate: 8 arguments.
-local function rate_rule(at)
-  return {
-    text = ARGV[at], limit = tonumber(ARGV[at + 1]), window = tonumber(ARGV[at + 2]), burst = tonumber(ARGV[at + 3]),
-    cost = tonumber(ARGV[at + 4]), cost_rest = tonumber(ARGV[at + 5]),
-    most = tonumber(ARGV[at + 6]), most_rest = tonumber(ARGV[at + 7]),
-  }
-end
+local RATE = 6 -- arguments
 
 -- Return how many whole requests a time is worth, and what is left, in parts of 1/window of one.
 local function requests_of(us, rest, limit, window)
@@ -85,8 +73,15 @@ local function requests_of(us, rest, limit, window)
   return count + more, left - more * window
 end
 
--- Return the debt under `rule` of a bucket that followed another one: what was left stays, up to the new burst.
-local function adopted(us, rest, limit, window, burst, rule)
+local function numbers_of(text)
+  local limit, window, burst = match(text, '^(%d+) (%d+) (%d+)$')
+  return tonumber(limit), tonumber(window), tonumber(burst)
+end
+
+-- Return the debt under a rule of a bucket that followed another one: what was left stays, up to the new burst.
+local function adopted(us, rest, old, new)
+  local limit, window, burst = numbers_of(old)
+  local new_limit, new_window, new_burst = numbers_of(new)
   local owed, part = requests_of(us, rest, limit, window)
   local left = burst - owed
   if part > 0 then
@@ -95,41 +90,42 @@ local function adopted(us, rest, limit, window, burst, rule)
   if left < 0 then
     left, part = 0, 0
   end
-  part = floor(part * (rule.window / SECOND) / (window / SECOND))
-  if left >= rule.burst then
+  part = floor(part * (new_window / SECOND) / (window / SECOND))
+  if left >= new_burst then
     return 0, 0
   end
-  owed = rule.burst - left
+  owed = new_burst - left
   if part > 0 then
-    owed, part = owed - 1, rule.window - part
+    owed, part = owed - 1, new_window - part
   end
-  us, rest = price(owed, rule)
+  us, rest = divide(new_window, owed, new_limit)
   rest = rest + part
-  local more = floor(rest / rule.limit)
-  return us + more, rest - more * rule.limit
+  local more = floor(rest / new_limit)
+  return us + more, rest - more * new_limit
 end
 
--- Return the debt, and whether it has to be written whatever comes of the request.
-local function rate_debt(key, rule, now)
+-- Return the debt under the rule at ARGV[at], and whether it has to be written whatever comes of the request.
+local function rate_debt(key, at, now)
   local value = redis.call('GET', key)
   if not value then
     return 0, 0, false
   end
-  local at, rest, text, limit, window, burst = match(value, '^(%d+) (%d+) ((%d+) (%d+) (%d+))$')
-  if not at then
-    return rule.most, rule.most_rest, true -- not ours: nothing is left
+  local most, most_rest, rule = tonumber(ARGV[at + 4]), tonumber(ARGV[at + 5]), ARGV[at]
+  local paid_at, rest, text = match(value, '^(%d+) (%d+) (%d+ %d+ %d+)$')
+  if not paid_at then
+    return most, most_rest, true -- not ours: nothing is left
   end
-  local us, is_changed = tonumber(at) - now, false
+  local us, is_changed = tonumber(paid_at) - now, false
   rest = tonumber(rest)
   if us < 0 then
     us, rest = 0, 0
   end
-  if text ~= rule.text then
-    us, rest = adopted(us, rest, tonumber(limit), tonumber(window), tonumber(burst), rule)
+  if text ~= rule then
+    us, rest = adopted(us, rest, text, rule)
     is_changed = true
   end
-  if exceeds(us, rest, rule.most, rule.most_rest) then
-    return rule.most, rule.most_rest, true -- the clock went back: never owe more
+  if exceeds(us, rest, most, most_rest) then
+    return most, most_rest, true -- the clock went back: never owe more
   end
   return us, rest, is_changed
 end
@@ -138,12 +134,14 @@ local function save_rate(key, us, rest, rule, now)
   if us == 0 and rest == 0 then
     redis.call('DEL', key)
   else
-    local value = format('%.0f %.0f %s', now + us, rest, rule.text)
-    redis.call('SET', key, value, 'PX', format('%.0f', floor(us / 1000) + LONGER * 1000))
+    local value = format('%.0f %.0f %s', now + us, rest, rule)
+    redis.call('SET', key, value, 'PX', floor(us / 1000) + LONGER * 1000)
   end
 end
 
----- quotas
+---- quotas: told by the limit and the period
+
+local QUOTA = 2 -- arguments
 
 -- Return the first day of the month around `day` (days since 1970), by the years of four centuries.
 local function month_around(day)
@@ -190,5 +188,5 @@ end
 
 local function save_quota(key, count, period, start, stop, now)
   local value = format('%.0f %.0f %s', start, count, period)
-  redis.call('SET', key, value, 'PX', format('%.0f', (stop + MUCH_LONGER) * 1000 - floor(now / 1000)))
+  redis.call('SET', key, value, 'PX', (stop + MUCH_LONGER) * 1000 - floor(now / 1000))
 end

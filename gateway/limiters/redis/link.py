@@ -96,6 +96,7 @@ class Link:
     async def run(self) -> None:
         """Keep a connection until `stop`."""
         while not self._stopping.is_set():
+            began = self._loop.time()
             try:
                 connection = await self._dial()
             except LimiterUnavailable as error:
@@ -103,7 +104,8 @@ class Link:
             else:
                 await self._serve(connection)
             self._tried.set()
-            await self._pause()
+            # One that has held for a while is replaced at once; others are not worth the hurry.
+            await self._pause(began + self._retry_seconds() - self._loop.time())
 
     async def tried(self) -> None:
         """Return when the first attempt has succeeded or failed."""
@@ -113,9 +115,9 @@ class Link:
         """Let `run` return; what waits is failed."""
         self._stopping.set()
 
-    async def _pause(self) -> None:
+    async def _pause(self, seconds: float) -> None:
         try:
-            async with asyncio.timeout(self._retry_seconds()):
+            async with asyncio.timeout(max(0.0, seconds)):
                 await self._stopping.wait()
         except TimeoutError:
             return

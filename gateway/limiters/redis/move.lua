@@ -9,21 +9,24 @@
 local now, act, count, since = clock(ARGV[1]), ARGV[2], tonumber(ARGV[3]), tonumber(ARGV[4])
 local key, kind = KEYS[1], ARGV[5]
 
-local function move_rate(rule)
-  local us, rest, is_changed = rate_debt(key, rule, now)
+local function move_rate(at)
+  local rule = ARGV[at]
+  local limit, window = numbers_of(rule)
+  local most, most_rest = tonumber(ARGV[at + 4]), tonumber(ARGV[at + 5])
+  local us, rest, is_changed = rate_debt(key, at, now)
   if act == 'take' then
-    local left_us, left_rest = less(rule.most, rule.most_rest, us, rest, rule.limit)
-    local left = requests_of(left_us, left_rest, rule.limit, rule.window)
+    local left_us, left_rest = less(most, most_rest, us, rest, limit)
+    local left = requests_of(left_us, left_rest, limit, window)
     count = math.min(count, floor(left / 8))
   end
-  local paid, paid_rest = price(count, rule)
+  local paid, paid_rest = divide(window, count, limit)
   if act == 'give' then
-    paid, paid_rest = less(paid, paid_rest, math.max(0, now - since), 0, rule.limit)
-    us, rest = less(us, rest, paid, paid_rest, rule.limit)
+    paid, paid_rest = less(paid, paid_rest, math.max(0, now - since), 0, limit)
+    us, rest = less(us, rest, paid, paid_rest, limit)
   else
-    us, rest = add(us, rest, paid, paid_rest, rule.limit)
-    if exceeds(us, rest, rule.most, rule.most_rest) then
-      us, rest = rule.most, rule.most_rest
+    us, rest = add(us, rest, paid, paid_rest, limit)
+    if exceeds(us, rest, most, most_rest) then
+      us, rest = most, most_rest
     end
   end
   if count > 0 or is_changed then
@@ -49,6 +52,6 @@ local function move_quota(limit, period)
 end
 
 if kind == 'r' then
-  return move_rate(rate_rule(6))
+  return move_rate(6)
 end
 return move_quota(tonumber(ARGV[6]), ARGV[7])

@@ -83,9 +83,8 @@ def _rate(rule: Rate) -> tuple[bytes, ...]:
     most, most_rest = divmod(rule.burst * window, rule.limit)
     if most >= MOST_US:
         most, most_rest = MOST_US, 0
-    numbers = rule.limit, window, rule.burst
-    text = b"%d %d %d" % numbers
-    return text, *map(_number, (*numbers, cost, cost_rest, most, most_rest))
+    text = b"%d %d %d" % (rule.limit, window, rule.burst)
+    return text, *map(_number, (rule.limit, cost, cost_rest, most, most_rest))
 
 
 def _number(value: int) -> bytes:
