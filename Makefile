@@ -13,7 +13,7 @@ COMPILED_PIP := PIP_QUIET=2 PIP_DISABLE_PIP_VERSION_CHECK=1 $(COMPILED)/bin/pyth
 
 .DEFAULT_GOAL := help
 .PHONY: help run test lint types bench bench-quick bench-full bench-growth bench-workers bench-docs bench-transfer \
-        bench-handshakes bench-streams bench-revocation bench-stream-cut bench-hostile bench-reload bench-keys bench-soak bench-instructions profile \
+        bench-handshakes bench-streams bench-limits bench-revocation bench-stream-cut bench-hostile bench-reload bench-keys bench-soak bench-instructions profile \
         autobahn conformance fuzz docs dashboards fmt clean distclean \
         compile run-compiled test-compiled
 
@@ -93,6 +93,10 @@ conformance: $(VENV)/.ready-to-test ## judge Tollhouse, nginx and HAProxy by the
 
 fuzz: $(VENV)/.ready-to-test ## compare what is forwarded with what second readers see, for FUZZ_SECONDS (60)
 	@$(BIN)/python -m tests.fuzz --seconds $(or $(FUZZ_SECONDS),60) --seed $(or $(FUZZ_SEED),1)
+
+bench-limits: $(VENV)/.ready-to-test ## measure limits in memory, in Redis and leased; simulate 100 nodes (needs nginx, wrk, redis-server)
+	@$(BIN)/python -m bench.shared_limits
+	@$(BIN)/python -m bench.leased_simulation
 
 bench-reload: $(VENV)/.ready-to-run ## reload every 100 ms for a minute under load: no failed request, flat memory
 	@$(BIN)/python -m bench.reload

@@ -139,7 +139,7 @@ def report(rows: dict[str, list[Counted]]) -> str:
             f"{middle(lambda each: each.slice.cpu_per_request) * 1e6:.0f} us",
             f"{middle(lambda each: each.slice.latency_p50) * 1e3:.1f} ms",
             f"{middle(lambda each: each.slice.latency_p99) * 1e3:.1f} ms",
-            f"{middle(lambda each: each.commands / max(1.0, each.requests)):.3f}",
+            f"{middle(lambda each: max(0, each.commands) / max(1.0, each.requests)):.3f}",
             f"{middle(lambda each: each.cpu / max(1.0, each.requests)) * 1e6:.1f} us",
             f"{sum(each.slice.failures for each in found)}",
         )
