@@ -72,6 +72,11 @@ class Cluster:
         return any(link.is_up for link in self._links.values())
 
     @property
+    def takes_calls(self) -> bool:
+        """Whether a call can be sent to every master."""
+        return self.is_whole
+
+    @property
     def is_whole(self) -> bool:
         """Whether all masters are."""
         return None not in self._owners and all(link.is_up for link in self._links.values())

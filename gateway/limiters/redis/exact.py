@@ -38,6 +38,9 @@ class Server(Protocol):
     def is_up(self) -> bool: ...
 
     @property
+    def takes_calls(self) -> bool: ...
+
+    @property
     def why(self) -> str: ...
 
     def send(self, call: Call) -> None: ...
@@ -154,13 +157,20 @@ class ExactLimiter:
                 call = Awaited(*self.moving(each.claim, b"charge", each.number, at))
                 self.server.send(call)
                 calls.append(call)
-            await asyncio.gather(*(call.done for call in calls))
+            found = await asyncio.gather(*(call.done for call in calls), return_exceptions=True)
+            failed = [each for each in found if isinstance(each, LimiterUnavailable)]
+            if failed and not self.server.takes_calls:
+                raise failed[0]
         self.outage.settled()
 
     async def beat(self) -> None:
         """Say that requests that have gone on for a while still do. Called three times in `in_flight_seconds`."""
-        if self.server.is_up:
+        if not self.server.is_up:
+            return
+        try:
             await self._renew(self.clock.monotonic() - self._renew_seconds)
+        except LimiterUnavailable as error:
+            _log.debug("not renewed: %s", error)  # whoever lost the connection says so
 
     async def close(self) -> None:
         """Give back what is held, and wait until Redis knows."""
@@ -187,8 +197,9 @@ class ExactLimiter:
     ) -> tuple[int, bytes, bytes, Script]:
         """Return what makes a call of `move.lua`."""
         line = self.wire.line(claim)
-        body = packed(b"1", line.key, self.time(), act, b"%d" % number, b"%d" % since) + line.packed
-        return 6 + line.count, body, line.key, self.scripts.move
+        body = packed(b"1", line.key, self.time(), act, b"%d" % number, b"%d" % since)
+        body += line.told.packed
+        return 6 + line.told.count, body, line.key, self.scripts.move
 
     # ---- answers
 
@@ -264,8 +275,8 @@ class _Request(Call):
             line = limiter.wire.line(claim)
             first = first or line.key
             keys += line.packed_key
-            rules += line.packed
-            count += line.count
+            rules += line.told.packed
+            count += line.told.count
         time, patience = limiter.time(), limiter.patience
         body = b"$%d\r\n%d\r\n%b$%d\r\n%b\r\n$%d\r\n%b\r\n$%d\r\n%b\r\n%b" % (
             *(len(b"%d" % len(claims)), len(claims), keys),

@@ -21,6 +21,12 @@ from gateway.ports import LimiterUnavailable
 PENDING_MAX: Final = 10_000
 """Calls that wait at most: as many as Redis answers in a fifth of a second."""
 
+_GRACE_SECONDS: Final = 0.02
+"""How much longer a late answer is waited for, so that what has come already can be read."""
+
+_OF_ONE_CALL: Final = "WRONGTYPE"
+"""What Redis says where somebody else has written to a key of ours: other calls fare better."""
+
 _log = logging.getLogger(__name__)
 
 
@@ -57,6 +63,7 @@ class Link:
         self._tried = asyncio.Event()
         self._broken: asyncio.Future[str] = self._loop.create_future()
         self._alarm: asyncio.TimerHandle | None = None
+        self._late: Call | None = None
         self._is_open = False
         self.is_up = False
         """Whether calls are taken from everybody; while a new connection is greeted, only from whoever does that."""
@@ -76,6 +83,11 @@ class Link:
         self._wake.set()
         if self._alarm is None:
             self._alarm = self._loop.call_at(call.deadline, self._look)
+
+    @property
+    def takes_calls(self) -> bool:
+        """Whether there is a connection; it may still be being greeted."""
+        return self._is_open
 
     @property
     def is_whole(self) -> bool:
@@ -186,6 +198,9 @@ class Link:
                 if self._moved(sent[0], error):
                     sent.popleft()
                     continue
+                if str(error).startswith(_OF_ONE_CALL):
+                    sent.popleft().fail(LimiterUnavailable(f"Redis says: {reason(error)}"))
+                    continue
                 # Out of memory, read-only, busy: nothing that the next call would not meet as well.
                 sent.popleft().fail(LimiterUnavailable(f"Redis refuses: {reason(error)}"))
                 raise
@@ -200,10 +215,16 @@ class Link:
         oldest = self._sent[0] if self._sent else self._queued[0] if self._queued else None
         if oldest is None:
             return
-        if oldest.deadline <= self._loop.time():
-            self._break(f"no answer within {self._timeout_seconds():g} s")
-        else:
-            self._alarm = self._loop.call_at(oldest.deadline, self._look)
+        now, again = self._loop.time(), oldest.deadline
+        if oldest.deadline <= now:
+            timeout = self._timeout_seconds()
+            if oldest is self._late or oldest.deadline + timeout <= now - _GRACE_SECONDS:
+                self._break(f"no answer within {timeout:g} s")
+                return
+            # It may lie here unread, because something kept this process from running: read first, then judge.
+            self._late = oldest
+            again = now + _GRACE_SECONDS
+        self._alarm = self._loop.call_at(again, self._look)
 
     def _break(self, why: str) -> None:
         self._is_open = self.is_up = False
@@ -221,6 +242,7 @@ class Link:
         if self._alarm is not None:
             self._alarm.cancel()
             self._alarm = None
+        self._late = None
         self._wake.clear()
         waiting = [*self._sent, *self._queued]
         self._sent.clear()

@@ -21,23 +21,31 @@ _UNIT: Final = 1_000
 
 _PERIODS: Final[Mapping[str, bytes]] = {"hour": b"h", "day": b"d", "month": b"m"}
 _KNOWN_MAX: Final = 50_000
-"""Claims that are remembered: 25 MB at most. To write one anew takes 3 us."""
+"""Claims that are remembered: 20 MB at most. To write one anew takes 3 us."""
+
+_RULES_MAX: Final = 1_000
+
+
+class Told:
+    """What is written for a rule: its `arguments`, the kind first; `packed` is how they are sent."""
+
+    __slots__ = ("arguments", "count", "packed", "rule")
+
+    def __init__(self, rule: Rule) -> None:
+        self.rule = rule
+        self.arguments = _arguments(rule)
+        self.count = len(self.arguments)
+        self.packed = packed(*self.arguments)
 
 
 class Line:
-    """What is written for one claim: its `key`, and the `arguments` that tell its rule, the kind first.
+    """What is written for one claim: its `key`, and what is `told` of its rule. `packed_key` is how it is sent."""
 
-    `packed_key` and `packed` are both as they are sent, and `count` is the number of arguments.
-    """
+    __slots__ = ("key", "packed_key", "told")
 
-    __slots__ = ("arguments", "count", "key", "packed", "packed_key", "rule")
-
-    def __init__(self, claim: Claim, prefix: str) -> None:
-        self.rule = claim.rule
-        self.arguments = _arguments(claim.rule)
-        self.key = _key(claim.bucket, prefix, self.arguments[0])
-        self.count = len(self.arguments)
-        self.packed = packed(*self.arguments)
+    def __init__(self, claim: Claim, prefix: str, told: Told) -> None:
+        self.told = told
+        self.key = _key(claim.bucket, prefix, told.arguments[0])
         self.packed_key = packed(self.key)
 
 
@@ -48,15 +56,25 @@ class Wire:
         self._prefix = prefix
         self.probe = f"{prefix}:probe".encode()
         self._known: dict[str, Line] = {}
+        self._rules: dict[int, Told] = {}
 
     def line(self, claim: Claim) -> Line:
         """Return what is written for `claim`."""
         line = self._known.get(claim.bucket)
-        if line is None or line.rule is not claim.rule:
+        if line is None or line.told.rule is not claim.rule:
             if len(self._known) >= _KNOWN_MAX:
                 self._known.clear()
-            line = self._known[claim.bucket] = Line(claim, self._prefix)
+            line = self._known[claim.bucket] = Line(claim, self._prefix, self._told(claim.rule))
         return line
+
+    def _told(self, rule: Rule) -> Told:
+        """Return what is told of a rule, which many claims share."""
+        told = self._rules.get(id(rule))
+        if told is None or told.rule is not rule:
+            if len(self._rules) >= _RULES_MAX:
+                self._rules.clear()
+            told = self._rules[id(rule)] = Told(rule)
+        return told
 
 
 def tag(bucket: str) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from pathlib import Path
 
 import pytest
@@ -137,3 +138,32 @@ async def test_stopping_fails_what_waits(own_redis: Server) -> None:
         with pytest.raises(LimiterUnavailable):
             await call.done
     own_redis.thaw()
+
+
+async def test_an_answer_that_came_while_we_did_not_run_is_not_late(own_redis: Server) -> None:
+    """Something keeps this process from running for longer than Redis may take."""
+    held = Held(own_redis, timeout=0.1)
+    async with held as link:
+        call = get()
+        link.send(call)
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+        time.sleep(0.15)  # noqa: ASYNC251 - what is to be survived
+        assert await call.done is None
+        assert link.is_up
+    assert held.greetings == 1
+
+
+async def test_a_key_that_somebody_else_wrote_fails_its_own_calls_only(
+    redis: Server, prefix: str
+) -> None:
+    redis.client.lpush(f"{prefix}:list", "x")
+    held = Held(redis)
+    async with held as link:
+        broken, fine = asked(b"GET", f"{prefix}:list".encode()), get()
+        link.send(broken)
+        link.send(fine)
+        with pytest.raises(LimiterUnavailable, match="WRONGTYPE"):
+            await broken.done
+        assert await fine.done is None
+    assert held.greetings == 1

@@ -45,13 +45,15 @@ class Scripted:
 
     def acquire(self, now: int, *claims: Claim) -> list[int]:
         lines = [self._wire.line(claim) for claim in claims]
-        arguments = [part for line in lines for part in line.arguments]
+        arguments = [part for line in lines for part in line.told.arguments]
         keys = [line.key for line in lines]
         return self._run(self._scripts.acquire, keys, [now, "n:1", 30_000, *arguments])
 
     def move(self, now: int, claim: Claim, act: str, number: int, since: int = 0) -> list[int]:
         line = self._wire.line(claim)
-        return self._run(self._scripts.move, [line.key], [now, act, number, since, *line.arguments])
+        return self._run(
+            self._scripts.move, [line.key], [now, act, number, since, *line.told.arguments]
+        )
 
     def _run(self, script: Script, keys: list[bytes], arguments: list[Any]) -> list[int]:
         digest = script.by_digest.split()[-1].decode()

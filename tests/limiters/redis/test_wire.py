@@ -28,7 +28,7 @@ def test_the_owner_may_hold_colons() -> None:
 
 def test_a_rule_is_told_in_whole_numbers() -> None:
     line = wire.Wire("th").line(claim(Rate(name="m", limit=7, window_seconds=60, burst=3)))
-    assert line.arguments == (
+    assert line.told.arguments == (
         b"r", b"7 60000000 3", b"7", b"8571428", b"4", b"25714285", b"5",
     )  # fmt: skip
     assert 7 * 8_571_428 + 4 == 60_000_000
@@ -36,7 +36,7 @@ def test_a_rule_is_told_in_whole_numbers() -> None:
 
 def test_a_burst_of_more_than_a_century_is_cut_to_what_redis_can_count() -> None:
     huge = Rate(name="m", limit=1, window_seconds=86_400, burst=10**12)
-    assert wire.Wire("th").line(claim(huge)).arguments[-2:] == (b"%d" % wire.MOST_US, b"0")
+    assert wire.Wire("th").line(claim(huge)).told.arguments[-2:] == (b"%d" % wire.MOST_US, b"0")
     assert wire.MOST_US + 4_000_000_000_000_000 < 2**53  # until 2096 there is room for the time
 
 
@@ -44,7 +44,7 @@ def test_a_claim_is_written_once_and_anew_when_its_rule_changed() -> None:
     lines = wire.Wire("th")
     rule = rate()
     assert lines.line(claim(rule)) is lines.line(claim(rule))
-    assert lines.line(claim(rate(burst=9))).rule == rate(burst=9)
+    assert lines.line(claim(rate(burst=9))).told.rule == rate(burst=9)
 
 
 def test_levels_are_those_of_the_domain() -> None:
