@@ -21,7 +21,9 @@ from typing import Any
 
 import pytest
 from redis import Redis
+from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
+from redis.retry import Retry
 
 ADDRESS = os.environ.get("TOLLHOUSE_TEST_REDIS", "")
 
@@ -64,7 +66,8 @@ class Server:
         self._options = options
         self._program = program
         self.process: subprocess.Popen[bytes] | None = None
-        self.client: Any = Redis(host="127.0.0.1", port=port, socket_timeout=20)
+        once = Retry(NoBackoff(), 0)
+        self.client: Any = Redis(host="127.0.0.1", port=port, socket_timeout=20, retry=once)
 
     @property
     def url(self) -> str:
@@ -94,6 +97,8 @@ class Server:
                 if self.client.ping():
                     return
             except RedisError:
+                if self.process is not None and self.process.poll() is not None:
+                    break
                 time.sleep(0.02)
         log = self.folder / f"redis-{self.port}.log"
         raise AssertionError(f"no Redis at port {self.port}: {log.read_text()[-2000:]}")

@@ -48,7 +48,8 @@ class Masters:
         third = 16_384 // 3
         for number, server in enumerate(self.servers):
             last = 16_383 if number == 2 else (number + 1) * third - 1
-            server.client.execute_command("CLUSTER", "ADDSLOTSRANGE", number * third, last)
+            slots = range(number * third, last + 1)
+            server.client.execute_command("CLUSTER", "ADDSLOTS", *slots)
             server.client.execute_command("CLUSTER", "SET-CONFIG-EPOCH", number + 1)
         for server in self.servers[1:]:
             port = self.servers[0].port
