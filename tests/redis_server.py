@@ -17,6 +17,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
+from secrets import randbelow
 from typing import Any
 
 import pytest
@@ -51,10 +52,24 @@ def needed() -> str:
 
 
 def free_port() -> int:
-    """Return a port of this machine that nobody listens on."""
+    """Return a port that nobody listens on, nor on the one that is 10,000 higher: nodes of a cluster talk there.
+
+    Below those that the system gives to whoever asks for any, so that it stays free until it is used.
+    """
+    for _ in range(1000):
+        port = 21_000 + randbelow(11_000)
+        if _is_free(port) and _is_free(port + 10_000):
+            return port
+    raise AssertionError("no port is free")
+
+
+def _is_free(port: int) -> bool:
     with socket.socket() as sock:
-        sock.bind(("127.0.0.1", 0))
-        return int(sock.getsockname()[1])
+        try:
+            sock.bind(("127.0.0.1", port))
+        except OSError:
+            return False
+        return True
 
 
 class Server:
