@@ -25,8 +25,11 @@ PLANS = """
   roomy:
     rate: {per_day: 400}
     quota: {per_day: 1000}
+  narrow:
+    concurrency: 1
 """
 PATH = "/v1/account/profile"
+SLOW = "/v1/events"
 
 
 @pytest.fixture(scope="module")
@@ -36,11 +39,12 @@ def redis(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
 
 
 class Pair(NamedTuple):
-    """Two gateways that know the same keys, and the secret of one on plan `shared`, one on plan `roomy`."""
+    """Two gateways that know the same keys, and the secrets of some, called by their plans."""
 
     gateways: tuple[Running, Running]
     shared: str
     roomy: str
+    narrow: str
 
 
 def configured(folder: Path, upstream: str, redis: Server, *more: str, workers: int = 1) -> str:
@@ -74,7 +78,7 @@ def pair(
     text = configured(one, upstream, redis, *more, workers=workers)
     with running(one, upstream, text) as first:
         admin(first, "POST", "/tenants", {"tenant_id": "acme", "name": "Acme"}, 201)
-        secrets = minted(first, "shared"), minted(first, "roomy")
+        secrets = [minted(first, plan) for plan in ("shared", "roomy", "narrow")]
     shutil.copytree(one, other, ignore=shutil.ignore_patterns("*.sock", "*.log"))
     with ExitStack() as stack:
         gateways = tuple(
@@ -181,20 +185,42 @@ def test_without_redis_each_gateway_lets_in_its_share_says_so_once_and_goes_back
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("workers", [1, 2])
 def test_deny_answers_503_while_redis_is_away_and_nothing_without_a_limit_is_concerned(
-    tmp_path: Path, demo_upstream: str, tmp_path_factory: pytest.TempPathFactory
+    tmp_path: Path, demo_upstream: str, tmp_path_factory: pytest.TempPathFactory, workers: int
 ) -> None:
+    """It is taken by a reload, too, in every process."""
     with own_server(tmp_path_factory.mktemp("mortal")) as redis:
-        text = configured(tmp_path, demo_upstream, redis)
-        text = text.replace("  #limits: local", "  limits: deny")
+        text = configured(tmp_path, demo_upstream, redis, workers=workers)
         with running(tmp_path, demo_upstream, text) as gateway:
             admin(gateway, "POST", "/tenants", {"tenant_id": "acme", "name": "Acme"}, 201)
             limited, free = minted(gateway, "shared"), minted(gateway, "unlimited")
             redis.kill()
-            assert set(asked(gateway, limited, 3)) == {503}
+            assert asked(gateway, limited, 3) == [200] * 3
+            denying = text.replace("  #limits: local", "  limits: deny")
+            (gateway.folder / "config.yaml").write_text(denying)
+            gateway.cli("reload")
+            assert {status for _ in range(4) for status in asked(gateway, limited, 3)} == {503}
             assert asked(gateway, free, 3) == [200] * 3
             redis.start()
-            eventually(lambda: asked(gateway, limited, 1) == [200])
+            eventually(lambda: asked(gateway, limited, 8) == [200] * 8)
+
+
+@pytest.mark.slow
+def test_what_a_killed_gateway_had_in_flight_does_not_count_for_long(
+    tmp_path: Path, demo_upstream: str, redis: Server
+) -> None:
+    more = "prefix: killed", "concurrency_timeout: 2s"
+    with pair(tmp_path, demo_upstream, redis, *more) as both:
+        first, second = both.gateways
+        fields = {"Authorization": f"Bearer {both.narrow}"}
+        going_on = requests.get(first.url + SLOW, headers=fields, stream=True, timeout=30)
+        assert going_on.status_code == 200
+        assert asked(second, both.narrow, 1) == [429]
+        first.process.kill()
+        first.process.wait(10)
+        going_on.close()
+        eventually(lambda: asked(second, both.narrow, 1) == [200])
 
 
 @pytest.mark.slow

@@ -145,7 +145,7 @@ class Cluster:
                     await connection.send_command("CLUSTER", "SLOTS", check_health=False)
                     found: Sequence[Any] = await connection.read_response(disable_decoding=True)
                     return [_named(each, _host(connection)) for each in found]
-            except (RedisError, OSError) as error:
+            except (RedisError, OSError, TypeError, ValueError, IndexError) as error:
                 said.append(reason(error))
             finally:
                 await hang_up(connection)

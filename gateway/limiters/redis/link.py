@@ -13,6 +13,7 @@ from collections.abc import Awaitable, Callable
 from typing import Any, Final
 
 from redis.asyncio.connection import AbstractConnection
+from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import NoScriptError, RedisError, ResponseError
 
 from gateway.limiters.redis.calls import Awaited, Call, asked
@@ -161,6 +162,9 @@ class Link:
             await work
         except (RedisError, OSError, LimiterUnavailable) as error:
             self._break(reason(error))
+        except Exception as error:  # noqa: BLE001 - a mistake in a driver costs a connection, not the gateway
+            _log.exception("the connection to Redis failed")
+            self._break(type(error).__name__)
 
     async def _stop(self) -> None:
         await self._stopping.wait()
@@ -181,7 +185,7 @@ class Link:
             # No turn passes between these two: answers come in the order of what was written.
             self._sent.extend(calls)
             written = b"".join([call.written() for call in calls])
-            await connection.send_packed_command(written, check_health=False)
+            await _send(connection, written)
 
     async def _read(self, connection: AbstractConnection) -> None:
         sent = self._sent
@@ -193,7 +197,7 @@ class Link:
             except NoScriptError:
                 call = sent.popleft()
                 sent.append(call)
-                await connection.send_packed_command(call.in_full(), check_health=False)
+                await _send(connection, call.in_full())
             except ResponseError as error:
                 if self._moved(sent[0], error):
                     sent.popleft()
@@ -249,6 +253,13 @@ class Link:
         self._queued = []
         for call in waiting:
             call.fail(error)
+
+
+async def _send(connection: AbstractConnection, written: bytes) -> None:
+    """Send on this connection, or fail: the driver would open another one, whose answers are those of nobody."""
+    if not connection.is_connected:
+        raise RedisConnectionError("the connection has ended")
+    await connection.send_packed_command(written, check_health=False)
 
 
 async def hang_up(connection: AbstractConnection) -> None:

@@ -19,6 +19,7 @@ from gateway.limiters.redis import scripts
 from gateway.limiters.redis.cluster import Cluster, slot_of
 from gateway.limiters.redis.dial import Dialer
 from gateway.limiters.redis.exact import ExactLimiter
+from gateway.limiters.redis.leased import LeasedLimiter
 from gateway.limiters.redis.outage import Outage, Policy
 from gateway.limiters.redis.wire import Wire
 from gateway.ports import Limiter
@@ -252,3 +253,21 @@ async def test_a_master_that_is_away_concerns_only_its_own_buckets(
         await until(lambda: one.cluster.is_whole, 30)
         await until(masters.are_one, 30)
         assert not (await one.acquire(mine)).is_degraded
+
+
+async def test_leases_are_taken_where_the_bucket_lies(
+    masters: Masters, prefix: str, clock: FakeClock
+) -> None:
+    claims = tuple(claim(quota(5_000), owner) for owner in SPREAD[:6])
+    async with node(masters, prefix, clock) as one:
+        leased = LeasedLimiter(one.limiter, 0.5)
+        at_hand = 0
+        for _ in range(300):
+            grant = leased.acquire(claims)
+            at_hand += isinstance(grant, Grant)
+            if not isinstance(grant, Grant):
+                assert (await grant).refused is None
+        assert at_hand > 150
+        await leased.close()
+        found = await one.acquire(*claims)
+        assert {standing.remaining for standing in found.standings} == {5_000 - 301}
