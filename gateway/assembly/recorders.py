@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Mapping
 from enum import StrEnum
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from gateway import __version__
 from gateway.assembly.access_logs import (
@@ -19,7 +20,6 @@ from gateway.assembly.access_logs import (
 from gateway.assembly.writer import PATIENCE_SECONDS
 from gateway.config import model
 from gateway.domain.outcome import Outcome
-from gateway.keyring.survey import Survey
 from gateway.listeners.public import PublicListener
 from gateway.listeners.streams import OpenStreams
 from gateway.ports import Clock, KeyStore, Recorder
@@ -33,6 +33,9 @@ from gateway.telemetry.metrics import Metrics
 from gateway.telemetry.rows import Rows
 from gateway.upstreams.readings import READINGS
 from gateway.upstreams.service import Service
+
+if TYPE_CHECKING:  # it brings the keyring, which workers do without
+    from gateway.keyring.survey import Survey
 
 
 class Recorders:

@@ -1,0 +1,12 @@
+"""What the exit status of a verb says."""
+
+from __future__ import annotations
+
+from typing import Final
+
+DONE: Final = 0
+REFUSED: Final = 1
+"""Refused, or problems were found."""
+WRONG_USAGE: Final = 2
+UNREACHABLE: Final = 3
+"""There is nobody to ask."""
