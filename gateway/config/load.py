@@ -25,6 +25,7 @@ from gateway.config.rules import (
     reach,
     routes,
     scopes,
+    telemetry,
     tenancy,
     tls,
     upstreams,
@@ -62,6 +63,7 @@ RULES: Final[tuple[Rule, ...]] = (
     tenancy.selector,
     tenancy.owners,
     tls.tls,
+    telemetry.traces,
     usage.usage,
     usage.per_key,
 )
@@ -75,6 +77,7 @@ FileRule = Callable[[Config, Path, float], Iterator[Finding]]
 FILE_RULES: Final[tuple[FileRule, ...]] = (
     files.listener_certificates,
     files.upstream_certificates,
+    files.trace_authorities,
     usage.geoip_database,
 )
 

@@ -29,6 +29,7 @@ from gateway.config.sections.bootstrap import (
     BootstrapTenant,
     TenantAllowlist,
 )
+from gateway.config.sections.dashboard import Dashboard
 from gateway.config.sections.keys import (
     PERIOD_SECONDS,
     Bundle,
@@ -48,6 +49,7 @@ from gateway.config.sections.listeners import (
     AdminListener,
     ClientAddress,
     DeliveryListener,
+    ForwardAuthListener,
     Listeners,
     MetricsListener,
     PublicListener,
@@ -73,6 +75,7 @@ from gateway.config.sections.tls import (
     StrictTransportSecurity,
     Tls,
 )
+from gateway.config.sections.traces import Traces
 from gateway.config.sections.upstreams import (
     Affinity,
     Breaker,
@@ -104,10 +107,12 @@ __all__ = [
     "ClientAddress",
     "ClientCertificates",
     "Config",
+    "Dashboard",
     "DeliveryListener",
     "Dialect",
     "Environment",
     "ExpiryPolicy",
+    "ForwardAuthListener",
     "Forwarding",
     "Health",
     "IdentityHeaders",
@@ -151,6 +156,7 @@ __all__ = [
     "TenantSelector",
     "Throttle",
     "Tls",
+    "Traces",
     "Upstream",
     "UpstreamTarget",
     "UpstreamTimeout",
@@ -221,13 +227,15 @@ class Config(Section):
     tenancy: Tenancy = Field(default_factory=Tenancy)
     """Keys that act for several tenants: how a request names one."""
     telemetry: Telemetry = Field(default_factory=Telemetry)
-    """Metrics and the access log."""
+    """Metrics, the access log and traces."""
     request_log: RequestLog = Field(default_factory=RequestLog)
     """Every request, kept to be searched."""
     usage: Usage = Field(default_factory=Usage)
     """What is counted of requests per key, tenant and route, for how long, and from where they came."""
     audit: Audit = Field(default_factory=Audit)
     """The audit trail, and what makes a change to it visible."""
+    dashboard: Dashboard = Field(default_factory=Dashboard)
+    """Pages for a browser, on the admin listener."""
     reload: Reload = Field(default_factory=Reload)
     """How a changed configuration reaches the running gateway."""
     workers: Workers = Field(1, json_schema_extra=RESTART)

@@ -48,6 +48,8 @@ class ChangeType(StrEnum):
     ADMIN_TOKEN_REVOKED = "admin.token_revoked"  # noqa: S105 - the name of an event
     CONFIG_RELOADED = "config.reloaded"
     CONFIG_RELOAD_REJECTED = "config.reload_rejected"
+    CONFIG_ROLLED_BACK = "config.rolled_back"
+    STORE_RESTORED = "store.restored"
     AUDIT_EXPORTED = "audit.exported"
     AUDIT_PRUNED = "audit.pruned"
     AUDIT_RESTARTED = "audit.restarted"
