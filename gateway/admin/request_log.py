@@ -21,7 +21,7 @@ from gateway.admin.described import Description, describes
 from gateway.admin.life_wire import RequestsView
 from gateway.admin.moments import read_moment
 from gateway.admin.problems import BadRequest
-from gateway.admin.requests import LIMIT_MAX, read_choice, read_limit, read_query
+from gateway.admin.requests import LIMIT_MAX, begin_file, read_choice, read_limit, read_query
 from gateway.admin.rights import needs
 from gateway.domain.admin_tokens import Right
 from gateway.domain.queries import RequestQuery
@@ -116,14 +116,7 @@ class RequestLogRoutes:
     async def _stream(self, request: web.Request, asked: RequestQuery) -> web.StreamResponse:
         """Write everything that is found, page by page, at the pace of whoever reads."""
         page = await self._log.search(asked, limit=LIMIT_MAX)
-        response = web.StreamResponse(
-            headers={
-                "Content-Type": "text/csv; charset=utf-8",
-                "Content-Disposition": 'attachment; filename="requests.csv"',
-                "Cache-Control": "no-store",
-            }
-        )
-        await response.prepare(request)
+        response = await begin_file(request, "text/csv; charset=utf-8", "requests.csv")
         await response.write(csv_head())
         while True:
             await response.write(csv_of(page.rows))

@@ -181,6 +181,19 @@ def answer_page(entries: Iterable[BaseModel], cursor: str) -> web.Response:
     return _json({"data": data, "next_cursor": cursor or None, "has_more": bool(cursor)}, 200)
 
 
+async def begin_file(request: web.Request, kind: str, name: str) -> web.StreamResponse:
+    """Begin an answer that is kept as a file, written as it comes: `kind` is its media type."""
+    response = web.StreamResponse(
+        headers={
+            "Content-Type": kind,
+            "Content-Disposition": f'attachment; filename="{name}"',
+            "Cache-Control": "no-store",
+        }
+    )
+    await response.prepare(request)
+    return response
+
+
 def answer_json(value: dict[str, Any]) -> web.Response:
     """Answer with an object that has no shape of its own."""
     return _json(value, 200)
