@@ -13,9 +13,9 @@ COMPILED_PIP := PIP_QUIET=2 PIP_DISABLE_PIP_VERSION_CHECK=1 $(COMPILED)/bin/pyth
 
 .DEFAULT_GOAL := help
 .PHONY: help run test lint types bench bench-quick bench-full bench-growth bench-workers bench-docs bench-transfer \
-        bench-handshakes bench-streams bench-revocation bench-stream-cut bench-hostile bench-reload bench-keys bench-soak bench-instructions profile \
-        autobahn conformance fuzz docs dashboards fmt clean distclean \
-        compile run-compiled test-compiled
+        bench-handshakes bench-streams bench-revocation bench-stream-cut bench-hostile bench-reload bench-keys \
+        bench-soak bench-instructions bench-usage bench-series profile autobahn conformance fuzz docs dashboards \
+        screenshots fmt clean distclean bench-traces compile run-compiled test-compiled bench-limits
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-18s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -79,6 +79,9 @@ bench-streams: $(VENV)/.ready-to-run ## measure event streams, WebSockets and th
 bench-revocation: $(VENV)/.ready-to-run ## revoke keys at random under load: nobody may begin under one (needs nginx, wrk; 2 minutes)
 	@$(BIN)/python -m bench.revocation --write docs/figures
 
+bench-traces: $(VENV)/.ready-to-test ## what traces cost: none, some and all of them exported (needs nginx and wrk; 3 minutes)
+	@$(BIN)/python -m bench.traces
+
 bench-stream-cut: $(VENV)/.ready-to-run ## revoke 10 of 100 keys with 1,000 streams: exactly 100 end, within a second
 	@$(BIN)/python -m bench.stream_cut --write docs/figures
 
@@ -94,11 +97,21 @@ conformance: $(VENV)/.ready-to-test ## judge Tollhouse, nginx and HAProxy by the
 fuzz: $(VENV)/.ready-to-test ## compare what is forwarded with what second readers see, for FUZZ_SECONDS (60)
 	@$(BIN)/python -m tests.fuzz --seconds $(or $(FUZZ_SECONDS),60) --seed $(or $(FUZZ_SEED),1)
 
+bench-limits: $(VENV)/.ready-to-test ## measure limits in memory, in Redis and leased; simulate 100 nodes (needs nginx, wrk, redis-server)
+	@$(BIN)/python -m bench.shared_limits
+	@$(BIN)/python -m bench.leased_simulation
+
 bench-reload: $(VENV)/.ready-to-run ## reload every 100 ms for a minute under load: no failed request, flat memory
 	@$(BIN)/python -m bench.reload
 
 bench-instructions: $(VENV)/.ready-to-run ## count the instructions of one request, by how it ends (needs valgrind; 2 minutes)
 	@$(BIN)/python -m bench.instructions
+
+bench-usage: $(VENV)/.ready-to-run ## what usage costs per request, and per second of 10,000 active keys
+	@$(BIN)/python -m bench.usage
+
+bench-series: $(VENV)/.ready-to-run ## a million requests that have nothing in common: bounded series, flat memory (2 minutes)
+	@$(BIN)/python -m bench.series
 
 profile: $(VENV)/.ready-to-run ## draw a flame graph under load, count system calls (needs nginx, wrk, strace, py-spy)
 	@$(BIN)/python -c 'import shutil, sys; sys.exit(not shutil.which("py-spy", path="$(BIN)"))' \
@@ -116,6 +129,9 @@ bench-soak: $(VENV)/.ready-to-run ## ten minutes (SOAK_SECONDS) of mixed load; w
 
 docs: $(VENV)/.ready-to-run ## write docs/reference from the code
 	@$(BIN)/tollhouse docs
+
+screenshots: $(VENV)/.ready-to-test ## take pictures of the dashboard for docs/dashboard (needs chromium; better with pngquant and Inter)
+	@$(BIN)/python -m tests.dashboard.screenshots $(PICTURES)
 
 dashboards: $(VENV)/.ready-to-run ## write deploy/grafana/*.json from the code
 	@$(BIN)/python -m deploy.grafana

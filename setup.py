@@ -41,10 +41,12 @@ COMPILED: Final = (
 
 LEFT_OUT: Final = {
     "gateway/**/__init__.py": "holds a docstring only",
+    "gateway/limiters/redis/*.py": "its time is spent in redis-py, which a build need not have: it is an extra",
     "gateway/limiters/shared/mutexes.py": "hands addresses of its variables to C; compiled, a variable dies after "
     "its last use",
     "gateway/limiters/shared/segment.py": "the same; works at start only",
     "gateway/listeners/metrics.py": "an aiohttp application: its time is spent in aiohttp",
+    "gateway/telemetry/otlp.py": "works in a thread, whose time is spent in libraries; they come with an extra",
     "gateway/upstreams/probes.py": "tasks beside the requests, whose time is spent in aiohttp",
     "gateway/upstreams/resolver.py": "a task beside the requests, whose time is spent in name servers",
 }

@@ -52,6 +52,7 @@ ROOM_OF: Final = {
     "__main__": "cli",
     "blueprint": "assembly",
     "store_ports": "ports",
+    "usage_ports": "ports",
 }
 """Modules directly under `gateway` whose room is not their own name."""
 
@@ -69,6 +70,7 @@ LIBRARIES: Final[dict[str, tuple[str, ...]]] = {
     "ruamel": ("gateway/config/*", "gateway/cli/*"),
     "cryptography": ("gateway/audit/signer.py",),
     "httptools": ("gateway/http1/*",),
+    "maxminddb": ("gateway/telemetry/geoip.py",),
     "aiohttp": (
         "gateway/admin/*",
         "gateway/listeners/metrics.py",
@@ -79,6 +81,10 @@ LIBRARIES: Final[dict[str, tuple[str, ...]]] = {
     ),
     "yarl": ("gateway/upstreams/probes.py",),  # aiohttp's URLs
     "prometheus_client": ("gateway/telemetry/*", "gateway/listeners/metrics.py"),
+    "opentelemetry": ("gateway/telemetry/otlp.py",),  # an extra: only who exports traces
+    "redis": (
+        "gateway/limiters/redis/*",
+    ),  # an optional extra: imported only where limits are in Redis
     "uvloop": ("gateway/control/*", "gateway/cli/*", "gateway/assembly*"),
 }
 """Third-party library -> the files that may import it."""

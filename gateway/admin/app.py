@@ -14,7 +14,10 @@ from aiohttp import web
 from gateway.admin.admin_tokens import AdminTokenRoutes
 from gateway.admin.audit import AuditRoutes
 from gateway.admin.auth import Doorkeeper
+from gateway.admin.catalog import CatalogRoutes
 from gateway.admin.config import ConfigRoutes
+from gateway.admin.dashboard.pages import DashboardRoutes
+from gateway.admin.dashboard.sessions import Sessions
 from gateway.admin.deliveries import (
     DeliveryRoutes,
     LinkRoutes,
@@ -25,6 +28,7 @@ from gateway.admin.explain import Explaining, ExplainRoutes
 from gateway.admin.incidents import IncidentRoutes
 from gateway.admin.ip_test import IpTestRoutes
 from gateway.admin.key_life import KeyLifeRoutes
+from gateway.admin.key_reports import KeyFacts, KeyReportRoutes
 from gateway.admin.keys import KeyRoutes
 from gateway.admin.openapi import OpenApiRoutes
 from gateway.admin.problems import answer_problems
@@ -32,12 +36,17 @@ from gateway.admin.reports import ReportRoutes
 from gateway.admin.request_log import KeptLog, RequestLogRoutes
 from gateway.admin.requests import mark_dry_runs
 from gateway.admin.rotations import RotationRoutes
+from gateway.admin.routes import RouteRoutes
 from gateway.admin.streams import StreamRoutes
 from gateway.admin.templates import TemplateRoutes
 from gateway.admin.tenants import TenantRoutes
 from gateway.admin.upstreams import Overview, UpstreamRoutes
+from gateway.admin.usage import KeptUsage, UsageRoutes
+from gateway.admin.whence import Addresses
 from gateway.admin.workers import WorkerRoutes, Workers
 from gateway.audit.room import AuditRoom
+from gateway.config.model import Config
+from gateway.domain.client_address import ClientAddressResolver
 from gateway.keyring.door import Keyring
 from gateway.ports import RequestLog, Streams
 
@@ -57,37 +66,34 @@ def create_admin_app(
     request_log: KeptLog | None = None,
     link: Callable[[str], str] = link_under,
     explaining: Explaining | None = None,
+    addresses: Addresses = ClientAddressResolver,
+    settings: Callable[[], Config] | None = None,
+    usage: KeptUsage | None = None,
+    facts: KeyFacts | None = None,
     untold: Callable[[], None] = lambda: None,
 ) -> web.Application:
     """Return the application over the keyring in force when a request comes.
 
     Where a gateway runs, `config` can be reloaded, its `upstreams`, open `streams` and `workers` be looked at, and
-    `explaining` done.
-
-    A `request_log` tells what was done with a key. `link` makes the link of what it holds. `untold` is called for each
-    login that the audit trail could not be told of.
+    `explaining` done. A `request_log` tells what was done with a key, and `usage` how much. `link` makes the link of
+    what it holds. With `settings`, the configuration in force, catalogue and dashboard are served, too, and with
+    `facts` of keys reports on them. `untold` is called for each login that the audit trail could not be told of.
 
     Admin tokens of the store open it everywhere, with the rights of their roles. `token` is that of the configuration,
     which has all rights; while there is one, unix sockets ask for a token, too. Otherwise whoever the mode of the
-    socket's file lets connect there has all rights.
+    socket's file lets connect there has all rights. `addresses` says whose word on the address of operators counts.
     """
 
     def requests() -> RequestLog | None:
         return request_log if request_log is not None and request_log.is_kept else None
 
+    sessions = _sessions(keyring, settings)
+    door = Doorkeeper(keyring, token, addresses, sessions, untold)
     app = web.Application(
-        middlewares=(answer_problems, Doorkeeper(keyring, token, untold).admit, mark_dry_runs),
+        middlewares=(answer_problems, door.admit, mark_dry_runs),
         client_max_size=BODY_BYTES_MAX,
     )
-    app.add_routes(KeyRoutes(keyring, link).routes())
-    app.add_routes(KeyLifeRoutes(keyring).routes())
-    app.add_routes(RotationRoutes(keyring, link, request_log).routes())
-    app.add_routes(IncidentRoutes(keyring, request_log).routes())
-    app.add_routes(DeliveryRoutes(lambda: keyring().deliveries, lambda: keyring().now()).routes())
-    app.add_routes(_links(keyring).routes())
-    app.add_routes(TemplateRoutes(keyring).routes())
-    app.add_routes(TenantRoutes(keyring).routes())
-    app.add_routes(AdminTokenRoutes(keyring).routes())
+    _add_records(app, keyring, link, request_log, addresses)
     if config is not None:
         app.add_routes(config.routes())
     if upstreams is not None:
@@ -98,18 +104,67 @@ def create_admin_app(
     app.add_routes(ReportRoutes(requests, lambda: keyring().now()).routes())
     if workers is not None:
         app.add_routes(WorkerRoutes(workers, lambda: keyring().now()).routes())
-    if audit is not None:
-        app.add_routes(AuditRoutes(audit).routes())
-    if request_log is not None:
-        app.add_routes(RequestLogRoutes(request_log).routes())
+    _add_kept(app, audit, request_log, usage, lambda: keyring().now())
+    if facts is not None:
+        app.add_routes(KeyReportRoutes(keyring, facts, usage).routes())
+    if settings is not None and sessions is not None:
+        app.add_routes(CatalogRoutes(settings).routes())
+        app.add_routes(RouteRoutes(settings).routes())
+        app.add_routes(DashboardRoutes(door, sessions).routes())
     app.add_routes(OpenApiRoutes(app.router).routes())
     return app
 
 
-def create_link_app(keyring: Callable[[], Keyring]) -> web.Application:
+def _add_records(
+    app: web.Application,
+    keyring: Callable[[], Keyring],
+    link: Callable[[str], str],
+    request_log: KeptLog | None,
+    addresses: Addresses,
+) -> None:
+    """Add what is there wherever there is a store: keys, what happens to them, tenants, templates and tokens."""
+    app.add_routes(KeyRoutes(keyring, link).routes())
+    app.add_routes(KeyLifeRoutes(keyring).routes())
+    app.add_routes(RotationRoutes(keyring, link, request_log).routes())
+    app.add_routes(IncidentRoutes(keyring, request_log).routes())
+    app.add_routes(DeliveryRoutes(lambda: keyring().deliveries, lambda: keyring().now()).routes())
+    app.add_routes(_links(keyring, addresses).routes())
+    app.add_routes(TemplateRoutes(keyring).routes())
+    app.add_routes(TenantRoutes(keyring).routes())
+    app.add_routes(AdminTokenRoutes(keyring).routes())
+
+
+def _add_kept(
+    app: web.Application,
+    audit: AuditRoom | None,
+    request_log: KeptLog | None,
+    usage: KeptUsage | None,
+    now: Callable[[], float],
+) -> None:
+    """Add what tells of the past, where it is kept."""
+    if audit is not None:
+        app.add_routes(AuditRoutes(audit).routes())
+    if request_log is not None:
+        app.add_routes(RequestLogRoutes(request_log).routes())
+    if usage is not None:
+        app.add_routes(UsageRoutes(usage, now).routes())
+
+
+def _sessions(
+    keyring: Callable[[], Keyring], settings: Callable[[], Config] | None
+) -> Sessions | None:
+    if settings is None:
+        return None
+    in_force = settings
+    return Sessions(keyring().admin_tokens.clock, lambda: in_force().dashboard)
+
+
+def create_link_app(
+    keyring: Callable[[], Keyring], addresses: Addresses = ClientAddressResolver
+) -> web.Application:
     """Return the application that serves one-time links and nothing else."""
-    return create_delivery_app(_links(keyring))
+    return create_delivery_app(_links(keyring, addresses))
 
 
-def _links(keyring: Callable[[], Keyring]) -> LinkRoutes:
-    return LinkRoutes(lambda: keyring().deliveries, lambda: keyring().tenants)
+def _links(keyring: Callable[[], Keyring], addresses: Addresses) -> LinkRoutes:
+    return LinkRoutes(lambda: keyring().deliveries, lambda: keyring().tenants, addresses)

@@ -103,10 +103,12 @@ class OpenRequestLog:
 
 
 def without_logs(config: model.Config) -> model.Config:
-    """Return `config` as it is for a process that serves no requests: its workers write the logs."""
+    """Return `config` as it is for a process that serves no requests: its workers write the logs and
+    export the traces."""
     section = config.telemetry
     off = section.access_log.model_copy(update={"path": OFF})
-    telemetry = section.model_copy(update={"access_log": off})
+    untraced = section.traces.model_copy(update={"endpoint": ""})
+    telemetry = section.model_copy(update={"access_log": off, "traces": untraced})
     request_log = config.request_log.model_copy(update={"path": OFF})
     return config.model_copy(update={"telemetry": telemetry, "request_log": request_log})
 

@@ -16,8 +16,6 @@ from typing import Any, Final
 
 from aiohttp import web
 
-from gateway.admin.app import create_admin_app, create_link_app
-from gateway.admin.deliveries import link_under
 from gateway.assembly import alone, workforce
 from gateway.assembly.access_logs import without_logs
 from gateway.assembly.certificates import Certificates
@@ -25,11 +23,13 @@ from gateway.assembly.data_plane import DataPlane
 from gateway.assembly.elsewhere import take_over
 from gateway.assembly.explaining import Explainer
 from gateway.assembly.keys import bootstrap, make_keyring
+from gateway.assembly.operators import Operators
 from gateway.assembly.recorders import Recorders
 from gateway.assembly.records import Records
 from gateway.assembly.reloads import Reloads
 from gateway.assembly.run_out import LOOK_SECONDS, RunOut
 from gateway.assembly.sockets import bound, bound_for, describe
+from gateway.assembly.usage import Usage
 from gateway.config import model
 from gateway.config.places import anchored
 from gateway.config.sources import Sources
@@ -45,7 +45,7 @@ from gateway.keyring.caretaker import Caretaker
 from gateway.keyring.door import Keyring
 from gateway.keyring.survey import Survey
 from gateway.listeners.metrics import create_metrics_app
-from gateway.ports import AuditTrail, Clock, KeyStore, StoreUnavailable
+from gateway.ports import AuditTrail, Clock, KeyStore, StoreUnavailable, UsageStore
 from gateway.stores import sqlite
 from gateway.stores.observed import ObservedStore
 from gateway.stores.rekeying import Rekeying
@@ -61,6 +61,8 @@ _BEGIN_SECONDS: Final = 2.0
 
 _LOOK_SECONDS: Final = 1.0
 """How often keys are looked after: how late it is told that a key has expired. Requests are judged by the clock."""
+
+_LISTENERS: Final = ("public", "admin", "metrics", "delivery", "forward_auth")
 
 _NOTHING: Final[Mapping[str, str]] = {}
 
@@ -90,6 +92,7 @@ class Gateway:
         workers: int = 1,
         *,
         trail: AuditTrail,
+        usage: UsageStore,
     ) -> None:
         self.config = config
         self.number = 1
@@ -101,11 +104,13 @@ class Gateway:
         self.records = Records(lambda: self.config, config_path, trail, clock, recorders.metrics)
         self.audit = self.records.audit
         self.request_log = self.records.requests
+        self.usage = Usage(lambda: self.config, config_path, usage, clock, recorders)
         self.keyring = self._keyring(config)
         # A key is judged by the rules that hold when its turn has come, not when it was offered.
         self.rekeying = Rekeying(self._rekey)
         self.plane: DataPlane | None = None
         self.explainer = Explainer(self)
+        self.operators = Operators(self)
         self.workers = workers
         self.export_counts: Callable[[], Mapping[str, tuple[int, int]]] = dict
         self.look: Callable[[], Awaitable[None]] = _nothing_to_do
@@ -115,6 +120,7 @@ class Gateway:
         self.metrics_address = ""
         self.admin_address = ""
         self.delivery_address = ""
+        self.forward_auth_address = ""
         self._unsaved_counts: dict[str, tuple[int, int]] = {}
         self._hurry = asyncio.Event()
 
@@ -133,6 +139,7 @@ class Gateway:
         self.keyring = self._keyring(config)
         if self.plane is None:
             self.recorders.follow(without_logs(config), None)
+        self.usage.follow(config)
         for tell in self.on_follow:
             tell(config)
 
@@ -158,30 +165,6 @@ class Gateway:
 
     async def _rekey(self, record: KeyRecord, digest: bytes, pepper_id: str) -> None:
         await self.keyring.rekey(record, digest, pepper_id)
-
-    def admin_app(self) -> web.Application:
-        """Return the admin API."""
-        return create_admin_app(
-            lambda: self.keyring,
-            token=self.admin_token,
-            config=self.reloads.routes(),
-            upstreams=self.crew.overview,
-            streams=self.crew.streams,
-            workers=self.crew,
-            link=self.link,
-            audit=self.audit,
-            request_log=self.request_log,
-            explaining=self.explainer,
-            untold=lambda: self.recorders.metrics.count("audit_dropped_total"),
-        )
-
-    def link(self, token: str) -> str:
-        """Return the link with which a secret is taken."""
-        return link_under(token, self.config.listeners.delivery.base_url)
-
-    def admin_token(self) -> str | None:
-        """Return the token that the admin API asks for now, None for none."""
-        return self.config.listeners.admin.token.get_secret_value() or None
 
     # ---- upkeep
 
@@ -267,7 +250,7 @@ async def _open(
     stack: AsyncExitStack,
 ) -> Gateway:
     workers, listeners = worker_count(config.workers), config.listeners
-    given = [sockets.get(name, ()) for name in ("public", "admin", "metrics", "delivery")]
+    given = [sockets.get(name, ()) for name in _LISTENERS]
     # Sockets first: a port that is taken must not be noticed after the store was migrated.
     public = stack.enter_context(
         bound_for(workers, listeners.public.bind, path, mode=0o666, given=given[0])
@@ -279,12 +262,17 @@ async def _open(
         links = stack.enter_context(
             bound(listeners.delivery.bind, path, mode=0o666, given=given[3])
         )
+    questions = []
+    if listeners.forward_auth.bind is not None:
+        asking = bound(listeners.forward_auth.bind, path, mode=0o660, given=given[4])
+        questions = [stack.enter_context(asking)]
     gateway = await _control_plane(config, path, stack, workers)
     tasks = await stack.enter_async_context(_background())
     await gateway.records.start(tasks, stack)
+    await gateway.usage.start(tasks, stack)
     counts = await gateway.store.load_counts(gateway.clock.now())
     join = workforce.join if workers > 1 else alone.join
-    serve = await join(gateway, public, counts, tasks, stack)
+    serve = await join(gateway, public, questions, counts, tasks, stack)
     gateway.recorders.metrics.watch("revocations_pending", lambda: len(gateway.crew.silent))
     await bootstrap(config.bootstrap, gateway.keyring)
     gateway.reloads = Reloads(gateway, environ, tasks)
@@ -292,11 +280,15 @@ async def _open(
     await _upkeep(gateway, tasks, stack)
     watching = create_metrics_app(gateway.recorders.metrics.render, gateway.readiness, gateway.look)
     gateway.metrics_address = await _serve(stack, gateway, "metrics", watching, metrics)
-    gateway.admin_address = await _serve(stack, gateway, "admin", gateway.admin_app(), admin)
+    gateway.admin_address = await _serve(
+        stack, gateway, "admin", gateway.operators.admin_app(), admin
+    )
     if links is not None:
-        app = create_link_app(lambda: gateway.keyring)
-        gateway.delivery_address = await _serve(stack, gateway, "delivery", app, links)
+        gateway.delivery_address = await _serve(
+            stack, gateway, "delivery", gateway.operators.link_app(), links
+        )
     gateway.public_address = describe(public[0])
+    gateway.forward_auth_address = describe(questions[0]) if questions else ""
     await serve()
     stack.push_async_callback(gateway.drain)
     return gateway
@@ -314,9 +306,12 @@ async def _control_plane(
     recorders.watch_store(store)
     await recorders.count_keys(store)
     gateway = Gateway(
-        config, path, clock, store, recorders, certificates, workers, trail=raw_store.audit
+        *(config, path, clock, store, recorders, certificates, workers),
+        trail=raw_store.audit,
+        usage=raw_store.usage,
     )
     stack.push_async_callback(gateway.rekeying.close)
+    stack.callback(gateway.usage.close)
     return gateway
 
 

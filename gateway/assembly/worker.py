@@ -21,7 +21,7 @@ import uvloop
 from gateway.assembly import data_plane
 from gateway.assembly.access_logs import redactor
 from gateway.assembly.certificates import Certificates
-from gateway.assembly.counting import METRICS, attached
+from gateway.assembly.counting import METRICS, Elsewhere, attached
 from gateway.assembly.data_plane import DataPlane
 from gateway.assembly.edition import Edition
 from gateway.assembly.errors import CannotStart
@@ -53,6 +53,9 @@ from gateway.upstreams.overview import ServiceOverview
 _TELL_SECONDS: Final = 1.0
 """How often last uses and readings are told to the supervisor, which writes them as often."""
 
+_TOLD_MAX: Final = 200
+"""Counts of usage in one message: making it keeps the event loop from requests for some milliseconds."""
+
 _LEFT_TO_SUPERVISOR: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1)
 """Terminals and service managers send these to every process; only the supervisor knows what to do, and says so."""
 
@@ -74,6 +77,7 @@ class Worker:
         self._reloading = asyncio.Lock()
         self._prepared: Prepared | None = None
         self._sockets: list[socket.socket] = []
+        self._questions: list[socket.socket] = []
         self._servers: dict[int, asyncio.Server] = {}
         self._is_beginning = False
         self._is_draining = False
@@ -141,13 +145,18 @@ class Worker:
         )
         store = ObservedFinder(finder, clock, recorders.store_operation)
         recorders.watch_store(store)
+        elsewhere = Elsewhere(config, path, clock)
+        here = attached(config, clock, begin.segments, begin.seat)
+        counting = await self._running.enter_async_context(
+            elsewhere.opened(here, recorders.metrics, self._tasks)
+        )
         runtime = Runtime(
             path,
             clock=clock,
             store=store,
             recorders=recorders,
             certificates=self.certificates,
-            counting=attached(config, clock, begin.segments, begin.seat),
+            counting=counting,
             rekey=self._rekey,
             share=Share(begin.slot, begin.slots),
         )
@@ -156,6 +165,7 @@ class Worker:
         )
         self.plane.on_install.append(_redacting(formatter, config))
         self._sockets = [socket.socket(fileno=number) for number in begin.sockets]
+        self._questions = [socket.socket(fileno=number) for number in begin.questions]
         self._running.callback(self._close_sockets)
         telling = Periodic("telling the supervisor", lambda: _TELL_SECONDS, self._tell)
         self._tasks.create_task(telling.run(), name=telling.name)
@@ -169,6 +179,9 @@ class Worker:
         last_used = recorders.last_used.drain()
         if last_used:
             self.channel.tell(messages.Used(last_used))
+        for part in recorders.usage.drain(_TOLD_MAX):
+            self.channel.tell(messages.Counted(part.cells, part.facets))
+            await asyncio.sleep(0)
         self.channel.tell(messages.Told(recorders.metrics.readings()))
 
     # ---- sockets
@@ -184,9 +197,11 @@ class Worker:
         for number in wanted - self._servers.keys():
             sock = self._sockets[number].dup()
             self._servers[number] = await self.plane.listener.serve(sock, backlog)
+        while self._questions:
+            await self.plane.be_asked(self._questions.pop())
 
     def _close_sockets(self) -> None:
-        for sock in self._sockets:
+        for sock in (*self._sockets, *self._questions):
             sock.close()
 
     # ---- the configuration: one step at a time, because preparing takes a while

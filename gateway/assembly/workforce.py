@@ -13,13 +13,13 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack
 from typing import TYPE_CHECKING, Final
 
-from gateway.assembly.counting import METRICS, SharedCounts
+from gateway.assembly.counting import METRICS, Elsewhere, SharedCounts
 from gateway.assembly.errors import CannotStart
 from gateway.assembly.explaining import Explainer
 from gateway.config.model import Supervision
 from gateway.control.heartbeat import Heartbeat
 from gateway.control.member import Equipment, Member
-from gateway.control.messages import Begin, LookAtReadings, Rekey, Told, Used
+from gateway.control.messages import Begin, Counted, LookAtReadings, Rekey, Told, Used
 from gateway.control.periodic import Periodic
 from gateway.control.remote_crew import RemoteCrew
 from gateway.control.supervisor import StartFailed, Supervisor
@@ -39,8 +39,11 @@ _ASK_AGAIN_SECONDS: Final = 1.0
 class Workforce:
     """Implements `control.supervisor.Orders` for `gateway`, with that many workers."""
 
-    def __init__(self, gateway: Gateway, count: int) -> None:
+    def __init__(
+        self, gateway: Gateway, count: int, questions: Sequence[socket.socket] = ()
+    ) -> None:
         self._gateway = gateway
+        self._questions = questions
         self._count = count
         # While workers are replaced there are two for a slot, and a third where the first is not settled yet.
         self.counts = SharedCounts(gateway.config, 3 * count)
@@ -82,6 +85,7 @@ class Workforce:
             slot=member.slot,
             slots=self._count,
             sockets=sockets,
+            questions=tuple(sock.fileno() for sock in self._questions),
             heartbeat=equipment.heartbeat.descriptor,
             segments=equipment.segments,
             seat=equipment.seat,
@@ -106,6 +110,8 @@ class Workforce:
         match message:
             case Used(last_used):
                 self._gateway.recorders.last_used.restore(last_used)
+            case Counted(cells, facets):
+                self._gateway.recorders.usage.take(cells, facets)
             case Rekey(record, digest, pepper_id):
                 self._gateway.rekeying.offer(record, digest, pepper_id)
             case Told(readings):
@@ -128,22 +134,26 @@ def _log_settings() -> tuple[str, bool]:
 async def join(
     gateway: Gateway,
     public: Sequence[socket.socket],
+    questions: Sequence[socket.socket],
     counts: Mapping[str, tuple[int, int]],
     tasks: asyncio.TaskGroup,
     stack: AsyncExitStack,
 ) -> Callable[[], Awaitable[None]]:
-    """Give `gateway` workers that listen on `public` and go on from these quota `counts`; return what lets them serve.
+    """Give `gateway` workers that listen on `public`, and for `questions` of proxies, and go on from these quota
+    `counts`; return what lets them serve.
 
     That raises `CannotStart` when no worker comes up.
     """
     count = gateway.workers
-    force = Workforce(gateway, count)
+    force = Workforce(gateway, count, questions)
     stack.callback(force.counts.close)
-    force.counts.limits.import_counts(counts)
-    gateway.export_counts = force.counts.limits.export_counts
+    elsewhere = Elsewhere(gateway.config, gateway.config_path, gateway.clock)
+    if not elsewhere.is_wanted:  # else they are where they are counted
+        force.counts.limits.import_counts(counts)
+        gateway.export_counts = force.counts.limits.export_counts
     gateway.explainer = Explainer(gateway, force.counts.looked_at)
     gateway.recorders.watch_limiter(lambda: force.counts.limits.forgotten_early)
-    supervisor = Supervisor(count, public, force, gateway.clock, tasks)
+    supervisor = Supervisor(count, public, force, gateway.clock, tasks, questions)
     crew = RemoteCrew(supervisor, gateway.number, gateway.config, gateway.clock)
     gateway.crew = crew
 

@@ -12,6 +12,7 @@ import argparse
 import asyncio
 import os
 import ssl
+import sys
 import tempfile
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -26,6 +27,7 @@ from gateway.assembly.errors import CannotStart
 from gateway.cli.conditions import Conditions
 from gateway.cli.output import Printer, add_output_option
 from gateway.cli.statuses import DONE as DONE
+from gateway.cli.statuses import INTERRUPTED
 from gateway.cli.statuses import REFUSED as REFUSED
 from gateway.cli.statuses import UNREACHABLE as UNREACHABLE
 from gateway.cli.statuses import WRONG_USAGE as WRONG_USAGE
@@ -206,6 +208,10 @@ def run(
     except (CannotConnect, CannotStart, StoreUnavailable) as error:
         printer.message(f"tollhouse: {error}")
         return UNREACHABLE
+    except KeyboardInterrupt:
+        return DONE if getattr(options, "follow", False) else INTERRUPTED
+    except BrokenPipeError:  # whoever read has enough, as `| head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     return DONE
 
 
@@ -317,6 +323,7 @@ async def _served_offline(config_path: Path) -> AsyncIterator[Path]:
             lambda: offline.keyring,
             audit=offline.audit,
             request_log=offline.request_log,
+            usage=offline.usage,
             link=partial(link_under, base_url=config.listeners.delivery.base_url),
         )
         runner = web.AppRunner(app, access_log=None)

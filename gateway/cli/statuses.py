@@ -10,3 +10,5 @@ REFUSED: Final = 1
 WRONG_USAGE: Final = 2
 UNREACHABLE: Final = 3
 """There is nobody to ask."""
+INTERRUPTED: Final = 130
+"""What shells say of a program that Ctrl-C ended; one that goes on until then is done."""

@@ -25,9 +25,11 @@ from gateway.config.rules import (
     reach,
     routes,
     scopes,
+    telemetry,
     tenancy,
     tls,
     upstreams,
+    usage,
 )
 from gateway.config.sources import Sources
 from gateway.config.tree import Node
@@ -54,6 +56,7 @@ RULES: Final[tuple[Rule, ...]] = (
     scopes.scopes,
     limits.plans,
     limits.route_plans,
+    limits.redis,
     routes.patterns,
     routes.overlaps,
     routes.purposes,
@@ -61,6 +64,9 @@ RULES: Final[tuple[Rule, ...]] = (
     tenancy.selector,
     tenancy.owners,
     tls.tls,
+    telemetry.traces,
+    usage.usage,
+    usage.per_key,
 )
 
 _LARGE_BYTES: Final = 100_000
@@ -72,6 +78,9 @@ FileRule = Callable[[Config, Path, float], Iterator[Finding]]
 FILE_RULES: Final[tuple[FileRule, ...]] = (
     files.listener_certificates,
     files.upstream_certificates,
+    files.trace_authorities,
+    usage.geoip_database,
+    files.limits_certificates,
 )
 
 

@@ -22,13 +22,14 @@ from gateway.config.sections.answers import (
     Telemetry,
     Throttle,
 )
-from gateway.config.sections.base import RESTART, Applies, Section
+from gateway.config.sections.base import RESTART, Applies, FromText, Section
 from gateway.config.sections.bootstrap import (
     Bootstrap,
     BootstrapKey,
     BootstrapTenant,
     TenantAllowlist,
 )
+from gateway.config.sections.dashboard import Dashboard
 from gateway.config.sections.keys import (
     PERIOD_SECONDS,
     Bundle,
@@ -44,10 +45,12 @@ from gateway.config.sections.keys import (
     Template,
 )
 from gateway.config.sections.lifecycle import Reload, Supervision, Workers
+from gateway.config.sections.limits import Limits, LimitsTls, OnFailure, redis_parts
 from gateway.config.sections.listeners import (
     AdminListener,
     ClientAddress,
     DeliveryListener,
+    ForwardAuthListener,
     Listeners,
     MetricsListener,
     PublicListener,
@@ -73,6 +76,7 @@ from gateway.config.sections.tls import (
     StrictTransportSecurity,
     Tls,
 )
+from gateway.config.sections.traces import Traces
 from gateway.config.sections.upstreams import (
     Affinity,
     Breaker,
@@ -83,6 +87,7 @@ from gateway.config.sections.upstreams import (
     UpstreamTarget,
     UpstreamTimeout,
 )
+from gateway.config.sections.usage import PerKey, Usage, UsageNetworks
 from gateway.config.sections.values import EnvironmentName, Label, Name
 from gateway.config.sections.wire import split_bind
 
@@ -103,21 +108,27 @@ __all__ = [
     "ClientAddress",
     "ClientCertificates",
     "Config",
+    "Dashboard",
     "DeliveryListener",
     "Dialect",
     "Environment",
     "ExpiryPolicy",
+    "ForwardAuthListener",
     "Forwarding",
     "Health",
     "IdentityHeaders",
     "IpAllowlist",
     "KeyFormat",
     "KeyMatch",
+    "Limits",
+    "LimitsTls",
     "Listeners",
     "Match",
     "MetricsListener",
+    "OnFailure",
     "PassiveHealth",
     "Peppers",
+    "PerKey",
     "Period",
     "Plan",
     "Policies",
@@ -149,10 +160,14 @@ __all__ = [
     "TenantSelector",
     "Throttle",
     "Tls",
+    "Traces",
     "Upstream",
     "UpstreamTarget",
     "UpstreamTimeout",
     "UpstreamTls",
+    "Usage",
+    "UsageNetworks",
+    "redis_parts",
     "split_bind",
 ]
 
@@ -196,6 +211,8 @@ class Config(Section):
     """The closed list of what can be permitted."""
     plans: Mapping[Name, Plan] = Field(default_factory=dict)
     """Limits, by name."""
+    limits: Annotated[Limits, FromText("url")] = Field(default_factory=Limits)
+    """Where limits are counted: in this gateway, or in a Redis that several gateways share."""
     templates: Mapping[Name, Template] = Field(default_factory=dict)
     """Defaults for new keys, by name. The one called `default` is used when a key is created with
     neither scopes nor a template."""
@@ -217,11 +234,17 @@ class Config(Section):
     tenancy: Tenancy = Field(default_factory=Tenancy)
     """Keys that act for several tenants: how a request names one."""
     telemetry: Telemetry = Field(default_factory=Telemetry)
-    """Metrics and the access log."""
+    """Metrics, the access log and traces."""
     request_log: RequestLog = Field(default_factory=RequestLog)
     """Every request, kept to be searched."""
+    usage: Usage = Field(default_factory=Usage)
+    """What is counted of requests per key, tenant and route, for how long, and from where they came."""
     audit: Audit = Field(default_factory=Audit)
     """The audit trail, and what makes a change to it visible."""
+    dashboard: Dashboard = Field(default_factory=Dashboard)
+    """Pages for a browser, on the admin listener."""
+    on_failure: OnFailure = Field(default_factory=OnFailure)
+    """What becomes of requests while something that they need does not answer."""
     reload: Reload = Field(default_factory=Reload)
     """How a changed configuration reaches the running gateway."""
     workers: Workers = Field(1, json_schema_extra=RESTART)

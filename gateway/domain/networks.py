@@ -87,8 +87,13 @@ def neighbourhood(text: str) -> str:
 
     One site commonly gets as much (RFC 6177), so many of them mean many places.
     """
+    return network_of(text, 24, 48)
+
+
+def network_of(text: str, ipv4_prefix: int, ipv6_prefix: int) -> str:
+    """Return the network around an address, of so many bits. Raises ValueError for what is no address."""
     version, value = _parse(text)
-    length = 24 if version == 4 else 48
+    length = ipv4_prefix if version == 4 else ipv6_prefix
     host_bits = _BITS[version] - length
     return f"{_format(version, value >> host_bits << host_bits)}/{length}"
 
@@ -150,6 +155,16 @@ class Allowlist:
             if value >> shift in prefixes:
                 return True
         return False
+
+    def covers(self, entry: str) -> bool:
+        """Say whether one network of the list contains all of `entry`, an address or a range. Raises ValueError."""
+        version, length, prefix = _parse_entry(entry)
+        host_bits = _BITS[version] - length
+        value = prefix << host_bits
+        return any(
+            shift >= host_bits and value >> shift in prefixes
+            for shift, prefixes in (self._v4 if version == 4 else self._v6)
+        )
 
     def containing(self, address: str) -> str:
         """Return the smallest network of the list that contains `address`; empty when none does."""

@@ -16,8 +16,8 @@ from gateway.domain.key_rules import REASON_LENGTH_MAX
 from gateway.domain.keys import KeyRecord, KeyState
 from gateway.domain.queries import KeyQuery
 from gateway.domain.tenants import Tenant
+from gateway.keyring.cursors import record_id
 from gateway.keyring.door import Keyring
-from gateway.keyring.ledger import record_id
 from gateway.ports import Conflict, KeyStore, R
 
 PAGE: Final = 500

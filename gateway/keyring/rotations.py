@@ -16,9 +16,11 @@ from gateway.domain.enforcement import Enforced
 from gateway.domain.key_rules import Problem, Refused
 from gateway.domain.key_states import Verb
 from gateway.domain.keys import KeyRecord, KeyState
+from gateway.domain.queries import Sort
 from gateway.domain.rotations import Rotation, RotationEnd, RotationState
 from gateway.keyring.deliveries import Deliveries
-from gateway.keyring.ledger import Act, Changed, Page, require_as_seen
+from gateway.keyring.ledger import Act, Changed, Page, among, require_as_seen
+from gateway.keyring.narrowing import SAME, Granted, Narrowing, narrowed
 from gateway.keyring.workshop import Workshop
 from gateway.ports import Conflict
 
@@ -58,12 +60,14 @@ class _Start:
 class Rotations:
     """Starts and ends rotations. What it promises and raises is what `Keyring` does."""
 
-    def __init__(self, workshop: Workshop, deliveries: Deliveries) -> None:
+    def __init__(self, workshop: Workshop, deliveries: Deliveries, granted: Granted) -> None:
         self._ledger = workshop.ledger
         self._steps = workshop.steps
         self._mint = workshop.mint
         self._deliveries = deliveries
         self._policies = workshop.policies
+        self._rules = workshop.rules
+        self._granted = granted
         self._clock = workshop.clock
 
     async def start(
@@ -74,8 +78,10 @@ class Rotations:
         grace_seconds: float | None = None,
         idle_seconds: float | None = None,
         delivery_seconds: float | None = None,
+        narrowing: Narrowing = SAME,
     ) -> Rotated:
         """Mint a key with the settings of `key_id`, which goes on for `grace_seconds`; 0 ends it at once.
+        Its successor may be given less with `narrowing`.
 
         None takes the grace of the config. With `idle_seconds` the old key ends earlier: when the new one was used and
         the old one was not for so long. The new key expires when the old one does.
@@ -90,7 +96,9 @@ class Rotations:
             old = await self._ledger.read(KeyRecord, key_id)
             require_as_seen(old, order)
             await self._require_alone(old)
-            start = self._started(old, order, grace, idle_seconds, delivery_seconds)
+            start = self._started(
+                old, self._narrowed(old, narrowing), order, grace, idle_seconds, delivery_seconds
+            )
             return self._act(old, start, order, grace)
 
         enacted = await self._ledger.enact(plan, order)
@@ -173,20 +181,28 @@ class Rotations:
         self,
         *,
         tenant_id: str = "",
+        tenant_ids: tuple[str, ...] | None = None,
         state: str = "",
         lineage_id: str = "",
         after: str = "",
         limit: int = 100,
+        sort: Sort | None = None,
     ) -> Page[Rotation]:
-        """Return one page of rotations, ordered by id."""
-        where = {"tenant_id": tenant_id, "state": state, "lineage_id": lineage_id}
-        return await self._ledger.page(Rotation, where=where, after=after, limit=limit)
+        """Return one page of rotations, among those of `tenant_ids` (None: all)."""
+        tenant = among(tenant_id, tenant_ids)
+        where = {"tenant_id": tenant, "state": state, "lineage_id": lineage_id}
+        return await self._ledger.page(Rotation, where=where, after=after, limit=limit, sort=sort)
 
     # ---- parts
+
+    def _narrowed(self, old: KeyRecord, narrowing: Narrowing) -> KeyRecord:
+        now = self._clock.now()
+        return narrowed(old, narrowing, rules=self._rules, granted=self._granted, now=now)
 
     def _started(
         self,
         old: KeyRecord,
+        model: KeyRecord,
         order: Order,
         grace: float,
         idle_seconds: float | None,
@@ -194,7 +210,7 @@ class Rotations:
     ) -> _Start:
         now = self._clock.now()
         new, secret = self._mint.successor(
-            old, now, self._policies.capped(old, now), has_secret=delivery_seconds is None
+            model, now, self._policies.capped(model, now), has_secret=delivery_seconds is None
         )
         rotation = Rotation(
             rotation_id=self._mint.new_id("rot"),

@@ -99,6 +99,7 @@ async def explain(
         recorder=recorder,
         upstreams=upstreams,
         shadowed=_nobody,
+        sampler=None,
     )
     waits = throttle.retry_after("")
     await handle(exchange, rehearsed)
@@ -108,7 +109,7 @@ async def explain(
     scene = Scene(
         exchange=exchange,
         outcome=outcome,
-        key=key.key,
+        key=key.key if outcome.key is None else outcome.key,
         generation=generation,
         limiter=limiter,
         line=line.decode("latin-1"),

@@ -11,69 +11,7 @@ from dataclasses import dataclass
 from typing import Final, Literal
 
 from gateway.domain.closing import Closed, Refused
-from gateway.domain.denial import Reason
-from gateway.domain.outcome import UNMATCHED
 from gateway.domain.shadow import RuleKind
-
-OTHER: Final = "__other__"
-"""Stands for every label set that the series budget, or a closed set of names, has no room for."""
-
-OTHER_METHOD: Final = "OTHER"
-
-RELOAD_RESULTS: Final = ("applied", "refused", "rolled_back")
-
-NAMED_LABELS: Final = ("route", "upstream", "policy")
-"""Labels whose values are names of the configuration, in the order of `Metrics.declare`."""
-
-RESERVED_NAMES: Final = frozenset({"", OTHER, UNMATCHED})
-"""Values of these labels that are no names."""
-
-ACCEPTED: Final = "accepted"
-"""The decision on a request that the gateway did not answer itself with a refusal."""
-
-METHODS: Final = frozenset(
-    {"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "CONNECT", "TRACE"}
-)
-"""The registered methods of RFC 9110 section 9 and RFC 5789; all others count as `OTHER`."""
-
-SOURCES: Final = frozenset({"gateway", "upstream"})
-
-DECISIONS: Final = (ACCEPTED, *(reason.value for reason in Reason))
-
-LIMIT_OUTCOMES: Final = ("allowed", "denied")
-SHADOW_DENIED: Final = "shadow_denied"
-"""A limit in shadow mode would have refused: counted on top of what the enforced ones decided."""
-
-UPSTREAM_OUTCOMES: Final = (
-    "ok",
-    "error",
-    "timeout",
-    "refused",
-    "breaker_open",
-    "no_target",
-    "cancelled",
-    "retried",
-)
-"""What became of a request meant for an upstream; `cancelled` was not the upstream's doing.
-
-`retried` counts attempts that failed and were repeated: they come on top of the requests.
-"""
-
-UPSTREAM_OUTCOME_OF_REASON: Final = {
-    Reason.UPSTREAM_UNREACHABLE: "refused",
-    Reason.UPSTREAM_BAD_RESPONSE: "error",
-    Reason.UPSTREAM_TIMEOUT: "timeout",
-    Reason.CIRCUIT_OPEN: "breaker_open",
-    Reason.NO_HEALTHY_UPSTREAM: "no_target",
-}
-
-UPSTREAM_OUTCOME_OF_END: Final = {
-    "complete": "ok",
-    "upstream_broke": "error",
-    "timeout": "timeout",
-    "client_gone": "cancelled",
-    "cut": "cancelled",
-}
 
 Kind = Literal["counter", "gauge", "histogram", "info"]
 
@@ -126,7 +64,8 @@ LAG_BUCKETS: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1
 FAMILIES: Final[tuple[Family, ...]] = (
     _counter(
         "requests_total",
-        "Requests answered, by who answered (`gateway` or `upstream`); code 0: nothing was sent.",
+        "Requests answered, by who answered: `gateway`, `upstream`, or the gateway to a proxy that asked "
+        "(`forward_auth`); code 0: nothing was sent.",
         "route", "method", "code", "source",
     ),
     _histogram(
@@ -204,9 +143,14 @@ FAMILIES: Final[tuple[Family, ...]] = (
     ),
     _counter(
         "ratelimit_decisions_total",
-        "Requests that drew on a limit, by the policy that decided; `shadow_denied` ones, which a plan in shadow mode "
-        "would have refused, come on top.",
+        "Requests that drew on a limit, by the policy that decided; `degraded` ones were let in by a share of a limit "
+        "while Redis did not answer; `shadow_denied` ones, which a plan in shadow mode would have refused, are "
+        "counted on top.",
         "policy", "outcome",
+    ),
+    _gauge(
+        "limiter_up", "min",
+        "Whether the Redis that counts limits answers (1) or not (0); only where limits are in Redis.",
     ),
     _counter(
         "shadow_denials_total",
@@ -339,6 +283,13 @@ FAMILIES: Final[tuple[Family, ...]] = (
         "Requests missing in the request log because the queue was full or the disk failed.",
         is_watched=True,
     ),
+    _counter(
+        "traced_requests_total",
+        "Requests that were traced, by what became of their spans: `exported`, `dropped` (too many waited) or `failed` "
+        "(the collector did not take them).",
+        "outcome",
+        is_watched=True,
+    ),
     _gauge("request_log_bytes", "max", "Room that the request log takes."),
     _counter(
         "audit_events_total",
@@ -354,6 +305,18 @@ FAMILIES: Final[tuple[Family, ...]] = (
     _gauge(
         "audit_intact", "min",
         "Whether the audit trail still holds all that was signed (1), or was changed (0): `tollhouse audit verify`.",
+    ),
+    _counter(
+        "key_requests_total",
+        "Requests with an API key, of the keys with the most (`telemetry.per_key`) and of all others together; a key "
+        "that leaves the top is counted among the others.",
+        "tenant", "key_id",
+        is_watched=True,
+    ),
+    _counter(
+        "usage_folded_total",
+        "Requests whose usage was counted for `__other__`, because too many keys were active between two writes.",
+        is_watched=True,
     ),
     _counter(
         "recorder_errors_total",

@@ -2,22 +2,34 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from typing import Final, cast
 
 from aiohttp import web
 
 from gateway.admin.app import create_admin_app
 from gateway.admin.config import ConfigRoutes
+from gateway.admin.usage import KeptUsage
+from gateway.audit.chain import Report
+from gateway.audit.room import AuditRoom, Pruned
 from gateway.config.changes import Change
 from gateway.config.differences import RouteChange, UpstreamChange
+from gateway.config.model import Config
 from gateway.config.planned import CallerChange, Callers, Planned
 from gateway.config.reloading import Reloaded
 from gateway.domain.access import Difference, Shift
+from gateway.domain.audit import AuditRecord, Head, seal
+from gateway.domain.change import Order
 from gateway.domain.limit_changes import LimitChange
+from gateway.domain.queries import AuditQuery
 from gateway.domain.streams import StreamKind
 from gateway.keyring.door import Keyring
+from gateway.stores.memory_usage import MemoryUsage
 from tests.admin.caller import TOKEN
+from tests.admin.life import ListedLog
+from tests.contracts.audit_trail import a_change
 from tests.open_streams import OneStream, SomeStreams
+from tests.usage_samples import KEPT
 
 
 class NoWorkers:
@@ -28,6 +40,38 @@ class NoWorkers:
 
     async def restart(self) -> int:
         return 0
+
+
+class OneRecord:
+    """Does what an `AuditRoom` does, for a trail of one record."""
+
+    fingerprints: Final = ["SHA256:none"]
+
+    async def page(self, _: AuditQuery, *, after: int = 0, limit: int = 100) -> list[AuditRecord]:
+        return [] if after else [seal(Head(), a_change(1))]
+
+    async def verify(self) -> Report:
+        return Report(records=1, first_seq=1, last_seq=1, checkpoints=0, signed_seq=0, fault=None)
+
+    async def export(self, _: Order, since: float | None = None) -> AsyncIterator[bytes]:
+        return _lines()
+
+    async def prune(self, before: float, _: Order) -> Pruned:
+        return Pruned(records=0, through_seq=0)
+
+
+async def _lines() -> AsyncIterator[bytes]:
+    yield b'{"kind":"header"}\n'
+
+
+class NoFacts:
+    """Implements `gateway.admin.key_reports.KeyFacts` for a configuration without plans and routes."""
+
+    def is_limited(self, _key: object, _tenant: object) -> bool:
+        return False
+
+    def scopes_of_routes(self) -> dict[str, tuple[str, ...]]:
+        return {}
 
 
 async def _reloaded(_: object = None) -> Reloaded:
@@ -66,6 +110,11 @@ async def _no_upstreams() -> tuple[()]:
     return ()
 
 
+CONFIG: Final = Config.model_validate(
+    {"version": 1, "peppers": {"current": "p1", "p1": "0123456789abcdef" * 4}}
+)
+
+
 def whole_app(keyring: Callable[[], Keyring]) -> web.Application:
     """Return the application; `TOKEN` opens it."""
     return create_admin_app(
@@ -75,4 +124,9 @@ def whole_app(keyring: Callable[[], Keyring]) -> web.Application:
         upstreams=_no_upstreams,
         streams=SomeStreams(OneStream(1, StreamKind.SSE, "key_a")),
         workers=NoWorkers(),
+        settings=lambda: CONFIG,
+        audit=cast("AuditRoom", OneRecord()),
+        request_log=ListedLog(),
+        usage=KeptUsage(MemoryUsage(), lambda: KEPT),
+        facts=NoFacts(),
     )

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import pytest
 
@@ -33,7 +34,7 @@ async def _used(house: House, key_id: str) -> None:
     await house.store.touch({key_id: house.clock.now()})
 
 
-async def _rotating(house: House, **values: float) -> Rotated:
+async def _rotating(house: House, **values: Any) -> Rotated:
     key_id = (await house.minted()).record.key_id
     rotated = await house.keyring.rotations.start(key_id, ORDER, **values)
     house.forget()

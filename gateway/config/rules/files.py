@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-from gateway.config.model import CertificateFiles, Config, Tls, Upstream, UpstreamTls
+from gateway.config.model import CertificateFiles, Config, LimitsTls, Tls, Upstream, UpstreamTls
 from gateway.config.pem import PemError, check_authorities, check_key, read_certificates, staleness
 from gateway.config.problems import Finding, KeyPath, quoted
 from gateway.domain.validity import Validity
@@ -15,6 +15,11 @@ def upstream_certificates(config: Config, folder: Path, now: float) -> Iterator[
     """The files of `upstreams.<name>.tls` can be used; one that is not valid at `now` is a warning."""
     for name, upstream in config.upstreams.items():
         yield from _tls(("upstreams", name, "tls"), upstream.tls, folder, now)
+
+
+def limits_certificates(config: Config, folder: Path, now: float) -> Iterator[Finding]:
+    """The files of `limits.tls` can be used; one that is not valid at `now` is a warning."""
+    yield from _tls(("limits", "tls"), config.limits.tls, folder, now)
 
 
 def listener_certificates(config: Config, folder: Path, now: float) -> Iterator[Finding]:
@@ -27,7 +32,16 @@ def listener_certificates(config: Config, folder: Path, now: float) -> Iterator[
             yield from _authorities(where, folder / section.client_certificates.ca, now)
 
 
-def _tls(path: KeyPath, section: UpstreamTls, folder: Path, now: float) -> Iterator[Finding]:
+def trace_authorities(config: Config, folder: Path, now: float) -> Iterator[Finding]:
+    """The file of `telemetry.traces.ca` can be used; one that is not valid at `now` is a warning."""
+    if config.telemetry.traces.ca:
+        path = ("telemetry", "traces", "ca")
+        yield from _authorities(path, folder / config.telemetry.traces.ca, now)
+
+
+def _tls(
+    path: KeyPath, section: UpstreamTls | LimitsTls, folder: Path, now: float
+) -> Iterator[Finding]:
     if section.ca:
         yield from _authorities((*path, "ca"), folder / section.ca, now)
     if section.certificate:
@@ -45,7 +59,7 @@ def _authorities(path: KeyPath, file: Path, now: float) -> Iterator[Finding]:
 
 
 def _pair(
-    path: KeyPath, section: UpstreamTls | CertificateFiles, folder: Path, now: float
+    path: KeyPath, section: UpstreamTls | LimitsTls | CertificateFiles, folder: Path, now: float
 ) -> Iterator[Finding]:
     place, certificate = (*path, "certificate"), folder / section.certificate
     try:
@@ -85,10 +99,12 @@ def named(config: Config, folder: Path) -> Iterator[Path]:
             yield from (folder / pair.certificate, folder / pair.key)
         if section.client_certificates.ca:
             yield folder / section.client_certificates.ca
+    if config.telemetry.traces.ca:
+        yield folder / config.telemetry.traces.ca
 
 
 def _listeners(config: Config) -> Iterator[tuple[KeyPath, Tls]]:
-    for name in ("public", "admin", "metrics", "delivery"):
+    for name in ("public", "admin", "metrics", "delivery", "forward_auth"):
         section: Tls | None = getattr(config.listeners, name).tls
         if section is not None:
             yield ("listeners", name, "tls"), section
