@@ -17,7 +17,7 @@ from pydantic import BaseModel, ValidationError
 
 from gateway.admin.auth import ACTOR
 from gateway.admin.described import ways
-from gateway.admin.problems import BadRequest
+from gateway.admin.problems import REQUEST_ID, BadRequest
 from gateway.admin.wire import Act, EnforcementView
 from gateway.domain.change import Order
 from gateway.domain.enforcement import Enforced
