@@ -42,6 +42,9 @@ CODES: Final[Mapping[int, str]] = {
 }
 """Status -> stable machine name; clients switch on it, people read `detail`."""
 
+SERVER: Final = "tollhouse"
+"""Which versions of what run here is no business of whoever asks."""
+
 REQUEST_ID: Final = web.RequestKey("request_id", str)
 
 _log = logging.getLogger(__name__)
@@ -88,6 +91,7 @@ async def answer_problems(request: web.Request, handler: Handler) -> web.StreamR
         response = problem(500, "The gateway failed; the log has the cause.", request_id)
     response.headers["X-Request-Id"] = request_id
     response.headers["Cache-Control"] = "no-store"
+    response.headers["Server"] = SERVER
     return response
 
 
