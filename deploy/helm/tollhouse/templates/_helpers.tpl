@@ -32,3 +32,10 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version }}
 {{- fail "store: sqlite is for one pod: set replicas to 1 and autoscaling.enabled to false, or use postgresql" }}
 {{- end }}true{{ end }}
 {{- end }}
+
+{{- define "tollhouse.securityContext" -}}
+allowPrivilegeEscalation: false
+readOnlyRootFilesystem: true
+privileged: false
+capabilities: {drop: [ALL]}
+{{- end }}
