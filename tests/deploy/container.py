@@ -1,5 +1,5 @@
-"""Runs commands as the image would, where there is no Docker: namespaces of its own for mounts, network and processes, a
-root that cannot be written to, the user of the image, no capabilities, the first process of its world.
+"""Runs commands as the image would, where there is no Docker: in namespaces for mounts, network and processes, on a
+root that cannot be written to, as the user of the image, without capabilities, as the first process.
 
 The root has this machine's programs and libraries, this interpreter and these sources, and from the image what its
 Dockerfile copies to `/etc/tollhouse`. It needs the rights to make namespaces (root).

@@ -1,5 +1,5 @@
-"""The image, as far as it can be judged without Docker: it is linted, what it is made of is built, and its configuration
-and commands run under the conditions of a container (`tests.deploy.container`).
+"""The image, as far as it can be judged without Docker: it is linted, what it is made of is built, and what it runs is
+run under the conditions of a container (`tests.deploy.container`).
 """
 
 from __future__ import annotations
@@ -52,6 +52,7 @@ def test_hadolint_finds_nothing() -> None:
 # ---- what it is made of
 
 
+@pytest.mark.pure
 def test_the_context_has_what_is_copied_and_nothing_else() -> None:
     patterns = [
         line
@@ -67,6 +68,7 @@ def test_the_context_has_what_is_copied_and_nothing_else() -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.pure
 def test_what_is_copied_is_enough_to_build_all_of_the_gateway(tmp_path: Path) -> None:
     source = tmp_path / "src"
     source.mkdir()

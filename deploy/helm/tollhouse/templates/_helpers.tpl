@@ -1,6 +1,7 @@
 {{- define "tollhouse.name" -}}
-{{- if contains .Chart.Name .Release.Name }}{{ .Release.Name | trunc 63 | trimSuffix "-" }}
-{{- else }}{{ printf "%s-%s" .Release.Name .Chart.Name | trunc 63 | trimSuffix "-" }}{{ end }}
+{{- /* 63 characters less those of -metrics */}}
+{{- if contains .Chart.Name .Release.Name }}{{ .Release.Name | trunc 55 | trimSuffix "-" }}
+{{- else }}{{ printf "%s-%s" .Release.Name .Chart.Name | trunc 55 | trimSuffix "-" }}{{ end }}
 {{- end }}
 
 {{- define "tollhouse.selector" -}}
@@ -38,4 +39,28 @@ allowPrivilegeEscalation: false
 readOnlyRootFilesystem: true
 privileged: false
 capabilities: {drop: [ALL]}
+{{- end }}
+
+{{- define "tollhouse.config" -}}
+version: 1
+include: ["conf.d/*.yaml"]
+workers: {{ .Values.workers }}
+listeners:
+  public:
+    bind: "0.0.0.0:8080"
+    drain_delay: {{ .Values.drain.delaySeconds }}s
+    drain_timeout: {{ .Values.drain.timeoutSeconds }}s
+  admin: {bind: "unix:/var/lib/tollhouse/admin.sock"}
+  metrics: {bind: "0.0.0.0:9100"}
+store:
+  path: /var/lib/tollhouse/tollhouse.db
+  {{- if eq .Values.store "postgresql" }}
+  url: "${file:/run/secrets/tollhouse/store-url}"
+limits:
+  url: "${file:/run/secrets/tollhouse/limits-url}"
+  {{- end }}
+request_log: {path: /var/lib/tollhouse/requests, bytes_max: 1GB}
+peppers:
+  current: p1
+  p1: "${file:/run/secrets/tollhouse/pepper}"
 {{- end }}
