@@ -56,6 +56,7 @@ RULES: Final[tuple[Rule, ...]] = (
     scopes.scopes,
     limits.plans,
     limits.route_plans,
+    limits.redis,
     routes.patterns,
     routes.overlaps,
     routes.purposes,
@@ -79,6 +80,7 @@ FILE_RULES: Final[tuple[FileRule, ...]] = (
     files.upstream_certificates,
     files.trace_authorities,
     usage.geoip_database,
+    files.limits_certificates,
 )
 
 

@@ -22,7 +22,7 @@ from gateway.config.sections.answers import (
     Telemetry,
     Throttle,
 )
-from gateway.config.sections.base import RESTART, Applies, Section
+from gateway.config.sections.base import RESTART, Applies, FromText, Section
 from gateway.config.sections.bootstrap import (
     Bootstrap,
     BootstrapKey,
@@ -45,6 +45,7 @@ from gateway.config.sections.keys import (
     Template,
 )
 from gateway.config.sections.lifecycle import Reload, Supervision, Workers
+from gateway.config.sections.limits import Limits, LimitsTls, OnFailure, redis_parts
 from gateway.config.sections.listeners import (
     AdminListener,
     ClientAddress,
@@ -119,9 +120,12 @@ __all__ = [
     "IpAllowlist",
     "KeyFormat",
     "KeyMatch",
+    "Limits",
+    "LimitsTls",
     "Listeners",
     "Match",
     "MetricsListener",
+    "OnFailure",
     "PassiveHealth",
     "Peppers",
     "PerKey",
@@ -163,6 +167,7 @@ __all__ = [
     "UpstreamTls",
     "Usage",
     "UsageNetworks",
+    "redis_parts",
     "split_bind",
 ]
 
@@ -206,6 +211,8 @@ class Config(Section):
     """The closed list of what can be permitted."""
     plans: Mapping[Name, Plan] = Field(default_factory=dict)
     """Limits, by name."""
+    limits: Annotated[Limits, FromText("url")] = Field(default_factory=Limits)
+    """Where limits are counted: in this gateway, or in a Redis that several gateways share."""
     templates: Mapping[Name, Template] = Field(default_factory=dict)
     """Defaults for new keys, by name. The one called `default` is used when a key is created with
     neither scopes nor a template."""
@@ -236,6 +243,8 @@ class Config(Section):
     """The audit trail, and what makes a change to it visible."""
     dashboard: Dashboard = Field(default_factory=Dashboard)
     """Pages for a browser, on the admin listener."""
+    on_failure: OnFailure = Field(default_factory=OnFailure)
+    """What becomes of requests while something that they need does not answer."""
     reload: Reload = Field(default_factory=Reload)
     """How a changed configuration reaches the running gateway."""
     workers: Workers = Field(1, json_schema_extra=RESTART)
