@@ -12,13 +12,13 @@ from typing import Final
 
 from aiohttp import web
 
+from gateway.admin.acts import named_as_in_body, spans_of
 from gateway.admin.admin_token_wire import (
     AdminTokenCreate,
     AdminTokenView,
     NewAdminToken,
     WhoAmI,
 )
-from gateway.admin.acts import named_as_in_body, spans_of
 from gateway.admin.auth import PRINCIPAL
 from gateway.admin.described import changes, creates, lists, shows
 from gateway.admin.idempotency import once

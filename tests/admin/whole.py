@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable
+from pathlib import Path
 from typing import Final, cast
 
 from aiohttp import web
@@ -18,8 +19,9 @@ from gateway.domain.change import Order
 from gateway.domain.queries import AuditQuery
 from gateway.domain.streams import StreamKind
 from gateway.keyring.door import Keyring
+from gateway.telemetry.request_log import FileRequestLog
 from tests.admin.caller import TOKEN
-from tests.admin.life import ListedLog
+from tests.clock import FakeClock
 from tests.contracts.audit_trail import a_change
 from tests.open_streams import OneStream, SomeStreams
 
@@ -74,5 +76,5 @@ def whole_app(keyring: Callable[[], Keyring]) -> web.Application:
         streams=SomeStreams(OneStream(1, StreamKind.SSE, "key_a")),
         workers=NoWorkers(),
         audit=cast("AuditRoom", OneRecord()),
-        request_log=ListedLog(),
+        request_log=FileRequestLog(Path("nowhere"), FakeClock()),
     )
