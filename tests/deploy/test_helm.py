@@ -39,7 +39,7 @@ PAGE: Final = ROOT / "docs" / "how-to" / "run-on-kubernetes.md"
 OLDEST: Final = "1.27"
 
 
-@pytest.fixture(params=VARIANTS.values(), ids=VARIANTS.keys())
+@pytest.fixture(params=list(VARIANTS.values()), ids=list(VARIANTS))
 def manifests(request: pytest.FixtureRequest) -> list[Manifest]:
     return render(request.param)
 
