@@ -26,6 +26,7 @@ from gateway.admin.incidents import IncidentRoutes
 from gateway.admin.ip_test import IpTestRoutes
 from gateway.admin.key_life import KeyLifeRoutes
 from gateway.admin.keys import KeyRoutes
+from gateway.admin.nodes import NodeRoutes, Nodes
 from gateway.admin.openapi import OpenApiRoutes
 from gateway.admin.problems import answer_problems
 from gateway.admin.reports import ReportRoutes
@@ -53,6 +54,7 @@ def create_admin_app(
     upstreams: Overview | None = None,
     streams: Streams | None = None,
     workers: Workers | None = None,
+    nodes: Nodes | None = None,
     audit: AuditRoom | None = None,
     request_log: KeptLog | None = None,
     link: Callable[[str], str] = link_under,
@@ -60,8 +62,8 @@ def create_admin_app(
 ) -> web.Application:
     """Return the application over the keyring in force when a request comes.
 
-    Where a gateway runs, `config` can be reloaded, its `upstreams`, open `streams` and `workers` be looked at, and
-    `explaining` done.
+    Where a gateway runs, `config` can be reloaded, its `upstreams`, open `streams`, `workers` and `nodes` be looked at,
+    and `explaining` done.
 
     A `request_log` tells what was done with a key. `link` makes the link of what it holds.
 
@@ -96,6 +98,8 @@ def create_admin_app(
     app.add_routes(ReportRoutes(requests, lambda: keyring().now()).routes())
     if workers is not None:
         app.add_routes(WorkerRoutes(workers, lambda: keyring().now()).routes())
+    if nodes is not None:
+        app.add_routes(NodeRoutes(nodes, lambda: keyring().now()).routes())
     if audit is not None:
         app.add_routes(AuditRoutes(audit).routes())
     if request_log is not None:

@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Collection, Iterable
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import TypeVar
+from typing import Final, TypeVar
 
-from gateway.assembly import policy
+from gateway.assembly import policy, stores
 from gateway.assembly.errors import CannotStart
 from gateway.config import model
-from gateway.config.places import anchored
 from gateway.control.clock import SystemClock
 from gateway.domain.change import Actor, Order
 from gateway.domain.enforcement import Enforced
@@ -20,9 +19,11 @@ from gateway.domain.streams import Condemn
 from gateway.domain.tenants import Tenant
 from gateway.keyring.door import Keyring
 from gateway.ports import Clock, Conflict, Enforce, KeyStore
-from gateway.stores import sqlite
 
 _BOOTSTRAP = Order(actor=Actor(kind="bootstrap", name="config"))
+
+_TRIES_MAX: Final = 3
+"""Gateways that share a store may start together: what one of them lost to another is there the next time."""
 
 
 def make_keyring(config: model.Config, store: KeyStore, clock: Clock, enforce: Enforce) -> Keyring:
@@ -45,8 +46,8 @@ def make_keyring(config: model.Config, store: KeyStore, clock: Clock, enforce: E
 async def open_keyring(config: model.Config, config_path: Path) -> AsyncIterator[Keyring]:
     """Open the store by itself, for commands that work on the file of a gateway that may not be running."""
     clock = SystemClock()
-    async with sqlite.opened(anchored(config_path, config.store.path)) as store:
-        yield make_keyring(config, store, clock, nobody(clock))
+    async with stores.opened(config, config_path) as found:
+        yield make_keyring(config, found.store, clock, nobody(clock))
 
 
 def nobody(clock: Clock) -> Enforce:
@@ -66,11 +67,17 @@ async def bootstrap(
     Safe to repeat. Raises `CannotStart` when the store holds another key or tenant under a declared id or hash.
     """
     known = before or model.Bootstrap()
-    try:
-        await _bootstrap_tenants(_not_in(section.tenants, known.tenants), keyring)
-        await _bootstrap_keys(_not_in(section.keys, known.keys), keyring)
-    except (Conflict, Refused) as error:
-        raise CannotStart(f"bootstrap: {error}") from error
+    for attempt in range(_TRIES_MAX):
+        try:
+            await _bootstrap_tenants(_not_in(section.tenants, known.tenants), keyring)
+            await _bootstrap_keys(_not_in(section.keys, known.keys), keyring)
+        except Conflict as error:
+            if attempt == _TRIES_MAX - 1:
+                raise CannotStart(f"bootstrap: {error}") from error
+        except Refused as error:
+            raise CannotStart(f"bootstrap: {error}") from error
+        else:
+            return
 
 
 _Entry = TypeVar("_Entry", model.BootstrapTenant, model.BootstrapKey)

@@ -74,6 +74,7 @@ class Workforce:
     def begin(self, member: Member, sockets: tuple[int, ...]) -> Begin:
         """Return the first message to a worker: the configuration in force now."""
         gateway, equipment = self._gateway, member.equipment
+        cluster = gateway.cluster
         level, is_json = _log_settings()
         return Begin(
             config=gateway.config,
@@ -87,6 +88,7 @@ class Workforce:
             seat=equipment.seat,
             log_level=level,
             log_is_json=is_json,
+            lease_until=None if cluster is None else cluster.lease.until,
         )
 
     @property

@@ -33,6 +33,8 @@ VERBS: Final[Mapping[str, str]] = {
     "streams": "streams",
     "upstreams": "upstreams",
     "workers": "workers",
+    "nodes": "nodes",
+    "db": "db",
     "explain": "explain",
     "ip-test": "ip_test",
     "report": "report",

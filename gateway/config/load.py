@@ -25,6 +25,7 @@ from gateway.config.rules import (
     reach,
     routes,
     scopes,
+    store,
     tenancy,
     tls,
     upstreams,
@@ -51,6 +52,7 @@ RULES: Final[tuple[Rule, ...]] = (
     keys.offered,
     keys.bootstrap,
     names.names,
+    store.store,
     scopes.scopes,
     limits.plans,
     limits.route_plans,
@@ -72,6 +74,7 @@ FileRule = Callable[[Config, Path, float], Iterator[Finding]]
 FILE_RULES: Final[tuple[FileRule, ...]] = (
     files.listener_certificates,
     files.upstream_certificates,
+    files.store_certificates,
 )
 
 

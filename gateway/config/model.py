@@ -22,7 +22,7 @@ from gateway.config.sections.answers import (
     Telemetry,
     Throttle,
 )
-from gateway.config.sections.base import RESTART, Applies, Section
+from gateway.config.sections.base import RESTART, Applies, FromText, Section
 from gateway.config.sections.bootstrap import (
     Bootstrap,
     BootstrapKey,
@@ -40,7 +40,6 @@ from gateway.config.sections.keys import (
     QuotaLimits,
     RateLimit,
     Scopes,
-    Store,
     Template,
 )
 from gateway.config.sections.lifecycle import Reload, Supervision, Workers
@@ -65,6 +64,7 @@ from gateway.config.sections.routing import (
     RoutePath,
     RouteTimeout,
 )
+from gateway.config.sections.store import Cluster, Store, StoreTls
 from gateway.config.sections.tenancy import Tenancy, TenantSelector
 from gateway.config.sections.tls import (
     CertificateFiles,
@@ -102,6 +102,7 @@ __all__ = [
     "CertificateFiles",
     "ClientAddress",
     "ClientCertificates",
+    "Cluster",
     "Config",
     "DeliveryListener",
     "Dialect",
@@ -140,6 +141,7 @@ __all__ = [
     "Scopes",
     "Section",
     "Store",
+    "StoreTls",
     "StrictTransportSecurity",
     "Supervision",
     "Telemetry",
@@ -181,8 +183,10 @@ class Config(Section):
     """The sockets: clients, operators and probes never share one."""
     client_address: ClientAddress = Field(default_factory=ClientAddress)
     """Whose address counts for IP rules, throttling and logs."""
-    store: Store = Field(default_factory=Store)
+    store: Annotated[Store, FromText("url")] = Field(default_factory=Store)
     """The system of record for keys and tenants, and the cache in front of it."""
+    cluster: Cluster = Field(default_factory=Cluster)
+    """How gateways that share a database wait for each other."""
     peppers: Peppers
     """Server-side secrets under which keys are hashed, by id. Required: without them a stolen store
     would be a list of keys to guess."""

@@ -20,7 +20,8 @@ class Begin:
 
     The numbers are descriptors that the worker has inherited: the listening `sockets`, one for each slot or one for
     all, the `heartbeat`, and `segments` of shared memory by what they hold. `seat` is its number among all who hold
-    something there: two workers of one slot, while one replaces the other, have two.
+    something there: two workers of one slot, while one replaces the other, have two. Until `lease_until` what is in
+    memory may be believed; None where the store is not shared.
     """
 
     config: model.Config
@@ -34,6 +35,7 @@ class Begin:
     seat: int
     log_level: str
     log_is_json: bool
+    lease_until: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +50,14 @@ class Forget:
     """Forget the keys, and the keys of the tenants, with these ids; None: all. Answered with None when it is done."""
 
     ids: tuple[str, ...] | None
+
+
+@dataclass(frozen=True, slots=True)
+class Prolong:
+    """Believe what is in memory until then (`control.clock.uptime`). Nobody waits for it: a lease that is not prolonged
+    runs out."""
+
+    until: float
 
 
 @dataclass(frozen=True, slots=True)

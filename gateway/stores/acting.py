@@ -65,6 +65,24 @@ class ActingKeys:
                 raise
             return await current._find(key, tenant_id)  # noqa: SLF001 - its own class
 
+    async def find_afresh(self, key: BoundKey, tenant_id: str) -> BoundKey | None:
+        """Return what `find` returns by what the store holds now, whatever is known here; unchanged, the same object.
+
+        Asks the store each time. Raises what `find` raises.
+        """
+        lookups = self.lookups
+        began = lookups.revision
+        tenant = await lookups.ask(tenant_id)
+        if tenant is None or not key.record.may_act_for(tenant):
+            return None
+        known = lookups.peek(key, tenant_id)
+        if isinstance(known, BoundKey) and known.tenant == tenant:
+            return known
+        acting = self._bind(key, tenant)
+        if began == lookups.revision:
+            lookups.keep(key, tenant_id, acting)
+        return acting
+
     async def _find(self, key: BoundKey, tenant_id: str) -> BoundKey | None:
         lookups = self.lookups
         for _ in range(READS_MAX):
@@ -165,6 +183,10 @@ class TenantLookups:
             flight.add_done_callback(partial(self._landed, tenant_id))
         # One client that goes away must not fail the others that wait for the same tenant.
         return await asyncio.shield(flight)
+
+    async def ask(self, tenant_id: str) -> Tenant | None:
+        """Return the tenant, for nobody but who asks."""
+        return await self._store.get_tenant(tenant_id)
 
     async def _read(self, tenant_id: str) -> tuple[Tenant | None, int]:
         """Read until nothing that was forgotten overtook the answer."""
