@@ -215,3 +215,12 @@ async def fresh(url: str, template: str = _TEMPLATE) -> AsyncIterator[str]:
 
 def address(url: str) -> DatabaseAddress:
     return read_address(url)
+
+
+@contextmanager
+def fresh_now(url: str) -> Iterator[str]:
+    """Give such a database to a test that is not asynchronous."""
+    with asyncio.Runner() as runner:
+        holding = fresh(url)
+        yield runner.run(holding.__aenter__())
+        runner.run(holding.__aexit__(None, None, None))

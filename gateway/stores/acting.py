@@ -10,7 +10,7 @@ import asyncio
 from collections.abc import Callable, Iterable
 from enum import Enum
 from functools import partial
-from typing import Final, Literal
+from typing import Any, Final, Literal
 
 from gateway.domain.keys import BoundKey
 from gateway.domain.tenants import Tenant
@@ -138,6 +138,7 @@ class TenantLookups:
         self._old: dict[str, dict[str, _Entry]] = {}
         self._count = 0
         self._flights: dict[str, asyncio.Task[tuple[Tenant | None, int]]] = {}
+        self._questions: set[asyncio.Task[Tenant | None]] = set()
         self._forgotten: dict[str, int] = {}
         self._all_forgotten = 0
 
@@ -186,7 +187,11 @@ class TenantLookups:
 
     async def ask(self, tenant_id: str) -> Tenant | None:
         """Return the tenant, for nobody but who asks."""
-        return await self._store.get_tenant(tenant_id)
+        # A task of its own: a request is told without one until it waits for the first time.
+        question = asyncio.create_task(self._store.get_tenant(tenant_id), name="ask for tenant")
+        self._questions.add(question)
+        question.add_done_callback(self._questions.discard)
+        return await question
 
     async def _read(self, tenant_id: str) -> tuple[Tenant | None, int]:
         """Read until nothing that was forgotten overtook the answer."""
@@ -222,7 +227,7 @@ class TenantLookups:
 
     async def close(self) -> None:
         """End the reads that are under way."""
-        flights = list(self._flights.values())
+        flights: list[asyncio.Task[Any]] = [*self._flights.values(), *self._questions]
         for flight in flights:
             flight.cancel()
         await asyncio.gather(*flights, return_exceptions=True)

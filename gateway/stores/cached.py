@@ -14,7 +14,7 @@ from contextlib import suppress
 from dataclasses import replace
 from enum import Enum
 from functools import partial
-from typing import Final, Literal
+from typing import Any, Final, Literal
 
 from gateway.domain.digest import Peppers
 from gateway.domain.keys import BoundKey, KeyRecord
@@ -219,6 +219,7 @@ class Lookups:
         self.settling = asyncio.Lock()
         self._store = store
         self._flights: dict[Sequence[bytes], asyncio.Task[_Landing]] = {}
+        self._questions: set[asyncio.Task[Found]] = set()
         self._invalidated: dict[str, int] = {}
         self._all_invalidated = 0
 
@@ -237,7 +238,11 @@ class Lookups:
 
     async def ask(self, digests: Sequence[bytes]) -> Found:
         """Return what the store has under one of `digests`, for nobody but who asks."""
-        return await self._store.find(digests)
+        # A task of its own: a request is told without one until it waits for the first time.
+        question = asyncio.create_task(self._store.find(digests), name="ask for key")
+        self._questions.add(question)
+        question.add_done_callback(self._questions.discard)
+        return await question
 
     def invalidate(self, ids: Iterable[str]) -> None:
         """Forget the keys and the keys of the tenants with these ids, and all unknown digests."""
@@ -256,7 +261,7 @@ class Lookups:
 
     async def close(self) -> None:
         """End the look-ups that are under way."""
-        flights = list(self._flights.values())
+        flights: list[asyncio.Task[Any]] = [*self._flights.values(), *self._questions]
         for flight in flights:
             flight.cancel()
         await asyncio.gather(*flights, return_exceptions=True)
