@@ -53,6 +53,8 @@ def test_sockets_need_a_restart_and_secrets_and_routes_do_not() -> None:
 def test_secrets_are_called_so() -> None:
     assert {path for path, key in ALL.items() if key.type == "secret"} == {
         "listeners.admin.token",
+        "store.url",
+        "store.session_url",
         "peppers.<name>",
     }
 
