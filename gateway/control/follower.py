@@ -30,11 +30,10 @@ class Follower:
     async def follow(self) -> int:
         """Forget every bound key that is no longer true; return up to which revision. Raises `StoreUnavailable`."""
         revision, ids = await self._store.changes_since(self._revision)
-        is_distrusted, self._is_distrusted = self._is_distrusted, False
-        if revision < self._revision or is_distrusted:
-            await (
-                self._invalidate_all()
-            )  # another database: nothing that is remembered is known to be true
+        if revision < self._revision or self._is_distrusted:
+            # Another database: nothing that is remembered is known to be true.
+            await self._invalidate_all()
+            self._is_distrusted = False
         elif ids:
             await self._invalidate(ids)
         self._revision = revision
