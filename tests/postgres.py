@@ -9,12 +9,13 @@ from __future__ import annotations
 import asyncio
 import importlib.util
 import os
+import shutil
 import signal
 import socket
 import subprocess
 import tempfile
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from itertools import count
@@ -141,13 +142,13 @@ class Server:
 
 
 @contextmanager
-def running(**settings: str) -> Iterator[Server]:
-    """Run a server of its own."""
+def running(
+    prepare: Callable[[Path], object] = lambda _: None, **settings: str
+) -> Iterator[Server]:
+    """Run a server of its own; `prepare` is given the folder of its data before it starts."""
     with tempfile.TemporaryDirectory(prefix="tollhouse-pg-", dir="/tmp") as name:
         folder = Path(name)
         if (who := _somebody()) is not None:
-            import shutil
-
             shutil.chown(folder, who)
         folder.chmod(0o755)
         subprocess.run(
@@ -159,6 +160,7 @@ def running(**settings: str) -> Iterator[Server]:
             capture_output=True,
             user=_somebody(),
         )
+        prepare(folder / "data")
         server = Server(folder, free_port(), _QUICK | settings)
         try:
             server.start()
@@ -184,7 +186,12 @@ def postgres() -> Iterator[str]:
 async def _make_template(url: str) -> None:
     connection = await connect(url)
     await connection.execute(f"DROP DATABASE IF EXISTS {_TEMPLATE}")
-    await connection.execute(f"CREATE DATABASE {_TEMPLATE} TEMPLATE template0 ENCODING 'UTF8'")
+    create = f"CREATE DATABASE {_TEMPLATE} TEMPLATE template0 ENCODING 'UTF8'"
+    try:
+        # Text in another order than that of its bytes, which ids must not depend on.
+        await connection.execute(f"{create} LOCALE_PROVIDER icu ICU_LOCALE 'en-US'")
+    except asyncpg.FeatureNotSupportedError:
+        await connection.execute(create)
     await connection.close()
     await make_ready(Access(address=read_address(named(url, _TEMPLATE))))
 
@@ -211,10 +218,6 @@ async def fresh(url: str, template: str = _TEMPLATE) -> AsyncIterator[str]:
     finally:
         await connection.execute(f"DROP DATABASE {name} WITH (FORCE)")
         await connection.close()
-
-
-def address(url: str) -> DatabaseAddress:
-    return read_address(url)
 
 
 @contextmanager

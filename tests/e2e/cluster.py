@@ -15,7 +15,11 @@ def config_text(folder: Path, upstream: str, url: str, name: str, **replaced: st
     """Return the shipped configuration of a gateway called `name` that keeps everything at `url`."""
     text = write_config(folder, upstream).read_text()
     settings = f"\ncluster: {{node: {name}, lease: {replaced.pop('lease', '4s')}}}\n"
-    changes = {"  path: data/tollhouse.db\n": f"  url: {url}\n", "\n#cluster:\n": settings, **replaced}
+    changes = {
+        "  path: data/tollhouse.db\n": f"  url: {url}\n",
+        "\n#cluster:\n": settings,
+        **replaced,
+    }
     for old, new in changes.items():
         assert old in text, old
         text = text.replace(old, new, 1)

@@ -27,7 +27,10 @@ def url(postgres: str) -> Iterator[str]:
 
 @pytest.fixture
 def pair(url: str, demo_upstream: str, tmp_path: Path) -> Iterator[tuple[Running, Running]]:
-    with member(tmp_path, demo_upstream, url, "a") as a, member(tmp_path, demo_upstream, url, "b") as b:
+    with (
+        member(tmp_path, demo_upstream, url, "a") as a,
+        member(tmp_path, demo_upstream, url, "b") as b,
+    ):
         acme(a)
         yield a, b
 

@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import asyncio
 import ssl
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
@@ -30,7 +30,15 @@ IDLE_MILLISECONDS_MAX: Final = 5_000
 STATEMENTS_MAX: Final = 100
 """Prepared statements that the driver keeps for each connection."""
 
-LIMITS: Final = {
+DRIVER_ERRORS: Final = (
+    asyncpg.PostgresError,
+    asyncpg.InterfaceError,
+    asyncpg.InternalClientError,  # what a connection says that ended between two messages
+    OSError,
+)
+"""Everything that the driver raises."""
+
+LIMITS: Final[Mapping[str, str]] = {
     "statement_timeout": str(STATEMENT_MILLISECONDS_MAX),
     "lock_timeout": str(LOCK_MILLISECONDS_MAX),
     "idle_in_transaction_session_timeout": str(IDLE_MILLISECONDS_MAX),
@@ -42,7 +50,7 @@ class Access:
     """The way to a database. The files are PEM; without `ca` the system's authorities are believed.
 
     `is_pooled`: a pooler (PgBouncer) stands in between and takes no settings for a session. `is_preparing` off sends
-    every statement anew.
+    every statement anew. `limits` are settings of PostgreSQL that bound what is waited for.
     """
 
     address: DatabaseAddress
@@ -51,6 +59,7 @@ class Access:
     key: Path | None = None
     is_pooled: bool = False
     is_preparing: bool = True
+    limits: Mapping[str, str] = field(default_factory=lambda: LIMITS)
 
     async def connect(self, **settings: str) -> asyncpg.Connection:
         """Return a new connection to a server that is no standby, with further `settings` of its session.
@@ -58,7 +67,7 @@ class Access:
         Raises what the driver raises.
         """
         address = self.address
-        limits = {} if self.is_pooled else LIMITS
+        limits = {} if self.is_pooled else self.limits
         connection: asyncpg.Connection = await asyncpg.connect(
             host=[host for host, _ in address.hosts],
             port=[port for _, port in address.hosts],

@@ -6,15 +6,23 @@ Knows that one which was left in the middle of something is closed, never lent a
 from __future__ import annotations
 
 import asyncio
-from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from typing import Final
 
 import asyncpg
 
-BROKEN: Final = (asyncpg.InterfaceError, asyncpg.PostgresConnectionError, OSError, TimeoutError)
+from gateway.stores.postgres.access import DRIVER_ERRORS, ended_at
+
+_CLOSE_SECONDS_MAX: Final = 1.0
+
+BROKEN: Final = (
+    asyncpg.InterfaceError,
+    asyncpg.InternalClientError,
+    asyncpg.PostgresConnectionError,
+    OSError,
+)
 """What says that a connection is not what it was, or may not be."""
 
 
@@ -33,7 +41,8 @@ class Connections:
         self._connect = connect
         self._places = asyncio.Semaphore(size_max)
         self._idle: list[asyncpg.Connection] = []
-        self._wanted: deque[asyncio.Future[asyncpg.Connection]] = deque()
+        self._opening = asyncio.Lock()
+        self._given_back = asyncio.Event()
         self._lent = 0
         self._is_closed = False
 
@@ -61,44 +70,40 @@ class Connections:
             self._places.release()
 
     async def _take(self, deadline: float) -> Lent:
+        async with asyncio.timeout_at(deadline):
+            while (lent := self._kept()) is None:
+                # One is opened after the other: a server at its limit would refuse all that come at the same time.
+                async with self._opening:
+                    if (lent := self._kept()) is not None:
+                        return lent
+                    try:
+                        return Lent(await self._connect(), was_kept=False)
+                    except asyncpg.TooManyConnectionsError:
+                        if not self._lent and not self._idle:
+                            raise
+                if not self._idle:
+                    self._given_back.clear()
+                    await self._given_back.wait()
+            return lent
+
+    def _kept(self) -> Lent | None:
+        """Return a connection that rests, if there is one. Raises `InterfaceError` when all is closed."""
         while self._idle:
             connection = self._idle.pop()
             if not connection.is_closed():
                 return Lent(connection, was_kept=True)
         if self._is_closed:
             raise asyncpg.InterfaceError("the store is closed")
-        try:
-            async with asyncio.timeout_at(deadline):
-                return Lent(await self._connect(), was_kept=False)
-        except asyncpg.TooManyConnectionsError:
-            if not self._lent:
-                raise
-            return await self._share(deadline)
-
-    async def _share(self, deadline: float) -> Lent:
-        """Wait for a connection that somebody else gives back: the server has no more for us."""
-        wanted: asyncio.Future[asyncpg.Connection] = asyncio.get_running_loop().create_future()
-        self._wanted.append(wanted)
-        try:
-            async with asyncio.timeout_at(deadline):
-                return Lent(await wanted, was_kept=True)
-        except BaseException:
-            if wanted.done() and not wanted.cancelled():
-                self._return(wanted.result())
-            raise
+        return None
 
     def _return(self, connection: asyncpg.Connection) -> None:
+        self._given_back.set()
         if connection.is_closed():
             return
         if self._is_closed or connection.is_in_transaction():
             connection.terminate()
-            return
-        while self._wanted:
-            wanted = self._wanted.popleft()
-            if not wanted.done():
-                wanted.set_result(connection)
-                return
-        self._idle.append(connection)
+        else:
+            self._idle.append(connection)
 
     def forsake(self) -> None:
         """Close what is not lent: where one connection is dead, those that rest are, too."""
@@ -115,7 +120,6 @@ class Connections:
 
 
 async def _close(connection: asyncpg.Connection) -> None:
-    try:
-        await connection.close(timeout=1.0)
-    except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError):
-        connection.terminate()
+    deadline = asyncio.get_running_loop().time() + _CLOSE_SECONDS_MAX
+    with suppress(*DRIVER_ERRORS), ended_at(connection, deadline):
+        await connection.close()

@@ -15,7 +15,7 @@ from typing import Any, Final, TypeVar
 import asyncpg
 
 from gateway.ports import Conflict, StoreUnavailable
-from gateway.stores.postgres.access import LIMITS, Access, ended_at, said
+from gateway.stores.postgres.access import DRIVER_ERRORS, Access, ended_at, said
 from gateway.stores.postgres.connections import BROKEN, Connections, Lent
 
 ANSWER_SECONDS_MAX: Final = 5.0  # what the port promises
@@ -23,6 +23,7 @@ ANSWER_SECONDS_MAX: Final = 5.0  # what the port promises
 LOST: Final = (
     asyncpg.PostgresConnectionError,
     asyncpg.InterfaceError,
+    asyncpg.InternalClientError,
     asyncpg.AdminShutdownError,  # also when somebody ended the session
     asyncpg.CrashShutdownError,
     OSError,
@@ -30,11 +31,6 @@ LOST: Final = (
 """A connection that was kept and then ends in such a way may have been dead before it was asked."""
 
 _SPOILED: Final = (asyncpg.IntegrityConstraintViolationError, asyncpg.DataError)
-_BEGIN: Final = "; ".join(
-    ["BEGIN", *(f"SET LOCAL {name} = {value}" for name, value in LIMITS.items())]
-)
-"""One message. The limits go along, because a pooler hands out sessions that were set up for somebody else."""
-
 Rows = list[asyncpg.Record]
 T = TypeVar("T")
 
@@ -55,6 +51,9 @@ class Database:
         self._workers = Connections(access.connect, connections_max)
         self._seekers = Connections(access.connect, connections_max)
         self._transactions: set[asyncio.Task[Any]] = set()
+        # One message. The limits go along, because a pooler hands out sessions that were set up for somebody else.
+        limits = (f"SET LOCAL {name} = {value}" for name, value in access.limits.items())
+        self._begin = "; ".join(["BEGIN", *limits])
 
     # ---- statements
 
@@ -107,12 +106,12 @@ class Database:
             deadline = self._deadline()
             with suppress(_DeadBefore):
                 async with self._lent(self._workers, deadline) as lent:
-                    await lent.connection.execute(_BEGIN)
+                    await lent.connection.execute(self._begin)
                     lent.was_kept = False  # from here on it is not tried again
                     return await _carry_out(lent.connection, work)
             self._workers.forsake()
             async with self._lent(self._workers, deadline, is_last=True) as lent:
-                await lent.connection.execute(_BEGIN)
+                await lent.connection.execute(self._begin)
                 return await _carry_out(lent.connection, work)
 
     # ---- connections
@@ -150,7 +149,7 @@ class Database:
         """Turn any error of the driver into one of the port's; the text names no value that was to be stored."""
         try:
             yield
-        except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError, ValueError) as error:
+        except (*DRIVER_ERRORS, ValueError) as error:
             raise self.translated(error, about) from error
 
     def translated(self, error: Exception, about: str = "store") -> Exception:
@@ -181,7 +180,7 @@ async def _carry_out(
         await connection.execute("COMMIT")
     except Exception as error:
         if not isinstance(error, BROKEN) and not connection.is_closed():
-            with suppress(asyncpg.PostgresError, asyncpg.InterfaceError, OSError):
+            with suppress(*DRIVER_ERRORS):
                 await connection.execute("ROLLBACK")
         raise
     return result

@@ -19,6 +19,10 @@ _LOCK: Final = 0x746F6C6C_686F7573
 """Whoever holds this advisory lock changes the schema."""
 
 _VERSION: Final = "SELECT version FROM tollhouse_schema"
+_IS_THERE: Final = """
+    SELECT EXISTS (SELECT 1 FROM pg_class WHERE relname = 'tollhouse_schema' AND pg_table_is_visible(oid))
+"""
+"""Looks into the table of tables: whoever waited for the lock would find what it remembers of a name otherwise."""
 
 Step = tuple[int, str]
 """A version of the schema, and the SQL that leads to it from the one before."""
@@ -74,6 +78,6 @@ def steps() -> list[Step]:
 
 async def _version(connection: asyncpg.Connection) -> int:
     """Return the version that the database has, 0 for none."""
-    if await connection.fetchval("SELECT to_regclass('tollhouse_schema')") is None:
+    if not await connection.fetchval(_IS_THERE):
         return 0
     return int(await connection.fetchval(_VERSION))

@@ -18,6 +18,7 @@ from typing import Any, Final
 import asyncpg
 
 from gateway.stores import migrations
+from gateway.stores.postgres.access import DRIVER_ERRORS
 from gateway.stores.postgres.audit import AuditReader
 from gateway.stores.postgres.statements import LAST_USED, TAKE_TURN, stored_columns
 from gateway.stores.rows import TABLES, Table
@@ -127,7 +128,7 @@ async def move(
                 await _compare(file, connection, part)
             await check(AuditReader(_Borrowed(connection)))
         except BaseException as error:
-            with suppress(asyncpg.PostgresError, asyncpg.InterfaceError, OSError):
+            with suppress(*DRIVER_ERRORS):
                 await transaction.rollback()
             if isinstance(error, sqlite3.Error):
                 raise MoveRefused(f"{path}: {error}") from error

@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager
 import asyncpg
 
 from gateway.ports import StoreUnavailable
-from gateway.stores.postgres.access import Access, said
+from gateway.stores.postgres.access import DRIVER_ERRORS, Access, said
 from gateway.stores.postgres.database import Database
 from gateway.stores.postgres.migrations import SchemaError, prepare
 
@@ -52,5 +52,5 @@ async def connected(access: Access) -> AsyncIterator[asyncpg.Connection]:
             connection.terminate()
     except SchemaError as error:
         raise StoreUnavailable(f"store {access.address}: {error}") from error
-    except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError) as error:
+    except DRIVER_ERRORS as error:
         raise StoreUnavailable(f"store {access.address}: {said(error)}") from error

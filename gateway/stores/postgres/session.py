@@ -16,7 +16,7 @@ from typing import Final
 import asyncpg
 
 from gateway.ports import StoreUnavailable
-from gateway.stores.postgres.access import Access, ended_at, said
+from gateway.stores.postgres.access import DRIVER_ERRORS, Access, ended_at, said
 
 REVISION: Final = "tollhouse_revision"
 ACKNOWLEDGED: Final = "tollhouse_acknowledged"
@@ -78,7 +78,7 @@ class PostgresSession:
                     self._is_leader = await connection.fetchval(_TRY_TO_LEAD, _LEADER)
                     if self._is_leader:
                         _log.info("this gateway leads: it does what only one of all may do")
-        except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError, ValueError) as error:
+        except (*DRIVER_ERRORS, ValueError) as error:
             self.drop()
             raise StoreUnavailable(f"store {self._access.address}: {said(error)}") from error
 
@@ -123,8 +123,8 @@ class PostgresSession:
         connection, self._connection = self._connection, None
         self._is_leader = False
         if connection is not None:
-            with suppress(asyncpg.PostgresError, asyncpg.InterfaceError, OSError):
-                await connection.close(timeout=_SECONDS_MAX)
+            with suppress(*DRIVER_ERRORS), ended_at(connection, _soon()):
+                await connection.close()
 
 
 def _soon() -> float:
