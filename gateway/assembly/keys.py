@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Collection, Iterable
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Final, TypeVar
+from typing import TypeVar
 
 from gateway.assembly import policy, stores
 from gateway.assembly.errors import CannotStart
@@ -21,9 +21,6 @@ from gateway.keyring.door import Keyring
 from gateway.ports import Clock, Conflict, Enforce, KeyStore
 
 _BOOTSTRAP = Order(actor=Actor(kind="bootstrap", name="config"))
-
-_TRIES_MAX: Final = 3
-"""Gateways that share a store may start together: what one of them lost to another is there the next time."""
 
 
 def make_keyring(config: model.Config, store: KeyStore, clock: Clock, enforce: Enforce) -> Keyring:
@@ -67,17 +64,11 @@ async def bootstrap(
     Safe to repeat. Raises `CannotStart` when the store holds another key or tenant under a declared id or hash.
     """
     known = before or model.Bootstrap()
-    for attempt in range(_TRIES_MAX):
-        try:
-            await _bootstrap_tenants(_not_in(section.tenants, known.tenants), keyring)
-            await _bootstrap_keys(_not_in(section.keys, known.keys), keyring)
-        except Conflict as error:
-            if attempt == _TRIES_MAX - 1:
-                raise CannotStart(f"bootstrap: {error}") from error
-        except Refused as error:
-            raise CannotStart(f"bootstrap: {error}") from error
-        else:
-            return
+    try:
+        await _bootstrap_tenants(_not_in(section.tenants, known.tenants), keyring)
+        await _bootstrap_keys(_not_in(section.keys, known.keys), keyring)
+    except (Conflict, Refused) as error:
+        raise CannotStart(f"bootstrap: {error}") from error
 
 
 _Entry = TypeVar("_Entry", model.BootstrapTenant, model.BootstrapKey)
