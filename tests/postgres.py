@@ -25,7 +25,7 @@ from typing import Final
 import asyncpg
 import pytest
 
-from gateway.domain.database_address import DatabaseAddress, read_address
+from gateway.domain.database_address import read_address
 from gateway.stores.postgres.access import Access
 from gateway.stores.postgres.opening import make_ready
 
@@ -112,7 +112,7 @@ class Server:
     def stop(self) -> None:
         """End it in good order, which ends its connections."""
         if self.process is not None and self.process.poll() is None:
-            self.signal(signal.SIGINT)
+            self.tell(signal.SIGINT)
             self.process.wait(15)
 
     def kill(self) -> None:
@@ -121,7 +121,7 @@ class Server:
         os.killpg(self.process.pid, signal.SIGKILL)
         self.process.wait(15)
 
-    def signal(self, number: signal.Signals) -> None:
+    def tell(self, number: signal.Signals) -> None:
         """Tell the server process."""
         assert self.process is not None
         os.kill(self.process.pid, number)
@@ -222,9 +222,9 @@ async def fresh(url: str, template: str = _TEMPLATE) -> AsyncIterator[str]:
 
 
 @contextmanager
-def fresh_now(url: str) -> Iterator[str]:
+def fresh_now(url: str, template: str = _TEMPLATE) -> Iterator[str]:
     """Give such a database to a test that is not asynchronous."""
     with asyncio.Runner() as runner:
-        holding = fresh(url)
+        holding = fresh(url, template)
         yield runner.run(holding.__aenter__())
         runner.run(holding.__aexit__(None, None, None))

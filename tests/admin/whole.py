@@ -26,6 +26,13 @@ class NoWorkers:
         return 0
 
 
+class NoNodes:
+    """Implements `gateway.admin.nodes.Nodes` for a gateway that nobody has heard of yet."""
+
+    async def report(self) -> tuple[()]:
+        return ()
+
+
 async def _reloaded(_: object = None) -> Reloaded:
     return Reloaded(generation=2, changes=[Change("routes", "changed")], restart=["store.path"])
 
@@ -43,4 +50,5 @@ def whole_app(keyring: Callable[[], Keyring]) -> web.Application:
         upstreams=_no_upstreams,
         streams=SomeStreams(OneStream(1, StreamKind.SSE, "key_a")),
         workers=NoWorkers(),
+        nodes=NoNodes(),
     )

@@ -13,10 +13,13 @@ from aiohttp import web
 
 from gateway.admin.app import create_admin_app
 from gateway.admin.config import ConfigRoutes
+from gateway.admin.nodes import Nodes
 from gateway.admin.request_log import KeptLog
 from gateway.admin.upstreams import Overview
 from gateway.admin.workers import Workers
 from gateway.cli import admin, deliveries, incidents, keys, rotations, templates, tenants
+from gateway.cli import db as db_verbs
+from gateway.cli import nodes as node_verbs
 from gateway.cli import streams as stream_verbs
 from gateway.cli import upstreams as upstream_verbs
 from gateway.cli import workers as worker_verbs
@@ -34,6 +37,7 @@ def served(
     streams: Streams | None = None,
     config: ConfigRoutes | None = None,
     workers: Workers | None = None,
+    nodes: Nodes | None = None,
     request_log: KeptLog | None = None,
 ) -> Iterator[str]:
     """Serve a keyring with the tenant `ten_a` on a unix socket or on TCP; yield its address."""
@@ -51,6 +55,7 @@ def served(
             upstreams=upstreams,
             streams=streams,
             workers=workers,
+            nodes=nodes,
             request_log=request_log,
         )
         runner = web.AppRunner(app, access_log=None)
@@ -88,6 +93,8 @@ def command(*arguments: str) -> int:
     upstream_verbs.register(verbs)
     stream_verbs.register(verbs)
     worker_verbs.register(verbs)
+    node_verbs.register(verbs)
+    db_verbs.register(verbs)
     options = parser.parse_args(arguments)
     status: int = options.run(options)
     return status

@@ -18,7 +18,7 @@ from gateway.stores.fenced import FencedActing, FencedKeys
 from tests.clock import FakeClock
 from tests.key_samples import a_key, a_tenant
 from tests.stores.test_acting import SlowStore as SlowTenants
-from tests.stores.test_acting import act, a_partner_key
+from tests.stores.test_acting import a_partner_key, act
 from tests.stores.test_cached import PEPPERS, SlowStore, _cached, _current, _digests, _saved
 
 

@@ -75,7 +75,10 @@ async def test_a_kept_connection_that_turns_out_to_be_dead_is_replaced(
     server: Server, frail: Database
 ) -> None:
     other = await connect(server.url())
-    ended = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'tollhouse' AND pid <> pg_backend_pid()"
+    ended = (
+        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+        " WHERE application_name = 'tollhouse' AND pid <> pg_backend_pid()"
+    )
     await other.execute(ended)
     # In the same turn of the loop: nobody has noticed yet.
     assert (await frail.ask("SELECT 2"))[0][0] == 2

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import sqlite3
 from collections.abc import AsyncIterator
 from contextlib import closing
@@ -18,7 +19,7 @@ from gateway.stores.postgres import moving
 from gateway.stores.postgres.access import Access
 from gateway.stores.postgres.audit import AuditReader
 from gateway.stores.postgres.database import Database
-from gateway.stores.postgres.moving import PARTS, MoveRefused, Moved, move
+from gateway.stores.postgres.moving import PARTS, Moved, MoveRefused, move
 from gateway.stores.postgres.opening import connected
 from gateway.stores.postgres.store import PostgresStore
 from gateway.stores.rows import TABLES
@@ -151,7 +152,7 @@ async def test_a_file_that_is_not_there_is_refused_and_not_made(
 ) -> None:
     with pytest.raises(MoveRefused, match="there is no store at"):
         await move(tmp_path / "nothing.db", connection, nothing_to_say)
-    assert list(tmp_path.iterdir()) == []
+    assert [*await asyncio.to_thread(tmp_path.iterdir)] == []
 
 
 async def test_a_file_that_is_no_store_is_refused(
