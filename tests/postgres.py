@@ -36,7 +36,6 @@ _NUMBERS: Final = count(1)
 
 _QUICK: Final = {
     "fsync": "off",
-    "synchronous_commit": "off",
     "full_page_writes": "off",
     "max_connections": "60",
     "shared_buffers": "16MB",

@@ -35,6 +35,11 @@ class SchemaError(Exception):
 async def prepare(connection: asyncpg.Connection, schema: Sequence[Step] | None = None) -> None:
     """Bring the database to the newest schema. Raises `SchemaError`, or what the driver raises."""
     require_version(connection.get_server_version())
+    if await connection.fetchval("SHOW synchronous_commit") == "off":
+        raise SchemaError(
+            "`synchronous_commit` is off, so a crash could undo a revocation that was acknowledged: run"
+            " ALTER DATABASE ... SET synchronous_commit = on"
+        )
     known = steps() if schema is None else schema
     if await _version(connection) == known[-1][0]:
         return  # the usual case, which needs no right to change anything

@@ -30,8 +30,10 @@ _SECONDS_MAX: Final = 2.0
 
 _TRY_TO_LEAD: Final = "SELECT pg_try_advisory_lock($1)"
 _IDENTITY: Final = """
-    SELECT system_identifier::text || '/' || timeline_id FROM pg_control_system(), pg_control_checkpoint()
+    SELECT concat_ws('/', system_identifier, timeline_id, pg_postmaster_start_time())
+    FROM pg_control_system(), pg_control_checkpoint()
 """
+"""Another one after a failover, a restore or a restart."""
 
 _log = logging.getLogger(__name__)
 
@@ -39,9 +41,9 @@ _log = logging.getLogger(__name__)
 class PostgresSession:
     """Implements `cluster_ports.Session`.
 
-    `on_revision` and `on_acknowledged` are told of news and must return at once; `on_other_server` that another server
-    answers than before, which may have lost what the last one had acknowledged. `idle_seconds` is how long the server
-    keeps a session that asks for nothing.
+    `on_revision` and `on_acknowledged` are told of news and must return at once; `on_other_server` that the server is
+    not the one from before, or was restarted: it may have lost what was acknowledged. `idle_seconds` is how long the
+    server keeps a session that asks for nothing.
     """
 
     def __init__(
@@ -95,7 +97,9 @@ class PostgresSession:
         connection.add_termination_listener(self._ended)
         self._connection = connection
         if self._server and server != self._server:
-            _log.warning("another database server answers: what is in memory is read anew")
+            _log.warning(
+                "the database server is another one, or was restarted: what is in memory is read anew"
+            )
             self._on_other_server()
         self._server = server
         self._on_revision()  # something may have happened while nobody listened

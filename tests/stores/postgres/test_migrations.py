@@ -109,3 +109,16 @@ async def test_ids_compare_byte_by_byte_whatever_the_language_of_the_database(
         )
     allowed = {"keys.pepper_id", "admin_tokens.pepper_id", "idempotency.result_id"}
     assert {row[0] for row in rows} <= allowed
+
+
+async def test_a_database_that_may_lose_what_it_acknowledged_is_refused_with_advice(
+    access: Access, url: str
+) -> None:
+    connection = await connect(url)
+    name = access.address.database
+    await connection.execute(f"ALTER DATABASE {name} SET synchronous_commit = off")
+    with pytest.raises(StoreUnavailable, match="SET synchronous_commit = on"):
+        await make_ready(access)
+    await connection.execute(f"ALTER DATABASE {name} SET synchronous_commit = remote_write")
+    await connection.close()
+    await make_ready(access)
