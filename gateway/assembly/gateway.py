@@ -344,22 +344,26 @@ async def _upkeep(gateway: Gateway, tasks: asyncio.TaskGroup, stack: AsyncExitSt
     learner = await membership.following(gateway)
     caretaker = Caretaker(lambda: gateway.keyring, store, gateway.clock)
     looking_after = membership.leading(gateway, caretaker.look_after)
-    for work in (
+    everything = (
         Periodic("ending what has run out", lambda: LOOK_SECONDS, RunOut(gateway).look),
         Periodic("looking after keys", lambda: _LOOK_SECONDS, looking_after),
         learner.work,
         *membership.upkeep(gateway, learner, stack),
         Periodic("saving counters", lambda: _SAVE_SECONDS, lambda: gateway.save(store)),
         Periodic("counting keys", lambda: _COUNT_SECONDS, lambda: recorders.count_keys(store)),
-    ):
-        task = tasks.create_task(work.run(), name=work.name)
-        stack.push_async_callback(_last_time, work, task)
+    )
+    running = {work: tasks.create_task(work.run(), name=work.name) for work in everything}
+    stack.push_async_callback(_last_time, running)
 
 
-async def _last_time(work: Periodic, task: asyncio.Task[None]) -> None:
-    """Let `work` be done once more, and wait for that: what it reads is closed next."""
-    work.stop()
-    await asyncio.wait((task,))
+async def _last_time(running: Mapping[Periodic, asyncio.Task[None]]) -> None:
+    """Let all be done once more, and wait for that: what it reads is closed next.
+
+    At the same time: a store that does not answer is waited for once.
+    """
+    for work in running:
+        work.stop()
+    await asyncio.wait(running.values())
 
 
 @asynccontextmanager

@@ -25,8 +25,11 @@ from gateway.domain.nodes import Node
 if TYPE_CHECKING:
     from gateway.assembly.gateway import Gateway
 
-_ATTEND_SECONDS: Final = 1.0
+_ATTEND_SECONDS_MAX: Final = 1.0
 """How often it is looked whether news still come: a lost connection is made anew within that time."""
+
+_ATTEND_PER_LEASE: Final = 5
+"""More often for a short lease: the server ends a session that asks for nothing for as long as that."""
 
 _STRIKE_SECONDS: Final = 60.0
 """How often the leader looks for gateways that are gone for good."""
@@ -130,7 +133,8 @@ def upkeep(gateway: Gateway, learner: Following, stack: AsyncExitStack) -> Seque
     cluster.session = session
     cluster.regain = learner.regain
     cluster.spread = gateway.crew.prolong
-    listening = Periodic("listening to the other gateways", lambda: _ATTEND_SECONDS, session.attend)
+    pause = min(_ATTEND_SECONDS_MAX, gateway.config.cluster.lease / _ATTEND_PER_LEASE)
+    listening = Periodic("listening to the other gateways", lambda: pause, session.attend)
     listening.soon()
     return (
         listening,

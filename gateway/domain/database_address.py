@@ -23,7 +23,8 @@ _LOOPBACK: Final = re.compile(r"localhost|127(?:\.[0-9]{1,3}){3}|::1")
 MODES: Final = ("disable", "require", "verify-ca", "verify-full")
 """What `sslmode` may be. `allow` and `prefer` are left out: whoever is on the way could switch TLS off."""
 
-_SETTINGS: Final = ("application_name", "search_path")
+_KNOWN: Final = ("host", "sslmode", "application_name", "search_path")
+"""The parameters that an address may have; the last two are settings of the session."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -104,8 +105,8 @@ def _port(text: str | None) -> int:
 def _options(query: str) -> dict[str, str]:
     options: dict[str, str] = {}
     for name, value in parse_qsl(query, keep_blank_values=True):
-        if name not in ("host", "sslmode", *_SETTINGS):
-            known = ", ".join(("host", "sslmode", *_SETTINGS))
+        if name not in _KNOWN:
+            known = ", ".join(_KNOWN)
             raise ValueError(f"has a parameter that is not known here: it may have {known}")
         options[name] = value
     if options.get("sslmode", MODES[0]) not in MODES:

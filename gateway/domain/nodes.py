@@ -12,7 +12,7 @@ its own that never goes back, so no two clocks have to agree on the time; they h
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Final
 
 TRUST: Final = 0.9
@@ -85,17 +85,19 @@ class Lease:
         self.until = until
 
 
-@dataclass(slots=True)
 class _Sighting:
-    beat: int
-    at: float
+    __slots__ = ("at", "beat")
+
+    def __init__(self, beat: int, at: float) -> None:
+        self.beat = beat
+        self.at = at
 
 
-@dataclass(slots=True)
 class Sightings:
     """When which sign of life was seen first; `now` are seconds of our own clock."""
 
-    _seen: dict[str, _Sighting] = field(default_factory=dict)
+    def __init__(self) -> None:
+        self._seen: dict[str, _Sighting] = {}
 
     def look(self, nodes: Iterable[Node], now: float) -> None:
         """Take note of all gateways that there are."""
