@@ -199,6 +199,34 @@ async def test_who_has_left_in_good_order_is_waited_for_by_nobody(group: Cluster
     assert (revoked.enforced.acknowledged, revoked.enforced.of) == (1, 1)
 
 
+async def test_a_read_only_database_is_asked_about_every_request(group: Cluster, url: str) -> None:
+    a = await group.start("a", **QUICK)
+    await add_tenant(a.gateway)
+    minted, other = await a.mint(), await a.mint()
+    assert await a.status(minted.secret) == 200
+    database = await connect(url)
+    name = await database.fetchval("SELECT current_database()")
+    await database.execute(f"ALTER DATABASE {name} SET default_transaction_read_only = on")
+    a.line.reset()
+    cluster_of_a = a.gateway.cluster
+    assert cluster_of_a is not None
+    await until(lambda: not cluster_of_a.is_held)
+    for _ in range(3):
+        assert await a.status(minted.secret) == 200
+        assert await a.status(other.secret) == 200
+    with pytest.raises(StoreUnavailable, match="read-only"):
+        await a.gateway.keyring.revoke_key(other.record.key_id, WHY)
+    await database.execute("SET default_transaction_read_only = off")
+    await database.execute(f"ALTER DATABASE {name} RESET default_transaction_read_only")
+    await database.close()
+    a.line.reset()
+    await until(lambda: cluster_of_a.is_held)
+    revoked = await a.gateway.keyring.revoke_key(other.record.key_id, WHY)
+    assert revoked.enforced is not None
+    assert revoked.enforced.is_everywhere
+    assert await a.status(other.secret) == 401
+
+
 # ---- what one of all does
 
 

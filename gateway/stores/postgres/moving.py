@@ -32,8 +32,8 @@ _UNMOVED: Final = frozenset(
         *("usage_reasons", "usage_facets", "usage_state"),
     }
 )
-"""Tables of the file that are not copied: the revision is set, keys are counted anew, and usage stays where it is, since
-each gateway keeps what it has served in a file of its own.
+"""Tables of the file that are not copied: the revision is set, keys are counted anew, and usage stays where it is: each
+gateway keeps what it has served in a file of its own.
 """
 
 
