@@ -76,6 +76,13 @@ class NoFacts:
         return {}
 
 
+class NoNodes:
+    """Implements `gateway.admin.nodes.Nodes` for a gateway that nobody has heard of yet."""
+
+    async def report(self) -> tuple[()]:
+        return ()
+
+
 async def _reloaded(_: object = None) -> Reloaded:
     return Reloaded(generation=2, changes=[Change("routes", "changed")], restart=["store.path"])
 
@@ -131,4 +138,5 @@ def whole_app(keyring: Callable[[], Keyring]) -> web.Application:
         usage=KeptUsage(MemoryUsage(), lambda: KEPT),
         facts=NoFacts(),
         request_log=FileRequestLog(Path("nowhere"), FakeClock()),
+        nodes=NoNodes(),
     )
