@@ -17,7 +17,7 @@ from pydantic import BaseModel, ValidationError
 
 from gateway.admin.auth import ACTOR
 from gateway.admin.described import ways
-from gateway.admin.problems import REQUEST_ID, BadRequest
+from gateway.admin.problems import REQUEST_ID, SERVER, BadRequest
 from gateway.admin.wire import Act, EnforcementView
 from gateway.domain.change import Order
 from gateway.domain.enforcement import Enforced
@@ -188,6 +188,7 @@ async def begin_file(request: web.Request, kind: str, name: str) -> web.StreamRe
             "Content-Type": kind,
             "Content-Disposition": f'attachment; filename="{name}"',
             "Cache-Control": "no-store",
+            "Server": SERVER,
             "X-Request-Id": request[REQUEST_ID],
         }
     )
