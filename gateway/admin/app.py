@@ -12,6 +12,7 @@ from typing import Final
 from aiohttp import web
 
 from gateway.admin.admin_tokens import AdminTokenRoutes
+from gateway.admin.alerts import AlertRoutes
 from gateway.admin.audit import AuditRoutes
 from gateway.admin.auth import Doorkeeper
 from gateway.admin.config import ConfigRoutes
@@ -37,6 +38,7 @@ from gateway.admin.templates import TemplateRoutes
 from gateway.admin.tenants import TenantRoutes
 from gateway.admin.upstreams import Overview, UpstreamRoutes
 from gateway.admin.workers import WorkerRoutes, Workers
+from gateway.alerts.desk import AlertDesk
 from gateway.audit.room import AuditRoom
 from gateway.keyring.door import Keyring
 from gateway.ports import RequestLog, Streams
@@ -57,13 +59,15 @@ def create_admin_app(
     request_log: KeptLog | None = None,
     link: Callable[[str], str] = link_under,
     explaining: Explaining | None = None,
+    alerts: AlertDesk | None = None,
 ) -> web.Application:
     """Return the application over the keyring in force when a request comes.
 
     Where a gateway runs, `config` can be reloaded, its `upstreams`, open `streams` and `workers` be looked at, and
     `explaining` done.
 
-    A `request_log` tells what was done with a key. `link` makes the link of what it holds.
+    A `request_log` tells what was done with a key, and `alerts` what is not as it should be. `link` makes the link of
+    what it holds.
 
     Admin tokens of the store open it everywhere, with the rights of their roles. `token` is that of the configuration,
     which has all rights; while there is one, unix sockets ask for a token, too. Otherwise whoever the mode of the
@@ -100,6 +104,8 @@ def create_admin_app(
         app.add_routes(AuditRoutes(audit).routes())
     if request_log is not None:
         app.add_routes(RequestLogRoutes(request_log).routes())
+    if alerts is not None:
+        app.add_routes(AlertRoutes(alerts, keyring).routes())
     app.add_routes(OpenApiRoutes(app.router).routes())
     return app
 

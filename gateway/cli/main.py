@@ -30,6 +30,7 @@ VERBS: Final[Mapping[str, str]] = {
     "admin": "admin",
     "audit": "audit",
     "requests": "requests",
+    "alerts": "alerts",
     "streams": "streams",
     "upstreams": "upstreams",
     "workers": "workers",

@@ -17,6 +17,7 @@ from gateway.config.include import read_files
 from gateway.config.model import Config
 from gateway.config.problems import ConfigErrors, Finding, Problem, Report
 from gateway.config.rules import (
+    alerts,
     edge,
     files,
     keys,
@@ -61,6 +62,9 @@ RULES: Final[tuple[Rule, ...]] = (
     tenancy.selector,
     tenancy.owners,
     tls.tls,
+    alerts.names,
+    alerts.channels,
+    alerts.tenants,
 )
 
 _LARGE_BYTES: Final = 100_000
@@ -72,6 +76,7 @@ FileRule = Callable[[Config, Path, float], Iterator[Finding]]
 FILE_RULES: Final[tuple[FileRule, ...]] = (
     files.listener_certificates,
     files.upstream_certificates,
+    files.channel_authorities,
 )
 
 

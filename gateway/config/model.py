@@ -12,6 +12,12 @@ from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
 
+from gateway.config.sections.alerts import (
+    AlertRule,
+    AlertRules,
+    Alerts,
+    KeyAlertRule,
+)
 from gateway.config.sections.answers import (
     AccessLog,
     Authentication,
@@ -29,6 +35,7 @@ from gateway.config.sections.bootstrap import (
     BootstrapTenant,
     TenantAllowlist,
 )
+from gateway.config.sections.channels import Channel, EmailChannel, SlackChannel, WebhookChannel
 from gateway.config.sections.keys import (
     PERIOD_SECONDS,
     Bundle,
@@ -92,6 +99,9 @@ __all__ = [
     "ActiveHealth",
     "AdminListener",
     "Affinity",
+    "AlertRule",
+    "AlertRules",
+    "Alerts",
     "Audit",
     "Authentication",
     "Bootstrap",
@@ -100,17 +110,20 @@ __all__ = [
     "Breaker",
     "Bundle",
     "CertificateFiles",
+    "Channel",
     "ClientAddress",
     "ClientCertificates",
     "Config",
     "DeliveryListener",
     "Dialect",
+    "EmailChannel",
     "Environment",
     "ExpiryPolicy",
     "Forwarding",
     "Health",
     "IdentityHeaders",
     "IpAllowlist",
+    "KeyAlertRule",
     "KeyFormat",
     "KeyMatch",
     "Listeners",
@@ -139,6 +152,7 @@ __all__ = [
     "RouteTimeout",
     "Scopes",
     "Section",
+    "SlackChannel",
     "Store",
     "StrictTransportSecurity",
     "Supervision",
@@ -153,6 +167,7 @@ __all__ = [
     "UpstreamTarget",
     "UpstreamTimeout",
     "UpstreamTls",
+    "WebhookChannel",
     "split_bind",
 ]
 
@@ -222,6 +237,10 @@ class Config(Section):
     """Every request, kept to be searched."""
     audit: Audit = Field(default_factory=Audit)
     """The audit trail, and what makes a change to it visible."""
+    alerts: Alerts = Field(default_factory=Alerts)
+    """Rules that tell when something is not as it should be."""
+    channels: Mapping[Name, Channel] = Field(default_factory=dict)
+    """How alerts reach people and programs, by name."""
     reload: Reload = Field(default_factory=Reload)
     """How a changed configuration reaches the running gateway."""
     workers: Workers = Field(1, json_schema_extra=RESTART)
