@@ -103,3 +103,7 @@ class Outbox(Protocol):
     async def message_counts(self) -> dict[tuple[str, str], int]:
         """Return how many messages there are per (channel, state)."""
         ...
+
+
+class KeptAlerts(AlertStore, Outbox, Protocol):
+    """Both, in one place: what a rule finds and what is told of it are stored together."""

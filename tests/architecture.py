@@ -76,6 +76,7 @@ LIBRARIES: Final[dict[str, tuple[str, ...]]] = {
     "ruamel": ("gateway/config/*", "gateway/cli/*"),
     "cryptography": ("gateway/audit/signer.py",),
     "httptools": ("gateway/http1/*",),
+    "maxminddb": ("gateway/telemetry/geoip.py",),
     "aiohttp": (
         "gateway/admin/*",
         "gateway/listeners/metrics.py",

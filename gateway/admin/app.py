@@ -37,6 +37,7 @@ from gateway.admin.streams import StreamRoutes
 from gateway.admin.templates import TemplateRoutes
 from gateway.admin.tenants import TenantRoutes
 from gateway.admin.upstreams import Overview, UpstreamRoutes
+from gateway.admin.usage import KeptUsage, UsageRoutes
 from gateway.admin.workers import WorkerRoutes, Workers
 from gateway.alerts.desk import AlertDesk
 from gateway.audit.room import AuditRoom
@@ -60,14 +61,15 @@ def create_admin_app(
     link: Callable[[str], str] = link_under,
     explaining: Explaining | None = None,
     alerts: AlertDesk | None = None,
+    usage: KeptUsage | None = None,
 ) -> web.Application:
     """Return the application over the keyring in force when a request comes.
 
     Where a gateway runs, `config` can be reloaded, its `upstreams`, open `streams` and `workers` be looked at, and
     `explaining` done.
 
-    A `request_log` tells what was done with a key, and `alerts` what is not as it should be. `link` makes the link of
-    what it holds.
+    A `request_log` tells what was done with a key, `usage` how much, and `alerts` what is not as it should be. `link`
+    makes the link of what it holds.
 
     Admin tokens of the store open it everywhere, with the rights of their roles. `token` is that of the configuration,
     which has all rights; while there is one, unix sockets ask for a token, too. Otherwise whoever the mode of the
@@ -106,6 +108,8 @@ def create_admin_app(
         app.add_routes(RequestLogRoutes(request_log).routes())
     if alerts is not None:
         app.add_routes(AlertRoutes(alerts, keyring).routes())
+    if usage is not None:
+        app.add_routes(UsageRoutes(usage, lambda: keyring().now()).routes())
     app.add_routes(OpenApiRoutes(app.router).routes())
     return app
 

@@ -5,8 +5,6 @@ Knows paths, filters and the two forms, JSON and CSV. All of it needs `Right.AUD
 
 from __future__ import annotations
 
-import csv
-import io
 import re
 from collections.abc import Iterable, Mapping
 from typing import Any, Final, Protocol
@@ -17,6 +15,7 @@ from aiohttp import web
 from gateway.admin.moments import read_moment
 from gateway.admin.problems import BadRequest
 from gateway.admin.requests import LIMIT_MAX, read_limit, read_query
+from gateway.admin.spreadsheet import csv_lines, csv_response
 from gateway.domain.queries import RequestQuery
 from gateway.ports import RequestLog
 
@@ -32,9 +31,6 @@ COLUMNS: Final = (
     *("duration_ms", "upstream", "request_bytes", "response_bytes", "ended"),
 )
 """What a CSV holds."""
-
-_FORMULA: Final = ("=", "+", "-", "@", "\t", "\r")
-"""A cell that begins so is a formula to a spreadsheet; clients choose what stands in ours."""
 
 
 class KeptLog(RequestLog, Protocol):
@@ -95,13 +91,7 @@ class RequestLogRoutes:
     async def _stream(self, request: web.Request, asked: RequestQuery) -> web.StreamResponse:
         """Write everything that is found, page by page, at the pace of whoever reads."""
         page = await self._log.search(asked, limit=LIMIT_MAX)
-        response = web.StreamResponse(
-            headers={
-                "Content-Type": "text/csv; charset=utf-8",
-                "Content-Disposition": 'attachment; filename="requests.csv"',
-                "Cache-Control": "no-store",
-            }
-        )
+        response = csv_response("requests.csv")
         await response.prepare(request)
         await response.write(csv_head())
         while True:
@@ -130,19 +120,9 @@ def _read_asked(query: Mapping[str, str]) -> RequestQuery:
 
 def csv_head() -> bytes:
     """Return the first line of a table of requests."""
-    return csv_of([dict(zip(COLUMNS, COLUMNS, strict=True))])
+    return csv_lines([COLUMNS])
 
 
 def csv_of(rows: Iterable[Mapping[str, Any]]) -> bytes:
     """Return rows as lines of a table (RFC 4180)."""
-    text = io.StringIO()
-    writer = csv.writer(text)
-    for row in rows:
-        writer.writerow([_cell(row.get(column)) for column in COLUMNS])
-    return text.getvalue().encode()
-
-
-def _cell(value: object) -> object:
-    if isinstance(value, str) and value.startswith(_FORMULA):
-        return f"'{value}"
-    return "" if value is None else value
+    return csv_lines([row.get(column) for column in COLUMNS] for row in rows)

@@ -35,8 +35,7 @@ from gateway.config.places import anchored
 from gateway.control.periodic import Periodic
 from gateway.domain.alert_rules.health import Health
 from gateway.domain.networks import network_of
-from gateway.ports import Clock, UsageStore
-from gateway.stores.sqlite_alerts import SqliteAlerts
+from gateway.ports import Clock, KeptAlerts, UsageStore
 from gateway.telemetry.readings import Readings
 
 if TYPE_CHECKING:
@@ -58,7 +57,7 @@ _LOSSES: Final = {
 class Alerting:
     """The alerts of `gateway`, over its `usage` and what is kept in `store`."""
 
-    def __init__(self, gateway: Gateway, usage: UsageStore, store: SqliteAlerts) -> None:
+    def __init__(self, gateway: Gateway, usage: UsageStore, store: KeptAlerts) -> None:
         self._gateway = gateway
         self._store = store
         self._config = gateway.config
@@ -68,7 +67,7 @@ class Alerting:
         metrics = gateway.recorders.metrics
         self.deliverer = Deliverer(
             settings=self.settings,
-            channels=lambda: self._channels,
+            channels=self.channels,
             outbox=store,
             clock=gateway.clock,
             new_id=lambda: f"msg_{secrets.token_hex(16)}",
@@ -127,6 +126,11 @@ class Alerting:
             self._settings = alert_settings(self._config, self._gateway.keyring.policies)
             self._channels = self._made_channels()
         return self._settings
+
+    def channels(self) -> Mapping[str, Channel]:
+        """Return the channels of the configuration in force."""
+        self.settings()
+        return self._channels
 
     def _made_channels(self) -> Mapping[str, Channel]:
         path, clock = self._gateway.config_path, self._gateway.clock

@@ -20,6 +20,7 @@ from gateway.admin.app import create_admin_app, create_link_app
 from gateway.admin.deliveries import link_under
 from gateway.assembly import alone, workforce
 from gateway.assembly.access_logs import without_logs
+from gateway.assembly.alerting import Alerting
 from gateway.assembly.certificates import Certificates
 from gateway.assembly.data_plane import DataPlane
 from gateway.assembly.elsewhere import take_over
@@ -30,6 +31,7 @@ from gateway.assembly.records import Records
 from gateway.assembly.reloads import Reloads
 from gateway.assembly.run_out import LOOK_SECONDS, RunOut
 from gateway.assembly.sockets import bound, bound_for, describe
+from gateway.assembly.usage import Usage
 from gateway.config import model
 from gateway.config.places import anchored
 from gateway.config.sources import Sources
@@ -44,7 +46,7 @@ from gateway.domain.streams import Condemn
 from gateway.keyring.caretaker import Caretaker
 from gateway.keyring.door import Keyring
 from gateway.listeners.metrics import create_metrics_app
-from gateway.ports import AuditTrail, Clock, KeyStore, StoreUnavailable
+from gateway.ports import AuditTrail, Clock, KeptAlerts, KeyStore, StoreUnavailable, UsageStore
 from gateway.stores import sqlite
 from gateway.stores.observed import ObservedStore
 from gateway.stores.rekeying import Rekeying
@@ -86,6 +88,8 @@ class Gateway:
         workers: int = 1,
         *,
         trail: AuditTrail,
+        usage: UsageStore,
+        alerts: KeptAlerts,
     ) -> None:
         self.config = config
         self.number = 1
@@ -97,14 +101,16 @@ class Gateway:
         self.records = Records(lambda: self.config, config_path, trail, clock, recorders.metrics)
         self.audit = self.records.audit
         self.request_log = self.records.requests
+        self.usage = Usage(lambda: self.config, config_path, usage, clock, recorders)
         self.keyring = self._keyring(config)
+        self.look: Callable[[], Awaitable[None]] = _nothing_to_do
+        self.alerting = Alerting(self, usage, alerts)
         # A key is judged by the rules that hold when its turn has come, not when it was offered.
         self.rekeying = Rekeying(self._rekey)
         self.plane: DataPlane | None = None
         self.explainer = Explainer(self)
         self.workers = workers
         self.export_counts: Callable[[], Mapping[str, tuple[int, int]]] = dict
-        self.look: Callable[[], Awaitable[None]] = _nothing_to_do
         self.on_follow: list[Callable[[model.Config], None]] = []
         self.is_draining = False
         self.public_address = ""
@@ -129,6 +135,7 @@ class Gateway:
         self.keyring = self._keyring(config)
         if self.plane is None:
             self.recorders.follow(without_logs(config), None)
+        self.usage.follow(config)
         for tell in self.on_follow:
             tell(config)
 
@@ -168,6 +175,8 @@ class Gateway:
             audit=self.audit,
             request_log=self.request_log,
             explaining=self.explainer,
+            usage=self.usage.kept,
+            alerts=self.alerting.desk,
         )
 
     def link(self, token: str) -> str:
@@ -277,6 +286,7 @@ async def _open(
     gateway = await _control_plane(config, path, stack, workers)
     tasks = await stack.enter_async_context(_background())
     await gateway.records.start(tasks, stack)
+    await gateway.usage.start(tasks, stack)
     counts = await gateway.store.load_counts(gateway.clock.now())
     join = workforce.join if workers > 1 else alone.join
     serve = await join(gateway, public, counts, tasks, stack)
@@ -285,6 +295,7 @@ async def _open(
     gateway.reloads = Reloads(gateway, environ, tasks)
     stack.callback(gateway.reloads.close)
     await _upkeep(gateway, tasks, stack)
+    await gateway.alerting.start(tasks, stack)
     watching = create_metrics_app(gateway.recorders.metrics.render, gateway.readiness, gateway.look)
     gateway.metrics_address = await _serve(stack, gateway, "metrics", watching, metrics)
     gateway.admin_address = await _serve(stack, gateway, "admin", gateway.admin_app(), admin)
@@ -309,9 +320,13 @@ async def _control_plane(
     recorders.watch_store(store)
     await recorders.count_keys(store)
     gateway = Gateway(
-        config, path, clock, store, recorders, certificates, workers, trail=raw_store.audit
+        *(config, path, clock, store, recorders, certificates, workers),
+        trail=raw_store.audit,
+        usage=raw_store.usage,
+        alerts=raw_store.alerts,
     )
     stack.push_async_callback(gateway.rekeying.close)
+    stack.callback(gateway.usage.close)
     return gateway
 
 

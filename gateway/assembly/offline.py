@@ -1,4 +1,4 @@
-"""Opens what commands work on that do without a running gateway: the store, its audit trail, the request log."""
+"""Opens what commands work on that do without a running gateway: the store, its audit trail, usage, the request log."""
 
 from __future__ import annotations
 
@@ -7,8 +7,10 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from gateway.admin.usage import KeptUsage
 from gateway.assembly.keys import make_keyring, nobody
 from gateway.assembly.records import make_keeper, make_request_log
+from gateway.assembly.usage import retention
 from gateway.audit.room import AuditRoom
 from gateway.config import model
 from gateway.config.places import anchored
@@ -25,6 +27,7 @@ class Offline:
     keyring: Keyring
     audit: AuditRoom
     request_log: FileRequestLog
+    usage: KeptUsage
 
 
 @asynccontextmanager
@@ -40,5 +43,6 @@ async def open_offline(config: model.Config, config_path: Path) -> AsyncIterator
             make_keyring(config, store, clock, nobody(clock)),
             AuditRoom(keeper, clock),
             make_request_log(config, config_path, clock),
+            KeptUsage(store.usage, lambda: retention(config)),
         )
         await keeper.close()

@@ -16,6 +16,7 @@ from gateway.assembly.access_logs import (
     policy_names,
     redactor,
 )
+from gateway.assembly.visitors import visitor_rules
 from gateway.assembly.writer import PATIENCE_SECONDS
 from gateway.config import model
 from gateway.domain.outcome import Outcome
@@ -30,12 +31,14 @@ from gateway.telemetry.last_used import LastUsed
 from gateway.telemetry.loop_lag import LoopLag
 from gateway.telemetry.metrics import Metrics
 from gateway.telemetry.rows import Rows
+from gateway.telemetry.usage import UsageRecorder
+from gateway.telemetry.usage_visitors import Visitors
 from gateway.upstreams.readings import READINGS
 from gateway.upstreams.service import Service
 
 
 class Recorders:
-    """Metrics, access log, request log and last use, under one `Recorder`."""
+    """Metrics, usage, access log, request log and last use, under one `Recorder`."""
 
     def __init__(
         self,
@@ -60,12 +63,19 @@ class Recorders:
             rows=rows,
         )
         self.last_used = LastUsed(clock)
-        recorders: dict[str, Recorder] = {"metrics": self.metrics, "last_used": self.last_used}
+        self._visitors = Visitors(visitor_rules(config), visitors_max=config.usage.counts_max)
+        self.usage = UsageRecorder(clock, self._visitors, counts_max=config.usage.counts_max)
+        recorders: dict[str, Recorder] = {
+            "metrics": self.metrics,
+            "usage": self.usage,
+            "last_used": self.last_used,
+        }
         self.fanout = Fanout(recorders, clock)
         self._log: OpenLog | None = None
         self._request_log: OpenRequestLog | None = None
         self.metrics.watch("recorder_errors_total", self.fanout.faults)
         self.metrics.watch("access_log_dropped_total", self._dropped)
+        self.metrics.watch("usage_folded_total", lambda: self.usage.folded)
         self._key_counts: Mapping[tuple[str, ...], float] = {}
         self.metrics.watch("keys", lambda: self._key_counts)
         loop = asyncio.get_running_loop()
@@ -103,6 +113,7 @@ class Recorders:
             self._dropped_before += replaced.outlet.dropped
         self._take_log(log)
         self.lines.redact_with(redactor(config, before))
+        self._visitors.follow(visitor_rules(config, before))
         return replaced
 
     def _take_log(self, log: OpenLog | None) -> None:

@@ -169,6 +169,8 @@ class Worker:
         last_used = recorders.last_used.drain()
         if last_used:
             self.channel.tell(messages.Used(last_used))
+        for part in recorders.usage.drain():
+            self.channel.tell(messages.Counted(part.cells, part.facets))
         self.channel.tell(messages.Told(recorders.metrics.readings()))
 
     # ---- sockets

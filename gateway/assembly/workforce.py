@@ -19,7 +19,7 @@ from gateway.assembly.explaining import Explainer
 from gateway.config.model import Supervision
 from gateway.control.heartbeat import Heartbeat
 from gateway.control.member import Equipment, Member
-from gateway.control.messages import Begin, LookAtReadings, Rekey, Told, Used
+from gateway.control.messages import Begin, Counted, LookAtReadings, Rekey, Told, Used
 from gateway.control.periodic import Periodic
 from gateway.control.remote_crew import RemoteCrew
 from gateway.control.supervisor import StartFailed, Supervisor
@@ -106,6 +106,8 @@ class Workforce:
         match message:
             case Used(last_used):
                 self._gateway.recorders.last_used.restore(last_used)
+            case Counted(cells, facets):
+                self._gateway.recorders.usage.take(cells, facets)
             case Rekey(record, digest, pepper_id):
                 self._gateway.rekeying.offer(record, digest, pepper_id)
             case Told(readings):

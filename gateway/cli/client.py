@@ -315,6 +315,7 @@ async def _served_offline(config_path: Path) -> AsyncIterator[Path]:
             lambda: offline.keyring,
             audit=offline.audit,
             request_log=offline.request_log,
+            usage=offline.usage,
             link=partial(link_under, base_url=config.listeners.delivery.base_url),
         )
         runner = web.AppRunner(app, access_log=None)

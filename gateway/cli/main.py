@@ -31,6 +31,7 @@ VERBS: Final[Mapping[str, str]] = {
     "audit": "audit",
     "requests": "requests",
     "alerts": "alerts",
+    "usage": "usage",
     "streams": "streams",
     "upstreams": "upstreams",
     "workers": "workers",

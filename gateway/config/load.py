@@ -29,6 +29,7 @@ from gateway.config.rules import (
     tenancy,
     tls,
     upstreams,
+    usage,
 )
 from gateway.config.sources import Sources
 from gateway.config.tree import Node
@@ -65,6 +66,8 @@ RULES: Final[tuple[Rule, ...]] = (
     alerts.names,
     alerts.channels,
     alerts.tenants,
+    usage.usage,
+    usage.per_key,
 )
 
 _LARGE_BYTES: Final = 100_000
@@ -77,6 +80,7 @@ FILE_RULES: Final[tuple[FileRule, ...]] = (
     files.listener_certificates,
     files.upstream_certificates,
     files.channel_authorities,
+    usage.geoip_database,
 )
 
 

@@ -90,6 +90,7 @@ from gateway.config.sections.upstreams import (
     UpstreamTarget,
     UpstreamTimeout,
 )
+from gateway.config.sections.usage import PerKey, Usage, UsageNetworks
 from gateway.config.sections.values import EnvironmentName, Label, Name
 from gateway.config.sections.wire import split_bind
 
@@ -131,6 +132,7 @@ __all__ = [
     "MetricsListener",
     "PassiveHealth",
     "Peppers",
+    "PerKey",
     "Period",
     "Plan",
     "Policies",
@@ -167,6 +169,8 @@ __all__ = [
     "UpstreamTarget",
     "UpstreamTimeout",
     "UpstreamTls",
+    "Usage",
+    "UsageNetworks",
     "WebhookChannel",
     "split_bind",
 ]
@@ -235,6 +239,8 @@ class Config(Section):
     """Metrics and the access log."""
     request_log: RequestLog = Field(default_factory=RequestLog)
     """Every request, kept to be searched."""
+    usage: Usage = Field(default_factory=Usage)
+    """What is counted of requests per key, tenant and route, for how long, and from where they came."""
     audit: Audit = Field(default_factory=Audit)
     """The audit trail, and what makes a change to it visible."""
     alerts: Alerts = Field(default_factory=Alerts)

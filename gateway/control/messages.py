@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from gateway.config import model
 from gateway.domain.keys import KeyRecord
 from gateway.domain.streams import Condemn
+from gateway.domain.usage import Cell, Facet
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -131,6 +132,14 @@ class Used:
     """When keys were last used: id -> epoch seconds."""
 
     last_used: Mapping[str, float]
+
+
+@dataclass(frozen=True, slots=True)
+class Counted:
+    """A part of what a worker has counted of requests since it last said so."""
+
+    cells: list[Cell]
+    facets: list[Facet]
 
 
 @dataclass(frozen=True, slots=True)

@@ -134,4 +134,4 @@ def _mark(alert: Mapping[str, Any]) -> str:
 def _count(content: Mapping[str, Any], event: str) -> int:
     shown = sum(each["event"] == event for each in content["alerts"])
     more = sum(each["count"] for each in content["more"] if each["event"] == event)
-    return shown + int(more)
+    return int(shown + more)

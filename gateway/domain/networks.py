@@ -87,8 +87,13 @@ def neighbourhood(text: str) -> str:
 
     One site commonly gets as much (RFC 6177), so many of them mean many places.
     """
+    return network_of(text, 24, 48)
+
+
+def network_of(text: str, ipv4_prefix: int, ipv6_prefix: int) -> str:
+    """Return the network around an address, of so many bits. Raises ValueError for what is no address."""
     version, value = _parse(text)
-    length = 24 if version == 4 else 48
+    length = ipv4_prefix if version == 4 else ipv6_prefix
     host_bits = _BITS[version] - length
     return f"{_format(version, value >> host_bits << host_bits)}/{length}"
 

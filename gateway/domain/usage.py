@@ -29,7 +29,7 @@ VALUE_LENGTH_MAX: Final = 120
 _BINS_PER_DECADE: Final = 8
 _DECADES: Final = 7
 
-DURATION_BOUNDS: Final = tuple(
+DURATION_BOUNDS: Final[tuple[float, ...]] = tuple(
     10.0 ** (n / _BINS_PER_DECADE - 4) for n in range(_BINS_PER_DECADE * _DECADES + 1)
 )
 """Upper bounds of the bins of durations, in seconds: 0.1 ms to 1,000 s, each a third larger than the one before.

@@ -158,6 +158,7 @@ def _assemble(method: bytes, target: bytes, is_http_10: bool, lines: Lines) -> R
         upgrade=_upgrade(is_http_10, length, options, lines),
         connection_options=options,
         ends_here=_ends_here(method, target, lines),
+        is_from_browser=bool(lines.values(b"origin") or lines.values(b"sec-fetch-site")),
     )
 
 

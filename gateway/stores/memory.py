@@ -19,13 +19,14 @@ from gateway.domain.keys import KeyRecord, KeyState
 from gateway.domain.queries import ANY_AUDIT, ANY_KEY, NOTHING, AuditQuery, Comparable, KeyQuery
 from gateway.domain.tenants import Tenant
 from gateway.ports import Conflict, R, Record, Write
+from gateway.stores.memory_usage import MemoryUsage
 
 QUOTA_SECONDS_MAX: Final = 31 * 86_400  # a month: the longest period a counter can still belong to
 IDEMPOTENCY_SECONDS_MAX: Final = 86_400
 
 
 class MemoryStore:
-    """Implements `ports.KeyStore`; `audit` is its trail."""
+    """Implements `ports.KeyStore`; `audit` is its trail, `usage` what was counted."""
 
     def __init__(self) -> None:
         self._records: dict[type[Any], dict[str, Any]] = {}
@@ -33,6 +34,7 @@ class MemoryStore:
         self._remembered: dict[str, tuple[str, str, float]] = {}
         self._revision = 0
         self.audit = MemoryAudit()
+        self.usage = MemoryUsage()
 
     # ---- records
 

@@ -19,7 +19,7 @@ from gateway.domain.keys import KeyRecord
 from gateway.domain.queries import ANY_KEY, NOTHING, Comparable, KeyQuery
 from gateway.domain.tenants import Tenant
 from gateway.ports import Conflict, KeyFinder, R, Record, Write
-from gateway.stores import sqlite_audit, sqlite_file
+from gateway.stores import sqlite_alerts, sqlite_audit, sqlite_file, sqlite_usage
 from gateway.stores.rows import (
     KEY_COLUMNS,
     KEYS,
@@ -119,12 +119,17 @@ _QUERIED: Final = {
 
 
 class SqliteStore:
-    """Implements `ports.KeyStore`. Made by `opened`; `audit` is the trail in the same file."""
+    """Implements `ports.KeyStore`. Made by `opened`; `audit`, `usage` and `alerts` are in the same file.
 
-    def __init__(self, file: SqliteFile) -> None:
+    Questions about usage, which may have much to read, are asked `aside`.
+    """
+
+    def __init__(self, file: SqliteFile, aside: SqliteFile | None = None) -> None:
         self._file = file
         self._rows = SharedRows()
         self.audit = sqlite_audit.SqliteAudit(file)
+        self.usage = sqlite_usage.SqliteUsage(file, aside or file)
+        self.alerts = sqlite_alerts.SqliteAlerts(file)
 
     # ---- records
 
@@ -316,8 +321,8 @@ async def opened(path: Path) -> AsyncIterator[SqliteStore]:
 
     Raises `StoreUnavailable` when the file cannot be used, also when a newer program wrote it.
     """
-    async with sqlite_file.opened(path) as file:
-        yield SqliteStore(file)
+    async with sqlite_file.opened(path) as file, sqlite_file.opened_to_seek(path) as aside:
+        yield SqliteStore(file, aside)
 
 
 @asynccontextmanager

@@ -64,6 +64,15 @@ class SqliteFile:
         """Return the rows of one statement that a request waits for."""
         return await self._run(self._seeker, sql, values, "store")
 
+    async def study(self, sql: str, values: Values = ()) -> list[Any]:
+        """Return the rows of one statement that may have much to read; when it takes too long it is stopped."""
+        try:
+            return await self.ask(sql, values)
+        except StoreUnavailable:
+            with suppress(ValueError):  # the connection is closed
+                await self._reader.interrupt()
+            raise
+
     async def write(self, sql: str, values: Values = ()) -> list[Any]:
         """Run one statement that writes: a transaction by itself."""
         async with self._writing:

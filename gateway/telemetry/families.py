@@ -346,6 +346,18 @@ FAMILIES: Final[tuple[Family, ...]] = (
         "channel", "state",
     ),
     _counter(
+        "key_requests_total",
+        "Requests with an API key, of the keys with the most (`telemetry.per_key`) and of all others together; a key "
+        "that leaves the top is counted among the others.",
+        "tenant", "key_id",
+        is_watched=True,
+    ),
+    _counter(
+        "usage_folded_total",
+        "Requests whose usage was counted for `__other__`, because too many keys were active between two writes.",
+        is_watched=True,
+    ),
+    _counter(
         "recorder_errors_total",
         "Outcomes that a recorder failed to record.",
         "recorder",

@@ -8,12 +8,15 @@ from aiohttp import web
 
 from gateway.admin.app import create_admin_app
 from gateway.admin.config import ConfigRoutes
+from gateway.admin.usage import KeptUsage
 from gateway.config.changes import Change
 from gateway.config.reloading import Reloaded
 from gateway.domain.streams import StreamKind
 from gateway.keyring.door import Keyring
+from gateway.stores.memory_usage import MemoryUsage
 from tests.admin.caller import TOKEN
 from tests.open_streams import OneStream, SomeStreams
+from tests.usage_samples import KEPT
 
 
 class NoWorkers:
@@ -43,4 +46,5 @@ def whole_app(keyring: Callable[[], Keyring]) -> web.Application:
         upstreams=_no_upstreams,
         streams=SomeStreams(OneStream(1, StreamKind.SSE, "key_a")),
         workers=NoWorkers(),
+        usage=KeptUsage(MemoryUsage(), lambda: KEPT),
     )

@@ -15,10 +15,12 @@ from gateway.admin.app import create_admin_app
 from gateway.admin.config import ConfigRoutes
 from gateway.admin.request_log import KeptLog
 from gateway.admin.upstreams import Overview
+from gateway.admin.usage import KeptUsage
 from gateway.admin.workers import Workers
 from gateway.cli import admin, deliveries, incidents, keys, rotations, templates, tenants
 from gateway.cli import streams as stream_verbs
 from gateway.cli import upstreams as upstream_verbs
+from gateway.cli import usage as usage_verbs
 from gateway.cli import workers as worker_verbs
 from gateway.ports import Streams
 from tests.key_samples import a_tenant
@@ -35,6 +37,7 @@ def served(
     config: ConfigRoutes | None = None,
     workers: Workers | None = None,
     request_log: KeptLog | None = None,
+    usage: KeptUsage | None = None,
 ) -> Iterator[str]:
     """Serve a keyring with the tenant `ten_a` on a unix socket or on TCP; yield its address."""
     is_ready = threading.Event()
@@ -52,6 +55,7 @@ def served(
             streams=streams,
             workers=workers,
             request_log=request_log,
+            usage=usage,
         )
         runner = web.AppRunner(app, access_log=None)
         await runner.setup()
@@ -88,6 +92,7 @@ def command(*arguments: str) -> int:
     upstream_verbs.register(verbs)
     stream_verbs.register(verbs)
     worker_verbs.register(verbs)
+    usage_verbs.register(verbs)
     options = parser.parse_args(arguments)
     status: int = options.run(options)
     return status

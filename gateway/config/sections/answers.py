@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from gateway.config.sections.base import RESTART, Section
+from gateway.config.sections.usage import OptionalPerKey
 from gateway.config.sections.values import Count, Duration, Flag, Label, Text
 from gateway.config.sections.wire import Link, OptionalFieldName
 
@@ -134,3 +135,6 @@ class Telemetry(Section):
     """One JSON line per request, with keys redacted."""
     series_budget: Count = Field(20000, json_schema_extra=RESTART)
     """Most time series of all metrics together; further ones are dropped and counted."""
+    per_key: OptionalPerKey = None
+    """`{top: 50}` or `top 50`: tell requests of so many keys, those with the most, and of all others
+    together. Null tells none."""

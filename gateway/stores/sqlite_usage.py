@@ -1,0 +1,352 @@
+"""Usage in the SQLite file of the keys: writing it down, adding it up, and letting old cells go.
+
+Knows the SQL of `UsageStore` that writes; what asks is `sqlite_usage_queries`. Every act is one short transaction, so
+that a change of a key waits for a few milliseconds at most. It must not know what is counted.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+import aiosqlite
+
+from gateway.domain.usage import (
+    FACET_VALUES_MAX,
+    OTHER,
+    Cell,
+    Dimensions,
+    Facet,
+    FacetQuery,
+    FacetRow,
+    Interval,
+    Measures,
+    Retention,
+    UsageQuery,
+    UsageRow,
+)
+from gateway.stores import sqlite_usage_queries as asking
+from gateway.stores.sqlite_file import SqliteFile
+
+ROLLED_MAX: Final = 2_000
+"""Cells that one step adds to coarser ones, or removes."""
+
+_KNOWN_MAX: Final = 200_000
+"""Dimensions whose number is remembered."""
+
+_DAY: Final = Interval.DAY.seconds
+_LATE_DAYS: Final = 2
+"""How much longer than their cells dimensions are kept: those of a stream that ends later."""
+
+SUMS: Final = (
+    *("requests", "denied", "failed", "upstream_4xx", "upstream_5xx", "request_bytes"),
+    *("response_bytes", "duration_total", "from_browser"),
+)
+PEAKS: Final = ("limit_used_max", "quota_used_max")
+_DIMENSIONS: Final = (
+    *("tenant_id", "owner_id", "key_id", "lineage_id", "environment", "is_billable", "route"),
+)
+"""In the order of the fields of `Dimensions`."""
+
+_COUNTED: Final = ", ".join(
+    (
+        *(f"{name} = {name} + excluded.{name}" for name in SUMS),
+        *(f"{name} = max({name}, excluded.{name})" for name in PEAKS),
+    )
+)
+_ON_CELL: Final = f"ON CONFLICT (seconds, start, dimension_id) DO UPDATE SET {_COUNTED}"
+_ON_PART: Final = "ON CONFLICT DO UPDATE SET count = count + excluded.count"
+_PARTS: Final = (("usage_durations", "bin"), ("usage_reasons", "reason"))
+
+_ADD_CELL: Final = (
+    f"INSERT INTO usage_cells (seconds, start, dimension_id, {', '.join(SUMS + PEAKS)}) "  # noqa: S608 - own names
+    f"VALUES ({', '.join('?' * (3 + len(SUMS) + len(PEAKS)))}) {_ON_CELL}"
+)
+_ADD_DURATION: Final = f"INSERT INTO usage_durations VALUES (?, ?, ?, ?, ?) {_ON_PART}"  # noqa: S608 - own names
+_ADD_REASON: Final = f"INSERT INTO usage_reasons VALUES (?, ?, ?, ?, ?) {_ON_PART}"  # noqa: S608 - own names
+_ADD_FACET: Final = f"""
+    INSERT INTO usage_facets (start, key_id, tenant_id, kind, value, requests, first_at, last_at)
+    VALUES (:start, :key_id, :tenant_id, :kind, CASE
+        WHEN EXISTS (
+            SELECT 1 FROM usage_facets WHERE start = :start AND key_id = :key_id
+            AND tenant_id = :tenant_id AND kind = :kind AND value = :value
+        ) OR (
+            SELECT count(*) FROM usage_facets WHERE start = :start AND key_id = :key_id
+            AND tenant_id = :tenant_id AND kind = :kind
+        ) < {FACET_VALUES_MAX} THEN :value ELSE '{OTHER}' END, :requests, :first_at, :last_at)
+    ON CONFLICT (start, key_id, tenant_id, kind, value) DO UPDATE
+    SET requests = requests + excluded.requests,
+        first_at = min(first_at, excluded.first_at), last_at = max(last_at, excluded.last_at)
+"""  # noqa: S608 - own names
+_ADD_DIMENSIONS: Final = (
+    f"INSERT INTO usage_dimensions ({', '.join(_DIMENSIONS)}, last_day) "  # noqa: S608 - own names
+    f"VALUES ({', '.join('?' * len(_DIMENSIONS))}, ?) ON CONFLICT "
+    "(key_id, route, tenant_id, owner_id, lineage_id, environment, is_billable) "
+    "DO UPDATE SET last_day = max(last_day, excluded.last_day) RETURNING dimension_id"
+)
+_STATE: Final = (
+    "SELECT batch, minute_start, minute_dimension, hour_start, hour_dimension FROM usage_state"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class _Step:
+    """How cells of one interval become those of the next: the mark that says how far that went."""
+
+    fine: Interval
+    coarse: Interval
+    start: str
+    dimension: str
+
+
+_STEPS: Final = (
+    _Step(Interval.MINUTE, Interval.HOUR, "minute_start", "minute_dimension"),
+    _Step(Interval.HOUR, Interval.DAY, "hour_start", "hour_dimension"),
+)
+
+_Mark = tuple[int, int]
+_LAST: Final[_Mark] = (2**62, 0)
+"""Behind everything: a day is added to nothing."""
+
+
+class SqliteUsage:
+    """Implements `ports.UsageStore` over an open file; `aside` is where questions are asked, beside all others."""
+
+    def __init__(self, file: SqliteFile, aside: SqliteFile) -> None:
+        self._file = file
+        self._aside = aside
+        self._known: dict[Dimensions, tuple[int, int]] = {}  # the number, and the last day
+
+    async def add(self, cells: Sequence[Cell], facets: Sequence[Facet], batch: str = "") -> None:
+        """Add cells and facets: all of them, or nothing."""
+
+        async def work(connection: aiosqlite.Connection) -> dict[Dimensions, tuple[int, int]]:
+            [state] = await connection.execute_fetchall(_STATE)
+            if batch and batch == state[0]:
+                return {}
+            learned = await self._learn(connection, cells)
+            rows = list(self._rows(cells, learned, (state[1], state[2]), (state[3], state[4])))
+            await _many(connection, _ADD_CELL, (_cell_values(*row) for row in rows))
+            await _many(connection, _ADD_DURATION, _parts(rows, "durations"))
+            await _many(connection, _ADD_REASON, _parts(rows, "reasons"))
+            await _many(connection, _ADD_FACET, map(_facet_values, facets))
+            await connection.execute_fetchall("UPDATE usage_state SET batch = ?", (batch,))
+            return learned
+
+        if cells or facets:
+            learned = await self._file.transact(work, about="usage")
+            if len(self._known) + len(learned) > _KNOWN_MAX:
+                self._known.clear()
+            self._known |= learned
+
+    async def _learn(
+        self, connection: aiosqlite.Connection, cells: Iterable[Cell]
+    ) -> dict[Dimensions, tuple[int, int]]:
+        """Return the numbers of the dimensions that are new, or that were not used on such a late day."""
+        learned: dict[Dimensions, tuple[int, int]] = {}
+        for cell in cells:
+            dimensions, day = cell.dimensions, cell.start - cell.start % _DAY
+            known = learned.get(dimensions) or self._known.get(dimensions)
+            if known is None or known[1] < day:
+                values = (*_dimension_values(dimensions), day)
+                [[number]] = await connection.execute_fetchall(_ADD_DIMENSIONS, values)
+                learned[dimensions] = (number, day)
+        return learned
+
+    def _rows(
+        self,
+        cells: Iterable[Cell],
+        learned: Mapping[Dimensions, tuple[int, int]],
+        *marks: _Mark,
+    ) -> Iterator[tuple[int, int, int, Measures]]:
+        """Yield length, start, number and measures of each cell, and of the coarser ones that hold its like already."""
+        for cell in cells:
+            known = learned.get(cell.dimensions) or self._known[cell.dimensions]
+            number, start = known[0], cell.start
+            yield Interval.MINUTE.seconds, start, number, cell.measures
+            for step, mark in zip(_STEPS, marks, strict=True):
+                if (start, number) > mark:
+                    break
+                start = step.coarse.start_of(start)
+                yield step.coarse.seconds, start, number, cell.measures
+
+    async def roll(self, until: float) -> bool:
+        """Add the next minutes to their hours; without any, the next whole hours to their days."""
+
+        async def work(connection: aiosqlite.Connection) -> bool:
+            [state] = await connection.execute_fetchall(_STATE)
+            minutes, hours = _STEPS
+            if await _roll(connection, minutes, (state[1], state[2]), int(until)):
+                return False
+            border = Interval.HOUR.start_of(until)
+            if state[1] + 1 < border:
+                # No minute is left before it: what comes from now on comes late.
+                await _set_mark(connection, minutes, (border - 1, _LAST[0]))
+            # An hour is whole once the minutes behind it have begun to be added.
+            border = max(border, Interval.HOUR.start_of(state[1] + 1))
+            return not await _roll(connection, hours, (state[3], state[4]), border)
+
+        return await self._file.transact(work, about="usage")
+
+    async def prune(self, now: float, retention: Retention) -> bool:
+        """Remove the next cells, parts, facets and dimensions that are too old."""
+
+        async def work(connection: aiosqlite.Connection) -> tuple[int, int]:
+            [state] = await connection.execute_fetchall(_STATE)
+            removed = 0
+            marks: tuple[_Mark, ...] = ((state[1], state[2]), (state[3], state[4]), _LAST)
+            for interval, mark in zip(Interval, marks, strict=True):
+                border = now - retention.seconds(interval)
+                for table, part in (("usage_cells", ""), *_PARTS):
+                    removed += await _remove(connection, table, part, interval, border, mark)
+            border = now - retention.facet_seconds
+            removed += await _remove_facets(connection, border)
+            longest = max(retention.seconds(interval) for interval in Interval)
+            unused = now - longest - _LATE_DAYS * _DAY
+            return removed, await _remove_dimensions(connection, unused)
+
+        removed, forgotten = await self._file.transact(work, about="usage")
+        if forgotten:
+            self._known.clear()
+        return not removed and not forgotten
+
+    async def cells(self, query: UsageQuery) -> list[UsageRow]:
+        """Return the rows that `query` asks for."""
+        return await asking.cells(self._aside, query)
+
+    async def facets(self, query: FacetQuery) -> list[FacetRow]:
+        """Return the rows that `query` asks for."""
+        return await asking.facets(self._aside, query)
+
+
+async def _many(
+    connection: aiosqlite.Connection, sql: str, rows: Iterable[Sequence[Any] | dict[str, Any]]
+) -> None:
+    """Run one statement for each of `rows`, beside the event loop."""
+    given = list(rows)
+    if given:
+        cursor = await connection.executemany(sql, given)
+        await cursor.close()
+
+
+def _dimension_values(dimensions: Dimensions) -> tuple[Any, ...]:
+    return (
+        *(dimensions.tenant_id, dimensions.owner_id, dimensions.key_id, dimensions.lineage_id),
+        *(dimensions.environment, int(dimensions.is_billable), dimensions.route),
+    )
+
+
+def _cell_values(seconds: int, start: int, number: int, measures: Measures) -> tuple[Any, ...]:
+    return (
+        *(seconds, start, number, measures.requests, measures.denied, measures.failed),
+        *(measures.upstream_4xx, measures.upstream_5xx, measures.request_bytes),
+        *(measures.response_bytes, measures.duration_total, measures.from_browser),
+        *(measures.limit_used_max, measures.quota_used_max),
+    )
+
+
+def _parts(rows: Iterable[tuple[int, int, int, Measures]], name: str) -> Iterator[tuple[Any, ...]]:
+    for seconds, start, number, measures in rows:
+        for part, count in getattr(measures, name).items():
+            yield seconds, start, number, part, count
+
+
+def _facet_values(facet: Facet) -> dict[str, Any]:
+    return {
+        "start": facet.start,
+        "key_id": facet.key_id,
+        "tenant_id": facet.tenant_id,
+        "kind": facet.kind.value,
+        "value": facet.value,
+        "requests": facet.requests,
+        "first_at": facet.first_at,
+        "last_at": facet.last_at,
+    }
+
+
+async def _roll(connection: aiosqlite.Connection, step: _Step, mark: _Mark, border: int) -> bool:
+    """Add the next cells behind `mark` that begin before `border` to coarser ones; tell whether there were any."""
+    values = {"fine": step.fine.seconds, "coarse": step.coarse.seconds, "until": border}
+    values |= {"start": mark[0], "dimension": mark[1]}
+    behind = "seconds = :fine AND start >= :start AND (start, dimension_id) > (:start, :dimension)"
+    found = list(
+        await connection.execute_fetchall(
+            "SELECT start, dimension_id FROM usage_cells "  # noqa: S608 - own names
+            f"WHERE {behind} AND start < :until ORDER BY start, dimension_id LIMIT {ROLLED_MAX}",
+            values,
+        )
+    )
+    if not found:
+        return False
+    values["last_start"], values["last_dimension"] = found[-1]
+    behind += (
+        " AND start <= :last_start AND (start, dimension_id) <= (:last_start, :last_dimension)"
+    )
+    coarse = "start - start % :coarse"
+    sums = ", ".join((*(f"sum({name})" for name in SUMS), *(f"max({name})" for name in PEAKS)))
+    await connection.execute_fetchall(
+        f"INSERT INTO usage_cells (seconds, start, dimension_id, {', '.join(SUMS + PEAKS)}) "  # noqa: S608 - own names
+        f"SELECT :coarse, {coarse}, dimension_id, {sums} FROM usage_cells WHERE {behind} "
+        f"GROUP BY {coarse}, dimension_id {_ON_CELL}",
+        values,
+    )
+    for table, part in _PARTS:
+        await connection.execute_fetchall(
+            f"INSERT INTO {table} SELECT :coarse, {coarse}, dimension_id, {part}, sum(count) "  # noqa: S608 - own names
+            f"FROM {table} WHERE {behind} GROUP BY {coarse}, dimension_id, {part} {_ON_PART}",
+            values,
+        )
+    await _set_mark(connection, step, found[-1])
+    return True
+
+
+async def _set_mark(connection: aiosqlite.Connection, step: _Step, mark: _Mark) -> None:
+    await connection.execute_fetchall(
+        f"UPDATE usage_state SET {step.start} = ?, {step.dimension} = ?",  # noqa: S608 - own names
+        mark,
+    )
+
+
+async def _remove(
+    connection: aiosqlite.Connection,
+    table: str,
+    part: str,
+    interval: Interval,
+    border: float,
+    mark: _Mark,
+) -> int:
+    """Remove what begins before `border`; what is not yet among coarser cells must not leave."""
+    place = "seconds, start, dimension_id" + (f", {part}" if part else "")
+    return await _changed(
+        connection,
+        f"DELETE FROM {table} WHERE ({place}) IN (SELECT {place} FROM {table} "  # noqa: S608 - own names
+        "WHERE seconds = ? AND start < ? AND (start, dimension_id) <= (?, ?) "
+        f"ORDER BY {place} LIMIT {ROLLED_MAX})",
+        (interval.seconds, border, *mark),
+    )
+
+
+async def _remove_facets(connection: aiosqlite.Connection, border: float) -> int:
+    place = "start, key_id, tenant_id, kind, value"
+    return await _changed(
+        connection,
+        f"DELETE FROM usage_facets WHERE ({place}) IN (SELECT {place} FROM usage_facets "  # noqa: S608 - own names
+        f"WHERE start < ? ORDER BY {place} LIMIT {ROLLED_MAX})",
+        (border,),
+    )
+
+
+async def _remove_dimensions(connection: aiosqlite.Connection, border: float) -> int:
+    return await _changed(
+        connection,
+        "DELETE FROM usage_dimensions WHERE dimension_id IN (SELECT dimension_id "  # noqa: S608 - own names
+        f"FROM usage_dimensions WHERE last_day < ? LIMIT {ROLLED_MAX})",
+        (border,),
+    )
+
+
+async def _changed(connection: aiosqlite.Connection, sql: str, values: Sequence[Any]) -> int:
+    """Run a statement; return how many rows it has changed."""
+    async with connection.execute(sql, values) as cursor:
+        return cursor.rowcount
