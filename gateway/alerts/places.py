@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Iterable
-from typing import Final
+from typing import Final, NamedTuple
 
 from gateway.alerts.looking import Look, Round
 from gateway.domain.alert_rules.catalogue import RuleName
@@ -20,17 +20,21 @@ from gateway.ports import KeyStore, UsageStore
 PAST_SECONDS: Final = 30 * 86_400.0
 """How long a network belongs to a key that it is not used from; usage is kept so long by default."""
 
-KEYS_MAX: Final = 20_000
-"""Keys whose networks are remembered, those that were used last; each takes about 1 KB."""
 
-HISTORIES_MAX: Final = 500
-"""Keys whose past is read in one round; the others have their turn in the next."""
+class Bounds(NamedTuple):
+    """How much is remembered: networks of so many keys, those that were used last (about 1 KB each), so many of one.
 
-ROWS_MAX: Final = 10_000
-"""Networks of keys that are looked at in one round."""
+    In one round so many networks of keys are looked at, and the past of so many keys is read; the others have their
+    turn in the next.
+    """
 
-NETWORKS_MAX: Final = 256
-"""Networks of one key that are told apart."""
+    keys: int = 20_000
+    networks: int = 256
+    rows: int = 10_000
+    histories: int = 500
+
+
+DEFAULT: Final = Bounds()
 
 _RULE: Final = RuleName.UNEXPECTED_ADDRESS
 
@@ -38,10 +42,11 @@ _RULE: Final = RuleName.UNEXPECTED_ADDRESS
 class _Place:
     """The networks of one key, and whose key it is."""
 
-    __slots__ = ("networks", "newest", "tenant_id")
+    __slots__ = ("networks", "newest", "room", "tenant_id")
 
-    def __init__(self, tenant_id: str) -> None:
+    def __init__(self, tenant_id: str, room: int) -> None:
         self.tenant_id = tenant_id
+        self.room = room
         self.networks: dict[str, Seen] = {}
         self.newest = 0.0
 
@@ -50,7 +55,7 @@ class _Place:
         if seen is not None:
             first, last = min(seen.first_at, row.first_at), max(seen.last_at, row.last_at)
             self.networks[row.value] = Seen(first, last)
-        elif len(self.networks) < NETWORKS_MAX:
+        elif len(self.networks) < self.room:
             self.networks[row.value] = Seen(row.first_at, row.last_at)
             self.newest = max(self.newest, row.first_at)
 
@@ -63,10 +68,12 @@ class PlacesLook:
         usage: UsageStore,
         keys: KeyStore,
         refused: Callable[[Round], Awaitable[list[Finding]]],
+        bounds: Bounds = DEFAULT,
     ) -> None:
         self._usage = usage
         self._keys = keys
         self._refused = refused
+        self._bounds = bounds
         self._known: OrderedDict[str, _Place] = OrderedDict()
         self._looked_at = 0.0
 
@@ -76,7 +83,7 @@ class PlacesLook:
         missing = [key_id for key_id in rows if key_id not in self._known]
         # After a restart nothing is remembered: what is open is looked at first, or it would seem to be over.
         urgent = [each for each in this.open_keys.get(_RULE, ()) if each not in self._known]
-        await self._learn([*urgent, *missing][:HISTORIES_MAX], this)
+        await self._learn([*urgent, *missing][: self._bounds.histories], this)
         for key_id, found in rows.items():
             place = self._known.get(key_id)
             if place is not None:
@@ -102,7 +109,7 @@ class PlacesLook:
                 since=Interval.HOUR.start_of(since),
                 until=this.now + 1,
                 by_key=True,
-                limit=ROWS_MAX,
+                limit=self._bounds.rows,
             )
         )
         by_key: dict[str, list[FacetRow]] = {}
@@ -114,14 +121,14 @@ class PlacesLook:
     async def _learn(self, key_ids: list[str], this: Round) -> None:
         records = await self._keys.get_keys(key_ids) if key_ids else {}
         for key_id, record in records.items():
-            place = _Place(record.tenant_id)
+            place = _Place(record.tenant_id, self._bounds.networks)
             rows = await self._usage.facets(
                 FacetQuery(
                     kind=FacetKind.NETWORK,
                     since=this.now - PAST_SECONDS,
                     until=this.now + 1,
                     key_id=key_id,
-                    limit=NETWORKS_MAX,
+                    limit=self._bounds.networks,
                 )
             )
             for row in rows:
@@ -137,11 +144,11 @@ class PlacesLook:
                 )
 
     def _forget(self, this: Round) -> None:
-        while len(self._known) > KEYS_MAX:
+        while len(self._known) > self._bounds.keys:
             self._known.popitem(last=False)
         border = this.now - PAST_SECONDS
         for place in self._known.values():
-            if len(place.networks) >= NETWORKS_MAX:
+            if len(place.networks) >= place.room:
                 old = [name for name, seen in place.networks.items() if seen.last_at < border]
                 for name in old:
                     del place.networks[name]

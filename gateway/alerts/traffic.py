@@ -17,7 +17,7 @@ from gateway.domain.alert_rules import traffic
 from gateway.domain.alert_rules.catalogue import RuleName
 from gateway.domain.alert_rules.settings import RuleSettings
 from gateway.domain.alerts import Finding
-from gateway.domain.usage import Interval, UsageQuery, UsageRow
+from gateway.domain.usage import OTHER, Interval, UsageQuery, UsageRow
 from gateway.ports import UsageStore
 
 SHORT_SECONDS: Final = 300.0
@@ -101,7 +101,7 @@ class TrafficLook:
         rule = RuleName.AUTH_FAILURES
         rows = await self._rows(this.now - SHORT_SECONDS, this, "denied")
         found = [*_judged(rows, this, rule, traffic.auth_failures_of_key)]
-        by_owner = sorted((row for row in rows if row.key_id), key=lambda row: row.owner_id or "")
+        by_owner = sorted(filter(_is_key, rows), key=lambda row: row.owner_id or "")
         for owner, of_owner in groupby(by_owner, key=lambda row: row.owner_id or ""):
             settings = this.rule(rule, owner)
             if settings.is_enabled:
@@ -129,7 +129,7 @@ class TrafficLook:
         for row in await self._rows(this.now - HOUR_SECONDS, this, "requests"):
             settings = this.rule(rule, row.owner_id or "")
             is_many = row.measures.requests >= settings["requests_min"]
-            if row.key_id and settings.is_enabled and is_many:
+            if _is_key(row) and settings.is_enabled and is_many:
                 baseline = await self._baselines.of(row.key_id, this.now)
                 found += traffic.unusual_volume(row, settings, baseline, this.now)
         return found
@@ -153,7 +153,7 @@ class TrafficLook:
             group_by=("owner", "key", "time"),
             limit=MINUTES_MAX,
         )
-        rows = [row for row in await self._usage.cells(query) if row.key_id]
+        rows = filter(_is_key, await self._usage.cells(query))
         found: list[Finding] = []
         for (owner, _), minutes in groupby(rows, key=lambda row: (row.owner_id, row.key_id)):
             hours = closed.get(owner or "")
@@ -181,5 +181,10 @@ def _judged(
 ) -> Iterator[Finding]:
     for row in rows:
         settings = this.rule(rule, row.owner_id or "")
-        if row.key_id and settings.is_enabled:
+        if _is_key(row) and settings.is_enabled:
             yield from judge(row, settings)
+
+
+def _is_key(row: UsageRow) -> bool:
+    """Tell whether a row is about one key, and not about requests without any or about all others together."""
+    return row.key_id not in (None, "", OTHER)
