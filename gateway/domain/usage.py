@@ -170,7 +170,8 @@ def _within(number: int, share: float) -> float:
     if number == 0:
         return upper * share
     lower = DURATION_BOUNDS[number - 1]
-    return lower * (upper / lower) ** share
+    found: float = lower * (upper / lower) ** share
+    return found
 
 
 def is_denied(reason: Reason) -> bool:

@@ -6,6 +6,7 @@ that a change of a key waits for a few milliseconds at most. It must not know wh
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
@@ -29,10 +30,13 @@ from gateway.domain.usage import (
 from gateway.stores import sqlite_usage_queries as asking
 from gateway.stores.sqlite_file import SqliteFile
 
-ROLLED_MAX: Final = 2_000
-"""Cells that one step adds to coarser ones, or removes."""
+ROLLED_MAX: Final = 1_000
+"""Cells that one step adds to coarser ones."""
 
-_KNOWN_MAX: Final = 200_000
+_REMOVED_MAX: Final = 5_000
+"""Rows of one table that one step removes."""
+
+_KNOWN_MAX: Final = 50_000
 """Dimensions whose number is remembered."""
 
 _DAY: Final = Interval.DAY.seconds
@@ -83,7 +87,14 @@ _ADD_DIMENSIONS: Final = (
     f"INSERT INTO usage_dimensions ({', '.join(_DIMENSIONS)}, last_day) "  # noqa: S608 - own names
     f"VALUES ({', '.join('?' * len(_DIMENSIONS))}, ?) ON CONFLICT "
     "(key_id, route, tenant_id, owner_id, lineage_id, environment, is_billable) "
-    "DO UPDATE SET last_day = max(last_day, excluded.last_day) RETURNING dimension_id"
+    "DO UPDATE SET last_day = max(last_day, excluded.last_day)"
+)
+_FIND_DIMENSIONS: Final = (
+    f"SELECT dimension_id, {', '.join(_DIMENSIONS)} FROM json_each(?) AS wanted "  # noqa: S608 - own names
+    "JOIN usage_dimensions ON "
+    + " AND ".join(
+        f"{name} = json_extract(wanted.value, '$[{n}]')" for n, name in enumerate(_DIMENSIONS)
+    )
 )
 _STATE: Final = (
     "SELECT batch, minute_start, minute_dimension, hour_start, hour_dimension FROM usage_state"
@@ -144,15 +155,19 @@ class SqliteUsage:
         self, connection: aiosqlite.Connection, cells: Iterable[Cell]
     ) -> dict[Dimensions, tuple[int, int]]:
         """Return the numbers of the dimensions that are new, or that were not used on such a late day."""
-        learned: dict[Dimensions, tuple[int, int]] = {}
+        wanted: dict[tuple[Any, ...], tuple[Dimensions, int]] = {}
         for cell in cells:
             dimensions, day = cell.dimensions, cell.start - cell.start % _DAY
-            known = learned.get(dimensions) or self._known.get(dimensions)
+            known = self._known.get(dimensions)
             if known is None or known[1] < day:
-                values = (*_dimension_values(dimensions), day)
-                [[number]] = await connection.execute_fetchall(_ADD_DIMENSIONS, values)
-                learned[dimensions] = (number, day)
-        return learned
+                values = _dimension_values(dimensions)
+                wanted[values] = (dimensions, max(day, wanted.get(values, (dimensions, 0))[1]))
+        if not wanted:
+            return {}
+        rows = [(*values, day) for values, (_, day) in wanted.items()]
+        await _many(connection, _ADD_DIMENSIONS, rows)
+        found = await connection.execute_fetchall(_FIND_DIMENSIONS, (json.dumps([*wanted]),))
+        return {wanted[tuple(row[1:])][0]: (row[0], wanted[tuple(row[1:])][1]) for row in found}
 
     def _rows(
         self,
@@ -297,7 +312,7 @@ async def _roll(connection: aiosqlite.Connection, step: _Step, mark: _Mark, bord
             f"FROM {table} WHERE {behind} GROUP BY {coarse}, dimension_id, {part} {_ON_PART}",
             values,
         )
-    await _set_mark(connection, step, found[-1])
+    await _set_mark(connection, step, (found[-1][0], found[-1][1]))
     return True
 
 
@@ -322,7 +337,7 @@ async def _remove(
         connection,
         f"DELETE FROM {table} WHERE ({place}) IN (SELECT {place} FROM {table} "  # noqa: S608 - own names
         "WHERE seconds = ? AND start < ? AND (start, dimension_id) <= (?, ?) "
-        f"ORDER BY {place} LIMIT {ROLLED_MAX})",
+        f"ORDER BY {place} LIMIT {_REMOVED_MAX})",
         (interval.seconds, border, *mark),
     )
 
@@ -332,7 +347,7 @@ async def _remove_facets(connection: aiosqlite.Connection, border: float) -> int
     return await _changed(
         connection,
         f"DELETE FROM usage_facets WHERE ({place}) IN (SELECT {place} FROM usage_facets "  # noqa: S608 - own names
-        f"WHERE start < ? ORDER BY {place} LIMIT {ROLLED_MAX})",
+        f"WHERE start < ? ORDER BY {place} LIMIT {_REMOVED_MAX})",
         (border,),
     )
 
@@ -341,7 +356,7 @@ async def _remove_dimensions(connection: aiosqlite.Connection, border: float) ->
     return await _changed(
         connection,
         "DELETE FROM usage_dimensions WHERE dimension_id IN (SELECT dimension_id "  # noqa: S608 - own names
-        f"FROM usage_dimensions WHERE last_day < ? LIMIT {ROLLED_MAX})",
+        f"FROM usage_dimensions WHERE last_day < ? LIMIT {_REMOVED_MAX})",
         (border,),
     )
 

@@ -25,8 +25,8 @@ _ADVANTAGE: Final = 1.25
 _FADE: Final = 0.5
 """What a turn leaves of the requests before it: the top are those with the most requests lately."""
 
-_Key = tuple[str, str]
-"""Tenant and key."""
+_Key = tuple[str, ...]
+"""Tenant and key: the labels of a series."""
 
 
 class TopKeys:
@@ -72,13 +72,11 @@ class TopKeys:
             self._turn_due = self._clock.monotonic() + TURN_SECONDS
             self._choose()
 
-    def reading(self) -> dict[tuple[str, ...], float]:
+    def reading(self) -> dict[_Key, float]:
         """Return the counts by tenant and key; nothing while none are shown."""
         if not self._top:
             return {}
-        told: dict[tuple[str, ...], float] = {(OTHER, OTHER): self._other}
-        told.update(self._shown)
-        return told
+        return {(OTHER, OTHER): self._other, **self._shown}
 
     def _remember(self, most: int) -> None:
         best = sorted(self._scores.items(), key=_by_score, reverse=True)

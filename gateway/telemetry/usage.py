@@ -7,7 +7,7 @@ what is counted becomes cells and facets when it is drained, once a second. It m
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Final
 
@@ -26,7 +26,7 @@ from gateway.domain.usage import (
     is_denied,
 )
 from gateway.ports import Clock
-from gateway.telemetry.usage_visitors import Visitor, Visitors
+from gateway.telemetry.usage_visitors import Visitor, Visitors, Who
 
 COUNTS_MAX: Final = 100_000
 """Counts of a key on a route that are told apart between two drains."""
@@ -37,8 +37,6 @@ CELLS_PER_PART: Final = 1_000
 _MINUTE: Final = Interval.MINUTE.seconds
 _DENIED: Final = {id(reason): (reason.value, is_denied(reason)) for reason in Reason}
 """By identity: members of an enum live forever, and their hash is slow Python."""
-
-_NOBODY: Final = ("", False)
 
 
 @dataclass(slots=True, kw_only=True)
@@ -66,63 +64,85 @@ class _Count:
         self.last: Grant | None = None
 
 
-_Place = tuple[str, bool, str]
-"""Which key acts for whom (`BoundKey.label`), whether that is billable, and the route."""
+class _User:
+    """What was counted of one key, or of requests without any, in one minute: by route, and by who came with it.
+
+    `key_id` is `__other__` for all those together who were not told apart.
+    """
+
+    __slots__ = ("counts", "key_id", "tenant_id", "visitors")
+
+    def __init__(self, key_id: str, tenant_id: str) -> None:
+        self.key_id = key_id
+        self.tenant_id = tenant_id
+        self.counts: dict[str, _Count] = {}
+        self.visitors: dict[Who, Visitor] = {}
 
 
 class _Minute:
-    """What was counted of requests that began in one minute: from `since` to `until` on the monotonic clock."""
+    """What was counted of requests that began in one minute: from `since` to `until` on the monotonic clock.
 
-    __slots__ = ("counts", "since", "start", "until", "visitors")
+    `users` are by key as it is bound: one that is bound anew is counted anew, and added up later.
+    """
 
-    def __init__(self, start: int, since: float, until: float) -> None:
+    __slots__ = ("since", "start", "until", "users")
+
+    def __init__(self, start: int) -> None:
         self.start = start
-        self.since = since
-        self.until = until
-        self.counts: dict[_Place, _Count] = {}
-        self.visitors: dict[tuple[str, str, bytes], Visitor] = {}
+        self.since = self.until = 0.0
+        self.users: dict[BoundKey | None, _User] = {}
+
+
+_FacetPlace = tuple[int, str, str, str, str]
+"""Hour, key, tenant, kind and value."""
 
 
 class UsageRecorder:
-    """Implements `Recorder`. Bounded: beyond `counts_max`, requests are counted for `__other__` on their route."""
+    """Implements `Recorder`. Bounded: beyond `counts_max`, requests are counted for `__other__` on their route.
+
+    `folded` tells how many were.
+    """
 
     def __init__(self, clock: Clock, visitors: Visitors, *, counts_max: int = COUNTS_MAX) -> None:
         self._clock = clock
         self._counts_max = counts_max
         self._visitors = visitors
         self._minutes: dict[int, _Minute] = {}
-        self._minute = _Minute(0, 0.0, 0.0)
+        self._minute = _Minute(0)
         self._size = 0
-        self._folded: dict[_Place, _Count] = {}
-        self._folded_start = 0
-        self._foreign: dict[tuple[int, str, str, str, str], Facet] = {}
+        self._crowds: dict[bool, _User] = {}
+        self._crowds_start = 0
+        self._foreign: dict[tuple[int, Dimensions], Measures] = {}
+        self._foreign_facets: dict[_FacetPlace, Facet] = {}
         self.folded = 0
-        """Requests that were not counted for their own key so far."""
 
     # ---- while requests are answered
 
-    def record(self, outcome: Outcome) -> None:
+    def record(self, outcome: Outcome) -> None:  # noqa: C901 - every request pays for each call in here
         """Count a finished request in the minute in which it began (`Recorder`)."""
         started = outcome.started
         minute = self._minute
         if not minute.since <= started < minute.until:
             minute = self._minute_of(started)
         key = outcome.key
+        user = minute.users.get(key)
+        if user is None:
+            user = self._admit(minute, key)
         route = outcome.route
         name = UNMATCHED if route is None else route.name
-        label, is_billable = _NOBODY if key is None else (key.label, key.is_billable)
-        place = (label, is_billable, name)
-        count = minute.counts.get(place) or self._begin(minute, place, key)
+        count = user.counts.get(name)
+        if count is None:
+            count = self._begin(minute.start, user, key, name)
         measures = count.measures
-        measures.requests += 1
         duration = outcome.duration
+        measures.requests += 1
         measures.duration_total += duration
+        measures.response_bytes += outcome.response_bytes
         durations = measures.durations
         number = bisect_left(DURATION_BOUNDS, duration)
         durations[number] = durations.get(number, 0) + 1
         if outcome.request_bytes:
             measures.request_bytes += outcome.request_bytes
-        measures.response_bytes += outcome.response_bytes
         if outcome.status >= 400 or outcome.reason is not None:
             _count_error(measures, outcome)
         head = outcome.head
@@ -135,87 +155,86 @@ class UsageRecorder:
             if tightest is not None and tightest.remaining < count.least:
                 count.least = tightest.remaining
                 count.peak = grant
-        who = (label, outcome.client_address, head.user_agent)
-        visitor = minute.visitors.get(who)
+        who = (outcome.client_address, head.user_agent)
+        visitor = user.visitors.get(who)
         if visitor is None:
-            visitor = self._visitors.begin(minute.visitors, who, outcome)
+            visitor = self._visitors.begin(user.visitors, who, outcome)
         visitor.requests += 1
         if started > visitor.last:
             visitor.last = started
-        if started < visitor.first:
-            visitor.first = started
 
     def _minute_of(self, started: float) -> _Minute:
         """Return the minute in which a request began, the present one remembered."""
         offset = self._clock.now() - self._clock.monotonic()
         start = int((started + offset) // _MINUTE) * _MINUTE
-        minute = self._minute_at(start)
+        minute = self._minutes.get(start)
+        if minute is None:
+            minute = self._minutes[start] = _Minute(start)
         # The clocks may have moved against each other: the edges are told anew.
         minute.since, minute.until = start - offset, start + _MINUTE - offset
         if start >= self._minute.start:
             self._minute = minute
         return minute
 
-    def _minute_at(self, start: int) -> _Minute:
-        minute = self._minutes.get(start)
-        if minute is None:
-            minute = self._minutes[start] = _Minute(start, 0.0, 0.0)
-        return minute
-
-    def _begin(self, minute: _Minute, place: _Place, key: BoundKey | None) -> _Count:
+    def _admit(self, minute: _Minute, key: BoundKey | None) -> _User:
+        """Return the user for a key that has not come in this minute: one of its own while there is room."""
         if self._size >= self._counts_max:
             self.folded += 1
-            return self._fold(minute, place)
-        return self._new(minute, place, _dimensions(place, key))
+            return self._crowd(minute.start, key is not None and key.is_billable)
+        ids = ("", "") if key is None else (key.record.key_id, key.tenant.tenant_id)
+        user = minute.users[key] = _User(*ids)
+        return user
 
-    def _new(self, minute: _Minute, place: _Place, dimensions: Dimensions) -> _Count:
+    def _begin(self, start: int, user: _User, key: BoundKey | None, route: str) -> _Count:
+        """Return the count for a route that a user has not asked before."""
+        is_billable = key is not None and key.is_billable
+        if user.key_id == OTHER:
+            return _fold(user, is_billable, route)
+        if self._size >= self._counts_max:
+            self.folded += 1
+            return _fold(self._crowd(start, is_billable), is_billable, route)
         self._size += 1
-        count = minute.counts[place] = _Count(dimensions)
+        count = user.counts[route] = _Count(_dimensions(key, route))
         return count
 
-    def _fold(self, minute: _Minute, place: _Place) -> _Count:
-        """Return the count of everybody else on the route; of a long outage there is one, in its first minute."""
-        if not self._folded:
-            self._folded_start = minute.start
-        place = (OTHER, place[1], place[2])
-        count = self._folded.get(place)
-        if count is None:
-            count = self._folded[place] = _Count(
-                Dimensions(key_id=OTHER, is_billable=place[1], route=place[2])
-            )
-        return count
+    def _crowd(self, start: int, is_billable: bool) -> _User:
+        """Return the user that stands for everybody else; of a long outage there is one, in its first minute."""
+        if not self._crowds:
+            self._crowds_start = start
+        return self._crowds.setdefault(is_billable, _User(OTHER, ""))
 
     # ---- once a second
 
     def drain(self) -> Iterator[Counted]:
         """Return what was counted since the last drain, in parts; the counts begin anew at once."""
         minutes, self._minutes = self._minutes, {}
-        folded, self._folded = self._folded, {}
+        crowds, self._crowds = self._crowds, {}
         foreign, self._foreign = self._foreign, {}
-        start = self._folded_start
-        self._minute = _Minute(0, 0.0, 0.0)
+        facets, self._foreign_facets = self._foreign_facets, {}
+        self._minute = _Minute(0)
         self._size = 0
         self._visitors.begin_anew()
-        return _in_parts(self._cells(minutes, folded, start), self._facets(minutes, foreign))
-
-    def _cells(
-        self, minutes: dict[int, _Minute], folded: dict[_Place, _Count], folded_start: int
-    ) -> Iterator[Cell]:
-        for minute in minutes.values():
-            for count in minute.counts.values():
-                yield _cell(minute.start, count)
-        for count in folded.values():
-            yield _cell(folded_start, count)
+        users = [(each.start, user) for each in minutes.values() for user in each.users.values()]
+        users += [(self._crowds_start, crowd) for crowd in crowds.values()]
+        return _in_parts(_cells(users, foreign), self._facets(users, facets))
 
     def _facets(
-        self,
-        minutes: dict[int, _Minute],
-        facets: dict[tuple[int, str, str, str, str], Facet],
+        self, users: Iterable[tuple[int, _User]], facets: dict[_FacetPlace, Facet]
     ) -> Iterator[Facet]:
         offset = self._clock.now() - self._clock.monotonic()
-        for minute in minutes.values():
-            hour = Interval.HOUR.start_of(minute.start)
-            for facet in self._visitors.facets(hour, minute.visitors.values(), offset):
+        for start, user in users:
+            hour = Interval.HOUR.start_of(start)
+            for kind, value, visitor in self._visitors.told(user.visitors.values()):
+                facet = Facet(
+                    start=hour,
+                    tenant_id=user.tenant_id,
+                    key_id=user.key_id,
+                    kind=kind,
+                    value=value,
+                    requests=visitor.requests,
+                    first_at=visitor.first + offset,
+                    last_at=visitor.last + offset,
+                )
                 _merge(facets, facet)
         yield from facets.values()
 
@@ -224,20 +243,41 @@ class UsageRecorder:
     def take(self, cells: Iterable[Cell], facets: Iterable[Facet]) -> None:
         """Count what was counted elsewhere, too."""
         for cell in cells:
-            minute = self._minute_at(cell.start)
-            place = _place(cell.dimensions)
-            count = minute.counts.get(place)
-            if count is None:
-                if self._size >= self._counts_max:
-                    self.folded += cell.measures.requests
-                    count = self._fold(minute, place)
-                else:
-                    count = self._new(minute, place, cell.dimensions)
-            count.measures.add(cell.measures)
+            place = (cell.start, cell.dimensions)
+            known = self._foreign.get(place)
+            if known is not None:
+                known.add(cell.measures)
+            elif len(self._foreign) < self._counts_max:
+                self._foreign[place] = cell.measures
+            else:
+                dimensions = cell.dimensions
+                self.folded += cell.measures.requests
+                crowd = self._crowd(cell.start, dimensions.is_billable)
+                count = _fold(crowd, dimensions.is_billable, dimensions.route)
+                count.measures.add(cell.measures)
         for facet in facets:
-            if len(self._foreign) >= self._counts_max:
+            if len(self._foreign_facets) >= self._counts_max:
                 facet = replace(facet, key_id=OTHER, tenant_id="", value=OTHER)
-            _merge(self._foreign, facet)
+            _merge(self._foreign_facets, facet)
+
+
+def _fold(crowd: _User, is_billable: bool, route: str) -> _Count:
+    """Return the count of a crowd on a route."""
+    count = crowd.counts.get(route)
+    if count is None:
+        dimensions = Dimensions(key_id=OTHER, is_billable=is_billable, route=route)
+        count = crowd.counts[route] = _Count(dimensions)
+    return count
+
+
+def _cells(
+    users: Iterable[tuple[int, _User]], foreign: Mapping[tuple[int, Dimensions], Measures]
+) -> Iterator[Cell]:
+    for start, user in users:
+        for count in user.counts.values():
+            yield _cell(start, count)
+    for (start, dimensions), measures in foreign.items():
+        yield Cell(start=start, dimensions=dimensions, measures=measures)
 
 
 def _count_error(measures: Measures, outcome: Outcome) -> None:
@@ -256,9 +296,9 @@ def _count_error(measures: Measures, outcome: Outcome) -> None:
     measures.reasons[name] = measures.reasons.get(name, 0) + 1
 
 
-def _dimensions(place: _Place, key: BoundKey | None) -> Dimensions:
+def _dimensions(key: BoundKey | None, route: str) -> Dimensions:
     if key is None:
-        return Dimensions(route=place[2])
+        return Dimensions(route=route)
     record = key.record
     return Dimensions(
         tenant_id=key.tenant.tenant_id,
@@ -266,17 +306,9 @@ def _dimensions(place: _Place, key: BoundKey | None) -> Dimensions:
         key_id=record.key_id,
         lineage_id=record.lineage_id,
         environment=record.environment,
-        is_billable=place[1],
-        route=place[2],
+        is_billable=key.is_billable,
+        route=route,
     )
-
-
-def _place(dimensions: Dimensions) -> _Place:
-    """Return the place at which `record` counts these dimensions."""
-    label = dimensions.key_id
-    if dimensions.tenant_id != dimensions.owner_id:
-        label = f"{label}@{dimensions.tenant_id}"  # as `BoundKey` has it
-    return (label, dimensions.is_billable, dimensions.route)
 
 
 def _cell(start: int, count: _Count) -> Cell:
@@ -310,7 +342,7 @@ def _share(claim: Claim, level: int) -> float:
     return min(1.0, level / most)
 
 
-def _merge(facets: dict[tuple[int, str, str, str, str], Facet], facet: Facet) -> None:
+def _merge(facets: dict[_FacetPlace, Facet], facet: Facet) -> None:
     place = (facet.start, facet.key_id, facet.tenant_id, facet.kind.value, facet.value)
     known = facets.get(place)
     if known is None:

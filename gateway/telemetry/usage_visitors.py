@@ -10,11 +10,10 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Final
 
-from gateway.domain.keys import BoundKey
 from gateway.domain.networks import network_of
 from gateway.domain.outcome import Outcome
 from gateway.domain.redaction import Redactor
-from gateway.domain.usage import OTHER, VALUE_LENGTH_MAX, Facet, FacetKind
+from gateway.domain.usage import OTHER, VALUE_LENGTH_MAX, FacetKind
 from gateway.telemetry.access_lines import REMEMBERED_BYTES_MAX, REMEMBERED_MAX
 
 VISITORS_MAX: Final = 100_000
@@ -22,19 +21,16 @@ VISITORS_MAX: Final = 100_000
 
 _COUNTRY_LENGTH: Final = 2
 
-_Who = tuple[str, str, bytes]
-"""Which key acts for whom, the address, and the user agent as it was sent."""
+Who = tuple[str, bytes]
+"""The address, and the user agent as it was sent."""
 
 
 class Visitor:
-    """One of `_Who`: times are monotonic seconds, `country` is what a trusted proxy says."""
+    """Whoever came with one key; times are monotonic seconds, `country` is what a trusted proxy says."""
 
-    __slots__ = ("address", "agent", "country", "first", "key", "last", "requests")
+    __slots__ = ("address", "agent", "country", "first", "last", "requests")
 
-    def __init__(
-        self, key: BoundKey | None, address: str, agent: bytes, country: bytes, started: float
-    ) -> None:
-        self.key = key
+    def __init__(self, address: str, agent: bytes, country: bytes, started: float) -> None:
         self.address = address
         self.agent = agent
         self.country = country
@@ -75,7 +71,7 @@ class Visitors:
 
     # ---- while requests are answered
 
-    def begin(self, known: dict[_Who, Visitor], who: _Who, outcome: Outcome) -> Visitor:
+    def begin(self, known: dict[Who, Visitor], who: Who, outcome: Outcome) -> Visitor:
         """Return the visitor for a request of somebody who is not `known`."""
         self._size += 1
         if self._size > self._visitors_max:
@@ -85,8 +81,7 @@ class Visitors:
         if rules.country_header and rules.is_trusted(outcome.peer_address):
             values = outcome.head.values(rules.country_header)
             country = values[0] if len(values) == 1 else b""
-        visitor = Visitor(outcome.key, who[1], who[2], country, outcome.started)
-        known[who] = visitor
+        visitor = known[who] = Visitor(who[0], who[1], country, outcome.started)
         return visitor
 
     def begin_anew(self) -> None:
@@ -95,24 +90,14 @@ class Visitors:
 
     # ---- once a second
 
-    def facets(self, hour: int, visitors: Iterable[Visitor], offset: float) -> Iterator[Facet]:
-        """Yield what is known of visitors; `offset` seconds make epoch time of monotonic time."""
+    def told(self, visitors: Iterable[Visitor]) -> Iterator[tuple[FacetKind, str, Visitor]]:
+        """Yield what can be said of visitors: their network, user agent and, if it is told at all, country."""
         kinds = [FacetKind.NETWORK, FacetKind.USER_AGENT]
         if self._rules.country_header:
             kinds.append(FacetKind.COUNTRY)
         for visitor in visitors:
-            key_id, tenant_id = _owner(visitor)
             for kind in kinds:
-                yield Facet(
-                    start=hour,
-                    tenant_id=tenant_id,
-                    key_id=key_id,
-                    kind=kind,
-                    value=self._value(kind, visitor),
-                    requests=visitor.requests,
-                    first_at=visitor.first + offset,
-                    last_at=visitor.last + offset,
-                )
+                yield kind, self._value(kind, visitor), visitor
 
     def _value(self, kind: FacetKind, visitor: Visitor) -> str:
         if visitor.address == OTHER:
@@ -162,17 +147,10 @@ def read_country(raw: bytes) -> str:
     return "" if code == "XX" else code
 
 
-def _somebody(known: dict[_Who, Visitor], outcome: Outcome) -> Visitor:
-    """Return the visitor that stands for all others, with whatever key."""
-    who = (OTHER, OTHER, b"")
+def _somebody(known: dict[Who, Visitor], outcome: Outcome) -> Visitor:
+    """Return the visitor that stands for all others."""
+    who = (OTHER, b"")
     visitor = known.get(who)
     if visitor is None:
-        visitor = known[who] = Visitor(None, OTHER, b"", b"", outcome.started)
+        visitor = known[who] = Visitor(OTHER, b"", b"", outcome.started)
     return visitor
-
-
-def _owner(visitor: Visitor) -> tuple[str, str]:
-    if visitor.address == OTHER:
-        return OTHER, ""
-    key = visitor.key
-    return ("", "") if key is None else (key.record.key_id, key.tenant.tenant_id)

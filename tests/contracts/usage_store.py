@@ -25,11 +25,12 @@ from gateway.ports import UsageStore
 from gateway.stores.memory_usage import MemoryUsage
 from tests.usage_samples import DAY, HOUR, KEPT, MINUTE, NOON, a_cell, a_facet, dimensions
 
-EVER = {"since": 0.0, "until": float(NOON + 10 * DAY)}
+EVER: dict[str, Any] = {"since": 0.0, "until": float(NOON + 10 * DAY)}
 
 
 def asked(*group_by: str, **values: Any) -> UsageQuery:
-    return UsageQuery(**({**EVER, "group_by": group_by} | values))
+    wanted: dict[str, Any] = {**EVER, "group_by": group_by}
+    return UsageQuery(**(wanted | values))
 
 
 async def rolled(store: UsageStore, until: float = NOON + 10 * DAY) -> None:
@@ -321,7 +322,7 @@ class UsageStoreContract:
             ({"kind": FacetKind.COUNTRY}, []),
             ({"limit": 1}, [4]),
         ):
-            found = await store.facets(replace(query, **values))  # type: ignore[arg-type]
+            found = await store.facets(replace(query, **values))
             assert [row.requests for row in found] == requests, values
 
     async def test_facets_are_bounded_per_key_and_hour(self, store: UsageStore) -> None:

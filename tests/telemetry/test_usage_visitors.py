@@ -4,14 +4,19 @@ from typing import Any
 
 import pytest
 
-from gateway.domain.keys import BoundKey
 from gateway.domain.outcome import Outcome
 from gateway.domain.redaction import Redactor
-from gateway.domain.usage import OTHER, VALUE_LENGTH_MAX, Facet, FacetKind
+from gateway.domain.usage import OTHER, VALUE_LENGTH_MAX, FacetKind
 from gateway.telemetry.access_lines import REMEMBERED_MAX
-from gateway.telemetry.usage_visitors import Visitor, VisitorRules, Visitors, read_country
+from gateway.telemetry.usage_visitors import (
+    Visitor,
+    VisitorRules,
+    Visitors,
+    Who,
+    read_country,
+)
 from tests.pipeline.samples import TOKEN
-from tests.telemetry.outcomes import make_key, make_outcome
+from tests.telemetry.outcomes import make_outcome
 
 REDACTOR = Redactor({("sk", ("live", "test"))})
 PROXY = "10.0.0.1"
@@ -21,24 +26,29 @@ def rules(**values: Any) -> VisitorRules:
     return VisitorRules(redactor=REDACTOR, is_trusted=lambda peer: peer == PROXY, **values)
 
 
-def outcome(country: bytes = b"", key: BoundKey | None = None, **fields: Any) -> Outcome:
-    made = make_outcome(key=key, **fields)
+def outcome(country: bytes = b"", **fields: Any) -> Outcome:
+    made = make_outcome(**fields)
     if country:
         made.head.fields = ((b"cf-ipcountry", b"CF-IPCountry", country),)
     return made
 
 
-def seen(visitors: Visitors, *outcomes: Outcome) -> list[Facet]:
-    known: dict[tuple[str, str, bytes], Visitor] = {}
+Told = list[tuple[FacetKind, str, int]]
+"""Kind, value, and how many requests."""
+
+
+def seen(visitors: Visitors, *outcomes: Outcome) -> Told:
+    known: dict[Who, Visitor] = {}
     for each in outcomes:
-        who = ("", each.client_address, each.head.user_agent)
+        who = (each.client_address, each.head.user_agent)
         visitor = known.get(who) or visitors.begin(known, who, each)
         visitor.requests += 1
-    return [*visitors.facets(0, known.values(), 0.0)]
+    told = visitors.told(known.values())
+    return [(kind, value, visitor.requests) for kind, value, visitor in told]
 
 
-def values(found: list[Facet], kind: FacetKind) -> list[str]:
-    return [facet.value for facet in found if facet.kind is kind]
+def values(found: Told, kind: FacetKind) -> list[str]:
+    return [value for each, value, _ in found if each is kind]
 
 
 @pytest.mark.parametrize(
@@ -102,20 +112,11 @@ def test_only_a_code_is_a_country(raw: bytes, code: str) -> None:
     assert read_country(raw) == code
 
 
-def test_a_visitor_is_told_with_key_and_tenant() -> None:
-    [first, *_] = seen(Visitors(rules()), outcome(key=make_key()))
-    assert (first.key_id, first.tenant_id, first.requests) == ("key_1", "ten_1", 1)
-
-
 def test_beyond_the_bound_visitors_are_told_together_until_they_are_drained() -> None:
     visitors = Visitors(rules(), visitors_max=2)
-    crowd = [outcome(client_address=f"192.0.{n}.1", key=make_key()) for n in range(5)]
-    found = [facet for facet in seen(visitors, *crowd) if facet.kind is FacetKind.NETWORK]
-    assert [(facet.value, facet.key_id, facet.requests) for facet in found] == [
-        ("192.0.0.0/24", "key_1", 1),
-        ("192.0.1.0/24", "key_1", 1),
-        (OTHER, OTHER, 3),
-    ]
+    crowd = [outcome(client_address=f"192.0.{n}.1") for n in range(5)]
+    found = [(value, count) for kind, value, count in seen(visitors, *crowd) if kind == "network"]
+    assert found == [("192.0.0.0/24", 1), ("192.0.1.0/24", 1), (OTHER, 3)]
     visitors.begin_anew()
     assert values(seen(visitors, crowd[4]), FacetKind.NETWORK) == ["192.0.4.0/24"]
 

@@ -1,0 +1,243 @@
+"""What usage costs: per request while it is recorded, and per second while many keys are written down.
+
+    python -m bench.usage                 # both
+    python -m bench.usage --keys 10000    # so many keys that are active in every second
+
+Knows the recorder and the store, without a network: what is measured is their part of a request alone.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import os
+import platform
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from statistics import median
+from typing import Any, Final
+
+from gateway.domain.keys import BoundKey, KeyRecord
+from gateway.domain.limits import Claim, Grant, Quota, Rate
+from gateway.domain.outcome import Outcome, Reply
+from gateway.domain.redaction import Redactor
+from gateway.domain.request import RequestHead
+from gateway.domain.routes import Route
+from gateway.domain.tenants import Tenant
+from gateway.domain.usage import Interval, UsageQuery
+from gateway.ports import Clock, Recorder
+from gateway.stores.sqlite import SqliteStore, opened
+from gateway.telemetry.last_used import LastUsed
+from gateway.telemetry.usage import UsageRecorder
+from gateway.telemetry.usage_visitors import VisitorRules, Visitors
+from gateway.telemetry.usage_writer import UsageWriter
+
+_REQUESTS: Final = 200_000
+_ROUNDS: Final = 7
+_SECONDS: Final = 20
+
+
+class SystemTime:
+    """Implements `ports.Clock`; `ahead` may be moved, to let minutes pass."""
+
+    def __init__(self) -> None:
+        self.ahead = 0.0
+
+    def now(self) -> float:
+        return time.time() + self.ahead
+
+    def monotonic(self) -> float:
+        return time.monotonic() + self.ahead
+
+
+def a_key(number: int) -> BoundKey:
+    """Return a key with an id as long as real ones."""
+    key_id = f"key_{number:032}"
+    record = KeyRecord(
+        key_id=key_id,
+        lineage_id=f"lin_{number:032}",
+        tenant_id=f"ten_{number % 100:032}",
+        name="bench",
+        format="sk",
+        environment="live",
+        digest=bytes(32),
+        pepper_id="p1",
+        display="sk_live_ab12…wxyz",
+    )
+    tenant = Tenant(tenant_id=record.tenant_id, name="Bench")
+    return BoundKey(
+        record=record, tenant=tenant, scopes=frozenset(), allowlists=(), claims=(), identity=b""
+    )
+
+
+def an_outcome(key: BoundKey, route: Route, number: int, grant: Grant | None) -> Outcome:
+    """Return a forwarded request that was answered with 200."""
+    outcome = Outcome(0.0)
+    outcome.head = RequestHead(
+        method="GET",
+        target=b"/v1/jobs",
+        path="/v1/jobs",
+        fields=((b"user-agent", b"User-Agent", b"client/%d" % (number % 5)),),
+    )
+    outcome.route, outcome.key, outcome.grant = route, key, grant
+    outcome.client_address = f"192.0.{number % 250}.{number % 7}"
+    outcome.peer_address = outcome.client_address
+    outcome.status, outcome.reason, outcome.detail = 200, None, ""
+    outcome.duration = 0.0005 * (number % 40 + 1)
+    outcome.request_bytes, outcome.response_bytes = 0, 1_024
+    outcome.ended, outcome.generation, outcome.request_id = "complete", 1, b"req_1"
+    outcome.result = Reply(200, ended="complete", upstream="u", target="t", upstream_seconds=0.001)
+    return outcome
+
+
+def a_grant() -> Grant:
+    """Return a grant of a rate and a quota whose tightest standing is known, as it is when metrics have read it."""
+    claims = (
+        Claim(
+            bucket="lineage:l:p:minute",
+            policy="p/minute",
+            rule=Rate(name="minute", limit=300, window_seconds=60, burst=500),
+        ),
+        Claim(
+            bucket="lineage:l:p:month",
+            policy="p/month",
+            rule=Quota(name="month", limit=100_000, period="month"),
+        ),
+    )
+    grant = Grant.admit(claims, (60_000_000_000, 77), (), 0.0)
+    assert grant.decided_by
+    return grant
+
+
+def recorder(clock: Clock) -> UsageRecorder:
+    """Return a recorder as a gateway has it."""
+    rules = VisitorRules(redactor=Redactor({("sk", ("live", "test"))}), is_trusted=lambda _: False)
+    return UsageRecorder(clock, Visitors(rules))
+
+
+def nanoseconds(record: Callable[[Outcome], None], outcomes: list[Outcome]) -> float:
+    """Return what recording one of `outcomes` takes, without the loop around it."""
+    now = time.monotonic()
+    for outcome in outcomes:
+        outcome.started = now
+    nothing: Recorder = _Nothing()
+    started = time.thread_time_ns()
+    for outcome in outcomes:
+        nothing.record(outcome)
+    idle = time.thread_time_ns() - started
+    started = time.thread_time_ns()
+    for outcome in outcomes:
+        record(outcome)
+    return (time.thread_time_ns() - started - idle) / len(outcomes)
+
+
+class _Nothing:
+    def record(self, outcome: Outcome) -> None:
+        pass
+
+
+def per_request(keys: int) -> None:
+    """Print what one request pays."""
+    clock = SystemTime()
+    made = [a_key(number) for number in range(keys)]
+    routes = [Route(name=f"route.{number}", pattern="/v1") for number in range(5)]
+    outcomes = [
+        an_outcome(made[number % keys], routes[number % 5], number, a_grant())
+        for number in range(_REQUESTS // 10)
+    ]
+    for name, make in (
+        ("usage", lambda: recorder(clock)),
+        ("last use, to compare", lambda: LastUsed(clock)),
+    ):
+        found = []
+        for _ in range(_ROUNDS):
+            each: Any = make()
+            nanoseconds(each.record, outcomes)  # what begins with the second
+            found.append(nanoseconds(each.record, outcomes))
+        print(f"  {name}: {median(found):.0f} ns per request ({keys} keys, 5 routes)")
+
+
+async def per_second(keys: int) -> None:
+    """Print what writing down one second takes, and how long a change of a key waits meanwhile."""
+    clock = SystemTime()
+    made = [a_key(number) for number in range(keys)]
+    routes = [Route(name=f"route.{number}", pattern="/v1") for number in range(2)]
+    with tempfile.TemporaryDirectory() as folder:
+        async with opened(Path(folder) / "bench.db") as store:
+            await store.save_tenant(Tenant(tenant_id="ten_a", name="A"))
+            counted = recorder(clock)
+            writer = UsageWriter(store.usage, counted, clock, name="bench")
+            times: dict[str, list[float]] = {"write": [], "roll": [], "key": [], "lag": []}
+            for second in range(_SECONDS):
+                for number, key in enumerate(made):
+                    outcome = an_outcome(key, routes[second % 2], number, None)
+                    outcome.started = clock.monotonic()
+                    counted.record(outcome)
+                await _timed(store, writer.write, times, "write")
+                clock.ahead += 20.0
+                if second % 3 == 2:
+                    await _timed(store, writer.roll, times, "roll")
+            size = os.stat(f"{folder}/bench.db").st_size  # noqa: PTH116 - a bench
+            for name, found in times.items():
+                worst, middle = max(found) * 1000, median(found) * 1000
+                print(f"  {name}: median {middle:.1f} ms, worst {worst:.1f} ms of {len(found)}")
+            print(f"  file: {size / 1e6:.0f} MB")
+            for asked in ((), ("key",), ("time", "route")):
+                started = time.perf_counter()
+                query = UsageQuery(
+                    since=0,
+                    until=1e10,
+                    interval=Interval.MINUTE,
+                    group_by=asked,
+                    order_by="requests",
+                )
+                rows = await store.usage.cells(query)
+                took = (time.perf_counter() - started) * 1000
+                print(f"  question by {asked}: {took:.0f} ms for {len(rows)} rows")
+
+
+async def _timed(
+    store: SqliteStore, act: Callable[[], Any], times: dict[str, list[float]], name: str
+) -> None:
+    """Take the time of `act`, and of changes of a key and turns of the event loop that happen beside it."""
+    done = asyncio.Event()
+
+    async def change() -> None:
+        while not done.is_set():
+            started = time.perf_counter()
+            await store.save_tenant(Tenant(tenant_id="ten_a", name="A"))
+            times["key"].append(time.perf_counter() - started)
+            await asyncio.sleep(0.005)
+
+    async def turn() -> None:
+        while not done.is_set():
+            started = time.perf_counter()
+            await asyncio.sleep(0.001)
+            times["lag"].append(time.perf_counter() - started - 0.001)
+
+    async with asyncio.TaskGroup() as tasks:
+        tasks.create_task(change())
+        tasks.create_task(turn())
+        await asyncio.sleep(0.01)
+        started = time.perf_counter()
+        await act()
+        times[name].append(time.perf_counter() - started)
+        done.set()
+
+
+def main() -> None:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(description="Measure what usage costs.")
+    parser.add_argument("--keys", type=int, default=10_000, help="keys active in every second")
+    options = parser.parse_args()
+    print(f"CPython {platform.python_version()}")
+    print("recording a request")
+    per_request(1_000)
+    print(f"writing down a second of {options.keys} active keys")
+    asyncio.run(per_second(options.keys))
+
+
+if __name__ == "__main__":
+    main()
