@@ -83,15 +83,7 @@ def create_admin_app(
         middlewares=(answer_problems, Doorkeeper(keyring, token).admit, mark_dry_runs),
         client_max_size=BODY_BYTES_MAX,
     )
-    app.add_routes(KeyRoutes(keyring, link).routes())
-    app.add_routes(KeyLifeRoutes(keyring).routes())
-    app.add_routes(RotationRoutes(keyring, link, request_log).routes())
-    app.add_routes(IncidentRoutes(keyring, request_log).routes())
-    app.add_routes(DeliveryRoutes(lambda: keyring().deliveries, lambda: keyring().now()).routes())
-    app.add_routes(_links(keyring).routes())
-    app.add_routes(TemplateRoutes(keyring).routes())
-    app.add_routes(TenantRoutes(keyring).routes())
-    app.add_routes(AdminTokenRoutes(keyring).routes())
+    app.add_routes(_of_keys(keyring, link, request_log))
     if config is not None:
         app.add_routes(config.routes())
     if upstreams is not None:
@@ -112,6 +104,23 @@ def create_admin_app(
         app.add_routes(UsageRoutes(usage, lambda: keyring().now()).routes())
     app.add_routes(OpenApiRoutes(app.router).routes())
     return app
+
+
+def _of_keys(
+    keyring: Callable[[], Keyring], link: Callable[[str], str], request_log: KeptLog | None
+) -> list[web.RouteDef]:
+    """Return what there is wherever keys are."""
+    return [
+        *KeyRoutes(keyring, link).routes(),
+        *KeyLifeRoutes(keyring).routes(),
+        *RotationRoutes(keyring, link, request_log).routes(),
+        *IncidentRoutes(keyring, request_log).routes(),
+        *DeliveryRoutes(lambda: keyring().deliveries, lambda: keyring().now()).routes(),
+        *_links(keyring).routes(),
+        *TemplateRoutes(keyring).routes(),
+        *TenantRoutes(keyring).routes(),
+        *AdminTokenRoutes(keyring).routes(),
+    ]
 
 
 def create_link_app(keyring: Callable[[], Keyring]) -> web.Application:

@@ -114,5 +114,6 @@ BODIES: dict[str, Any] = {
     "/admin/v1/keys:lookup": {"secret": "x"},
     "/admin/v1/tenants": {"name": ""},
     "/admin/v1/admin-tokens": {"name": "", "role": "viewer"},
+    "/admin/v1/alerts:test": {"channel": "", "rule": ""},
 }
 """Bodies that are read, so that the query is looked at, and then refused."""

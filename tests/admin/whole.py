@@ -15,6 +15,7 @@ from gateway.domain.streams import StreamKind
 from gateway.keyring.door import Keyring
 from gateway.stores.memory_usage import MemoryUsage
 from tests.admin.caller import TOKEN
+from tests.alerts.desk_samples import Room
 from tests.open_streams import OneStream, SomeStreams
 from tests.usage_samples import KEPT
 
@@ -47,4 +48,5 @@ def whole_app(keyring: Callable[[], Keyring]) -> web.Application:
         streams=SomeStreams(OneStream(1, StreamKind.SSE, "key_a")),
         workers=NoWorkers(),
         usage=KeptUsage(MemoryUsage(), lambda: KEPT),
+        alerts=Room().desk,
     )

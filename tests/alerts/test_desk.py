@@ -3,52 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Mapping
-from typing import Any
 
 from gateway.alerts.channels.channel import Undelivered
-from gateway.alerts.desk import AlertDesk, Tried
+from gateway.alerts.desk import Tried
 from gateway.domain.alert_messages import MESSAGE_DEAD, MESSAGE_WAITING
-from gateway.domain.alert_routing import ChannelTerms
 from gateway.domain.alert_rules.catalogue import RULES, RuleName
 from gateway.domain.alerts import AlertState
-from gateway.stores.memory_alerts import MemoryAlerts
-from tests.alert_samples import NOW, a_book, an_alert, some_settings
-from tests.clock import FakeClock
+from tests.alert_samples import NOW, an_alert
+from tests.alerts.desk_samples import Room
 from tests.contracts.alert_store import a_message
 from tests.key_samples import a_tenant, an_order
-
-
-class Postmen:
-    """Implements `Postman`."""
-
-    def __init__(self) -> None:
-        self.sent: list[tuple[str, Mapping[str, Any]]] = []
-        self.woken: list[str] = []
-        self.errors: dict[str, Exception] = {}
-
-    async def send(self, name: str, content: Mapping[str, Any]) -> None:
-        if name in self.errors:
-            raise self.errors[name]
-        self.sent.append((name, content))
-
-    def wake(self, channels: Iterable[str]) -> None:
-        self.woken += channels
-
-
-class Room:
-    def __init__(self, **rules: Any) -> None:
-        self.kept = MemoryAlerts()
-        self.postmen = Postmen()
-        channels = {name: ChannelTerms() for name in ("ops", "mail")}
-        settings = some_settings(a_book(**rules), channels=channels, runbooks_url="https://w/r")
-        self.desk = AlertDesk(
-            alerts=self.kept,
-            outbox=self.kept,
-            settings=lambda: settings,
-            postman=self.postmen,
-            clock=FakeClock(NOW),
-        )
 
 
 async def test_an_acknowledgement_says_who_and_why_and_is_audited() -> None:

@@ -17,7 +17,9 @@ from gateway.admin.request_log import KeptLog
 from gateway.admin.upstreams import Overview
 from gateway.admin.usage import KeptUsage
 from gateway.admin.workers import Workers
+from gateway.alerts.desk import AlertDesk
 from gateway.cli import admin, deliveries, incidents, keys, rotations, templates, tenants
+from gateway.cli import alerts as alert_verbs
 from gateway.cli import streams as stream_verbs
 from gateway.cli import upstreams as upstream_verbs
 from gateway.cli import usage as usage_verbs
@@ -38,6 +40,7 @@ def served(
     workers: Workers | None = None,
     request_log: KeptLog | None = None,
     usage: KeptUsage | None = None,
+    alerts: AlertDesk | None = None,
 ) -> Iterator[str]:
     """Serve a keyring with the tenant `ten_a` on a unix socket or on TCP; yield its address."""
     is_ready = threading.Event()
@@ -56,6 +59,7 @@ def served(
             workers=workers,
             request_log=request_log,
             usage=usage,
+            alerts=alerts,
         )
         runner = web.AppRunner(app, access_log=None)
         await runner.setup()
@@ -93,6 +97,7 @@ def command(*arguments: str) -> int:
     stream_verbs.register(verbs)
     worker_verbs.register(verbs)
     usage_verbs.register(verbs)
+    alert_verbs.register(verbs)
     options = parser.parse_args(arguments)
     status: int = options.run(options)
     return status
