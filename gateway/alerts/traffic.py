@@ -130,7 +130,7 @@ class TrafficLook:
             settings = this.rule(rule, row.owner_id or "")
             is_many = row.measures.requests >= settings["requests_min"]
             if _is_key(row) and settings.is_enabled and is_many:
-                baseline = await self._baselines.of(row.key_id, this.now)
+                baseline = await self._baselines.of(row.key_id or "", this.now)
                 found += traffic.unusual_volume(row, settings, baseline, this.now)
         return found
 

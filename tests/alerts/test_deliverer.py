@@ -49,7 +49,7 @@ class Office:
     def __init__(self, **terms: ChannelTerms) -> None:
         self.clock = FakeClock(NOW)
         self.outbox: Any = MemoryAlerts()
-        self.channels = {name: Spoken() for name in terms or {"ops": None}}
+        self.channels = {name: Spoken() for name in terms or ("ops",)}
         self.settings = some_settings(channels=dict(terms) or {"ops": ChannelTerms()})
         self.counted: list[tuple[str, str]] = []
         self.ids = count(1)

@@ -77,5 +77,5 @@ def test_settings_follow_the_configuration() -> None:
     assert (settings.is_enabled, settings.every_seconds) == (False, 30.0)
     assert (settings.retention_seconds, settings.runbooks_url) == (864_000.0, "https://w")
     log, quiet = settings.channels["log"], settings.channels["quiet"]
-    assert (log.severity_min, log.tenants) == (Severity.CRITICAL, {"ten_a"})
+    assert (log.severity_min, [*log.tenants]) == (Severity.CRITICAL, ["ten_a"])
     assert (quiet.with_resolved, quiet.every_seconds, quiet.attempts_max) == (False, 300.0, 3)

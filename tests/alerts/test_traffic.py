@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from gateway.alerts import traffic
+from gateway.alerts.traffic import SHORT_SECONDS
+from gateway.domain.alert_rules.traffic import UNKNOWN_FAILURES
 from gateway.domain.denial import Reason
 from gateway.domain.usage import Interval
 from tests.alert_samples import DAY, NOW, a_book, some_settings
@@ -137,9 +138,9 @@ async def test_hp_28_unknown_credentials_are_placed_with_the_request_log() -> No
     ]
     assert await found(watch, FAILURES) == [("", "198.51.100.7/24")]
     assert {query.reason for query in watch.requests.asked} == {
-        each.value for each in traffic.traffic.UNKNOWN_FAILURES
+        each.value for each in UNKNOWN_FAILURES
     }
-    assert {query.since for query in watch.requests.asked} == {NOW - traffic.SHORT_SECONDS}
+    assert {query.since for query in watch.requests.asked} == {NOW - SHORT_SECONDS}
 
 
 async def test_without_a_request_log_unknown_credentials_are_told_without_a_place() -> None:

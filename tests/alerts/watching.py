@@ -79,7 +79,7 @@ class Watching:
     ) -> None:
         self.settings = settings or some_settings()
         self.clock = clock or FakeClock(NOW)
-        self.store = store or MemoryStore()
+        self.store: Any = store or MemoryStore()
         self.usage: Any = usage or MemoryUsage()
         self.kept: Any = kept or MemoryAlerts()
         self.requests = ToldRequests()

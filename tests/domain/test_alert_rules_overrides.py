@@ -139,8 +139,8 @@ def test_a_tenant_may_change_every_rule_that_is_about_it() -> None:
 def test_business_hours_are_read_as_they_are_written() -> None:
     hours = overrides.business_hours(WHOLE, zone_named)
     assert hours is not None
-    assert (hours.days, hours.opens, hours.closes) == ({0, 5}, 510, 1020)
-    assert (str(hours.zone), hours.holidays) == ("Europe/Berlin", {date(2026, 12, 25)})
+    assert (sorted(hours.days), hours.opens, hours.closes) == ([0, 5], 510, 1020)
+    assert (str(hours.zone), [*hours.holidays]) == ("Europe/Berlin", [date(2026, 12, 25)])
 
 
 def test_business_hours_are_monday_to_friday_in_utc_unless_something_else_is_said() -> None:
@@ -148,7 +148,7 @@ def test_business_hours_are_monday_to_friday_in_utc_unless_something_else_is_sai
         {"business_hours": {"opens": "08:00", "closes": "17:00"}}, zone_named
     )
     assert hours is not None
-    assert (hours.days, str(hours.zone)) == ({0, 1, 2, 3, 4}, "UTC")
+    assert (sorted(hours.days), str(hours.zone)) == ([0, 1, 2, 3, 4], "UTC")
 
 
 def test_a_tenant_without_business_hours_has_none() -> None:

@@ -16,7 +16,10 @@ from gateway.domain.business_hours import BusinessHours
 from gateway.domain.denial import Reason
 from gateway.domain.usage import UsageRow
 
-KEY_FAILURES: Final = (Reason.KEY_EXPIRED, Reason.KEY_SUSPENDED, Reason.KEY_REVOKED)
+KEY_FAILURES: Final = (
+    *(Reason.KEY_EXPIRED, Reason.KEY_SUSPENDED, Reason.KEY_REVOKED),
+    Reason.AUTH_THROTTLED,
+)
 """Failed authentications with a key that is known."""
 
 UNKNOWN_FAILURES: Final = (

@@ -35,7 +35,7 @@ def a_channel(port: int, **values: Any) -> EmailChannel:
 
 
 def read(content: Any) -> Message:
-    return message_from_bytes(content, policy=default)  # type: ignore[no-any-return]
+    return message_from_bytes(content, policy=default)
 
 
 async def fault(channel: EmailChannel) -> str:
