@@ -144,7 +144,7 @@ def begun(alert_id: str, finding: Finding, summary: str, severity: Severity, now
     """Return the pending alert of a first finding."""
     return Alert(
         alert_id=alert_id,
-        rule=finding.rule,
+        rule=str(finding.rule),
         tenant_id=finding.tenant_id,
         key_id=finding.key_id,
         subject=finding.subject,
