@@ -192,8 +192,8 @@ def _health(moment: float) -> Health:
 EXPECTED: Final = (
     ("10-12 12:00", "ApiKeyApproachingRateLimit", "web", "rate"),
     ("10-13 10:00", "UpstreamDown", "", "jobs"),
-    ("10-14 08:35", "ApiKeyUnusualVolume", "web", ""),
-    ("10-15 09:00", "ApiKeyHighErrorRate", "web", "denied"),
+    ("10-14 08:30", "ApiKeyUnusualVolume", "web", ""),
+    ("10-15 09:05", "ApiKeyHighErrorRate", "web", "denied"),
     ("10-16 09:05", "ApiKeyHighErrorRate", "web", "upstream"),
     ("10-17 01:00", "ApiKeyAfterHoursUse", "web", ""),
     ("10-18 15:00", "GatewayConfigReloadFailed", "", ""),

@@ -115,6 +115,14 @@ def test_iv_24_errors_are_told_apart_by_who_made_them_and_need_a_least_number(
     assert [each.subject for each in found] == subjects
 
 
+def test_what_was_refused_because_the_key_has_ended_is_no_error_rate() -> None:
+    reasons = {"key_expired": 90, "key_revoked": 5}
+    assert [*traffic.high_error_rate(a_row(requests=95, denied=95, reasons=reasons), ERRORS)] == []
+    also = a_row(requests=115, denied=110, reasons={**reasons, "insufficient_scope": 15})
+    found = only(traffic.high_error_rate(also, ERRORS))
+    assert found.details == {"errors": 15, "requests": 20, "ratio": 0.75}
+
+
 def test_a_ratio_of_nothing_needs_an_error() -> None:
     anything = a_rule(RuleName.HIGH_ERROR_RATE, denied_ratio=0, failed_ratio=0, upstream_ratio=0)
     assert [*traffic.high_error_rate(a_row(requests=100), anything)] == []

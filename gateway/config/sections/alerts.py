@@ -115,7 +115,7 @@ class HighErrorRateRule(KeyAlertRule):
     """Which share of the requests of a key must fail, within 15 minutes, each for itself."""
 
     denied_ratio: Share = 0.5
-    """Refused by the gateway."""
+    """Refused by the gateway, but not because the key itself has ended: other rules tell of that."""
     failed_ratio: Share = 0.2
     """Without a proper answer of the upstream."""
     upstream_ratio: Share = 0.5

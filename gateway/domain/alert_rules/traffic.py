@@ -71,22 +71,25 @@ def unusual_volume(
 
 
 def high_error_rate(row: UsageRow, rule: RuleSettings) -> Iterator[Finding]:
-    """Find a key whose requests fail, by who failed them: IV-24."""
+    """Find a key whose requests fail, by who failed them: IV-24.
+
+    Requests that were refused because the key has ended do not count: other rules tell of those.
+    """
     measures = row.measures
-    if measures.requests < rule["requests_min"]:
+    ended = failures(row, KEY_FAILURES)
+    requests = measures.requests - ended
+    if requests < rule["requests_min"]:
         return
     counts = {
-        "denied": measures.denied,
+        "denied": measures.denied - ended,
         "failed": measures.failed,
         "upstream": measures.upstream_4xx + measures.upstream_5xx,
     }
     for subject, count in counts.items():
-        ratio = count / measures.requests
+        ratio = count / requests
         if count and ratio >= rule[f"{subject}_ratio"]:
-            text = (
-                f"has {ratio:.0%} errors: {count} of {measures.requests} requests {_ENDS[subject]}"
-            )
-            details = {"errors": count, "requests": measures.requests, "ratio": round(ratio, 4)}
+            text = f"has {ratio:.0%} errors: {count} of {requests} requests {_ENDS[subject]}"
+            details = {"errors": count, "requests": requests, "ratio": round(ratio, 4)}
             yield _of_key(rule.name, row, subject, text, details)
 
 
