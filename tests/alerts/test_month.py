@@ -20,17 +20,17 @@ async def test_a_month_has_the_expected_alerts_and_no_other() -> None:
     await month.pass_by()
     watch = month.watch
     page = await watch.kept.alerts(AlertQuery(), limit=1000)
-    alerts = sorted(page.alerts, key=lambda alert: (alert.fired_at, alert.rule, alert.key_id))
+    alerts = page.alerts
     found = [
         (
-            f"{datetime.fromtimestamp(alert.fired_at - STEP + 1, UTC):%m-%d %H:%M}",
+            f"{datetime.fromtimestamp((alert.fired_at or 0) - STEP + 1, UTC):%m-%d %H:%M}",
             alert.rule,
             alert.key_id or alert.tenant_id,
             alert.subject,
         )
         for alert in alerts
     ]
-    assert found == sorted(EXPECTED, key=lambda each: (each[0], each[1], each[2]))
+    assert sorted(found) == sorted(EXPECTED)
 
     # What is over is resolved; the rest is what it should be.
     open_alerts = [(alert.rule, alert.key_id) for alert in alerts if alert.resolved_at is None]
