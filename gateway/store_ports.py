@@ -21,9 +21,10 @@ from gateway.domain.queries import (
     ANY_KEY,
     NOTHING,
     AuditQuery,
-    Comparable,
     KeyQuery,
     RequestQuery,
+    Sort,
+    Wanted,
 )
 from gateway.domain.rotations import Rotation
 from gateway.domain.tenants import Tenant
@@ -93,11 +94,12 @@ class KeyStore(KeyFinder, Protocol):
         self,
         kind: type[R],
         *,
-        where: Mapping[str, Comparable] = NOTHING,
+        where: Mapping[str, Wanted] = NOTHING,
         after: str = "",
         limit: int = 100,
+        sort: Sort | None = None,
     ) -> list[R]:
-        """Return records ordered by id, those after `after`, at most `limit`.
+        """Return records ordered by `sort`, else by id, those behind the one with the id `after`, at most `limit`.
 
         `where` names fields and the values that they must have.
         """
@@ -110,7 +112,7 @@ class KeyStore(KeyFinder, Protocol):
     async def list_keys(
         self, query: KeyQuery = ANY_KEY, *, after: str = "", limit: int = 100
     ) -> list[KeyRecord]:
-        """Return the keys that `query` asks for, ordered by `key_id`, those after `after`, at most `limit`."""
+        """Return the keys that `query` asks for, in the order that it wants, those behind `after`, at most `limit`."""
         ...
 
     async def keys_due(self, until: float, limit: int = 1000) -> list[KeyRecord]:
@@ -227,8 +229,10 @@ class RequestLog(Protocol):
         """
         ...
 
-    async def clients(self, key_id: str, since: float) -> list[Mapping[str, Any]]:
+    async def clients(
+        self, key_id: str, since: float, tenant_ids: tuple[str, ...] | None = None
+    ) -> list[Mapping[str, Any]]:
         """Return who used a key since then: `client_address`, `user_agent`, `requests`, `first_at`, `last_at`
-        (epoch seconds), the one that used it last first; at most 1,000.
+        (epoch seconds), the one that used it last first; at most 1,000. With `tenant_ids` as in a `RequestQuery`.
         """
         ...

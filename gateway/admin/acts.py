@@ -34,16 +34,28 @@ async def read_act(request: web.Request, shape: type[A]) -> tuple[A, Order]:
     return body, replace(order, reason=body.reason)
 
 
-async def read_tenant(request: web.Request, query: Mapping[str, str]) -> str:
-    """Return the tenant whose records are asked for; a token that is bound to one asks for its own unless it says so.
+async def read_tenants(
+    request: web.Request, query: Mapping[str, str]
+) -> tuple[str, tuple[str, ...] | None]:
+    """Return the tenant whose records are asked for, empty for any, and those whose records may be seen, None for all.
 
-    Raises `NotFound` for a tenant out of reach. Empty asks for all.
+    Raises `NotFound` for a tenant out of reach.
     """
-    reach = request[PRINCIPAL].reach
-    tenant_id = query.get("tenant_id", "") or reach.tenant_id
-    if not await reach.includes(tenant_id):
+    reach, tenant_id = request[PRINCIPAL].reach, query.get("tenant_id", "")
+    if tenant_id and not await reach.includes(tenant_id):
         raise missing(Tenant, tenant_id)
-    return tenant_id
+    return tenant_id, await reach.tenant_ids()
+
+
+async def read_key_id(request: web.Request, query: Mapping[str, str]) -> str:
+    """Return the key whose requests are asked for, empty for any. Raises `NotFound` for one out of reach.
+
+    A request that was refused with its key has no tenant: it is seen by whoever may ask for the key.
+    """
+    key_id = query.get("key_id", "")
+    if key_id:
+        await request[PRINCIPAL].reach.require(KeyRecord, key_id)
+    return key_id
 
 
 async def require_for_secret(request: web.Request, key: KeyRecord) -> None:

@@ -7,6 +7,7 @@ tenant makes no token that reaches further.
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Final
 
 from aiohttp import web
@@ -29,6 +30,7 @@ from gateway.admin.requests import (
     read_limit,
     read_order,
     read_query,
+    read_sort,
 )
 from gateway.admin.rights import needs
 from gateway.admin.wire import Act, instant
@@ -38,6 +40,7 @@ from gateway.keyring.door import Keyring
 
 _ALL: Final = "/admin/v1/admin-tokens"
 _ONE: Final = f"{_ALL}/{{token_id:[A-Za-z0-9._-]{{1,64}}}}"
+_SORTS: Final = ("name", "created_at", "expires_at", "last_used_at")
 
 
 class AdminTokenRoutes:
@@ -81,10 +84,7 @@ class AdminTokenRoutes:
         body = await read_body(request, AdminTokenCreate)
         order = order_of_new(request)
         await request[PRINCIPAL].reach.require_tenants([("/tenant_id", body.tenant_id)])
-
-        async def make() -> tuple[str, web.Response]:
-            return await self._create(body, order)
-
+        make = partial(self._create, body, order)
         return await once(request, self._keyring().repeats, make)
 
     async def _create(self, body: AdminTokenCreate, order: Order) -> tuple[str, web.Response]:
@@ -100,17 +100,16 @@ class AdminTokenRoutes:
         return token_id, answer(shown, status=201, location=f"{_ALL}/{token_id}")
 
     @needs(Right.ADMINISTER, is_filtered=True)
-    @lists(AdminTokenView, "tenant_id")
+    @lists(AdminTokenView, "tenant_id", sorts=_SORTS)
     async def page(self, request: web.Request) -> web.Response:
-        """List admin tokens, or those of one tenant: for a bound token its own, unless it names a child."""
-        query = read_query(request, ("tenant_id", "limit", "cursor"))
-        reach = request[PRINCIPAL].reach
-        tenant_id = query.get("tenant_id", "") or reach.tenant_id
-        limit, after = read_limit(query), query.get("cursor", "")
-        if not await reach.includes(tenant_id):
-            return answer_page((), "")
+        """List admin tokens, or those that are bound to one tenant."""
+        query = read_query(request, ("tenant_id", "sort", "limit", "cursor"))
         found = await self._keyring().admin_tokens.page(
-            tenant_id=tenant_id, after=after, limit=limit
+            tenant_id=query.get("tenant_id", ""),
+            tenant_ids=await request[PRINCIPAL].reach.tenant_ids(),
+            after=query.get("cursor", ""),
+            limit=read_limit(query),
+            sort=read_sort(query, _SORTS),
         )
         return answer_page(map(self._view, found.records), found.cursor)
 

@@ -11,7 +11,7 @@ from typing import Final
 
 from aiohttp import web
 
-from gateway.admin.acts import read_tenant
+from gateway.admin.acts import read_tenants
 from gateway.admin.alert_wire import (
     AlertTest,
     AlertView,
@@ -88,12 +88,13 @@ class AlertRoutes:
     async def page(self, request: web.Request) -> web.Response:
         """List alerts, the newest first; pending ones only with `state=pending`."""
         query = read_query(request, (*_ASKED, "limit", "cursor"))
+        tenant_id, within = await read_tenants(request, query)
         asked = AlertQuery(
             state=read_choice(query, "state", _STATES),
             rule=read_choice(query, "rule", _RULES),
-            tenant_id=await self._tenant(request, query),
+            tenant_id=tenant_id,
             key_id=query.get("key_id", ""),
-            tenant_ids=await request[PRINCIPAL].reach.tenant_ids(),
+            tenant_ids=within,
         )
         before = _read_cursor(query.get("cursor", ""))
         found = await self._desk.page(asked, before=before, limit=read_limit(query))
@@ -127,7 +128,8 @@ class AlertRoutes:
     async def rules(self, request: web.Request) -> web.Response:
         """List the rules as they are set; with `tenant_id` as that tenant has them."""
         query = read_query(request, ("tenant_id",))
-        tenant_id = await read_tenant(request, query)
+        asked, _ = await read_tenants(request, query)
+        tenant_id = asked or request[PRINCIPAL].reach.tenant_id
         tenant = await self._keyring().tenants.get(tenant_id) if tenant_id else None
         # Who is told is the business of whoever operates the gateway.
         is_operator = request[PRINCIPAL].reach.is_everything
@@ -182,10 +184,6 @@ class AlertRoutes:
         order = _order(request)
         message = await self._message(request)
         return answer(MessageView.of(await self._desk.retry(message, order)))
-
-    async def _tenant(self, request: web.Request, query: dict[str, str]) -> str:
-        """Return the tenant that is asked for; a token that is bound asks for all within reach unless it says so."""
-        return await read_tenant(request, query) if "tenant_id" in query else ""
 
     async def _alert(self, request: web.Request) -> Alert:
         alert_id = request.match_info["alert_id"]

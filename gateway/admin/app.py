@@ -38,9 +38,11 @@ from gateway.admin.templates import TemplateRoutes
 from gateway.admin.tenants import TenantRoutes
 from gateway.admin.upstreams import Overview, UpstreamRoutes
 from gateway.admin.usage import KeptUsage, UsageRoutes
+from gateway.admin.whence import Addresses
 from gateway.admin.workers import WorkerRoutes, Workers
 from gateway.alerts.desk import AlertDesk
 from gateway.audit.room import AuditRoom
+from gateway.domain.client_address import ClientAddressResolver
 from gateway.keyring.door import Keyring
 from gateway.ports import RequestLog, Streams
 
@@ -61,6 +63,7 @@ def create_admin_app(
     link: Callable[[str], str] = link_under,
     explaining: Explaining | None = None,
     alerts: AlertDesk | None = None,
+    addresses: Addresses = ClientAddressResolver,
     usage: KeptUsage | None = None,
 ) -> web.Application:
     """Return the application over the keyring in force when a request comes.
@@ -73,17 +76,17 @@ def create_admin_app(
 
     Admin tokens of the store open it everywhere, with the rights of their roles. `token` is that of the configuration,
     which has all rights; while there is one, unix sockets ask for a token, too. Otherwise whoever the mode of the
-    socket's file lets connect there has all rights.
+    socket's file lets connect there has all rights. `addresses` says whose word on the address of operators counts.
     """
 
     def requests() -> RequestLog | None:
         return request_log if request_log is not None and request_log.is_kept else None
 
     app = web.Application(
-        middlewares=(answer_problems, Doorkeeper(keyring, token).admit, mark_dry_runs),
+        middlewares=(answer_problems, Doorkeeper(keyring, token, addresses).admit, mark_dry_runs),
         client_max_size=BODY_BYTES_MAX,
     )
-    app.add_routes(_of_keys(keyring, link, request_log))
+    app.add_routes(_of_keys(keyring, link, request_log, addresses))
     if config is not None:
         app.add_routes(config.routes())
     if upstreams is not None:
@@ -107,7 +110,10 @@ def create_admin_app(
 
 
 def _of_keys(
-    keyring: Callable[[], Keyring], link: Callable[[str], str], request_log: KeptLog | None
+    keyring: Callable[[], Keyring],
+    link: Callable[[str], str],
+    request_log: KeptLog | None,
+    addresses: Addresses,
 ) -> list[web.RouteDef]:
     """Return what there is wherever keys are."""
     return [
@@ -116,17 +122,19 @@ def _of_keys(
         *RotationRoutes(keyring, link, request_log).routes(),
         *IncidentRoutes(keyring, request_log).routes(),
         *DeliveryRoutes(lambda: keyring().deliveries, lambda: keyring().now()).routes(),
-        *_links(keyring).routes(),
+        *_links(keyring, addresses).routes(),
         *TemplateRoutes(keyring).routes(),
         *TenantRoutes(keyring).routes(),
         *AdminTokenRoutes(keyring).routes(),
     ]
 
 
-def create_link_app(keyring: Callable[[], Keyring]) -> web.Application:
+def create_link_app(
+    keyring: Callable[[], Keyring], addresses: Addresses = ClientAddressResolver
+) -> web.Application:
     """Return the application that serves one-time links and nothing else."""
-    return create_delivery_app(_links(keyring))
+    return create_delivery_app(_links(keyring, addresses))
 
 
-def _links(keyring: Callable[[], Keyring]) -> LinkRoutes:
-    return LinkRoutes(lambda: keyring().deliveries, lambda: keyring().tenants)
+def _links(keyring: Callable[[], Keyring], addresses: Addresses) -> LinkRoutes:
+    return LinkRoutes(lambda: keyring().deliveries, lambda: keyring().tenants, addresses)

@@ -1,6 +1,7 @@
 """The audit trail over the admin API: read it, check it, export it, prune it.
 
-Knows paths and shapes. Reading, checking and exporting need `Right.AUDIT`, pruning `Right.ADMINISTER`.
+Knows paths and shapes. A token that is bound to a tenant reads the records of its tenants; the chain as a whole, which
+is checked, exported and pruned, is not for it.
 """
 
 from __future__ import annotations
@@ -8,17 +9,30 @@ from __future__ import annotations
 from typing import Any, Final, Self
 
 from aiohttp import web
-from pydantic import AwareDatetime, BaseModel, ConfigDict
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
-from gateway.admin.auth import ACTOR
+from gateway.admin.auth import ACTOR, PRINCIPAL
+from gateway.admin.described import Description, describes, lists, shows
 from gateway.admin.moments import read_moment
 from gateway.admin.problems import BadRequest
-from gateway.admin.requests import answer, answer_page, read_body, read_limit, read_query
-from gateway.admin.wire import instant
+from gateway.admin.requests import (
+    answer,
+    answer_page,
+    attachment,
+    read_body,
+    read_choice,
+    read_dry_run,
+    read_limit,
+    read_query,
+)
+from gateway.admin.rights import needs
+from gateway.admin.wire import Shape, instant
 from gateway.audit.chain import Fault, Report
 from gateway.audit.room import AuditRoom
+from gateway.domain.admin_tokens import Right
 from gateway.domain.audit import AuditRecord, audit_id
 from gateway.domain.change import ChangeType, Order
+from gateway.domain.key_rules import REASON_LENGTH_MAX
 from gateway.domain.queries import AuditQuery
 
 _PATH: Final = "/admin/v1/audit"
@@ -109,14 +123,14 @@ class VerificationView(_View):
         )
 
 
-class AuditPrune(_View):
+class AuditPrune(Shape):
     """The body of `POST /audit:prune`: records older than `before` leave, up to a checkpoint."""
 
     before: AwareDatetime
-    reason: str
+    reason: str = Field(min_length=1, max_length=REASON_LENGTH_MAX)
 
 
-class PrunedView(_View):
+class PrunedView(BaseModel):
     """What left: so many records, up to `through_seq`."""
 
     records: int
@@ -138,61 +152,57 @@ class AuditRoutes:
             web.post(f"{_PATH}:prune", self.prune),
         ]
 
+    @needs(Right.AUDIT, is_filtered=True)
+    @lists(AuditView, *_ASKED, schemas={"order": {"enum": [*_ORDERS], "default": _ORDERS[0]}})
     async def page(self, request: web.Request) -> web.Response:
         """List records, the newest first unless `order=oldest`."""
         query = read_query(request, (*_ASKED, "limit", "cursor"))
-        asked = _read_asked(query)
+        asked = _read_asked(query, await request[PRINCIPAL].reach.tenant_ids())
         limit, after = read_limit(query), _read_cursor(query.get("cursor", ""))
         found = await self._audit.page(asked, after=after, limit=limit + 1)
         cursor = found[limit - 1].audit_id if len(found) > limit else ""
         return answer_page(map(AuditView.of, found[:limit]), cursor)
 
+    @needs(Right.AUDIT)
+    @shows(VerificationView)
     async def verify(self, request: web.Request) -> web.Response:
         """Check the whole chain."""
         read_query(request, ())
         report = await self._audit.verify()
         return answer(VerificationView.of(report, self._audit.fingerprints))
 
+    @needs(Right.AUDIT)
+    @describes(
+        Description(query=("since", "reason"), errors=(409,), media=("application/x-ndjson",))
+    )
     async def export(self, request: web.Request) -> web.StreamResponse:
         """Stream the chain as JSON lines that can be verified elsewhere."""
         query = read_query(request, ("since", "reason"))
         order = Order(actor=request[ACTOR], reason=query.get("reason", "")[:500])
         lines = await self._audit.export(order, read_moment(query, "since"))
-        response = web.StreamResponse(
-            headers={
-                "Content-Type": "application/x-ndjson",
-                "Content-Disposition": 'attachment; filename="audit.jsonl"',
-                "Cache-Control": "no-store",
-            }
-        )
+        response = attachment(request, "audit.jsonl", "application/x-ndjson")
         await response.prepare(request)
         async for chunk in lines:
             await response.write(chunk)
         await response.write_eof()
         return response
 
+    @needs(Right.ADMINISTER)
+    @describes(Description(body=AuditPrune, answer=PrunedView, is_act=True))
     async def prune(self, request: web.Request) -> web.Response:
         """Remove old records, up to a checkpoint."""
-        query = read_query(request, ("dry_run",))
-        if query.get("dry_run", "false") not in ("true", "false"):
-            raise BadRequest(400, "`dry_run` is true or false.")
         body = await read_body(request, AuditPrune)
-        order = Order(
-            actor=request[ACTOR],
-            reason=body.reason,
-            is_dry_run=query.get("dry_run") == "true",
-        )
+        is_dry_run = read_dry_run(request)
+        order = Order(actor=request[ACTOR], reason=body.reason, is_dry_run=is_dry_run)
         pruned = await self._audit.prune(body.before.timestamp(), order)
         return answer(PrunedView(records=pruned.records, through_seq=pruned.through_seq))
 
 
-def _read_asked(query: dict[str, str]) -> AuditQuery:
+def _read_asked(query: dict[str, str], tenant_ids: tuple[str, ...] | None) -> AuditQuery:
     event = query.get("type", "")
     if event and not event.endswith("*") and event not in set(ChangeType):
         raise BadRequest(400, "`type` is an event such as key.revoked, or a family such as key.*.")
-    order = query.get("order", _ORDERS[0])
-    if order not in _ORDERS:
-        raise BadRequest(400, f"`order` is one of {', '.join(_ORDERS)}.")
+    order = read_choice(query, "order", _ORDERS) or _ORDERS[0]
     return AuditQuery(
         key_id=query.get("key_id", ""),
         tenant_id=query.get("tenant_id", ""),
@@ -200,6 +210,7 @@ def _read_asked(query: dict[str, str]) -> AuditQuery:
         actor=query.get("actor", ""),
         since=read_moment(query, "since"),
         until=read_moment(query, "until"),
+        tenant_ids=tenant_ids,
         is_newest_first=order == _ORDERS[0],
     )
 

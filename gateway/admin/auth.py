@@ -22,8 +22,10 @@ from aiohttp.typedefs import Handler
 from gateway.admin.problems import REQUEST_ID, BadRequest, Throttled
 from gateway.admin.reach import NAMED, Reach
 from gateway.admin.rights import is_filtered, is_open, needs, open_to_all, right_of
+from gateway.admin.whence import Addresses, client_address
 from gateway.domain.admin_tokens import RIGHTS, AdminToken, Right, Role, roles_with
 from gateway.domain.change import Actor, ChangeType
+from gateway.domain.client_address import ClientAddressResolver
 from gateway.domain.networks import fold_address
 from gateway.keyring.door import Keyring
 from gateway.limiters.throttle import AddressThrottle
@@ -79,12 +81,18 @@ PRINCIPAL: Final = web.RequestKey("principal", Principal)
 class Doorkeeper:
     """Lets in who has a credential, for what its role may do, and remembers who failed.
 
-    `token` returns the token of the configuration, None for none.
+    `token` returns the token of the configuration, None for none; `addresses` whose word on clients' addresses counts.
     """
 
-    def __init__(self, keyring: Callable[[], Keyring], token: Callable[[], str | None]) -> None:
+    def __init__(
+        self,
+        keyring: Callable[[], Keyring],
+        token: Callable[[], str | None],
+        addresses: Addresses = ClientAddressResolver,
+    ) -> None:
         self._keyring = keyring
         self._token = token
+        self._addresses = addresses
         clock = keyring().admin_tokens.clock
         self._clock = clock
         self._throttle = AddressThrottle(clock, FAILURES_MAX, FAILURES_SECONDS, _ADDRESSES_MAX)
@@ -108,16 +116,18 @@ class Doorkeeper:
         configured, peer = self._token(), _peer_user(request)
         if "Authorization" not in request.headers:
             if peer and configured is None:
-                return self._whole(_actor(request, peer))
+                return self._whole(self._actor(request, peer))
             raise _unauthorized()
-        place = _place(request, peer)
+        address = client_address(request, self._addresses)
+        # Failures are counted by the network of the client, or the user at the other end of a unix socket.
+        place = fold_address(address, _IPV6_PREFIX) if address else peer
         wait = self._throttle.retry_after(place)
         if wait:
             raise Throttled(wait)
         given = _bearer(request)
         is_configured = hmac.compare_digest(given, (configured or "").encode())
         if configured is not None and is_configured:
-            actor = _actor(request, "token")
+            actor = self._actor(request, "token")
             await self._came(actor, None)
             return self._whole(actor)
         return await self._of_store(request, given, place)
@@ -126,9 +136,9 @@ class Doorkeeper:
         tokens = self._keyring().admin_tokens
         token = await tokens.find(given)
         if token is None or not token.is_usable_at(self._clock.now()):
-            await self._failed(_actor(request, "unknown"), token, place)
+            await self._failed(self._actor(request, "unknown"), token, place)
             raise _unauthorized()
-        actor = _actor(request, token.token_id)
+        actor = self._actor(request, token.token_id)
         await tokens.used(token)
         await self._came(actor, token)
         reach = Reach(self._keyring(), token.tenant_id)
@@ -136,6 +146,15 @@ class Doorkeeper:
 
     def _whole(self, actor: Actor) -> Principal:
         return Principal(actor=actor, role=Role.ADMIN, reach=Reach(self._keyring()))
+
+    def _actor(self, request: web.Request, name: str) -> Actor:
+        return Actor(
+            kind="admin",
+            name=name,
+            address=client_address(request, self._addresses),
+            user_agent=request.headers.get("User-Agent", "")[:_USER_AGENT_LENGTH_MAX],
+            request_id=request[REQUEST_ID],
+        )
 
     async def _came(self, actor: Actor, token: AdminToken | None) -> None:
         who, now = (actor.name, actor.address), self._clock.now()
@@ -169,23 +188,11 @@ class Doorkeeper:
 async def _admit(request: web.Request, wanted: object, principal: Principal) -> None:
     """Raise unless the principal may use this handler, for the records that the path names."""
     principal.require(right_of(wanted) or Right.ADMINISTER)
-    if principal.reach.is_everything:
-        return
     named = [(NAMED[name], value) for name, value in request.match_info.items() if name in NAMED]
-    if not named and not is_filtered(wanted):
+    if not (named or is_filtered(wanted) or principal.reach.is_everything):
         raise BadRequest(403, "This is not for tokens that are bound to a tenant.")
     for kind, record_id in named:
         await principal.reach.require(kind, record_id)
-
-
-def _actor(request: web.Request, name: str) -> Actor:
-    return Actor(
-        kind="admin",
-        name=name,
-        address=request.remote or "",
-        user_agent=request.headers.get("User-Agent", "")[:_USER_AGENT_LENGTH_MAX],
-        request_id=request[REQUEST_ID],
-    )
 
 
 def _bearer(request: web.Request) -> bytes:
@@ -194,12 +201,6 @@ def _bearer(request: web.Request) -> bytes:
     scheme, _, token = values[0].partition(" ")
     is_bearer = len(values) == 1 and scheme.lower() == "bearer"
     return token.strip().encode(errors="replace") if is_bearer else b""
-
-
-def _place(request: web.Request, peer: str) -> str:
-    """Return what failures are counted by: the network of the client, or the user at the other end of a unix socket."""
-    address, _, _ = (request.remote or "::").partition("%")
-    return peer or fold_address(address, _IPV6_PREFIX)
 
 
 def _unauthorized() -> web.HTTPUnauthorized:

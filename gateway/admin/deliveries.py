@@ -1,8 +1,8 @@
 """One-time links: which there are, for operators, and the two answers that whoever has a link is given.
 
-Knows paths, status codes and which of two forms is asked for. Reading a link shows a button and takes nothing, because
-chat programs read every link that is sent. A link that is unknown, used or expired is answered alike. It must not keep
-what a link holds, nor let it into a log.
+Knows paths, status codes and which of two forms is asked for. Reading a link shows a button, or that there is nothing
+to press it for, and takes nothing, because chat programs read every link that is sent. A link that is unknown, used or
+expired is answered alike, read or pressed. It must not keep what a link holds, nor let it into a log.
 """
 
 from __future__ import annotations
@@ -13,21 +13,25 @@ from typing import Final, Protocol
 from aiohttp import web
 
 from gateway.admin import delivery_page as page
-from gateway.admin.acts import read_tenant
-from gateway.admin.described import Description, describes
+from gateway.admin.acts import read_tenants
+from gateway.admin.described import Description, describes, lists
 from gateway.admin.life_wire import Delivered, DeliveryView
 from gateway.admin.problems import answer_problems
-from gateway.admin.requests import answer, answer_page, read_limit, read_query
+from gateway.admin.requests import answer, answer_page, read_limit, read_query, read_sort
 from gateway.admin.rights import needs, open_to_all
+from gateway.admin.whence import Addresses, client_address
 from gateway.domain.admin_tokens import Right
+from gateway.domain.client_address import ClientAddressResolver
 from gateway.domain.deliveries import Delivery
 from gateway.domain.key_format import variable_name
 from gateway.domain.keys import KeyRecord
+from gateway.domain.queries import Sort
 from gateway.domain.tenants import Tenant
 from gateway.keyring.ledger import NotFound, Page
 from gateway.ports import StoreUnavailable
 
 PREFIX: Final = "/delivery/"
+_SORTS: Final = ("created_at", "expires_at", "redeemed_at")
 _FORM_BYTES_MAX: Final = 1024
 """A button sends nothing."""
 
@@ -49,10 +53,21 @@ class Deliveries(Protocol):
         """Return the key behind a link, once; raises `NotFound` for one that is unknown, used or expired."""
         ...
 
+    async def is_open(self, token: str) -> bool:
+        """Tell whether `redeem` would return a key now."""
+        ...
+
     async def get(self, delivery_id: str) -> Delivery: ...
 
     async def page(
-        self, *, tenant_id: str = "", key_id: str = "", after: str = "", limit: int = 100
+        self,
+        *,
+        tenant_id: str = "",
+        tenant_ids: tuple[str, ...] | None = None,
+        key_id: str = "",
+        after: str = "",
+        limit: int = 100,
+        sort: Sort | None = None,
     ) -> Page[Delivery]: ...
 
 
@@ -74,35 +89,38 @@ class DeliveryRoutes:
         return [web.get("/admin/v1/deliveries", self.page, allow_head=False)]
 
     @needs(Right.READ, is_filtered=True)
-    @describes(
-        Description(
-            answer=DeliveryView,
-            query=("tenant_id", "key_id", "limit", "cursor"),
-            errors=(404,),
-            is_page=True,
-        )
-    )
+    @lists(DeliveryView, "tenant_id", "key_id", sorts=_SORTS, errors=(404,))
     async def page(self, request: web.Request) -> web.Response:
         """List deliveries by tenant and key."""
-        query = read_query(request, ("tenant_id", "key_id", "limit", "cursor"))
+        query = read_query(request, ("tenant_id", "key_id", "sort", "limit", "cursor"))
+        tenant_id, within = await read_tenants(request, query)
         found = await self._deliveries().page(
-            tenant_id=await read_tenant(request, query),
+            tenant_id=tenant_id,
+            tenant_ids=within,
             key_id=query.get("key_id", ""),
             after=query.get("cursor", ""),
             limit=read_limit(query),
+            sort=read_sort(query, _SORTS),
         )
         now = self._now()
         return answer_page((DeliveryView.of(each, now) for each in found.records), found.cursor)
 
 
 class LinkRoutes:
-    """The handlers of the links themselves; they ask for no credential but the link."""
+    """The handlers of the links themselves; they ask for no credential but the link.
+
+    `addresses` says whose word on the address of whoever takes a secret counts.
+    """
 
     def __init__(
-        self, deliveries: Callable[[], Deliveries], tenants: Callable[[], Tenants]
+        self,
+        deliveries: Callable[[], Deliveries],
+        tenants: Callable[[], Tenants],
+        addresses: Addresses = ClientAddressResolver,
     ) -> None:
         self._deliveries = deliveries
         self._tenants = tenants
+        self._addresses = addresses
 
     def routes(self) -> list[web.RouteDef]:
         """Return the routes."""
@@ -110,19 +128,20 @@ class LinkRoutes:
         return [web.get(path, self.offer), web.post(path, self.redeem)]
 
     @open_to_all
-    async def offer(self, _request: web.Request) -> web.Response:
-        """Show the button, whatever the link: nobody learns anything by reading."""
-        return _html(page.offer(), 200)
+    async def offer(self, request: web.Request) -> web.Response:
+        """Show the button, or say that the link gives nothing: only its holder learns that, and pressing would tell."""
+        if await self._deliveries().is_open(request.match_info["token"]):
+            return _html(page.offer(), 200)
+        return _html(page.gone(), 404)
 
     @open_to_all
     @describes(Description(answer=Delivered, errors=(404,)))
     async def redeem(self, request: web.Request) -> web.Response:
         """Give the secret, once."""
         is_json = "application/json" in request.headers.get("Accept", "")
+        token, address = request.match_info["token"], client_address(request, self._addresses)
         try:
-            taken = await self._deliveries().redeem(
-                request.match_info["token"], request.remote or ""
-            )
+            taken = await self._deliveries().redeem(token, address)
         except NotFound:
             if is_json:
                 raise web.HTTPNotFound from None

@@ -5,7 +5,7 @@ Knows how a description is written and read. It must not know HTTP.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final, TypeVar
 
@@ -14,6 +14,7 @@ from pydantic import BaseModel
 H = TypeVar("H", bound=Callable[..., object])
 
 _DESCRIPTION: Final = "description"
+NO_SCHEMAS: Final[Mapping[str, Mapping[str, Any]]] = {}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -24,7 +25,7 @@ class Description:
     `dry_run`. A change also takes `If-Match` and says how far it has reached. What is `repeatable` takes an
     `Idempotency-Key`. `query` are further parameters; `schemas` says what they are where their name alone does not.
     `status` is that of success; `errors` are refusals that do not follow from the rest;
-    `media` what else than JSON can be asked for.
+    `media` what else than JSON can be asked for; without an `answer`, all that there is.
     """
 
     body: type[BaseModel] | None = None
@@ -58,9 +59,32 @@ def shows(answer: type[BaseModel], *query: str) -> Callable[[H], H]:
     return describes(Description(answer=answer, query=query))
 
 
-def lists(answer: type[BaseModel], *query: str) -> Callable[[H], H]:
-    """Declare a handler that answers with a page of a list; `limit` and `cursor` are understood."""
-    return describes(Description(answer=answer, query=(*query, "limit", "cursor"), is_page=True))
+def lists(
+    answer: type[BaseModel],
+    *query: str,
+    sorts: tuple[str, ...] = (),
+    schemas: Mapping[str, Mapping[str, Any]] = NO_SCHEMAS,
+    errors: tuple[int, ...] = (),
+) -> Callable[[H], H]:
+    """Declare a handler that answers with a page of a list; `limit`, `cursor` and, by the fields `sorts`, `sort` are
+    understood.
+    """
+    sort: dict[str, Any] = {"sort": {"enum": [*ways(sorts)]}} if sorts else {}
+    listed = Description(
+        answer=answer,
+        query=(*query, *sort, "limit", "cursor"),
+        schemas={**schemas, **sort},
+        errors=(*errors, 422) if sorts else errors,
+        is_page=True,
+    )
+    return describes(listed)
+
+
+def ways(sorts: Iterable[str]) -> Iterator[str]:
+    """Yield how a list can be ordered by these fields: each from its least value on, or from its greatest."""
+    for name in sorts:
+        yield name
+        yield f"-{name}"
 
 
 def creates(body: type[BaseModel], answer: type[BaseModel]) -> Callable[[H], H]:

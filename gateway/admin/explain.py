@@ -1,28 +1,36 @@
 """What would become of a request, over the admin API.
 
-Knows paths and JSON. It must not judge a request: what is told, the pipeline told.
+Knows paths and JSON, and that a token which is bound to a tenant is told what its tenants' keys come to, and nothing of
+upstreams. It must not judge a request: what is told, the pipeline told.
 """
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Mapping
-from typing import Any, Protocol, Self
+from collections.abc import Awaitable, Collection, Mapping
+from typing import Any, Final, Protocol, Self
 
 from aiohttp import web
 from pydantic import BaseModel
 
+from gateway.admin.auth import PRINCIPAL
 from gateway.admin.described import Description, describes
 from gateway.admin.hypothetical import Hypothetical, running
+from gateway.admin.problems import BadRequest
 from gateway.admin.requests import answer, read_body, read_query
 from gateway.admin.rights import needs
 from gateway.admin.wire import instant
 from gateway.domain.admin_tokens import Right
 from gateway.domain.client_address import ClientAddress
+from gateway.domain.key_rules import Refused
+from gateway.domain.keys import KeyRecord
 from gateway.domain.redaction import without_random
 from gateway.domain.request import RequestHead
 from gateway.domain.routes import Route
 from gateway.pipeline.explain import Asked, Explanation
 from gateway.pipeline.trace import Step
+
+_OF_UPSTREAM: Final = frozenset({"upstream", "request_line"})
+"""The facts that tell of an upstream."""
 
 
 class Explaining(Protocol):
@@ -49,9 +57,10 @@ class StepView(BaseModel):
     facts: dict[str, Any]
 
     @classmethod
-    def of(cls, step: Step) -> Self:
-        """Show `step`."""
-        return cls(step=step.name, result=step.result, facts=_timed(step.facts))
+    def of(cls, step: Step, untold: Collection[str] = ()) -> Self:
+        """Show `step` without the facts that are not told."""
+        facts = {name: value for name, value in step.facts.items() if name not in untold}
+        return cls(step=step.name, result=step.result, facts=_timed(facts))
 
 
 def _timed(facts: Mapping[str, Any]) -> dict[str, Any]:
@@ -90,15 +99,16 @@ class ExplanationView(BaseModel):
     body: str
 
     @classmethod
-    def of(cls, told: Explanation) -> Self:
-        """Show `told`."""
+    def of(cls, told: Explanation, *, with_upstream: bool = True) -> Self:
+        """Show `told`; without its upstream to whom the gateway as a whole is no business."""
         reason = told.outcome.reason
+        untold = frozenset[str]() if with_upstream else _OF_UPSTREAM
         return cls(
             verdict=told.verdict,
             reason=None if reason is None else reason.value,
             status=told.status,
             generation=told.generation,
-            steps=[StepView.of(step) for step in told.steps],
+            steps=[StepView.of(step, untold) for step in told.steps],
             shadow=[
                 FindingView(
                     rule=finding.kind.value,
@@ -132,11 +142,21 @@ class ExplainRoutes:
         """Return the routes."""
         return [web.post("/admin/v1/explain", self.explain)]
 
-    @needs(Right.READ)
+    @needs(Right.READ, is_filtered=True)
     @describes(Description(body=Hypothetical, answer=ExplanationView, errors=(404, 409)))
     async def explain(self, request: web.Request) -> web.Response:
         """Tell what would become of a request; nothing is counted, drawn or forwarded."""
         read_query(request, ())
         explaining: Explaining = running(self._explaining)
         asked = (await read_body(request, Hypothetical)).asked()
-        return answer(ExplanationView.of(await explaining.explain(asked)))
+        reach = request[PRINCIPAL].reach
+        if not (asked.key_id or reach.is_everything):
+            raise Refused(
+                [("/key_id", "name a key: your token explains what keys in its reach do")]
+            )
+        await reach.require(KeyRecord, asked.key_id)
+        told = await explaining.explain(asked)
+        key = told.outcome.key
+        if key is not None and not await reach.includes(key.tenant.tenant_id):
+            raise BadRequest(403, "The key acts for a tenant that your token does not reach.")
+        return answer(ExplanationView.of(told, with_upstream=reach.is_everything))

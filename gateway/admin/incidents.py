@@ -9,12 +9,14 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Mapping
 from dataclasses import replace
+from functools import partial
 from typing import Any, Final
 
 from aiohttp import web
 
-from gateway.admin.acts import read_act, read_tenant, require_for_secret
-from gateway.admin.described import Description, describes, shows
+from gateway.admin.acts import read_act, read_tenants, require_for_secret
+from gateway.admin.auth import PRINCIPAL
+from gateway.admin.described import Description, describes, lists, shows
 from gateway.admin.idempotency import once
 from gateway.admin.life_wire import IncidentOpened, IncidentView, KeyCompromise, RequestsView
 from gateway.admin.problems import BadRequest
@@ -26,6 +28,7 @@ from gateway.admin.requests import (
     answer_page,
     read_limit,
     read_query,
+    read_sort,
 )
 from gateway.admin.rights import needs
 from gateway.admin.wire import KeyView, export_name
@@ -46,6 +49,7 @@ CSV_SECONDS_MAX: Final = 20.0
 _KEY: Final = "/admin/v1/keys/{key_id:[A-Za-z0-9._-]{1,64}}"
 _ALL: Final = "/admin/v1/incidents"
 _ONE: Final = f"{_ALL}/{{incident_id:[A-Za-z0-9._-]{{1,64}}}}"
+_SORTS: Final = ("opened_at", "since")
 _FILTERS: Final = ("route", "client_address", "status", "reason", "request_id")
 
 
@@ -82,14 +86,16 @@ class IncidentRoutes:
         key = await self._keyring().get_key(request.match_info["key_id"])
         if body.with_replacement:
             await require_for_secret(request, key)
-
-        async def make() -> tuple[str, web.Response]:
-            return await self._compromise(key, body, order)
-
+        within = await request[PRINCIPAL].reach.tenant_ids()
+        make = partial(self._compromise, key, body, order, within)
         return await once(request, self._keyring().repeats, make)
 
     async def _compromise(
-        self, key: KeyRecord, body: KeyCompromise, order: Order
+        self,
+        key: KeyRecord,
+        body: KeyCompromise,
+        order: Order,
+        within: tuple[str, ...] | None,
     ) -> tuple[str, web.Response]:
         since = key.created_at if body.since is None else body.since.timestamp()
         opened = await self._keyring().incidents.compromise(
@@ -98,7 +104,8 @@ class IncidentRoutes:
         minted = opened.minted
         found = None
         if self._log is not None and self._log.is_kept:
-            found = await self._log.search(_asked_of(opened.incident, RequestQuery()), limit=100)
+            asked = _asked_of(opened.incident, RequestQuery(tenant_ids=within))
+            found = await self._log.search(asked, limit=100)
         shown = IncidentOpened(
             incident=IncidentView.of(opened.incident),
             revoked_key=self._view(opened.revoked),
@@ -113,22 +120,18 @@ class IncidentRoutes:
         return opened.incident.incident_id, response
 
     @needs(Right.READ, is_filtered=True)
-    @describes(
-        Description(
-            answer=IncidentView,
-            query=("tenant_id", "key_id", "limit", "cursor"),
-            errors=(404,),
-            is_page=True,
-        )
-    )
+    @lists(IncidentView, "tenant_id", "key_id", sorts=_SORTS, errors=(404,))
     async def page(self, request: web.Request) -> web.Response:
         """List incidents by tenant and key."""
-        query = read_query(request, ("tenant_id", "key_id", "limit", "cursor"))
+        query = read_query(request, ("tenant_id", "key_id", "sort", "limit", "cursor"))
+        tenant_id, within = await read_tenants(request, query)
         found = await self._keyring().incidents.page(
-            tenant_id=await read_tenant(request, query),
+            tenant_id=tenant_id,
+            tenant_ids=within,
             key_id=query.get("key_id", ""),
             after=query.get("cursor", ""),
             limit=read_limit(query),
+            sort=read_sort(query, _SORTS),
         )
         return answer_page(map(IncidentView.of, found.records), found.cursor)
 
@@ -166,6 +169,7 @@ class IncidentRoutes:
             status=query.get("status", ""),
             reason=query.get("reason", ""),
             request_id=query.get("request_id", ""),
+            tenant_ids=await request[PRINCIPAL].reach.tenant_ids(),
         )
         if self._log is None or not self._log.is_kept:
             raise BadRequest(409, "No request log is kept here.")

@@ -11,6 +11,7 @@ from typing import Final, Self
 from aiohttp import web
 from pydantic import BaseModel, Field
 
+from gateway.admin.auth import PRINCIPAL
 from gateway.admin.described import Description, describes
 from gateway.admin.explain import Explaining
 from gateway.admin.hypothetical import (
@@ -22,9 +23,11 @@ from gateway.admin.hypothetical import (
     running,
 )
 from gateway.admin.moments import moment_of
+from gateway.admin.reach import Reach
 from gateway.admin.reports import ROWS_MAX, SINCE_DEFAULT, logged, rows
 from gateway.admin.requests import answer, read_body, read_query
 from gateway.admin.rights import needs
+from gateway.admin.whence import head_of_request, peer_address
 from gateway.admin.wire import instant
 from gateway.domain.address_rules import (
     NEIGHBOURHOODS_MANY,
@@ -147,7 +150,7 @@ class IpTestRoutes:
         """Return the routes."""
         return [web.post("/admin/v1/ip-test", self.test)]
 
-    @needs(Right.AUDIT)
+    @needs(Right.AUDIT, is_filtered=True)
     @describes(Description(body=IpTest, answer=IpTestView, errors=(404, 409)))
     async def test(self, request: web.Request) -> web.Response:
         """Tell what the rules in force say to an address, and whom a list would refuse."""
@@ -155,7 +158,7 @@ class IpTestRoutes:
         explaining: Explaining = running(self._explaining)
         body = await read_body(request, IpTest)
         fields = _checked(body)
-        caller = await explaining.derive(request.remote or "", head_of([*request.headers.items()]))
+        caller = await explaining.derive(peer_address(request), head_of_request(request))
         if body.address:
             tested = await explaining.derive(body.address, head_of([]))
             tested = _as_given(tested)
@@ -163,9 +166,12 @@ class IpTestRoutes:
             tested = await explaining.derive(body.peer_address, head_of(fields))
         else:
             tested = caller
-        key, tenant, route = await self._subjects(body, explaining)
+        reach = request[PRINCIPAL].reach
+        key, tenant, route = await self._subjects(body, explaining, reach)
         verdicts = judge_address(tested.address, route=route, tenant=tenant, key=key)
-        preview = None if body.allow is None else await self._preview(body, body.allow)
+        preview = None
+        if body.allow is not None:
+            preview = await self._preview(body, body.allow, await reach.tenant_ids())
         return answer(
             IpTestView(
                 tested=DerivedView.of(tested),
@@ -177,10 +183,14 @@ class IpTestRoutes:
         )
 
     async def _subjects(
-        self, body: IpTest, explaining: Explaining
+        self, body: IpTest, explaining: Explaining, reach: Reach
     ) -> tuple[KeyRecord | None, Tenant | None, Route | None]:
         """Return whose lists are asked: of a key also its tenant's. Raises `NotFound`."""
         keyring = self._keyring()
+        if body.key_id:
+            await reach.require(KeyRecord, body.key_id)
+        if body.tenant_id:
+            await reach.require(Tenant, body.tenant_id)
         key = await keyring.get_key(body.key_id) if body.key_id else None
         tenant_id = body.tenant_id or ("" if key is None else key.tenant_id)
         tenant = await keyring.tenants.get(tenant_id) if tenant_id else None
@@ -189,13 +199,15 @@ class IpTestRoutes:
             raise NotFound(f"there is no route {body.route}")
         return key, tenant, route
 
-    async def _preview(self, body: IpTest, entries: tuple[str, ...]) -> PreviewView:
+    async def _preview(
+        self, body: IpTest, entries: tuple[str, ...], within: tuple[str, ...] | None
+    ) -> PreviewView:
         try:
             allowlist = Allowlist(entries)
         except ValueError as error:
             raise Refused([("/allow", str(error))]) from None
         since = moment_of(body.since, self._keyring().now(), "since")
-        visitors = await self._visitors(body, since)
+        visitors = await self._visitors(body, since, within)
         refused = [] if not entries else [*visitors.refused_by(allowlist)]
         networks = neighbourhoods(visitors.requests)
         return PreviewView(
@@ -210,16 +222,18 @@ class IpTestRoutes:
             warnings=_warnings(body, len(refused), len(networks)),
         )
 
-    async def _visitors(self, body: IpTest, since: float) -> Visitors:
+    async def _visitors(
+        self, body: IpTest, since: float, within: tuple[str, ...] | None
+    ) -> Visitors:
         """Return who came since then: with the key, or with any key of the tenant."""
         log, visitors = logged(self._requests), Visitors()
         if body.key_id:
-            for client in await log.clients(body.key_id, since):
+            for client in await log.clients(body.key_id, since, within):
                 seen = instant(round(client["last_at"])) or ""
                 visitors.add(client["client_address"], client["requests"], seen)
             return visitors
         left = ROWS_MAX
-        wanted = RequestQuery(tenant_id=body.tenant_id, since=since)
+        wanted = RequestQuery(tenant_id=body.tenant_id, since=since, tenant_ids=within)
         async for row in rows(log, wanted, left + 1):
             left -= 1
             if left >= 0:

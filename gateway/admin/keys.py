@@ -7,11 +7,12 @@ secret: a secret in a URL would stand in every log.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from functools import partial
 from typing import Final
 
 from aiohttp import web
 
-from gateway.admin.auth import PRINCIPAL
+from gateway.admin.auth import ACTOR, PRINCIPAL
 from gateway.admin.described import Description, changes, creates, describes, lists, shows
 from gateway.admin.idempotency import once
 from gateway.admin.requests import (
@@ -25,6 +26,7 @@ from gateway.admin.requests import (
     read_limit,
     read_order,
     read_query,
+    read_sort,
     read_switch,
 )
 from gateway.admin.rights import needs
@@ -42,6 +44,8 @@ _ASKED: Final = (
     *("state", "kind", "q", "with_hidden"),
 )
 """What keys may be asked for."""
+
+_SORTS: Final = ("name", "created_at", "expires_at", "last_used_at")
 
 
 class KeyRoutes:
@@ -70,10 +74,7 @@ class KeyRoutes:
         body = await read_body(request, KeyCreate)
         order = order_of_new(request)
         await self._require_within(request, body)
-
-        async def make() -> tuple[str, web.Response]:
-            return await self._create(body, order)
-
+        make = partial(self._create, body, order)
         return await once(request, self._keyring().repeats, make)
 
     async def _create(self, body: KeyCreate, order: Order) -> tuple[str, web.Response]:
@@ -93,10 +94,10 @@ class KeyRoutes:
         return record.key_id, answer(shown, status=201, location=location)
 
     @needs(Right.READ, is_filtered=True)
-    @lists(KeyView, *_ASKED)
+    @lists(KeyView, *_ASKED, sorts=_SORTS)
     async def page(self, request: web.Request) -> web.Response:
         """List keys by what they are now; `q` is part of a name, an id or a display text."""
-        query = read_query(request, (*_ASKED, "limit", "cursor"))
+        query = read_query(request, (*_ASKED, "sort", "limit", "cursor"))
         found = await self._keyring().list_keys(
             KeyQuery(
                 **{name: query.get(name, "") for name in _ASKED[:6]},
@@ -105,6 +106,7 @@ class KeyRoutes:
                 text=query.get("q", ""),
                 with_hidden=read_switch(query, "with_hidden"),
                 tenant_ids=await request[PRINCIPAL].reach.tenant_ids(),
+                sort=read_sort(query, _SORTS),
             ),
             after=query.get("cursor", ""),
             limit=read_limit(query),
@@ -114,11 +116,13 @@ class KeyRoutes:
     @needs(Right.READ, is_filtered=True)
     @describes(Description(body=KeyLookup, answer=KeyView, errors=(404,)))
     async def lookup(self, request: web.Request) -> web.Response:
-        """Tell which key a secret belongs to."""
+        """Tell which key a secret belongs to. The audit trail tells who asked, and what for an answer came."""
         body = await read_body(request, KeyLookup)
         read_query(request, ())
-        record = await self._keyring().find_key(body.secret.encode())
-        if record is None or not await request[PRINCIPAL].reach.includes(record.tenant_id):
+        within = await request[PRINCIPAL].reach.tenant_ids()
+        order = Order(actor=request[ACTOR])
+        record = await self._keyring().look_up(body.secret.encode(), order, within)
+        if record is None:
             raise NotFound("no key has that secret")
         return answer(self._view(record))
 

@@ -180,14 +180,10 @@ def _parameters(said: Description) -> Iterator[dict[str, Any]]:
 def _responses(
     said: Description, shapes: _Shapes, *, has_variables: bool, route: web.AbstractRoute
 ) -> dict[str, Any]:
-    good = {
-        "description": "Done.",
-        "headers": _headers(said),
-        "content": {
-            _JSON: {"schema": _answer_schema(said, shapes)},
-            **{kind: {"schema": {"type": "string"}} for kind in said.media},
-        },
-    }
+    content: dict[str, Any] = {kind: {"schema": {"type": "string"}} for kind in said.media}
+    if said.answer is not None or not said.media:
+        content[_JSON] = {"schema": _answer_schema(said, shapes)}
+    good = {"description": "Done.", "headers": _headers(said), "content": content}
     responses = {str(status): good for status in _good_statuses(said)}
     for status in _bad_statuses(said, has_variables, is_open(route.handler)):
         responses[str(status)] = {

@@ -12,6 +12,8 @@ from typing import Any, Final
 from aiohttp import web
 from pydantic import BaseModel
 
+from gateway.admin.acts import read_key_id
+from gateway.admin.auth import PRINCIPAL
 from gateway.admin.described import Description, describes
 from gateway.admin.moments import moment_of
 from gateway.admin.problems import BadRequest
@@ -19,8 +21,7 @@ from gateway.admin.requests import answer, read_query
 from gateway.admin.rights import needs
 from gateway.admin.wire import instant
 from gateway.domain.admin_tokens import Right
-from gateway.domain.queries import RequestQuery
-from gateway.domain.shadow import SHADOW_REASONS
+from gateway.domain.queries import ANY_SHADOW, RequestQuery
 from gateway.domain.would_block import WouldBlock
 from gateway.ports import RequestLog
 
@@ -66,26 +67,26 @@ class ReportRoutes:
         """Return the routes."""
         return [web.get("/admin/v1/reports/would-block", self.would_block, allow_head=False)]
 
-    @needs(Right.AUDIT)
-    @describes(Description(answer=WouldBlockView, query=_ASKED, errors=(409,)))
+    @needs(Right.AUDIT, is_filtered=True)
+    @describes(Description(answer=WouldBlockView, query=_ASKED, errors=(404, 409)))
     async def would_block(self, request: web.Request) -> web.Response:
         """Tell what rules in shadow mode would have refused, by rule, key, route and client address."""
         query = read_query(request, _ASKED)
         since = moment_of(query.get("since", SINCE_DEFAULT), self._now(), "since")
         log, report = logged(self._requests), WouldBlock()
+        wanted = RequestQuery(
+            since=since,
+            shadow=ANY_SHADOW,
+            key_id=await read_key_id(request, query),
+            tenant_id=query.get("tenant_id", ""),
+            route=query.get("route", ""),
+            tenant_ids=await request[PRINCIPAL].reach.tenant_ids(),
+        )
         left = ROWS_MAX
-        for reason in SHADOW_REASONS:
-            wanted = RequestQuery(
-                since=since,
-                shadow=reason.value,
-                key_id=query.get("key_id", ""),
-                tenant_id=query.get("tenant_id", ""),
-                route=query.get("route", ""),
-            )
-            async for row in rows(log, wanted, left + 1):
-                left -= 1
-                if left >= 0:
-                    report.add(row, reason.value)
+        async for row in rows(log, wanted, left + 1):
+            left -= 1
+            if left >= 0:
+                report.add(row)
         return answer(
             WouldBlockView(
                 since=instant(round(since)),

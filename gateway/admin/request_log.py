@@ -1,6 +1,7 @@
 """The request log over the admin API: who asked for what, with which key, from where, and what came of it.
 
-Knows paths, filters and the two forms, JSON and CSV. All of it needs `Right.AUDIT`.
+Knows paths, filters and the two forms, JSON and CSV, and that a token which is bound to a tenant reads the requests of
+its tenants.
 """
 
 from __future__ import annotations
@@ -12,16 +13,24 @@ from typing import Any, Final, Protocol
 import orjson
 from aiohttp import web
 
+from gateway.admin.acts import read_key_id
+from gateway.admin.auth import PRINCIPAL
+from gateway.admin.described import Description, describes
+from gateway.admin.life_wire import RequestsView
 from gateway.admin.moments import read_moment
 from gateway.admin.problems import BadRequest
-from gateway.admin.requests import LIMIT_MAX, read_limit, read_query
+from gateway.admin.requests import LIMIT_MAX, read_choice, read_limit, read_query
+from gateway.admin.rights import needs
 from gateway.admin.spreadsheet import csv_lines, csv_response
+from gateway.domain.admin_tokens import Right
 from gateway.domain.queries import RequestQuery
 from gateway.ports import RequestLog
 
 _OF_KEY: Final = "/admin/v1/keys/{key_id:[A-Za-z0-9._-]{1,64}}/requests"
 _TEXTS: Final = ("key_id", "tenant_id", "route", "client_address", "request_id", "reason", "shadow")
 _ASKED: Final = (*_TEXTS, "status", "since", "until")
+_ASKED_OF_KEY: Final = _ASKED[1:]
+_PAGING: Final = ("limit", "cursor", "format")
 _STATUS: Final = re.compile(r"[1-5]xx|[1-5][0-9][0-9]|0")
 _FORMS: Final = ("json", "csv")
 
@@ -42,6 +51,16 @@ class KeptLog(RequestLog, Protocol):
         ...
 
 
+def _described(*asked: str) -> Description:
+    return Description(
+        answer=RequestsView,
+        query=(*asked, *_PAGING),
+        schemas={"format": {"enum": [*_FORMS]}},
+        errors=(404, 409, 422),
+        media=("text/csv",),
+    )
+
+
 class RequestLogRoutes:
     """The handlers of `/admin/v1/requests`."""
 
@@ -55,24 +74,26 @@ class RequestLogRoutes:
             web.get(_OF_KEY, self.page_of_key, allow_head=False),
         ]
 
+    @needs(Right.AUDIT, is_filtered=True)
+    @describes(_described(*_ASKED))
     async def page(self, request: web.Request) -> web.StreamResponse:
         """List requests, those that ended last first."""
-        return await self._answer(request, read_query(request, (*_ASKED, *_PAGING)))
+        query = read_query(request, (*_ASKED, *_PAGING))
+        await read_key_id(request, query)
+        return await self._answer(request, query)
 
+    @needs(Right.AUDIT)
+    @describes(_described(*_ASKED_OF_KEY))
     async def page_of_key(self, request: web.Request) -> web.StreamResponse:
         """List the requests that one key made."""
-        allowed = [name for name in (*_ASKED, *_PAGING) if name != "key_id"]
-        query = read_query(request, allowed) | {"key_id": request.match_info["key_id"]}
-        return await self._answer(request, query)
+        query = read_query(request, (*_ASKED_OF_KEY, *_PAGING))
+        return await self._answer(request, query | {"key_id": request.match_info["key_id"]})
 
     async def _answer(self, request: web.Request, query: dict[str, str]) -> web.StreamResponse:
         if not self._log.is_kept:
             raise BadRequest(409, "No requests are kept here: `request_log.path` is off.")
-        asked = _read_asked(query)
-        form = query.get("format", _FORMS[0])
-        if form not in _FORMS:
-            raise BadRequest(400, f"`format` is one of {', '.join(_FORMS)}.")
-        if form == "csv":
+        asked = _read_asked(query, await request[PRINCIPAL].reach.tenant_ids())
+        if read_choice(query, "format", _FORMS) == "csv":
             if "limit" in query or "cursor" in query:
                 raise BadRequest(
                     400, "A CSV holds all that is found: leave out `limit` and `cursor`."
@@ -91,7 +112,7 @@ class RequestLogRoutes:
     async def _stream(self, request: web.Request, asked: RequestQuery) -> web.StreamResponse:
         """Write everything that is found, page by page, at the pace of whoever reads."""
         page = await self._log.search(asked, limit=LIMIT_MAX)
-        response = csv_response("requests.csv")
+        response = csv_response(request, "requests.csv")
         await response.prepare(request)
         await response.write(csv_head())
         while True:
@@ -103,10 +124,7 @@ class RequestLogRoutes:
         return response
 
 
-_PAGING: Final = ("limit", "cursor", "format")
-
-
-def _read_asked(query: Mapping[str, str]) -> RequestQuery:
+def _read_asked(query: Mapping[str, str], tenant_ids: tuple[str, ...] | None) -> RequestQuery:
     status = query.get("status", "")
     if status and _STATUS.fullmatch(status) is None:
         raise BadRequest(400, "`status` is a number such as 403, or a class such as 4xx.")
@@ -115,6 +133,7 @@ def _read_asked(query: Mapping[str, str]) -> RequestQuery:
         status=status,
         since=read_moment(query, "since"),
         until=read_moment(query, "until"),
+        tenant_ids=tenant_ids,
     )
 
 

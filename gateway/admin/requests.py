@@ -16,11 +16,13 @@ from aiohttp.typedefs import Handler
 from pydantic import BaseModel, ValidationError
 
 from gateway.admin.auth import ACTOR
-from gateway.admin.problems import BadRequest
+from gateway.admin.described import ways
+from gateway.admin.problems import REQUEST_ID, BadRequest
 from gateway.admin.wire import Act, EnforcementView
 from gateway.domain.change import Order
 from gateway.domain.enforcement import Enforced
 from gateway.domain.key_rules import Problem, Refused
+from gateway.domain.queries import Sort
 
 LIMIT_DEFAULT: Final = 100
 LIMIT_MAX: Final = 1000
@@ -134,6 +136,12 @@ def read_switch(query: dict[str, str], name: str) -> bool:
     return read_choice(query, name, ("true", "false")) == "true"
 
 
+def read_sort(query: dict[str, str], sorts: Iterable[str]) -> Sort | None:
+    """Return the order of a list that can be sorted by these fields; None without `sort`."""
+    way = read_choice(query, "sort", ways(sorts))
+    return Sort(field=way.lstrip("-"), is_descending=way.startswith("-")) if way else None
+
+
 def read_limit(query: dict[str, str]) -> int:
     """Return the number of entries per page, 1 to 1000."""
     text = query.get("limit", str(LIMIT_DEFAULT))
@@ -192,3 +200,17 @@ def _problem_of(error: Any) -> Problem:
     steps = [str(step).replace("~", "~0").replace("/", "~1") for step in error["loc"]]
     text = "unknown field" if error["type"] == "extra_forbidden" else error["msg"]
     return "".join(f"/{step}" for step in steps), text.removeprefix("Value error, ")
+
+
+def attachment(request: web.Request, name: str, content_type: str) -> web.StreamResponse:
+    """Return a response, not yet begun, that is saved as the file `name`; its head leaves before anybody else adds
+    to it.
+    """
+    return web.StreamResponse(
+        headers={
+            "Content-Type": content_type,
+            "Content-Disposition": f'attachment; filename="{name}"',
+            "Cache-Control": "no-store",
+            "X-Request-Id": request[REQUEST_ID],
+        }
+    )

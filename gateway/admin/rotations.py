@@ -6,6 +6,7 @@ Knows paths, status codes and how two lists of clients become one answer. It mus
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Final
 
 from aiohttp import web
@@ -13,11 +14,12 @@ from aiohttp import web
 from gateway.admin.acts import (
     named_as_in_body,
     read_act,
-    read_tenant,
+    read_tenants,
     require_for_secret,
     seconds,
 )
-from gateway.admin.described import Description, changes, describes, shows
+from gateway.admin.auth import PRINCIPAL
+from gateway.admin.described import Description, changes, describes, lists, shows
 from gateway.admin.idempotency import once
 from gateway.admin.life_wire import (
     ClientView,
@@ -36,6 +38,7 @@ from gateway.admin.requests import (
     read_limit,
     read_order,
     read_query,
+    read_sort,
 )
 from gateway.admin.rights import needs
 from gateway.admin.wire import Act, KeyView, export_name
@@ -47,6 +50,8 @@ from gateway.keyring.door import Keyring
 
 _KEY: Final = "/admin/v1/keys/{key_id:[A-Za-z0-9._-]{1,64}}"
 _ALL: Final = "/admin/v1/rotations"
+_ASKED: Final = ("tenant_id", "state", "lineage_id")
+_SORTS: Final = ("started_at", "deadline", "ended_at")
 _NAMES: Final = {
     "/grace_seconds": "/grace",
     "/idle_seconds": "/idle",
@@ -95,10 +100,7 @@ class RotationRoutes:
         body, order = await read_act(request, KeyRotate)
         key_id = request.match_info["key_id"]
         await require_for_secret(request, await self._keyring().get_key(key_id))
-
-        async def make() -> tuple[str, web.Response]:
-            return await self._rotate(key_id, body, order)
-
+        make = partial(self._rotate, key_id, body, order)
         return await once(request, self._keyring().repeats, make)
 
     async def _rotate(self, key_id: str, body: KeyRotate, order: Order) -> tuple[str, web.Response]:
@@ -126,24 +128,25 @@ class RotationRoutes:
         return begun.rotation.rotation_id, response
 
     @needs(Right.READ, is_filtered=True)
-    @describes(
-        Description(
-            answer=RotationView,
-            query=("tenant_id", "state", "lineage_id", "limit", "cursor"),
-            schemas={"state": {"enum": [str(each) for each in RotationState]}},
-            errors=(404,),
-            is_page=True,
-        )
+    @lists(
+        RotationView,
+        *_ASKED,
+        sorts=_SORTS,
+        schemas={"state": {"enum": [str(each) for each in RotationState]}},
+        errors=(404,),
     )
     async def page(self, request: web.Request) -> web.Response:
         """List rotations by tenant, state and lineage."""
-        query = read_query(request, ("tenant_id", "state", "lineage_id", "limit", "cursor"))
+        query = read_query(request, (*_ASKED, "sort", "limit", "cursor"))
+        tenant_id, within = await read_tenants(request, query)
         found = await self._keyring().rotations.page(
-            tenant_id=await read_tenant(request, query),
+            tenant_id=tenant_id,
+            tenant_ids=within,
             state=read_choice(query, "state", RotationState),
             lineage_id=query.get("lineage_id", ""),
             after=query.get("cursor", ""),
             limit=read_limit(query),
+            sort=read_sort(query, _SORTS),
         )
         return answer_page(map(RotationView.of, found.records), found.cursor)
 
@@ -177,8 +180,9 @@ class RotationRoutes:
         rotation = await self._rotation(request)
         if self._log is None or not self._log.is_kept:
             raise BadRequest(409, "No request log is kept here, so nobody knows who has not moved.")
-        old = await self._log.clients(rotation.old_key_id, rotation.started_at)
-        new = await self._log.clients(rotation.new_key_id, rotation.started_at)
+        since, within = rotation.started_at, await request[PRINCIPAL].reach.tenant_ids()
+        old = await self._log.clients(rotation.old_key_id, since, within)
+        new = await self._log.clients(rotation.new_key_id, since, within)
         moved = {(each["client_address"], each["user_agent"]): each["last_at"] for each in new}
         views = [
             ClientView.of_client(each, moved.get((each["client_address"], each["user_agent"])))

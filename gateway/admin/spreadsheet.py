@@ -9,6 +9,8 @@ from typing import Final
 
 from aiohttp import web
 
+from gateway.admin.requests import attachment
+
 _FORMULA: Final = ("=", "+", "-", "@", "\t", "\r")
 """A cell that begins so is a formula to a spreadsheet; clients choose what stands in ours."""
 
@@ -22,15 +24,9 @@ def csv_lines(rows: Iterable[Sequence[object]]) -> bytes:
     return text.getvalue().encode()
 
 
-def csv_response(name: str) -> web.StreamResponse:
+def csv_response(request: web.Request, name: str) -> web.StreamResponse:
     """Return a response, not yet begun, that is saved as the file `name`."""
-    return web.StreamResponse(
-        headers={
-            "Content-Type": "text/csv; charset=utf-8",
-            "Content-Disposition": f'attachment; filename="{name}"',
-            "Cache-Control": "no-store",
-        }
-    )
+    return attachment(request, name, "text/csv; charset=utf-8")
 
 
 def _cell(value: object) -> object:

@@ -11,7 +11,7 @@ from typing import Final
 from aiohttp import web
 
 from gateway.admin.auth import PRINCIPAL
-from gateway.admin.described import Description, describes
+from gateway.admin.described import lists
 from gateway.admin.problems import BadRequest
 from gateway.admin.requests import answer_page, read_limit, read_query
 from gateway.admin.rights import needs
@@ -39,17 +39,14 @@ class StreamRoutes:
         return [web.get("/admin/v1/streams", self.page, allow_head=False)]
 
     @needs(Right.READ, is_filtered=True)
-    @describes(
-        Description(
-            answer=StreamView,
-            query=(*_ASKED, "limit", "cursor"),
-            schemas={
-                "kind": {"enum": [str(each) for each in StreamKind]},
-                "cursor": {"type": "string", "pattern": f"^({_CURSOR})?$"},
-            },
-            errors=(409,),
-            is_page=True,
-        )
+    @lists(
+        StreamView,
+        *_ASKED,
+        schemas={
+            "kind": {"enum": [str(each) for each in StreamKind]},
+            "cursor": {"type": "string", "pattern": f"^({_CURSOR})?$"},
+        },
+        errors=(409,),
     )
     async def page(self, request: web.Request) -> web.Response:
         """List streams, the oldest first."""

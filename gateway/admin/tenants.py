@@ -25,6 +25,7 @@ from gateway.admin.requests import (
     read_limit,
     read_order,
     read_query,
+    read_sort,
 )
 from gateway.admin.rights import needs
 from gateway.admin.tenant_wire import TenantCreate, TenantUpdate, TenantView
@@ -38,6 +39,7 @@ from gateway.keyring.tenants import TenantRoll
 
 _ALL: Final = "/admin/v1/tenants"
 _ONE: Final = f"{_ALL}/{{tenant_id:[A-Za-z0-9._-]{{1,64}}}}"
+_SORTS: Final = ("name", "created_at")
 
 
 class TenantRoutes:
@@ -86,20 +88,18 @@ class TenantRoutes:
         return await once(request, self._keyring().repeats, make, show)
 
     @needs(Right.READ, is_filtered=True)
-    @lists(TenantView, "parent_id")
+    @lists(TenantView, "parent_id", sorts=_SORTS)
     async def page(self, request: web.Request) -> web.Response:
         """List tenants, or the children of one."""
-        query = read_query(request, ("parent_id", "limit", "cursor"))
-        limit, after = read_limit(query), query.get("cursor", "")
-        reach = request[PRINCIPAL].reach
-        parent_id = query.get("parent_id", "")
-        if reach.is_everything:
-            found = await self._tenants.page(parent_id=parent_id, after=after, limit=limit)
-            return answer_page(map(TenantView.of, found.records), found.cursor)
-        ids = sorted(each for each in await reach.tenant_ids() or () if each > after)
-        tenants = [await self._tenants.get(each) for each in ids[: limit + 1]]
-        wanted = [each for each in tenants[:limit] if parent_id in ("", each.parent_id)]
-        return answer_page(map(TenantView.of, wanted), ids[limit - 1] if len(ids) > limit else "")
+        query = read_query(request, ("parent_id", "sort", "limit", "cursor"))
+        found = await self._tenants.page(
+            parent_id=query.get("parent_id", ""),
+            tenant_ids=await request[PRINCIPAL].reach.tenant_ids(),
+            after=query.get("cursor", ""),
+            limit=read_limit(query),
+            sort=read_sort(query, _SORTS),
+        )
+        return answer_page(map(TenantView.of, found.records), found.cursor)
 
     @needs(Right.READ)
     @shows(TenantView)

@@ -129,7 +129,7 @@ class UsageRoutes:
                 raise BadRequest(400, f"A CSV holds all that is found, in order: no `{name}`.")
         asked = replace(asked, limit=_ROWS_PER_PAGE)
         rows = await self._usage.store.cells(asked)
-        response = csv_response("usage.csv")
+        response = csv_response(request, "usage.csv")
         await response.prepare(request)
         await response.write(csv_lines([columns(asked.group_by)]))
         while rows:
@@ -242,7 +242,7 @@ def _moment(moment: float) -> str:
 
 def _cursor(asked: UsageQuery, last: UsageRow) -> str:
     """Return where the next page begins: the same range, behind the last row."""
-    place = [asked.interval, asked.since, asked.until, *last.place(asked.group_by)]
+    place = [asked.interval, int(asked.since), int(asked.until), *last.place(asked.group_by)]
     return base64.urlsafe_b64encode(json.dumps(place).encode()).decode().rstrip("=")
 
 

@@ -30,6 +30,7 @@ from gateway.alerts.lifetimes import LifetimesLook
 from gateway.alerts.places import PlacesLook
 from gateway.alerts.settings import AlertSettings, alert_settings
 from gateway.alerts.traffic import TrafficLook
+from gateway.assembly.background import last_time
 from gateway.config import model
 from gateway.config.places import anchored
 from gateway.control.periodic import Periodic
@@ -115,7 +116,7 @@ class Alerting:
             Periodic("removing old alerts", lambda: _PRUNE_SECONDS, self._prune),
         ):
             task = tasks.create_task(work.run(), name=work.name)
-            stack.push_async_callback(_ended, work, task)
+            stack.push_async_callback(last_time, work, task)
 
     # ---- the configuration
 
@@ -161,12 +162,6 @@ class Alerting:
         """Return the readings of this gateway, of all its processes."""
         await self._gateway.look()
         return health_of(self._gateway.recorders.metrics.crew.read())
-
-
-async def _ended(work: Periodic, task: asyncio.Task[None]) -> None:
-    """Let `work` be done once more, and wait for that: what it reads is closed next."""
-    work.stop()
-    await asyncio.wait((task,))
 
 
 def health_of(readings: Readings) -> Health:

@@ -21,10 +21,12 @@ from gateway.admin.deliveries import link_under
 from gateway.assembly import alone, workforce
 from gateway.assembly.access_logs import without_logs
 from gateway.assembly.alerting import Alerting
+from gateway.assembly.background import background, last_time
 from gateway.assembly.certificates import Certificates
 from gateway.assembly.data_plane import DataPlane
 from gateway.assembly.elsewhere import take_over
 from gateway.assembly.explaining import Explainer
+from gateway.assembly.generation import address_rules
 from gateway.assembly.keys import bootstrap, make_keyring
 from gateway.assembly.recorders import Recorders
 from gateway.assembly.records import Records
@@ -40,6 +42,7 @@ from gateway.control.cores import worker_count
 from gateway.control.crew import Crew
 from gateway.control.follower import Follower
 from gateway.control.periodic import Periodic
+from gateway.domain.client_address import ClientAddressResolver
 from gateway.domain.enforcement import Enforced
 from gateway.domain.keys import KeyRecord
 from gateway.domain.streams import Condemn
@@ -103,7 +106,7 @@ class Gateway:
         self.request_log = self.records.requests
         self.usage = Usage(lambda: self.config, config_path, usage, clock, recorders)
         self.keyring = self._keyring(config)
-        self.look: Callable[[], Awaitable[None]] = _nothing_to_do
+        self._resolver = address_rules(config).resolver
         self.alerting = Alerting(self, usage, alerts)
         # A key is judged by the rules that hold when its turn has come, not when it was offered.
         self.rekeying = Rekeying(self._rekey)
@@ -111,6 +114,7 @@ class Gateway:
         self.explainer = Explainer(self)
         self.workers = workers
         self.export_counts: Callable[[], Mapping[str, tuple[int, int]]] = dict
+        self.look: Callable[[], Awaitable[None]] = _nothing_to_do
         self.on_follow: list[Callable[[model.Config], None]] = []
         self.is_draining = False
         self.public_address = ""
@@ -133,6 +137,7 @@ class Gateway:
         """Go by `config` from now on, as generation `number`."""
         self.number, self.config = number, config
         self.keyring = self._keyring(config)
+        self._resolver = address_rules(config).resolver
         if self.plane is None:
             self.recorders.follow(without_logs(config), None)
         self.usage.follow(config)
@@ -175,9 +180,19 @@ class Gateway:
             audit=self.audit,
             request_log=self.request_log,
             explaining=self.explainer,
+            addresses=self.operator_addresses,
             usage=self.usage.kept,
             alerts=self.alerting.desk,
         )
+
+    def link_app(self) -> web.Application:
+        """Return what serves one-time links and nothing else; as the API, it may stand behind proxies."""
+        return create_link_app(lambda: self.keyring, lambda: self._resolver)
+
+    def operator_addresses(self) -> ClientAddressResolver:
+        """Return how the addresses of operators are found: by the word of nobody, unless the configuration says so."""
+        is_behind = self.config.listeners.admin.trusts_proxies
+        return self._resolver if is_behind else ClientAddressResolver()
 
     def link(self, token: str) -> str:
         """Return the link with which a secret is taken."""
@@ -284,7 +299,7 @@ async def _open(
             bound(listeners.delivery.bind, path, mode=0o666, given=given[3])
         )
     gateway = await _control_plane(config, path, stack, workers)
-    tasks = await stack.enter_async_context(_background())
+    tasks = await stack.enter_async_context(background())
     await gateway.records.start(tasks, stack)
     await gateway.usage.start(tasks, stack)
     counts = await gateway.store.load_counts(gateway.clock.now())
@@ -300,8 +315,9 @@ async def _open(
     gateway.metrics_address = await _serve(stack, gateway, "metrics", watching, metrics)
     gateway.admin_address = await _serve(stack, gateway, "admin", gateway.admin_app(), admin)
     if links is not None:
-        app = create_link_app(lambda: gateway.keyring)
-        gateway.delivery_address = await _serve(stack, gateway, "delivery", app, links)
+        gateway.delivery_address = await _serve(
+            stack, gateway, "delivery", gateway.link_app(), links
+        )
     gateway.public_address = describe(public[0])
     await serve()
     stack.push_async_callback(gateway.drain)
@@ -353,26 +369,7 @@ async def _upkeep(gateway: Gateway, tasks: asyncio.TaskGroup, stack: AsyncExitSt
         Periodic("counting keys", lambda: _COUNT_SECONDS, lambda: recorders.count_keys(store)),
     ):
         task = tasks.create_task(work.run(), name=work.name)
-        stack.push_async_callback(_last_time, work, task)
-
-
-async def _last_time(work: Periodic, task: asyncio.Task[None]) -> None:
-    """Let `work` be done once more, and wait for that: what it reads is closed next."""
-    work.stop()
-    await asyncio.wait((task,))
-
-
-@asynccontextmanager
-async def _background() -> AsyncIterator[asyncio.TaskGroup]:
-    """Own the work that goes on beside requests. What fails elsewhere passes as it is: a group would wrap it."""
-    failure: Exception | None = None
-    async with asyncio.TaskGroup() as tasks:
-        try:
-            yield tasks
-        except Exception as error:  # noqa: BLE001 - raised again below, when the work has ended
-            failure = error
-    if failure is not None:
-        raise failure
+        stack.push_async_callback(last_time, work, task)
 
 
 async def _serve(

@@ -113,7 +113,8 @@ class Recorders:
             self._dropped_before += replaced.outlet.dropped
         self._take_log(log)
         self.lines.redact_with(redactor(config, before))
-        self._visitors.follow(visitor_rules(config, before))
+        self.usage.counts_max = config.usage.counts_max
+        self._visitors.follow(visitor_rules(config, before), config.usage.counts_max)
         return replaced
 
     def _take_log(self, log: OpenLog | None) -> None:

@@ -53,6 +53,9 @@ from gateway.upstreams.overview import ServiceOverview
 _TELL_SECONDS: Final = 1.0
 """How often last uses and readings are told to the supervisor, which writes them as often."""
 
+_TOLD_MAX: Final = 200
+"""Counts of usage in one message: making it keeps the event loop from requests for some milliseconds."""
+
 _LEFT_TO_SUPERVISOR: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1)
 """Terminals and service managers send these to every process; only the supervisor knows what to do, and says so."""
 
@@ -169,8 +172,9 @@ class Worker:
         last_used = recorders.last_used.drain()
         if last_used:
             self.channel.tell(messages.Used(last_used))
-        for part in recorders.usage.drain():
+        for part in recorders.usage.drain(_TOLD_MAX):
             self.channel.tell(messages.Counted(part.cells, part.facets))
+            await asyncio.sleep(0)
         self.channel.tell(messages.Told(recorders.metrics.readings()))
 
     # ---- sockets

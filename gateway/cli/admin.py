@@ -11,16 +11,23 @@ from pathlib import Path
 from typing import Any, Final
 
 from gateway.cli.client import AdminClient, Rejected
-from gateway.cli.options import Verbs, add_verb, moment, path_part, positive
+from gateway.cli.lists import Filter, Listing, add_list
+from gateway.cli.options import Verbs, add_act, add_change, add_verb, moment, path_part
 from gateway.cli.output import Printer
 from gateway.cli.secret_file import SecretFile
 from gateway.domain.admin_tokens import Role
 
-_COLUMNS: Final = (
-    *("token_id", "name", "role", "tenant_id", "display", "is_usable"),
-    *("expires_at", "last_used_at"),
-)
 _TOKENS: Final = "/admin-tokens"
+_LIST: Final = Listing(
+    path=_TOKENS,
+    things="tokens",
+    columns=(
+        *("token_id", "name", "role", "tenant_id", "display", "is_usable"),
+        *("expires_at", "last_used_at"),
+    ),
+    filters=(Filter("--tenant", "tenant_id", "only those bound to this tenant", "TENANT_ID"),),
+    sorts=("name", "created_at", "expires_at", "last_used_at"),
+)
 
 
 def register(verbs: Verbs) -> None:
@@ -44,7 +51,7 @@ def register(verbs: Verbs) -> None:
         help="create, list and revoke admin tokens",
         description="Create, list and revoke admin tokens.",
     ).add_subparsers(dest="tokens_verb", metavar="VERB", required=True)
-    create = add_verb(tokens, "create", _create, "mint an admin token; it is shown this once")
+    create = add_change(tokens, "create", _create, "mint an admin token; it is shown this once")
     create.add_argument("--name", required=True, help="whose token it is")
     create.add_argument(
         "--role", required=True, choices=tuple(map(str, Role)), help="what it is for"
@@ -53,14 +60,9 @@ def register(verbs: Verbs) -> None:
         "--tenant", metavar="TENANT_ID", help="bind it to this tenant and its children"
     )
     _add_hand_over(create)
-    listing = add_verb(tokens, "list", _list, "list admin tokens")
-    listing.add_argument("--tenant", metavar="TENANT_ID", help="only those bound to this tenant")
-    listing.add_argument(
-        "--limit", type=positive, default=1000, help="most tokens (default: %(default)s)"
-    )
-    revoke = add_verb(tokens, "revoke", _revoke, "stop an admin token for ever")
-    revoke.add_argument("token_id", metavar="TOKEN_ID")
-    revoke.add_argument("--reason", required=True, help="why, for the record")
+    add_list(tokens, _LIST, "list admin tokens")
+    text = "stop an admin token for ever"
+    add_act(tokens, "revoke", _revoke, text, what="TOKEN_ID", needs_reason=True)
 
 
 def _add_hand_over(parser: argparse.ArgumentParser) -> None:
@@ -99,6 +101,9 @@ async def _mint(
 ) -> None:
     if options.expires is not None:
         body |= moment("expires", options.expires)
+    if getattr(options, "dry_run", False):
+        printer.entry((await client.call("POST", _TOKENS, body))["token"])
+        return
     if options.secret_file is None:
         answer = await client.call("POST", _TOKENS, body)
         printer.entry({**answer["token"], "secret": answer["secret"]})
@@ -110,14 +115,6 @@ async def _mint(
         file.write(answer["secret"])
     printer.entry(answer["token"])
     printer.message(f"the token is in {options.secret_file}; nobody can read it again elsewhere")
-
-
-async def _list(client: AdminClient, options: argparse.Namespace, printer: Printer) -> None:
-    query = {"tenant_id": options.tenant} if options.tenant else {}
-    tokens, has_more = await client.entries(_TOKENS, query, options.limit)
-    printer.entries(tokens, _COLUMNS)
-    if has_more:
-        printer.message(f"more tokens follow: --limit {options.limit} was reached")
 
 
 async def _revoke(client: AdminClient, options: argparse.Namespace, printer: Printer) -> None:

@@ -6,9 +6,9 @@ Knows options and columns. `verify FILE` needs no gateway: an export is checked 
 from __future__ import annotations
 
 import argparse
-import asyncio
 import os
 import sys
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any, Final
@@ -24,12 +24,45 @@ from gateway.cli.client import (
     add_client_options,
     run,
 )
+from gateway.cli.lists import (
+    Filter,
+    Listing,
+    add_filters,
+    add_limit,
+    add_list,
+    asked,
+    follow,
+    rows_of,
+)
 from gateway.cli.moments import moment
-from gateway.cli.options import Verbs, add_verb, positive
+from gateway.cli.options import Verbs, add_verb
 from gateway.cli.output import Printer
 
-_COLUMNS: Final = ("ts", "type", "actor", "tenant_id", "key_id", "reason", "id")
-_LOOK_SECONDS: Final = 1.0
+
+def _tabled(record: dict[str, Any]) -> dict[str, Any]:
+    return {**record, "actor": record["actor"]["name"]}
+
+
+_TAIL: Final = Listing(
+    path="/audit",
+    things="records",
+    columns=("ts", "type", "actor", "tenant_id", "key_id", "reason", "id"),
+    filters=(
+        Filter("--key", "key_id", "only what happened to this key", "KEY_ID"),
+        Filter("--tenant", "tenant_id", "only what happened to this tenant", "TENANT_ID"),
+        Filter("--type", "type", "only this event, or a family: key.*", "EVENT"),
+        Filter("--actor", "actor", "only what this actor did", "NAME"),
+    ),
+    tabled=_tabled,
+)
+_QUERY: Final = replace(
+    _TAIL,
+    filters=(
+        *_TAIL.filters,
+        Filter("--since", "since", "only later ones: a time, or 2h", "TIME", type=moment),
+        Filter("--until", "until", "only earlier ones", "TIME", type=moment),
+    ),
+)
 
 
 def register(verbs: Verbs) -> None:
@@ -40,20 +73,10 @@ def register(verbs: Verbs) -> None:
         description="Read, check and export the audit trail: who changed what, and why.",
     )
     inner = parser.add_subparsers(dest="audit_verb", metavar="VERB", required=True)
-    query = add_verb(inner, "query", _query, "search the trail, the newest record first")
-    _add_filters(query)
-    query.add_argument(
-        "--since", type=moment, metavar="TIME", help="only later ones: a time, or 2h"
-    )
-    query.add_argument("--until", type=moment, metavar="TIME", help="only earlier ones")
-    query.add_argument(
-        "--limit", type=positive, default=100, help="most records (default: %(default)s)"
-    )
+    add_list(inner, _QUERY, "search the trail, the newest record first", name="query", limit=100)
     tail = add_verb(inner, "tail", _tail, "show the latest records, and those that come")
-    _add_filters(tail)
-    tail.add_argument(
-        "--limit", type=positive, default=20, help="records to begin with (default: %(default)s)"
-    )
+    add_filters(tail, _TAIL.filters)
+    add_limit(tail, "records to begin with", 20)
     tail.add_argument("--follow", action="store_true", help="go on until interrupted")
     _add_verify(inner)
     export = add_verb(inner, "export", _export, "write the trail as a file that can be verified")
@@ -91,50 +114,23 @@ def _add_verify(verbs: Verbs) -> None:
     parser.set_defaults(run=_verify)
 
 
-def _add_filters(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--key", metavar="KEY_ID", help="only what happened to this key")
-    parser.add_argument("--tenant", metavar="TENANT_ID", help="only what happened to this tenant")
-    parser.add_argument("--type", metavar="EVENT", help="only this event, or a family: key.*")
-    parser.add_argument("--actor", metavar="NAME", help="only what this actor did")
-
-
-def _asked(options: argparse.Namespace) -> dict[str, str]:
-    given = {
-        "key_id": options.key,
-        "tenant_id": options.tenant,
-        "type": options.type,
-        "actor": options.actor,
-        "since": getattr(options, "since", None),
-        "until": getattr(options, "until", None),
-    }
-    return {name: value for name, value in given.items() if value}
-
-
-async def _query(client: AdminClient, options: argparse.Namespace, printer: Printer) -> None:
-    found, has_more = await client.entries("/audit", _asked(options), options.limit)
-    _print(found, printer)
-    if has_more:
-        printer.message(f"more records follow: --limit {options.limit} was reached")
-
-
 async def _tail(client: AdminClient, options: argparse.Namespace, printer: Printer) -> None:
-    asked = _asked(options)
-    found, _ = await client.entries("/audit", asked, options.limit)
-    _print(found[::-1], printer)
-    latest = found[0]["id"] if found else ""
-    while options.follow:
-        await asyncio.sleep(_LOOK_SECONDS)
-        query = {**asked, "order": "oldest"} | ({"cursor": latest} if latest else {})
-        found = (await client.call("GET", "/audit", query=query))["data"]
-        if found:
-            _print(found, printer)
-            latest = found[-1]["id"]
+    query = asked(options, _TAIL.filters)
+    begin, _ = await client.entries(_TAIL.path, query, options.limit)
+    begin.reverse()
+    if not options.follow:
+        printer.entries(rows_of(_TAIL, begin, printer), _TAIL.columns)
+        return
+    latest = begin[-1]["id"] if begin else ""
 
+    async def look() -> list[dict[str, Any]]:
+        nonlocal latest
+        place = {"cursor": latest} if latest else {}
+        found, _ = await client.entries(_TAIL.path, {**query, "order": "oldest", **place}, 1000)
+        latest = found[-1]["id"] if found else latest
+        return found
 
-def _print(records: list[dict[str, Any]], printer: Printer) -> None:
-    if printer.form == "table":
-        records = [{**record, "actor": record["actor"]["name"]} for record in records]
-    printer.entries(records, _COLUMNS)
+    await follow(_TAIL, begin, look, printer)
 
 
 async def _export(client: AdminClient, options: argparse.Namespace, printer: Printer) -> None:

@@ -12,6 +12,7 @@ import argparse
 import asyncio
 import os
 import ssl
+import sys
 import tempfile
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -43,6 +44,8 @@ DONE: Final = 0
 REFUSED: Final = 1
 WRONG_USAGE: Final = 2
 UNREACHABLE: Final = 3
+INTERRUPTED: Final = 130
+"""What shells say of a program that Ctrl-C ended; one that goes on until then is done."""
 
 HTTPS: Final = "https://"
 
@@ -211,6 +214,10 @@ def run(
     except (CannotConnect, CannotStart, StoreUnavailable) as error:
         printer.message(f"tollhouse: {error}")
         return UNREACHABLE
+    except KeyboardInterrupt:
+        return DONE if getattr(options, "follow", False) else INTERRUPTED
+    except BrokenPipeError:  # whoever read has enough, as `| head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     return DONE
 
 

@@ -6,20 +6,42 @@ Knows options and columns. `tollhouse keys compromise` opens an incident.
 from __future__ import annotations
 
 import argparse
+from dataclasses import replace
 from typing import Final
 
 from gateway.cli.client import AdminClient
-from gateway.cli.options import Verbs, add_verb, path_part, positive
+from gateway.cli.lists import Filter, Listing, add_filters, add_limit, add_list, asked, show
+from gateway.cli.options import Verbs, add_verb, path_part
 from gateway.cli.output import Printer
 
-_COLUMNS: Final = (
-    *("incident_id", "tenant_id", "key_id", "replacement_key_id", "since", "opened_at"),
-    *("opened_by", "reason"),
+_LIST: Final = Listing(
+    path="/incidents",
+    things="incidents",
+    columns=(
+        *("incident_id", "tenant_id", "key_id", "replacement_key_id", "since", "opened_at"),
+        *("opened_by", "reason"),
+    ),
+    filters=(
+        Filter("--tenant", "tenant_id", "only those of this tenant", "TENANT_ID"),
+        Filter("--key", "key_id", "only those of this key", "KEY_ID"),
+    ),
+    sorts=("opened_at", "since"),
 )
-_REQUESTS: Final = (
-    *("ts", "client_address", "method", "target", "status", "reason", "user_agent", "request_id"),
+_REQUESTS: Final = Listing(
+    path="/requests",
+    things="requests",
+    columns=(
+        *("ts", "client_address", "method", "target", "status", "reason"),
+        *("user_agent", "request_id"),
+    ),
+    filters=(
+        Filter("--route", "route", "only those of this route"),
+        Filter("--status", "status", "only those with this status, or a class such as 4xx"),
+        Filter("--ip", "client_address", "only those from this address", "ADDRESS"),
+        Filter("--reason", "reason", "only those refused for this reason"),
+    ),
 )
-_FILTERS: Final = ("route", "status", "client_address", "reason")
+"""Of one incident."""
 
 
 def register(verbs: Verbs) -> None:
@@ -31,35 +53,14 @@ def register(verbs: Verbs) -> None:
         " an incident.",
     )
     inner = parser.add_subparsers(dest="incidents_verb", metavar="VERB", required=True)
-    listing = add_verb(inner, "list", _list, "list incidents")
-    listing.add_argument("--tenant", metavar="TENANT_ID", help="only those of this tenant")
-    listing.add_argument("--key", metavar="KEY_ID", help="only those of this key")
-    listing.add_argument(
-        "--limit", type=positive, default=1000, help="most incidents (default: %(default)s)"
-    )
-    show = add_verb(inner, "show", _show, "show one incident")
-    show.add_argument("incident_id", metavar="INCIDENT_ID")
+    add_list(inner, _LIST, "list incidents")
+    one = add_verb(inner, "show", _show, "show one incident")
+    one.add_argument("incident_id", metavar="INCIDENT_ID")
     text = "list the requests made with the key since others may have known it, the newest first"
     requests = add_verb(inner, "requests", _requests, text)
     requests.add_argument("incident_id", metavar="INCIDENT_ID")
-    requests.add_argument("--route", help="only those of this route")
-    requests.add_argument("--status", help="only those with this status, or a class such as 4xx")
-    requests.add_argument(
-        "--ip", dest="client_address", metavar="ADDRESS", help="only those from this address"
-    )
-    requests.add_argument("--reason", help="only those refused for this reason")
-    requests.add_argument(
-        "--limit", type=positive, default=1000, help="most requests (default: %(default)s)"
-    )
-
-
-async def _list(client: AdminClient, options: argparse.Namespace, printer: Printer) -> None:
-    asked = {"tenant_id": options.tenant, "key_id": options.key}
-    query = {name: value for name, value in asked.items() if value}
-    found, has_more = await client.entries("/incidents", query, options.limit)
-    printer.entries(found, _COLUMNS)
-    if has_more:
-        printer.message(f"more incidents follow: --limit {options.limit} was reached")
+    add_filters(requests, _REQUESTS.filters)
+    add_limit(requests, _REQUESTS.things, 1000)
 
 
 async def _show(client: AdminClient, options: argparse.Namespace, printer: Printer) -> None:
@@ -68,8 +69,5 @@ async def _show(client: AdminClient, options: argparse.Namespace, printer: Print
 
 async def _requests(client: AdminClient, options: argparse.Namespace, printer: Printer) -> None:
     path = f"/incidents/{path_part(options.incident_id)}/requests"
-    query = {name: value for name in _FILTERS if (value := getattr(options, name))}
-    found, has_more = await client.entries(path, query, options.limit)
-    printer.entries(found, _REQUESTS)
-    if has_more:
-        printer.message(f"more requests follow: --limit {options.limit} was reached")
+    query = asked(options, _REQUESTS.filters)
+    await show(replace(_REQUESTS, path=path), query, client, options, printer)

@@ -17,6 +17,7 @@ from gateway.cli import key_life, scan
 from gateway.cli.client import AdminClient, WrongUsage
 from gateway.cli.hand_over import add_hand_over_options, mint
 from gateway.cli.key_life import act_on_key
+from gateway.cli.lists import Filter, Listing, add_list
 from gateway.cli.options import (
     Verbs,
     add_act,
@@ -25,13 +26,30 @@ from gateway.cli.options import (
     json_object,
     moment,
     path_part,
-    positive,
 )
 from gateway.cli.output import Printer
 
-_COLUMNS: Final = (
-    *("key_id", "name", "tenant_id", "environment", "state", "display", "scopes"),
-    *("expires_at", "last_used_at"),
+_KINDS: Final = ("regular", "multi_tenant")
+_LIST: Final = Listing(
+    path="/keys",
+    things="keys",
+    columns=(
+        *("key_id", "name", "tenant_id", "environment", "state", "display", "scopes"),
+        *("expires_at", "last_used_at"),
+    ),
+    filters=(
+        Filter("--tenant", "tenant_id", "only the keys of this tenant", "TENANT_ID"),
+        Filter("--state", "state", "active, suspended, rotating, expired or revoked"),
+        Filter("--environment", "environment", "only those of this environment"),
+        Filter("--template", "template", "only those made from this template", "NAME"),
+        Filter("--kind", "kind", "only those of this kind", choices=_KINDS),
+        Filter("--tag", "tag", "only those with this tag"),
+        Filter("--lineage", "lineage_id", "only those of this lineage", "LINEAGE_ID"),
+        Filter("--pepper", "pepper_id", "only those hashed under this pepper", "PEPPER_ID"),
+        Filter("--search", "q", "part of a name, an id or a masked key", "TEXT"),
+        Filter("--deleted", "with_hidden", "also those that were deleted", value="true"),
+    ),
+    sorts=("name", "created_at", "expires_at", "last_used_at"),
 )
 _WHEN: Final = "30d, P30D or 2027-01-31T00:00:00Z"
 
@@ -45,7 +63,7 @@ def register(verbs: Verbs) -> None:
     )
     inner = parser.add_subparsers(dest="keys_verb", metavar="VERB", required=True)
     _add_create(inner)
-    _add_list(inner)
+    add_list(inner, _LIST, "list keys")
     _add_update(inner)
     add_verb(inner, "show", _show, "show one key").add_argument("key_id", metavar="KEY_ID")
     resume = partial(act_on_key, "resume")
@@ -76,31 +94,12 @@ def _add_create(inner: Verbs) -> None:
     parser.add_argument("--format", help="key format, when there are several")
     parser.add_argument(
         "--kind",
-        choices=("regular", "multi_tenant"),
+        choices=_KINDS,
         help="whom the key acts for: its tenant, or one of several that each request names",
     )
     parser.add_argument("--no-scopes", action="store_true", help="a key that may do nothing")
     _add_settings(parser)
     add_hand_over_options(parser)
-
-
-def _add_list(inner: Verbs) -> None:
-    parser = add_verb(inner, "list", _list, "list keys")
-    parser.add_argument("--tenant", metavar="TENANT_ID", help="only the keys of this tenant")
-    parser.add_argument("--state", help="active, suspended, rotating, expired or revoked")
-    parser.add_argument("--environment", help="only those of this environment")
-    parser.add_argument("--template", metavar="NAME", help="only those made from this template")
-    parser.add_argument(
-        "--kind", choices=("regular", "multi_tenant"), help="only those of this kind"
-    )
-    parser.add_argument("--tag", help="only those with this tag")
-    parser.add_argument("--lineage", metavar="LINEAGE_ID", help="only those of this lineage")
-    parser.add_argument("--pepper", metavar="PEPPER_ID", help="only those hashed under this pepper")
-    parser.add_argument("--search", metavar="TEXT", help="part of a name, an id or a masked key")
-    parser.add_argument("--deleted", action="store_true", help="also those that were deleted")
-    parser.add_argument(
-        "--limit", type=positive, default=1000, help="most keys (default: %(default)s)"
-    )
 
 
 def _add_update(inner: Verbs) -> None:
@@ -147,26 +146,6 @@ async def _create(client: AdminClient, options: argparse.Namespace, printer: Pri
     named = ("name", "environment", "template", "format", "kind")
     body |= {name: value for name in named if (value := getattr(options, name)) is not None}
     await mint(client, options, printer, "/keys", body)
-
-
-async def _list(client: AdminClient, options: argparse.Namespace, printer: Printer) -> None:
-    asked = {
-        "tenant_id": options.tenant,
-        "state": options.state,
-        "environment": options.environment,
-        "template": options.template,
-        "kind": options.kind,
-        "tag": options.tag,
-        "lineage_id": options.lineage,
-        "pepper_id": options.pepper,
-        "q": options.search,
-        "with_hidden": "true" if options.deleted else None,
-    }
-    query = {name: value for name, value in asked.items() if value}
-    keys, has_more = await client.entries("/keys", query, options.limit)
-    printer.entries(keys, _COLUMNS)
-    if has_more:
-        printer.message(f"more keys follow: --limit {options.limit} was reached")
 
 
 async def _show(client: AdminClient, options: argparse.Namespace, printer: Printer) -> None:

@@ -51,12 +51,11 @@ class Printer:
         if self.form != "table":
             self._structured([dict(entry) for entry in entries])
             return
-        rows = [[_cell(entry.get(column)) for column in columns] for entry in entries]
-        rows.insert(0, [column.upper() for column in columns])
-        widths = [max(len(row[index]) for row in rows) for index in range(len(columns))]
-        for row in rows:
-            cells = (f"{cell:<{width}}" for cell, width in zip(row, widths, strict=True))
-            self.line("  ".join(cells).rstrip())
+        _Table(self, columns).add(entries)
+
+    def flow(self, columns: Sequence[str]) -> Flow:
+        """Return where entries are printed that come bit by bit."""
+        return Flow(self, columns)
 
     def line(self, text: str) -> None:
         """Print a line of data."""
@@ -66,6 +65,18 @@ class Printer:
         """Print a message for a person."""
         self._err.write(f"{text}\n")
 
+    def flush(self) -> None:
+        """Let whoever reads have everything now."""
+        self._out.flush()
+
+    def document(self, entry: Entry) -> None:
+        """Print one object of a stream of them: a line of JSON, or a YAML document."""
+        if self.form == "yaml":
+            self.line("---")
+            self._structured(dict(entry))
+        else:
+            self.line(json.dumps(dict(entry), ensure_ascii=False))
+
     def _structured(self, value: Any) -> None:
         if self.form == "yaml":
             from ruamel.yaml import YAML
@@ -73,6 +84,45 @@ class Printer:
             YAML(pure=True).dump(value, self._out)
         else:
             self.line(json.dumps(value, indent=2, ensure_ascii=False))
+
+
+class _Table:
+    """Rows below one header, as wide as the widest so far."""
+
+    def __init__(self, printer: Printer, columns: Sequence[str]) -> None:
+        self._printer = printer
+        self._columns = columns
+        self._widths: list[int] = []
+
+    def add(self, entries: Sequence[Entry]) -> None:
+        """Print rows; at first the header."""
+        rows = [[_cell(entry.get(column)) for column in self._columns] for entry in entries]
+        if not self._widths:
+            rows.insert(0, [column.upper() for column in self._columns])
+            self._widths = [0] * len(self._columns)
+        for row in rows:
+            pairs = zip(self._widths, row, strict=True)
+            self._widths = [max(width, len(cell)) for width, cell in pairs]
+        for row in rows:
+            cells = (f"{cell:<{width}}" for cell, width in zip(row, self._widths, strict=True))
+            self._printer.line("  ".join(cells).rstrip())
+
+
+class Flow:
+    """Entries that come bit by bit, each printed at once: rows of one table, or one object after the other."""
+
+    def __init__(self, printer: Printer, columns: Sequence[str]) -> None:
+        self._printer = printer
+        self._table = _Table(printer, columns)
+
+    def add(self, entries: Sequence[Entry]) -> None:
+        """Print entries."""
+        if self._printer.form == "table":
+            self._table.add(entries)
+        else:
+            for entry in entries:
+                self._printer.document(entry)
+        self._printer.flush()
 
 
 def _cell(value: Any) -> str:

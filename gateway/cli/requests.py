@@ -1,25 +1,57 @@
 """`tollhouse requests`: searches the request log.
 
-Knows options and columns. What is found, the gateway says.
+Knows options and columns, and which requests are new to somebody who follows the log: they are told by the time at
+which they ended, since processes write one after the other. What is found, the gateway says.
 """
 
 from __future__ import annotations
 
 import argparse
-import asyncio
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
 from gateway.cli.client import AdminClient
+from gateway.cli.lists import Filter, Listing, add_filters, add_limit, add_list, asked, follow
 from gateway.cli.moments import moment
-from gateway.cli.options import Verbs, add_verb, positive
+from gateway.cli.options import Verbs, add_verb
 from gateway.cli.output import Printer
 
-_COLUMNS: Final = (
-    *("ts", "status", "reason", "method", "target", "route", "key_id", "client_address"),
-    *("duration_ms", "request_id"),
+_TAIL: Final = Listing(
+    path="/requests",
+    things="requests",
+    columns=(
+        *("ts", "status", "reason", "method", "target", "route", "key_id", "client_address"),
+        *("duration_ms", "request_id"),
+    ),
+    filters=(
+        Filter("--key", "key_id", "only requests with this key", "KEY_ID"),
+        Filter("--tenant", "tenant_id", "only requests of this tenant", "TENANT_ID"),
+        Filter("--route", "route", "only requests on this route", "NAME"),
+        Filter("--ip", "client_address", "only requests from this address", "ADDRESS"),
+        Filter("--status", "status", "only this status, such as 403 or 4xx"),
+        Filter("--reason", "reason", "only requests refused for this reason"),
+        Filter(
+            "--shadow", "shadow", "only those that shadow rules would refuse; * for any", "REASON"
+        ),
+        Filter("--request-id", "request_id", "only the request with this id", "ID"),
+        Filter(
+            "--since",
+            "since",
+            "only requests that ended later: a time, or 2h",
+            "TIME",
+            type=moment,
+        ),
+    ),
 )
-_LOOK_SECONDS: Final = 1.0
-_SEEN_MAX: Final = 10_000
+_UNTIL: Final = Filter("--until", "until", "only requests begun before", "TIME", type=moment)
+_QUERY: Final = replace(_TAIL, filters=(*_TAIL.filters, _UNTIL))
+
+_LATE: Final = timedelta(seconds=5)
+"""How much later than others a process may write what ended before."""
+
+_LOOK_MAX: Final = 10_000
+"""Requests that one look takes; a gateway that answers more in a second is not for eyes."""
 
 
 def register(verbs: Verbs) -> None:
@@ -30,76 +62,66 @@ def register(verbs: Verbs) -> None:
         description="Search the request log: every request, also the refused ones.",
     )
     inner = parser.add_subparsers(dest="requests_verb", metavar="VERB", required=True)
-    query = add_verb(inner, "query", _query, "search for requests, the newest first")
-    _add_filters(query)
-    query.add_argument("--until", type=moment, metavar="TIME", help="only requests begun before")
-    query.add_argument(
-        "--limit", type=positive, default=100, help="most requests (default: %(default)s)"
-    )
+    add_list(inner, _QUERY, "search for requests, the newest first", name="query", limit=100)
     tail = add_verb(inner, "tail", _tail, "show the latest requests, and those that come")
-    _add_filters(tail)
-    tail.add_argument(
-        "--limit", type=positive, default=20, help="requests to begin with (default: %(default)s)"
-    )
+    add_filters(tail, _TAIL.filters)
+    add_limit(tail, "requests to begin with", 20)
     tail.add_argument("--follow", action="store_true", help="go on until interrupted")
 
 
-def _add_filters(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--key", metavar="KEY_ID", help="only requests with this key")
-    parser.add_argument("--tenant", metavar="TENANT_ID", help="only requests of this tenant")
-    parser.add_argument("--route", metavar="NAME", help="only requests on this route")
-    parser.add_argument("--ip", metavar="ADDRESS", help="only requests from this address")
-    parser.add_argument("--status", help="only this status, such as 403 or 4xx")
-    parser.add_argument("--reason", help="only requests refused for this reason")
-    parser.add_argument(
-        "--shadow", metavar="REASON", help="only those that shadow rules would refuse"
-    )
-    parser.add_argument("--request-id", metavar="ID", help="only the request with this id")
-    parser.add_argument(
-        "--since", type=moment, metavar="TIME", help="only requests that ended later: a time, or 2h"
-    )
-
-
-def _asked(options: argparse.Namespace) -> dict[str, str]:
-    given = {
-        "key_id": options.key,
-        "tenant_id": options.tenant,
-        "route": options.route,
-        "client_address": options.ip,
-        "status": options.status,
-        "reason": options.reason,
-        "shadow": options.shadow,
-        "request_id": options.request_id,
-        "since": options.since,
-        "until": getattr(options, "until", None),
-    }
-    return {name: value for name, value in given.items() if value}
-
-
-async def _query(client: AdminClient, options: argparse.Namespace, printer: Printer) -> None:
-    found, has_more = await client.entries("/requests", _asked(options), options.limit)
-    printer.entries(found, _COLUMNS)
-    if has_more:
-        printer.message(f"more requests follow: --limit {options.limit} was reached")
-
-
 async def _tail(client: AdminClient, options: argparse.Namespace, printer: Printer) -> None:
-    asked = _asked(options)
-    found, _ = await client.entries("/requests", asked, options.limit)
-    found.reverse()
-    printer.entries(found, _COLUMNS)
-    seen = dict.fromkeys(_identity(row) for row in found)
-    while options.follow:
-        await asyncio.sleep(_LOOK_SECONDS)
-        found, _ = await client.entries("/requests", asked, 1000)
-        new = [row for row in reversed(found) if _identity(row) not in seen]
-        if new:
-            printer.entries(new, _COLUMNS)
-        seen |= dict.fromkeys(_identity(row) for row in new)
-        while len(seen) > _SEEN_MAX:
-            seen.pop(next(iter(seen)))
+    query = asked(options, _TAIL.filters)
+    begin, _ = await client.entries(_TAIL.path, query, options.limit)
+    begin.reverse()
+    if options.follow:
+        await follow(_TAIL, begin, Newcomers(client, query, begin, printer).look, printer)
+    printer.entries(begin, _TAIL.columns)
+
+
+class Newcomers:
+    """The requests that were not there before: those that ended since `begin` and were not seen."""
+
+    def __init__(
+        self,
+        client: AdminClient,
+        query: dict[str, str],
+        begin: list[dict[str, Any]],
+        printer: Printer,
+    ) -> None:
+        self._client = client
+        self._query = query
+        self._printer = printer
+        self._first = max(map(_end_of, begin), default=datetime.min.replace(tzinfo=UTC))
+        self._latest = self._first
+        self._seen = {_identity(row): _end_of(row) for row in begin}
+
+    async def look(self) -> list[dict[str, Any]]:
+        """Return what is new, the oldest first."""
+        query = dict(self._query)
+        if self._seen:
+            query["since"] = _told(max(self._first, self._latest - _LATE))
+        found, has_more = await self._client.entries(_TAIL.path, query, _LOOK_MAX)
+        if has_more:
+            self._printer.message(f"more than {_LOOK_MAX} requests at once: some are not shown")
+        new = [row for row in reversed(found) if self._is_new(row)]
+        self._seen |= {_identity(row): _end_of(row) for row in new}
+        self._latest = max([self._latest, *map(_end_of, new)])
+        border = self._latest - 2 * _LATE if self._seen else self._latest
+        self._seen = {each: end for each, end in self._seen.items() if end >= border}
+        return new
+
+    def _is_new(self, row: dict[str, Any]) -> bool:
+        return _end_of(row) >= self._first and _identity(row) not in self._seen
 
 
 def _identity(row: dict[str, Any]) -> tuple[Any, ...]:
     """Ids that clients chose may come twice."""
     return row["request_id"], row["ts"], row["duration_ms"]
+
+
+def _end_of(row: dict[str, Any]) -> datetime:
+    return datetime.fromisoformat(row["ts"]) + timedelta(milliseconds=row["duration_ms"])
+
+
+def _told(when: datetime) -> str:
+    return when.isoformat().replace("+00:00", "Z")

@@ -10,12 +10,23 @@ from functools import partial
 from typing import Final
 
 from gateway.cli.client import AdminClient
-from gateway.cli.options import Verbs, add_act, add_verb, path_part, positive
+from gateway.cli.lists import Filter, Listing, add_list
+from gateway.cli.options import Verbs, add_act, add_verb, path_part
 from gateway.cli.output import Printer
 
-_COLUMNS: Final = (
-    *("rotation_id", "tenant_id", "old_key_id", "new_key_id", "state", "started_at", "deadline"),
-    *("ended_at", "ended_by"),
+_LIST: Final = Listing(
+    path="/rotations",
+    things="rotations",
+    columns=(
+        *("rotation_id", "tenant_id", "old_key_id", "new_key_id", "state", "started_at"),
+        *("deadline", "ended_at", "ended_by"),
+    ),
+    filters=(
+        Filter("--tenant", "tenant_id", "only those of this tenant", "TENANT_ID"),
+        Filter("--state", "state", "pending, overlapping, completed or aborted"),
+        Filter("--lineage", "lineage_id", "only those of this lineage", "LINEAGE_ID"),
+    ),
+    sorts=("started_at", "deadline", "ended_at"),
 )
 _CLIENTS: Final = (
     *("client_address", "user_agent", "requests", "last_at", "new_key_last_at", "has_moved"),
@@ -30,13 +41,7 @@ def register(verbs: Verbs) -> None:
         description="Follow the replacement of keys and end it. `tollhouse keys rotate` begins one.",
     )
     inner = parser.add_subparsers(dest="rotations_verb", metavar="VERB", required=True)
-    listing = add_verb(inner, "list", _list, "list rotations")
-    listing.add_argument("--tenant", metavar="TENANT_ID", help="only those of this tenant")
-    listing.add_argument("--state", help="pending, overlapping, completed or aborted")
-    listing.add_argument("--lineage", metavar="LINEAGE_ID", help="only those of this lineage")
-    listing.add_argument(
-        "--limit", type=positive, default=1000, help="most rotations (default: %(default)s)"
-    )
+    add_list(inner, _LIST, "list rotations")
     show = add_verb(inner, "show", _show, "show one rotation, and whether the new key has worked")
     show.add_argument("rotation_id", metavar="ROTATION_ID")
     text = "list who used the old key since the rotation began, and who has moved"
@@ -49,19 +54,6 @@ def register(verbs: Verbs) -> None:
     ):
         act = partial(_end, name)
         add_act(inner, name, act, text, what="ROTATION_ID", needs_reason=False)
-
-
-async def _list(client: AdminClient, options: argparse.Namespace, printer: Printer) -> None:
-    asked = {
-        "tenant_id": options.tenant,
-        "state": options.state,
-        "lineage_id": options.lineage,
-    }
-    query = {name: value for name, value in asked.items() if value}
-    found, has_more = await client.entries("/rotations", query, options.limit)
-    printer.entries(found, _COLUMNS)
-    if has_more:
-        printer.message(f"more rotations follow: --limit {options.limit} was reached")
 
 
 async def _show(client: AdminClient, options: argparse.Namespace, printer: Printer) -> None:

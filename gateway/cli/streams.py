@@ -5,16 +5,32 @@ Knows options and columns. What is open, the gateway says.
 
 from __future__ import annotations
 
-import argparse
 from typing import Final
 
-from gateway.cli.client import AdminClient
-from gateway.cli.options import Verbs, add_verb, positive
-from gateway.cli.output import Printer
+from gateway.cli.lists import Filter, Listing, add_list
+from gateway.cli.options import Verbs
 
-_COLUMNS: Final = (
-    *("since", "kind", "key_id", "tenant_id", "route", "client_address"),
-    *("request_bytes", "response_bytes", "stream_id"),
+_LIST: Final = Listing(
+    path="/streams",
+    things="streams",
+    columns=(
+        *("since", "kind", "key_id", "tenant_id", "route", "client_address"),
+        *("request_bytes", "response_bytes", "stream_id"),
+    ),
+    filters=(
+        Filter("--key", "key_id", "only streams of this key", "KEY_ID"),
+        Filter(
+            "--lineage",
+            "lineage_id",
+            "only streams of a key and of those it replaced",
+            "LINEAGE_ID",
+        ),
+        Filter("--tenant", "tenant_id", "only streams of this tenant", "TENANT_ID"),
+        Filter("--route", "route", "only streams on this route", "NAME"),
+        Filter(
+            "--kind", "kind", "websocket, tunnel, sse, download, upload or long_poll; default: all"
+        ),
+    ),
 )
 
 
@@ -26,31 +42,4 @@ def register(verbs: Verbs) -> None:
         description="Show the tunnels, event streams, transfers and long polls that are open.",
     )
     inner = parser.add_subparsers(dest="streams_verb", metavar="VERB", required=True)
-    listing = add_verb(inner, "list", _list, "list what is open, the oldest first")
-    listing.add_argument("--key", metavar="KEY_ID", help="only streams of this key")
-    listing.add_argument(
-        "--lineage", metavar="LINEAGE_ID", help="only streams of a key and of those it replaced"
-    )
-    listing.add_argument("--tenant", metavar="TENANT_ID", help="only streams of this tenant")
-    listing.add_argument("--route", metavar="NAME", help="only streams on this route")
-    listing.add_argument(
-        "--kind", help="websocket, tunnel, sse, download, upload or long_poll; default: all"
-    )
-    listing.add_argument(
-        "--limit", type=positive, default=1000, help="most streams (default: %(default)s)"
-    )
-
-
-async def _list(client: AdminClient, options: argparse.Namespace, printer: Printer) -> None:
-    asked = {
-        "key_id": options.key,
-        "lineage_id": options.lineage,
-        "tenant_id": options.tenant,
-        "route": options.route,
-        "kind": options.kind,
-    }
-    query = {name: value for name, value in asked.items() if value}
-    streams, has_more = await client.entries("/streams", query, options.limit)
-    printer.entries(streams, _COLUMNS)
-    if has_more:
-        printer.message(f"more streams follow: --limit {options.limit} was reached")
+    add_list(inner, _LIST, "list what is open, the oldest first")

@@ -10,6 +10,7 @@ from functools import partial
 from typing import Any, Final
 
 from gateway.cli.client import AdminClient, WrongUsage
+from gateway.cli.lists import Filter, Listing, add_list
 from gateway.cli.options import (
     Verbs,
     add_act,
@@ -17,12 +18,18 @@ from gateway.cli.options import (
     add_verb,
     json_object,
     path_part,
-    positive,
 )
 from gateway.cli.output import Printer
 
-_COLUMNS: Final = (
-    *("tenant_id", "parent_id", "name", "state", "plan", "ip_allowlist_enabled", "created_at"),
+_LIST: Final = Listing(
+    path="/tenants",
+    things="tenants",
+    columns=(
+        *("tenant_id", "parent_id", "name", "state", "plan", "ip_allowlist_enabled"),
+        "created_at",
+    ),
+    filters=(Filter("--parent", "parent_id", "only the children of this tenant", "TENANT_ID"),),
+    sorts=("name", "created_at"),
 )
 
 
@@ -41,11 +48,7 @@ def register(verbs: Verbs) -> None:
         "--parent", default="", metavar="TENANT_ID", help="the tenant that it belongs to"
     )
     _add_settings(create)
-    listing = add_verb(inner, "list", _list, "list tenants")
-    listing.add_argument("--parent", metavar="TENANT_ID", help="only the children of this tenant")
-    listing.add_argument(
-        "--limit", type=positive, default=1000, help="most tenants (default: %(default)s)"
-    )
+    add_list(inner, _LIST, "list tenants")
     add_verb(inner, "show", _show, "show one tenant").add_argument("tenant_id", metavar="TENANT_ID")
     update = add_change(inner, "update", _update, "change some fields of a tenant; the others stay")
     update.add_argument("tenant_id", metavar="TENANT_ID")
@@ -101,14 +104,6 @@ async def _create(client: AdminClient, options: argparse.Namespace, printer: Pri
     if options.parent:
         body["parent_id"] = options.parent
     printer.entry(await client.call("POST", "/tenants", body))
-
-
-async def _list(client: AdminClient, options: argparse.Namespace, printer: Printer) -> None:
-    query = {"parent_id": options.parent} if options.parent else {}
-    tenants, has_more = await client.entries("/tenants", query, options.limit)
-    printer.entries(tenants, _COLUMNS)
-    if has_more:
-        printer.message(f"more tenants follow: --limit {options.limit} was reached")
 
 
 async def _show(client: AdminClient, options: argparse.Namespace, printer: Printer) -> None:

@@ -9,7 +9,23 @@ from typing import Final
 Comparable = str | int | float | bytes | None
 """What a stored field can be compared with."""
 
-NOTHING: Final[Mapping[str, Comparable]] = {}
+Wanted = Comparable | tuple[str, ...]
+"""What a stored field must be; of several values, one."""
+
+NOTHING: Final[Mapping[str, Wanted]] = {}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sort:
+    """By which field a list is ordered, and among equals by id; what has no value there comes last.
+
+    Where a list goes on behind a record, `value` is that record's: no other place can be asked for, so nobody learns
+    from a list how it compares to what is not in it.
+    """
+
+    field: str
+    is_descending: bool = False
+    value: str | float | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -17,7 +33,7 @@ class KeyQuery:
     """Which keys are listed; an empty text asks for nothing.
 
     `state` is the stored one. `text` is part of a name, or an id or display text. `tenant_ids` are the tenants whose
-    keys may be seen at all; None: all. Hidden keys are left out unless `with_hidden`.
+    keys may be seen at all; None: all. Hidden keys are left out unless `with_hidden`. Without `sort`, by id.
     """
 
     tenant_id: str = ""
@@ -32,6 +48,7 @@ class KeyQuery:
     text: str = ""
     tenant_ids: tuple[str, ...] | None = None
     with_hidden: bool = False
+    sort: Sort | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,7 +72,9 @@ class AuditQuery:
 class RequestQuery:
     """Which requests of the request log are looked for; an empty text asks for nothing, times are epoch seconds.
 
-    `status` is a number or a class (`4xx`). `reason` is why the gateway refused; `shadow` a reason why it would have.
+    `status` is a number or a class (`4xx`). `reason` is why the gateway refused; `shadow` a reason why it would have,
+    or `*` for any. `tenant_ids` are the tenants whose requests may be seen at all; None: all. What was refused before
+    it was known for whom it is belongs to no tenant: whoever asks for the key that it came with sees it.
     """
 
     key_id: str = ""
@@ -68,7 +87,11 @@ class RequestQuery:
     shadow: str = ""
     since: float | None = None
     until: float | None = None
+    tenant_ids: tuple[str, ...] | None = None
 
+
+ANY_SHADOW: Final = "*"
+"""The `shadow` of a `RequestQuery` that asks for any reason."""
 
 ANY_KEY: Final = KeyQuery()
 ANY_AUDIT: Final = AuditQuery()

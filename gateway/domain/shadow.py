@@ -27,13 +27,6 @@ class RuleKind(StrEnum):
     LIMIT = "limit"
 
 
-SHADOW_REASONS: Final = (
-    *(Reason.INSUFFICIENT_SCOPE, Reason.IP_NOT_ALLOWED),
-    *(Reason.RATE_LIMITED, Reason.QUOTA_EXCEEDED, Reason.CONCURRENCY_LIMITED),
-)
-"""For what a rule in shadow mode can want to refuse."""
-
-
 class ShadowRules:
     """The rules of a route, or of a key with its tenant, that are in shadow mode; compiled when they are loaded.
 

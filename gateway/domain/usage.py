@@ -72,9 +72,11 @@ def duration_bin(seconds: float) -> int:
     return bisect_left(DURATION_BOUNDS, seconds)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True, unsafe_hash=True)
 class Dimensions:
     """What a cell counts the requests of.
+
+    Immutable by convention: workers send them, and a frozen one that was compiled cannot be read at the other end.
 
     `tenant_id` is for whom they were made and `owner_id` whose key it is: the same, but for a key that acts for others.
     The ids are empty when no key was known; such requests are not billable. `route` is a name or `__unmatched__`.

@@ -32,15 +32,15 @@ def choose_range(
     That is `wanted`, or the finest of which the range holds at most `POINTS_MAX`; a coarser one where the cells of the
     beginning are no longer kept at `now`. Whoever shows an answer says which it was.
     """
-    for interval in Interval:
+
+    def serves(interval: Interval) -> bool:
+        is_kept = interval.start_of(since) >= now - retention.seconds(interval)
         if wanted is None:
-            is_served = until - since <= POINTS_MAX * interval.seconds
-        else:
-            is_served = interval.seconds >= wanted.seconds
-        first = interval.start_of(since)
-        if interval is Interval.DAY or (is_served and first >= now - retention.seconds(interval)):
-            break
-    last = interval.start_of(until)
+            return is_kept and until - since <= POINTS_MAX * interval.seconds
+        return is_kept and interval.seconds >= wanted.seconds
+
+    interval = next(filter(serves, Interval), Interval.DAY)
+    first, last = interval.start_of(since), interval.start_of(until)
     return Range(
         interval=interval, since=first, until=last if last >= until else last + interval.seconds
     )

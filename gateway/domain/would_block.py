@@ -42,12 +42,11 @@ class WouldBlock:
         self._groups_max = groups_max
         self._groups: dict[tuple[Any, ...], Group] = {}
 
-    def add(self, row: Mapping[str, Any], reason: str) -> None:
-        """Count what the rules say that would have refused `row` for `reason`."""
-        for rule, why in zip(row["shadow_rules"], row["shadow"], strict=True):
-            if why == reason:
-                self.findings += 1
-                self._count(row, rule, why)
+    def add(self, row: Mapping[str, Any]) -> None:
+        """Count the rules that would have refused `row`, each with its reason."""
+        for rule, reason in zip(row["shadow_rules"], row["shadow"], strict=True):
+            self.findings += 1
+            self._count(row, rule, reason)
 
     def groups(self) -> list[Group]:
         """Return the groups, those with the most requests first."""

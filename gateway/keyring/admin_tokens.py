@@ -17,7 +17,8 @@ from gateway.domain.change import Actor, Change, ChangeType, Order
 from gateway.domain.digest import Peppers
 from gateway.domain.enforcement import Enforced
 from gateway.domain.key_rules import Refused, Rules
-from gateway.keyring.ledger import Changed, Ledger, Page
+from gateway.domain.queries import Sort
+from gateway.keyring.ledger import Changed, Ledger, Page, among
 from gateway.ports import Clock, KeyStore
 
 USE_SECONDS: Final = 60.0
@@ -124,11 +125,17 @@ class AdminTokens:
         return await self._ledger.read(AdminToken, token_id)
 
     async def page(
-        self, *, tenant_id: str = "", after: str = "", limit: int = 100
+        self,
+        *,
+        tenant_id: str = "",
+        tenant_ids: tuple[str, ...] | None = None,
+        after: str = "",
+        limit: int = 100,
+        sort: Sort | None = None,
     ) -> Page[AdminToken]:
-        """Return one page of tokens, or of those bound to one tenant, ordered by id."""
-        where = {"tenant_id": tenant_id}
-        return await self._ledger.page(AdminToken, where=where, after=after, limit=limit)
+        """Return one page of tokens, or of those bound to one tenant, among `tenant_ids` (None: all)."""
+        where = {"tenant_id": among(tenant_id, tenant_ids)}
+        return await self._ledger.page(AdminToken, where=where, after=after, limit=limit, sort=sort)
 
     async def used(self, token: AdminToken) -> None:
         """Record that `token` is used now, unless that was recorded within the last minute."""

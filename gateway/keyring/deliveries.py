@@ -14,7 +14,8 @@ from gateway.domain.change import Actor, ChangeType, Order
 from gateway.domain.deliveries import Delivery
 from gateway.domain.key_rules import Refused
 from gateway.domain.keys import KeyRecord, KeyState
-from gateway.keyring.ledger import Act, NotFound, Page
+from gateway.domain.queries import Sort
+from gateway.keyring.ledger import Act, NotFound, Page, among
 from gateway.keyring.minting import Minted
 from gateway.keyring.workshop import Workshop
 
@@ -88,16 +89,31 @@ class Deliveries:
             delivery=delivery,
         )
 
+    async def is_open(self, token: str) -> bool:
+        """Tell whether the link would give a secret now. Nothing is taken, and nothing is told."""
+        try:
+            await self._open_one(token)
+        except NotFound:
+            return False
+        return True
+
     async def get(self, delivery_id: str) -> Delivery:
         """Return the delivery."""
         return await self._ledger.read(Delivery, delivery_id)
 
     async def page(
-        self, *, tenant_id: str = "", key_id: str = "", after: str = "", limit: int = 100
+        self,
+        *,
+        tenant_id: str = "",
+        tenant_ids: tuple[str, ...] | None = None,
+        key_id: str = "",
+        after: str = "",
+        limit: int = 100,
+        sort: Sort | None = None,
     ) -> Page[Delivery]:
-        """Return one page of deliveries, ordered by id."""
-        where = {"tenant_id": tenant_id, "key_id": key_id}
-        return await self._ledger.page(Delivery, where=where, after=after, limit=limit)
+        """Return one page of deliveries, among those of `tenant_ids` (None: all)."""
+        where = {"tenant_id": among(tenant_id, tenant_ids), "key_id": key_id}
+        return await self._ledger.page(Delivery, where=where, after=after, limit=limit, sort=sort)
 
     async def _open_one(self, token: str) -> tuple[Delivery, KeyRecord]:
         if len(token) > _TOKEN_LENGTH_MAX:

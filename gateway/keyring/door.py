@@ -7,7 +7,7 @@ through it. It must not know who is asking over which transport, nor any SQL; ho
 from __future__ import annotations
 
 import secrets
-from collections.abc import Awaitable, Callable, Collection, Mapping
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from hmac import compare_digest
 from typing import Any, Final, TypedDict
@@ -26,6 +26,7 @@ from gateway.domain.scopes import ScopeCatalogue
 from gateway.domain.templates import Templates
 from gateway.keyring.admin_tokens import AdminTokens
 from gateway.keyring.creating import Creation
+from gateway.keyring.cursors import cursor_behind, place_of
 from gateway.keyring.deliveries import Deliveries
 from gateway.keyring.importing import Imports
 from gateway.keyring.incidents import Incidents
@@ -97,14 +98,13 @@ class Keyring:
         templates: Templates,
         clock: Clock,
         enforce: Enforce,
-        on_change: Callable[[Change], None] = lambda _: None,
         environment_aliases: Mapping[str, str] | None = None,
         policies: PolicyRules = NO_RULES,
         random: Callable[[int], bytes] = secrets.token_bytes,
     ) -> None:
         rules = Rules(scopes, plans, templates.by_name, zone_named)
         blueprints = Blueprints(formats, templates, environment_aliases or {})
-        ledger = Ledger(store, clock, enforce, scopes.granted, on_change)
+        ledger = Ledger(store, clock, enforce, scopes.granted)
         workshop = Workshop(
             store=store,
             clock=clock,
@@ -287,19 +287,45 @@ class Keyring:
         is_found = found is not None and any(compare_digest(found[0].digest, d) for d in digests)
         return found[0] if found is not None and is_found else None
 
+    async def look_up(
+        self, token: bytes, order: Order, tenant_ids: Sequence[str] | None = None
+    ) -> KeyRecord | None:
+        """Return the key whose secret is `token`, or None, once the audit trail has told that somebody asked.
+
+        With `tenant_ids` only a key of one of them is found. What is not found is told of the first of them.
+        """
+        found = await self.find_key(token)
+        if found is not None and tenant_ids is not None and found.tenant_id not in tenant_ids:
+            found = None
+        asker = tenant_ids[0] if tenant_ids else ""
+        await self._ledger.tell(
+            [
+                Change(
+                    type=ChangeType.KEY_LOOKED_UP,
+                    actor=order.actor,
+                    tenant_id=asker if found is None else found.tenant_id,
+                    key_id="" if found is None else found.key_id,
+                    after={"is_found": found is not None},
+                    at=self._clock.now(),
+                )
+            ]
+        )
+        return found
+
     async def list_keys(
         self, query: KeyQuery, *, after: str = "", limit: int = 100
     ) -> Page[KeyRecord]:
-        """Return one page of keys, ordered by id. The state asked for is the one that holds now.
+        """Return one page of keys. The state asked for is the one that holds now.
 
         Expiry is not stored, so a page may hold fewer than `limit` keys, even none, though more
         follow.
         """
-        state = query.state
-        stored = replace(query, state="" if state == KeyState.EXPIRED else state)
-        rows = await self._store.list_keys(stored, after=after, limit=limit + 1)
+        state, (place, order) = query.state, place_of(after, query.sort)
+        stored = replace(query, state="" if state == KeyState.EXPIRED else state, sort=order)
+        rows = await self._store.list_keys(stored, after=place, limit=limit + 1)
         wanted = [row for row in rows[:limit] if state in ("", self.state_of(row))]
-        return Page(wanted, rows[limit - 1].key_id if len(rows) > limit else "")
+        more = len(rows) > limit
+        return Page(wanted, cursor_behind(rows[limit - 1], query.sort) if more else "")
 
     async def rekey(self, record: KeyRecord, digest: bytes, pepper_id: str) -> None:
         """Store the digest that the key's token has under the current pepper.

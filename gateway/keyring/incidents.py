@@ -13,7 +13,8 @@ from gateway.domain.enforcement import Enforced
 from gateway.domain.incidents import Incident
 from gateway.domain.key_rules import Refused
 from gateway.domain.keys import KeyRecord
-from gateway.keyring.ledger import Act, Page, require_as_seen
+from gateway.domain.queries import Sort
+from gateway.keyring.ledger import Act, Page, among, require_as_seen
 from gateway.keyring.minting import Minted
 from gateway.keyring.workshop import Workshop
 
@@ -89,11 +90,18 @@ class Incidents:
         return await self._ledger.read(Incident, incident_id)
 
     async def page(
-        self, *, tenant_id: str = "", key_id: str = "", after: str = "", limit: int = 100
+        self,
+        *,
+        tenant_id: str = "",
+        tenant_ids: tuple[str, ...] | None = None,
+        key_id: str = "",
+        after: str = "",
+        limit: int = 100,
+        sort: Sort | None = None,
     ) -> Page[Incident]:
-        """Return one page of incidents, ordered by id."""
-        where = {"tenant_id": tenant_id, "key_id": key_id}
-        return await self._ledger.page(Incident, where=where, after=after, limit=limit)
+        """Return one page of incidents, among those of `tenant_ids` (None: all)."""
+        where = {"tenant_id": among(tenant_id, tenant_ids), "key_id": key_id}
+        return await self._ledger.page(Incident, where=where, after=after, limit=limit, sort=sort)
 
     def _open(
         self, act: Act, key: KeyRecord, order: Order, since: float, with_replacement: bool

@@ -8,16 +8,18 @@ not know which change is allowed: the other modules here decide that, and only t
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field
 from typing import Final, Generic, TypeVar
 
 from gateway.domain.change import Change, ChangeType, Order, described, differences
 from gateway.domain.deliveries import Delivery
 from gateway.domain.enforcement import Enforced
 from gateway.domain.keys import KeyRecord
+from gateway.domain.queries import Sort
 from gateway.domain.streams import Condemn
 from gateway.domain.tenants import Tenant
 from gateway.domain.withdrawal import Withdrawals, withdrawn_of_key, withdrawn_of_tenant
+from gateway.keyring.cursors import cursor_behind, place_of, record_id
 from gateway.ports import Clock, Conflict, Enforce, KeyStore, R, Record, Write
 
 _TRIES_MAX: Final = 5  # each lost race means that another change of the same record was committed
@@ -45,7 +47,7 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class Page(Generic[T]):
-    """Part of a list. `cursor` is where the next page begins (`after`); empty when this is the last
+    """Part of a list. `cursor` is where the next page of the same order begins (`after`); empty when this is the last
     one.
     """
 
@@ -89,7 +91,7 @@ class Enacted:
 
 
 class Ledger:
-    """Writes records. `on_change` is told what was committed; it never raises.
+    """Writes records.
 
     `granted` returns the atoms that scopes stand for. Whoever serves forgets a changed key even when its write fails:
     after `StoreUnavailable` it may have happened all the same.
@@ -101,13 +103,11 @@ class Ledger:
         clock: Clock,
         enforce: Enforce,
         granted: Callable[[tuple[str, ...]], frozenset[str]],
-        on_change: Callable[[Change], None],
     ) -> None:
         self._store = store
         self._clock = clock
         self._enforce = enforce
         self._granted = granted
-        self._on_change = on_change
 
     async def read(self, kind: type[R], record_id: str) -> R:
         """Return the record. Raises `NotFound`."""
@@ -117,12 +117,19 @@ class Ledger:
         return record
 
     async def page(
-        self, kind: type[R], *, where: Mapping[str, str], after: str, limit: int
+        self,
+        kind: type[R],
+        *,
+        where: Mapping[str, str | tuple[str, ...] | None],
+        after: str,
+        limit: int,
+        sort: Sort | None = None,
     ) -> Page[R]:
-        """Return one page of records, ordered by id; of the conditions in `where`, the empty ones ask for nothing."""
-        wanted = {name: value for name, value in where.items() if value}
-        rows = await self._store.page(kind, where=wanted, after=after, limit=limit + 1)
-        return Page(rows[:limit], record_id(rows[limit - 1]) if len(rows) > limit else "")
+        """Return one page of records; of the conditions in `where`, an empty text and None ask for nothing."""
+        wanted = {name: value for name, value in where.items() if value is not None and value != ""}
+        place, order = place_of(after, sort)
+        rows = await self._store.page(kind, where=wanted, after=place, limit=limit + 1, sort=order)
+        return Page(rows[:limit], cursor_behind(rows[limit - 1], sort) if len(rows) > limit else "")
 
     async def commit(
         self, writes: Sequence[Write], changes: Sequence[Change], condemn: Condemn | None = None
@@ -137,10 +144,7 @@ class Ledger:
         except BaseException:
             await self._enforce(ids, None)
             raise
-        enforced = await self._enforce(ids, condemn)
-        for change in changes:
-            self._on_change(change)
-        return written, enforced
+        return written, await self._enforce(ids, condemn)
 
     async def insert(self, record: R, event: ChangeType, order: Order) -> Changed[R]:
         """Store a new record. Raises `Conflict` when its id or digest is taken."""
@@ -219,8 +223,6 @@ class Ledger:
     async def tell(self, changes: Sequence[Change]) -> None:
         """Let the audit trail say what changed no record."""
         await self._store.commit([], changes)
-        for change in changes:
-            self._on_change(change)
 
     async def write_key(self, record: KeyRecord, expected_revision: int) -> None:
         """Store a key without telling anyone but those who serve by it."""
@@ -285,9 +287,11 @@ def missing(kind: type[R], record_id: str) -> NotFound:
     return NotFound(f"there is no {_NOUNS[kind.__name__]} '{record_id}'")
 
 
-def record_id(record: Record) -> str:
-    """Return the id of a record: its first field."""
-    return str(getattr(record, fields(record)[0].name))
+def among(tenant_id: str, tenant_ids: tuple[str, ...] | None) -> str | tuple[str, ...] | None:
+    """Return what the tenant of a record must be: that one (empty: any), among those that may be seen (None: all)."""
+    if not tenant_id:
+        return tenant_ids
+    return tenant_id if tenant_ids is None or tenant_id in tenant_ids else ()
 
 
 def _differ(before: Record, after: Record, names: Sequence[str]) -> bool:

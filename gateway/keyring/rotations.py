@@ -16,9 +16,10 @@ from gateway.domain.enforcement import Enforced
 from gateway.domain.key_rules import Problem, Refused
 from gateway.domain.key_states import Verb
 from gateway.domain.keys import KeyRecord, KeyState
+from gateway.domain.queries import Sort
 from gateway.domain.rotations import Rotation, RotationEnd, RotationState
 from gateway.keyring.deliveries import Deliveries
-from gateway.keyring.ledger import Act, Changed, Page, require_as_seen
+from gateway.keyring.ledger import Act, Changed, Page, among, require_as_seen
 from gateway.keyring.workshop import Workshop
 from gateway.ports import Conflict
 
@@ -173,14 +174,17 @@ class Rotations:
         self,
         *,
         tenant_id: str = "",
+        tenant_ids: tuple[str, ...] | None = None,
         state: str = "",
         lineage_id: str = "",
         after: str = "",
         limit: int = 100,
+        sort: Sort | None = None,
     ) -> Page[Rotation]:
-        """Return one page of rotations, ordered by id."""
-        where = {"tenant_id": tenant_id, "state": state, "lineage_id": lineage_id}
-        return await self._ledger.page(Rotation, where=where, after=after, limit=limit)
+        """Return one page of rotations, among those of `tenant_ids` (None: all)."""
+        tenant = among(tenant_id, tenant_ids)
+        where = {"tenant_id": tenant, "state": state, "lineage_id": lineage_id}
+        return await self._ledger.page(Rotation, where=where, after=after, limit=limit, sort=sort)
 
     # ---- parts
 

@@ -12,6 +12,7 @@ from typing import Any, TypedDict
 
 from gateway.domain.change import TENANT_FIELD_EVENTS, ChangeType, Order
 from gateway.domain.key_rules import Refused, Rules, settled
+from gateway.domain.queries import Sort
 from gateway.domain.tenants import Tenant
 from gateway.keyring.ledger import Changed, Ledger, Page
 from gateway.ports import Clock, Conflict, KeyStore
@@ -95,11 +96,18 @@ class TenantRoll:
         """Return the tenant."""
         return await self._ledger.read(Tenant, tenant_id)
 
-    async def page(self, *, parent_id: str = "", after: str = "", limit: int = 100) -> Page[Tenant]:
-        """Return one page of tenants, or of the children of one, ordered by id."""
-        return await self._ledger.page(
-            Tenant, where={"parent_id": parent_id}, after=after, limit=limit
-        )
+    async def page(
+        self,
+        *,
+        parent_id: str = "",
+        tenant_ids: tuple[str, ...] | None = None,
+        after: str = "",
+        limit: int = 100,
+        sort: Sort | None = None,
+    ) -> Page[Tenant]:
+        """Return one page of tenants, or of the children of one, among `tenant_ids` (None: all)."""
+        where = {"parent_id": parent_id, "tenant_id": tenant_ids}
+        return await self._ledger.page(Tenant, where=where, after=after, limit=limit, sort=sort)
 
     async def _set_suspended(
         self, tenant_id: str, event: ChangeType, order: Order

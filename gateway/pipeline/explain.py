@@ -108,7 +108,7 @@ async def explain(
     scene = Scene(
         exchange=exchange,
         outcome=outcome,
-        key=key.key,
+        key=key.key if outcome.key is None else outcome.key,
         generation=generation,
         limiter=limiter,
         line=line.decode("latin-1"),

@@ -109,19 +109,19 @@ _UNLIMITED: Final = Rate(name="failures", limit=1, window_seconds=1, burst=1)
 class PresentedKey:
     """Implements `authenticate.Keys` for one request that bears one key, whatever stands for its secret.
 
-    `known` is the key if it is in memory already; else it is looked up by `find`, as that of a request would be.
+    `known` is the key if it is in memory already; else it is looked up by `find`, as that of a request would be, and in
+    memory from then on.
     """
 
     def __init__(
         self, known: BoundKey | None, find: Callable[[], Awaitable[BoundKey | None]]
     ) -> None:
         self.key = known
-        self._known = known
         self._find = find
 
     def peek(self, _: bytes) -> object:
         """Return the key, or something else when a look-up is needed."""
-        return self if self._known is None else self._known
+        return self if self.key is None else self.key
 
     async def find(self, _: Sequence[tuple[str, bytes]]) -> BoundKey | None:
         """Look the key up. Raises `StoreUnavailable`."""

@@ -16,7 +16,15 @@ from gateway.domain.audit import AuditRecord, Checkpoint, Head, seal
 from gateway.domain.change import Change
 from gateway.domain.deliveries import Delivery
 from gateway.domain.keys import KeyRecord, KeyState
-from gateway.domain.queries import ANY_AUDIT, ANY_KEY, NOTHING, AuditQuery, Comparable, KeyQuery
+from gateway.domain.queries import (
+    ANY_AUDIT,
+    ANY_KEY,
+    NOTHING,
+    AuditQuery,
+    KeyQuery,
+    Sort,
+    Wanted,
+)
 from gateway.domain.tenants import Tenant
 from gateway.ports import Conflict, R, Record, Write
 from gateway.stores.memory_usage import MemoryUsage
@@ -105,16 +113,16 @@ class MemoryStore:
         self,
         kind: type[R],
         *,
-        where: Mapping[str, Comparable] = NOTHING,
+        where: Mapping[str, Wanted] = NOTHING,
         after: str = "",
         limit: int = 100,
+        sort: Sort | None = None,
     ) -> list[R]:
-        """Return records ordered by id."""
+        """Return records in order."""
         return [
             record
-            for record_id, record in sorted(self._of(kind).items())
-            if record_id > after
-            and all(getattr(record, name) == value for name, value in where.items())
+            for record in _in_order(self._of(kind), after, sort)
+            if all(_is_wanted(getattr(record, name), value) for name, value in where.items())
         ][:limit]
 
     # ---- keys
@@ -138,12 +146,9 @@ class MemoryStore:
     async def list_keys(
         self, query: KeyQuery = ANY_KEY, *, after: str = "", limit: int = 100
     ) -> list[KeyRecord]:
-        """Return keys ordered by id."""
-        return [
-            record
-            for key_id, record in sorted(self._of(KeyRecord).items())
-            if key_id > after and _is_asked_for(record, query)
-        ][:limit]
+        """Return keys in order."""
+        keys = _in_order(self._of(KeyRecord), after, query.sort)
+        return [record for record in keys if _is_asked_for(record, query)][:limit]
 
     async def keys_due(self, until: float, limit: int = 1000) -> list[KeyRecord]:
         """Return keys to which time did something that their state does not say yet."""
@@ -270,6 +275,28 @@ class MemoryAudit:
             seq: each for seq, each in self._checkpoints.items() if seq >= before_seq - 1
         }
         return removed
+
+
+def _in_order(records: Mapping[str, R], after: str, sort: Sort | None) -> list[R]:
+    """Return the records behind the one with the id `after`."""
+    if sort is None:
+        return [record for record_id, record in sorted(records.items()) if record_id > after]
+    is_descending = sort.is_descending
+
+    def place(value: Any, record_id: str) -> tuple[bool, Any, str]:
+        is_last = (value is None) is not is_descending  # in whichever direction
+        return is_last, 0 if value is None else value, record_id
+
+    placed = [(place(getattr(each, sort.field), key), each) for key, each in records.items()]
+    placed.sort(key=lambda pair: pair[0], reverse=is_descending)
+    here = place(sort.value, after)
+    return [
+        record for at, record in placed if not after or (at < here if is_descending else at > here)
+    ]
+
+
+def _is_wanted(value: Any, wanted: Wanted) -> bool:
+    return value in wanted if isinstance(wanted, tuple) else bool(value == wanted)
 
 
 def _is_asked_for(record: KeyRecord, query: KeyQuery) -> bool:

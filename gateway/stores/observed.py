@@ -9,7 +9,7 @@ from typing import TypeVar
 
 from gateway.domain.change import Change
 from gateway.domain.keys import KeyRecord
-from gateway.domain.queries import ANY_KEY, NOTHING, Comparable, KeyQuery
+from gateway.domain.queries import ANY_KEY, NOTHING, KeyQuery, Sort, Wanted
 from gateway.domain.tenants import Tenant
 from gateway.ports import Clock, KeyFinder, KeyStore, R, Record, StoreUnavailable, Write
 
@@ -77,11 +77,12 @@ class ObservedStore(ObservedFinder):
         self,
         kind: type[R],
         *,
-        where: Mapping[str, Comparable] = NOTHING,
+        where: Mapping[str, Wanted] = NOTHING,
         after: str = "",
         limit: int = 100,
+        sort: Sort | None = None,
     ) -> list[R]:
-        paging = self._store.page(kind, where=where, after=after, limit=limit)
+        paging = self._store.page(kind, where=where, after=after, limit=limit, sort=sort)
         return await self._timed("page", paging)
 
     async def get_key(self, key_id: str) -> KeyRecord | None:

@@ -16,7 +16,7 @@ import aiosqlite
 
 from gateway.domain.change import Change
 from gateway.domain.keys import KeyRecord
-from gateway.domain.queries import ANY_KEY, NOTHING, Comparable, KeyQuery
+from gateway.domain.queries import ANY_KEY, NOTHING, KeyQuery, Sort, Wanted
 from gateway.domain.tenants import Tenant
 from gateway.ports import Conflict, KeyFinder, R, Record, Write
 from gateway.stores import sqlite_alerts, sqlite_audit, sqlite_file, sqlite_usage
@@ -31,6 +31,7 @@ from gateway.stores.rows import (
     values_of,
 )
 from gateway.stores.sqlite_file import SqliteFile
+from gateway.stores.sqlite_lists import Listing
 
 QUOTA_SECONDS_MAX: Final = 31 * 86_400  # a month: the longest period a counter can still belong to
 IDEMPOTENCY_SECONDS_MAX: Final = 86_400  # as long as peers remember: nobody retries a day later
@@ -167,21 +168,16 @@ class SqliteStore:
         self,
         kind: type[R],
         *,
-        where: Mapping[str, Comparable] = NOTHING,
+        where: Mapping[str, Wanted] = NOTHING,
         after: str = "",
         limit: int = 100,
+        sort: Sort | None = None,
     ) -> list[R]:
-        """Return records ordered by id."""
+        """Return records in order."""
         table: Table[R] = TABLES[kind]
-        if not where.keys() <= {*table.columns}:
-            raise ValueError(f"{table.name} has no column for one of {sorted(where)}")
-        conditions = " AND ".join(
-            [f"{table.key} > :after", *(f"{name} = :{name}" for name in where)]
-        )
-        rows = await self._file.ask(
-            f"{_select(table)} WHERE {conditions} ORDER BY {table.key} LIMIT :limit",
-            {**where, "after": after, "limit": limit},
-        )
+        listing = Listing(table.key, table.columns, after, limit, sort)
+        listing.want(where)
+        rows = await self._file.ask(listing.statement(_select(table)), listing.values)
         return [table.record_of(row) for row in rows]
 
     # ---- keys
@@ -208,16 +204,18 @@ class SqliteStore:
     async def list_keys(
         self, query: KeyQuery = ANY_KEY, *, after: str = "", limit: int = 100
     ) -> list[KeyRecord]:
-        """Return keys ordered by id."""
-        values: dict[str, Any] = {name: str(getattr(query, name)) for name in _QUERIED}
-        conditions = ["key_id > :after", *(_QUERIED[name] for name in _QUERIED if values[name])]
+        """Return keys in order."""
+        listing = Listing(KEYS.key, KEYS.columns, after, limit, query.sort)
+        for name, condition in _QUERIED.items():
+            wanted = str(getattr(query, name))
+            if wanted:
+                listing.add(condition, **{name: wanted})
         if not query.with_hidden:
-            conditions.append("NOT is_hidden")
+            listing.add("NOT is_hidden")
         if query.tenant_ids is not None:
-            conditions.append("tenant_id IN (SELECT value FROM json_each(:tenant_ids))")
-            values["tenant_ids"] = json.dumps(list(query.tenant_ids))
-        sql = f"{_KEY} WHERE {' AND '.join(conditions)} ORDER BY key_id LIMIT :limit"
-        rows = await self._file.ask(sql, {**values, "after": after, "limit": limit})
+            among = "tenant_id IN (SELECT value FROM json_each(:tenant_ids))"
+            listing.add(among, tenant_ids=json.dumps(query.tenant_ids))
+        rows = await self._file.ask(listing.statement(_KEY), listing.values)
         return [KEYS.record_of(row) for row in rows]
 
     async def keys_due(self, until: float, limit: int = 1000) -> list[KeyRecord]:

@@ -6,6 +6,7 @@ record tells.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from typing import Any, Final
 
@@ -144,9 +145,8 @@ def _conditions(query: AuditQuery, after: int) -> tuple[list[str], dict[str, Any
         conditions.append("at < :until")
         values["until"] = query.until
     if query.tenant_ids is not None:
-        names = [f":tenant_{n}" for n in range(len(query.tenant_ids))]
-        conditions.append(f"tenant_id IN ({', '.join(names)})")
-        values |= {name[1:]: each for name, each in zip(names, query.tenant_ids, strict=True)}
+        conditions.append("tenant_id IN (SELECT value FROM json_each(:tenant_ids))")
+        values["tenant_ids"] = json.dumps(query.tenant_ids)
     return conditions, values
 
 

@@ -52,17 +52,16 @@ class FileRequestLog:
             raise StoreUnavailable(f"the request log cannot be read: {error}") from error
         return RequestPage(rows, rest)
 
-    async def clients(self, key_id: str, since: float) -> list[Mapping[str, Any]]:
+    async def clients(
+        self, key_id: str, since: float, tenant_ids: tuple[str, ...] | None = None
+    ) -> list[Mapping[str, Any]]:
         """Return who used a key since then."""
         if self._folder is None:
             return []
+        query = RequestQuery(key_id=key_id, since=since, tenant_ids=tenant_ids)
         try:
             async with self._turns:
-                return [
-                    *await asyncio.to_thread(
-                        request_log_search.clients, self._folder, key_id, since
-                    )
-                ]
+                return [*await asyncio.to_thread(request_log_search.clients, self._folder, query)]
         except OSError as error:
             raise StoreUnavailable(f"the request log cannot be read: {error}") from error
 

@@ -11,7 +11,7 @@ import os
 import time
 from base64 import urlsafe_b64decode, urlsafe_b64encode
 from binascii import Error as NotBase64
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import datetime
@@ -22,7 +22,7 @@ from typing import Any, Final
 import orjson
 
 from gateway.domain.key_rules import Refused
-from gateway.domain.queries import RequestQuery
+from gateway.domain.queries import ANY_SHADOW, RequestQuery
 from gateway.telemetry.request_log_segments import Segment, renamed, segments
 
 CHUNK_BYTES: Final = 64 * 1024
@@ -63,7 +63,7 @@ class Question:
     """A `RequestQuery`, ready to be asked of lines.
 
     Of a key that was refused because it is revoked, suspended or expired, a line names the id as `detail`: it let
-    nobody in, and somebody still holds it.
+    nobody in, and somebody still holds it. Such a line has no tenant.
     """
 
     def __init__(self, query: RequestQuery) -> None:
@@ -71,21 +71,26 @@ class Question:
         self._fields = {name: value for name, value in asked.items() if value}
         self._status = query.status
         self._shadow = query.shadow
+        self._tenant_ids = query.tenant_ids
         self.since = query.since
         self.until = query.until
         self._key_id = self._fields.pop("key_id", "")
-        self.needle = next(
-            (b'"%b":%b,' % (n.encode(), orjson.dumps(v)) for n, v in self._fields.items()),
-            self._status_needle(),
-        )
-        if self._key_id and not query.request_id:
-            self.needle = orjson.dumps(self._key_id)
+        self.needle = self._needle()
 
-    def _status_needle(self) -> bytes:
-        if not self._status:
-            return b""
-        number, is_class = self._status.removesuffix("xx"), self._status.endswith("xx")
-        return b'"status":%b' % number.encode() + (b"" if is_class else b",")
+    def _needle(self) -> bytes:
+        """Return what stands in every line that is asked for, and in as few others as can be."""
+        if self._key_id and "request_id" not in self._fields:
+            return orjson.dumps(self._key_id)
+        named = next(iter(self._fields.items()), None)
+        if named is not None:
+            return _member(*named)
+        if self._shadow:
+            return b'"shadow":["'
+        if self._tenant_ids is not None and len(self._tenant_ids) == 1:
+            return _member("tenant_id", self._tenant_ids[0])
+        if self._status.endswith("xx"):
+            return b'"status":%b' % self._status[:1].encode()
+        return b'"status":%b,' % self._status.encode() if self._status else b""
 
     def may_be_in(self, segment: Segment) -> bool:
         """Tell whether a request of the time asked for may stand in `segment`."""
@@ -110,8 +115,24 @@ class Question:
                 not wanted
                 or (status[:1] == wanted[:1] if wanted.endswith("xx") else status == wanted)
             )
-            and (not self._shadow or self._shadow in row.get("shadow", ()))
+            and (not self._shadow or self._is_shadowed(row.get("shadow", ())))
+            and (self._tenant_ids is None or self._is_seen(row, self._tenant_ids))
         )
+
+    def _is_shadowed(self, reasons: Collection[str]) -> bool:
+        return bool(reasons) if self._shadow == ANY_SHADOW else self._shadow in reasons
+
+    def _is_seen(self, row: Row, tenant_ids: Collection[str]) -> bool:
+        """Tell whether a request was for one of these tenants, or for none and bore the key that is asked for."""
+        tenant_id = row.get("tenant_id")
+        if tenant_id is None:
+            return bool(self._key_id) and row.get("detail") == self._key_id
+        return tenant_id in tenant_ids
+
+
+def _member(name: str, value: str) -> bytes:
+    """Return how a line says that its field `name` is `value`."""
+    return b'"%b":%b,' % (name.encode(), orjson.dumps(value))
 
 
 class Scan:
@@ -309,12 +330,12 @@ def search(
 
 
 def clients(
-    folder: Path, key_id: str, since: float, monotonic: Callable[[], float] = time.monotonic
+    folder: Path, query: RequestQuery, monotonic: Callable[[], float] = time.monotonic
 ) -> list[dict[str, Any]]:
-    """Return who used a key since then, who used it last first; those of half a minute's search."""
+    """Return who made the requests that are asked for, the latest first; those of half a minute's search."""
     deadline = monotonic() + CLIENTS_SECONDS_MAX
     seen: dict[tuple[str, str], dict[str, Any]] = {}
-    with Search(folder, Question(RequestQuery(key_id=key_id, since=since))) as found:
+    with Search(folder, Question(query)) as found:
         while monotonic() < deadline:
             each = found.take()
             if each is None:

@@ -28,11 +28,11 @@ from gateway.domain.usage import (
 from gateway.ports import Clock
 from gateway.telemetry.usage_visitors import Visitor, Visitors, Who
 
-COUNTS_MAX: Final = 100_000
+COUNTS_MAX: Final = 50_000
 """Counts of a key on a route that are told apart between two drains."""
 
-CELLS_PER_PART: Final = 1_000
-"""Cells that are handed over together: as much as is stored in one short transaction."""
+PART_MAX: Final = 1_000
+"""Cells, or facets, that are handed over together: as much as is stored in one short transaction."""
 
 _MINUTE: Final = Interval.MINUTE.seconds
 _DENIED: Final = {id(reason): (reason.value, is_denied(reason)) for reason in Reason}
@@ -100,12 +100,12 @@ _FacetPlace = tuple[int, str, str, str, str]
 class UsageRecorder:
     """Implements `Recorder`. Bounded: beyond `counts_max`, requests are counted for `__other__` on their route.
 
-    `folded` tells how many were.
+    `folded` tells how many were. `counts_max` may be changed at any time.
     """
 
     def __init__(self, clock: Clock, visitors: Visitors, *, counts_max: int = COUNTS_MAX) -> None:
         self._clock = clock
-        self._counts_max = counts_max
+        self.counts_max = counts_max
         self._visitors = visitors
         self._minutes: dict[int, _Minute] = {}
         self._minute = _Minute(0)
@@ -178,7 +178,7 @@ class UsageRecorder:
 
     def _admit(self, minute: _Minute, key: BoundKey | None) -> _User:
         """Return the user for a key that has not come in this minute: one of its own while there is room."""
-        if self._size >= self._counts_max:
+        if self._size >= self.counts_max:
             self.folded += 1
             return self._crowd(minute.start, key is not None and key.is_billable)
         ids = ("", "") if key is None else (key.record.key_id, key.tenant.tenant_id)
@@ -190,7 +190,7 @@ class UsageRecorder:
         is_billable = key is not None and key.is_billable
         if user.key_id == OTHER:
             return _fold(user, is_billable, route)
-        if self._size >= self._counts_max:
+        if self._size >= self.counts_max:
             self.folded += 1
             return _fold(self._crowd(start, is_billable), is_billable, route)
         self._size += 1
@@ -205,8 +205,11 @@ class UsageRecorder:
 
     # ---- once a second
 
-    def drain(self) -> Iterator[Counted]:
-        """Return what was counted since the last drain, in parts; the counts begin anew at once."""
+    def drain(self, part_max: int = PART_MAX) -> Iterator[Counted]:
+        """Return what was counted since the last drain, in parts; the counts begin anew at once.
+
+        A part is made when it is asked for: others may have their turn between two.
+        """
         minutes, self._minutes = self._minutes, {}
         crowds, self._crowds = self._crowds, {}
         foreign, self._foreign = self._foreign, {}
@@ -216,14 +219,15 @@ class UsageRecorder:
         self._visitors.begin_anew()
         users = [(each.start, user) for each in minutes.values() for user in each.users.values()]
         users += [(self._crowds_start, crowd) for crowd in crowds.values()]
-        return _in_parts(_cells(users, foreign), self._facets(users, facets))
+        return _in_parts(_cells(users, foreign), self._facets(users, facets.values()), part_max)
 
     def _facets(
-        self, users: Iterable[tuple[int, _User]], facets: dict[_FacetPlace, Facet]
+        self, users: Iterable[tuple[int, _User]], foreign: Iterable[Facet]
     ) -> Iterator[Facet]:
         offset = self._clock.now() - self._clock.monotonic()
         for start, user in users:
             hour = Interval.HOUR.start_of(start)
+            facets: dict[_FacetPlace, Facet] = {}
             for kind, value, visitor in self._visitors.told(user.visitors.values()):
                 facet = Facet(
                     start=hour,
@@ -236,7 +240,8 @@ class UsageRecorder:
                     last_at=visitor.last + offset,
                 )
                 _merge(facets, facet)
-        yield from facets.values()
+            yield from facets.values()
+        yield from foreign
 
     # ---- what another process counted
 
@@ -247,7 +252,7 @@ class UsageRecorder:
             known = self._foreign.get(place)
             if known is not None:
                 known.add(cell.measures)
-            elif len(self._foreign) < self._counts_max:
+            elif len(self._foreign) < self.counts_max:
                 self._foreign[place] = cell.measures
             else:
                 dimensions = cell.dimensions
@@ -256,7 +261,7 @@ class UsageRecorder:
                 count = _fold(crowd, dimensions.is_billable, dimensions.route)
                 count.measures.add(cell.measures)
         for facet in facets:
-            if len(self._foreign_facets) >= self._counts_max:
+            if len(self._foreign_facets) >= self.counts_max:
                 facet = replace(facet, key_id=OTHER, tenant_id="", value=OTHER)
             _merge(self._foreign_facets, facet)
 
@@ -353,17 +358,17 @@ def _merge(facets: dict[_FacetPlace, Facet], facet: Facet) -> None:
     known.last_at = max(known.last_at, facet.last_at)
 
 
-def _in_parts(cells: Iterable[Cell], facets: Iterable[Facet]) -> Iterator[Counted]:
-    """Yield cells and facets in parts of `CELLS_PER_PART` at most."""
+def _in_parts(cells: Iterable[Cell], facets: Iterable[Facet], part_max: int) -> Iterator[Counted]:
+    """Yield cells and facets in parts of `part_max` at most."""
     part = Counted(cells=[], facets=[])
     for cell in cells:
         part.cells.append(cell)
-        if len(part.cells) >= CELLS_PER_PART:
+        if len(part.cells) >= part_max:
             yield part
             part = Counted(cells=[], facets=[])
     for facet in facets:
         part.facets.append(facet)
-        if len(part.facets) >= CELLS_PER_PART:
+        if len(part.facets) >= part_max:
             yield part
             part = Counted(cells=[], facets=[])
     if part.cells or part.facets:

@@ -16,7 +16,7 @@ from gateway.domain.redaction import Redactor
 from gateway.domain.usage import OTHER, VALUE_LENGTH_MAX, FacetKind
 from gateway.telemetry.access_lines import REMEMBERED_BYTES_MAX, REMEMBERED_MAX
 
-VISITORS_MAX: Final = 100_000
+VISITORS_MAX: Final = 50_000
 """Combinations of key, address and user agent that are told apart between two drains."""
 
 _COUNTRY_LENGTH: Final = 2
@@ -63,9 +63,10 @@ class Visitors:
         self._networks: dict[str, str] = {}
         self._agents: dict[bytes, str] = {}
 
-    def follow(self, rules: VisitorRules) -> None:
+    def follow(self, rules: VisitorRules, visitors_max: int) -> None:
         """Go by other rules from now on."""
         self._rules = rules
+        self._visitors_max = visitors_max
         self._networks.clear()
         self._agents.clear()
 

@@ -11,6 +11,7 @@ import aiohttp
 from aiohttp import web
 
 from gateway.admin.app import create_admin_app
+from gateway.domain.key_rules import Refused
 from gateway.domain.queries import RequestQuery
 from gateway.store_ports import RequestPage
 from tests.admin.caller import Caller
@@ -41,6 +42,8 @@ class ListedLog:
         self, query: RequestQuery, *, limit: int = 100, cursor: str = ""
     ) -> RequestPage:
         self.asked.append(query)
+        if cursor and not (cursor.isascii() and cursor.isdigit()):
+            raise Refused([("/cursor", "is not one that was given out")])
         start = int(cursor or 0)
         found = [
             row
@@ -53,7 +56,9 @@ class ListedLog:
         more = start + limit < len(found)
         return RequestPage(list(rows), str(start + limit) if more else "")
 
-    async def clients(self, key_id: str, since: float) -> list[Mapping[str, Any]]:
+    async def clients(
+        self, key_id: str, since: float, tenant_ids: tuple[str, ...] | None = None
+    ) -> list[Mapping[str, Any]]:
         found: dict[tuple[str, str], dict[str, Any]] = {}
         for row in reversed(self.rows):
             if row["key_id"] == key_id and row["at"] >= since:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from gateway.domain.queries import RequestQuery
+from gateway.domain.queries import ANY_SHADOW, RequestQuery
 from gateway.store_ports import RequestPage
 
 
@@ -26,7 +26,9 @@ class FakeRequestLog:
         end = begin + min(limit, self._page_max)
         return RequestPage(wanted[begin:end], str(end) if end < len(wanted) else "")
 
-    async def clients(self, key_id: str, since: float) -> list[Mapping[str, Any]]:
+    async def clients(
+        self, key_id: str, since: float, tenant_ids: tuple[str, ...] | None = None
+    ) -> list[Mapping[str, Any]]:
         return [
             {
                 "client_address": row["client_address"],
@@ -36,15 +38,22 @@ class FakeRequestLog:
                 "last_at": since + 1,
             }
             for row in self.rows
-            if row["key_id"] == key_id
+            if row["key_id"] == key_id and _is_within(row, tenant_ids)
         ]
 
 
 def _is_wanted(row: Mapping[str, Any], query: RequestQuery) -> bool:
     named = {"key_id": query.key_id, "tenant_id": query.tenant_id, "route": query.route}
-    return all(not value or row[name] == value for name, value in named.items()) and (
-        not query.shadow or query.shadow in row["shadow"]
+    return (
+        all(not value or row[name] == value for name, value in named.items())
+        and (not query.shadow or query.shadow in (ANY_SHADOW, *row["shadow"]))
+        and (query.shadow != ANY_SHADOW or bool(row["shadow"]))
+        and _is_within(row, query.tenant_ids)
     )
+
+
+def _is_within(row: Mapping[str, Any], tenant_ids: tuple[str, ...] | None) -> bool:
+    return tenant_ids is None or row["tenant_id"] in tenant_ids
 
 
 def a_row(**changes: Any) -> dict[str, Any]:

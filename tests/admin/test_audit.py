@@ -96,6 +96,18 @@ async def test_what_is_not_understood_is_refused(client: Any, query: str) -> Non
     assert (await asked(client, query, status=400))["code"] == "invalid_request"
 
 
+async def test_more_records_than_a_page_has_follow_each_other(client: Any, trail: Trail) -> None:
+    await trail.append(2_297)
+    for order, expected in (("newest", range(2_300, 0, -1)), ("oldest", range(1, 2_301))):
+        seen: list[int] = []
+        cursor: str | None = ""
+        while cursor is not None:
+            page = await asked(client, f"?limit=1000&order={order}&cursor={cursor}")
+            seen += [record["seq"] for record in page["data"]]
+            cursor = page["next_cursor"]
+        assert seen == [*expected]
+
+
 async def test_a_check_says_whether_and_where_the_trail_was_changed(
     client: Any, trail: Trail
 ) -> None:
@@ -133,9 +145,10 @@ async def test_an_export_of_a_trail_that_was_changed_is_refused(client: Any, tra
 
 async def test_pruning_says_what_left(client: Any, trail: Trail) -> None:
     body = {"before": "2023-11-14T22:13:45Z", "reason": "a year"}
-    for query, left in (("?dry_run=true", 3), ("", 2)):
+    dry = {"dry_run": True}
+    for query, left, more in (("?dry_run=true", 3, dry), ("", 2, {})):
         async with client.post(f"/admin/v1/audit:prune{query}", json=body) as response:
-            assert await response.json() == {"records": 2, "through_seq": 2}
+            assert await response.json() == {"records": 2, "through_seq": 2, **more}
         assert len([row for row in trail.audit.rows if row.seq <= 3]) == (3 if left == 3 else 1)
     assert (await trail.check()).fault is None
 

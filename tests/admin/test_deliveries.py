@@ -57,6 +57,35 @@ async def test_reading_a_link_shows_a_button_and_takes_nothing(call: Api) -> Non
     assert status == 200
 
 
+async def test_reading_a_link_that_gives_nothing_says_so_whatever_the_cause(
+    call: Api, house: House
+) -> None:
+    """HT-3: nobody waits for a key behind a button that gives none, and why it gives none is not told."""
+    used, _ = await linked(call)
+    expired, _ = await linked(call, deliver_in="1m")
+    revoked, key = await linked(call)
+    await call.raw("POST", used)
+    await call("POST", f"/keys/{key['key_id']}:revoke", {"reason": "x"})
+    house.clock.advance(61)
+    links = (used, expired, revoked, "/delivery/thd_unknown", f"/delivery/{'x' * 200}")
+    read = [await call.raw("GET", link, headers=BROWSER) for link in links]
+    pressed = await call.raw("POST", used, headers=BROWSER)
+    assert {(status, text) for status, _, text in read} == {(404, pressed[2])}
+    assert "<form" not in pressed[2]
+    for _, headers, _ in read:
+        assert headers["Cache-Control"] == "no-store"
+        assert headers["Referrer-Policy"] == "no-referrer"
+
+
+async def test_reading_links_changes_nothing_and_is_told_to_nobody(call: Api, house: House) -> None:
+    link, _ = await linked(call)
+    revision, told = await house.store.revision(), len(house.changes)
+    for _ in range(3):
+        await call.raw("GET", link)
+        await call.raw("GET", "/delivery/thd_unknown")
+    assert (await house.store.revision(), len(house.changes)) == (revision, told)
+
+
 async def test_pressing_the_button_shows_the_secret_and_a_line_for_the_shell(
     call: Api, house: House
 ) -> None:

@@ -251,9 +251,10 @@ async def test_what_rules_in_shadow_mode_would_have_refused_is_reported(
     assert [(each["rule"], each["route"], each["requests"]) for each in report["data"]] == [
         ("key_ip", "jobs", 3),
         ("route_ip", "jobs", 1),
-        ("key_ip", "other", 1),
         ("limit", "jobs", 1),
+        ("key_ip", "other", 1),
     ]
+    assert [asked.shadow for asked in log.asked] == ["*"] * 3  # three pages of one search
     narrow = await call("GET", "/reports/would-block?route=other&key_id=key_a&tenant_id=ten_a")
     assert [each["route"] for each in narrow["data"]] == ["other"]
     monkeypatch.setattr(reports, "ROWS_MAX", 3)

@@ -12,7 +12,7 @@ from gateway.admin.request_log import COLUMNS
 from gateway.telemetry.request_log import FileRequestLog
 from tests.clock import FakeClock
 from tests.keyring.house import House
-from tests.telemetry.test_request_log import START, Disk
+from tests.telemetry.test_request_log import START, Disk, line
 
 TOKEN = "t" * 40
 
@@ -98,6 +98,23 @@ async def test_a_csv_holds_everything_and_no_formula(client: Any) -> None:
     assert tuple(rows[0]) == COLUMNS
     assert rows[0]["user_agent"] == "'=cmd()"
     assert rows[0]["reason"] == ""
+
+
+async def test_a_csv_holds_more_than_a_page(tmp_path: Path, aiohttp_client: Any) -> None:
+    disk = Disk(tmp_path / "many")
+    disk.clock.wall = START + 2_300
+    disk.writer().write([line(START + n, request_id=f"req_{n}") for n in range(2_300)])
+    client = await served(aiohttp_client, disk.log)
+    async with client.get("/admin/v1/requests?format=csv") as response:
+        rows = [*csv.DictReader(io.StringIO(await response.text()))]
+    assert [row["request_id"] for row in rows] == [f"req_{n}" for n in range(2_299, -1, -1)]
+    pages = [1_000, 1_000, 300]
+    cursor = ""
+    for size in pages:
+        page = await asked(client, f"/requests?limit=1000&cursor={cursor}")
+        assert len(page["data"]) == size
+        cursor = page["next_cursor"]
+    assert cursor is None
 
 
 async def test_a_log_that_is_off_says_so(aiohttp_client: Any) -> None:

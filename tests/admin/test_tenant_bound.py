@@ -9,6 +9,7 @@ import pytest
 
 from gateway.domain.admin_tokens import Role
 from gateway.domain.blueprint import KeyWish
+from gateway.domain.change import ChangeType
 from gateway.domain.streams import StreamKind
 from tests.admin.caller import CREATE, Caller, serving
 from tests.key_samples import ORDER, a_key, a_tenant
@@ -125,6 +126,11 @@ async def test_the_secret_of_a_key_of_others_is_unknown(house: House, call: Boun
     await call("POST", "/keys:lookup", {"secret": created.secret}, expect=404)
     found = await call("POST", "/keys:lookup", {"secret": mine.secret})
     assert found["key_id"] == mine.record.key_id
+    lookups = [each for each in house.changes if each.type is ChangeType.KEY_LOOKED_UP]
+    assert [(each.tenant_id, each.key_id) for each in lookups] == [
+        ("ten_a", ""),
+        ("ten_child", mine.record.key_id),
+    ]
 
 
 async def test_tenants_are_made_as_children_only(call: Bound) -> None:
@@ -166,7 +172,7 @@ async def test_tokens_reach_no_further_than_the_one_that_made_them(
     body = {"name": "x", "role": "viewer", "tenant_id": "ten_child"}
     made = await call("POST", "/admin-tokens", body, expect=201)
     others = await house.keyring.admin_tokens.create("root", Role.ADMIN, ORDER)
-    assert await _ids(call, "/admin-tokens", "name") == ["partner"]
+    assert sorted(await _ids(call, "/admin-tokens", "name")) == ["partner", "x"]
     assert await _ids(call, "/admin-tokens?tenant_id=ten_child", "name") == ["x"]
     assert await _ids(call, "/admin-tokens?tenant_id=ten_b", "name") == []
     path = f"/admin-tokens/{others.record.token_id}"

@@ -2,20 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from typing import Final, cast
 
 from aiohttp import web
 
 from gateway.admin.app import create_admin_app
 from gateway.admin.config import ConfigRoutes
 from gateway.admin.usage import KeptUsage
+from gateway.audit.chain import Report
+from gateway.audit.room import AuditRoom, Pruned
 from gateway.config.changes import Change
 from gateway.config.reloading import Reloaded
+from gateway.domain.audit import AuditRecord, Head, seal
+from gateway.domain.change import Order
+from gateway.domain.queries import AuditQuery
 from gateway.domain.streams import StreamKind
 from gateway.keyring.door import Keyring
 from gateway.stores.memory_usage import MemoryUsage
 from tests.admin.caller import TOKEN
+from tests.admin.life import ListedLog
 from tests.alerts.desk_samples import Room
+from tests.contracts.audit_trail import a_change
 from tests.open_streams import OneStream, SomeStreams
 from tests.usage_samples import KEPT
 
@@ -28,6 +36,28 @@ class NoWorkers:
 
     async def restart(self) -> int:
         return 0
+
+
+class OneRecord:
+    """Does what an `AuditRoom` does, for a trail of one record."""
+
+    fingerprints: Final = ["SHA256:none"]
+
+    async def page(self, _: AuditQuery, *, after: int = 0, limit: int = 100) -> list[AuditRecord]:
+        return [] if after else [seal(Head(), a_change(1))]
+
+    async def verify(self) -> Report:
+        return Report(records=1, first_seq=1, last_seq=1, checkpoints=0, signed_seq=0, fault=None)
+
+    async def export(self, _: Order, since: float | None = None) -> AsyncIterator[bytes]:
+        return _lines()
+
+    async def prune(self, before: float, _: Order) -> Pruned:
+        return Pruned(records=0, through_seq=0)
+
+
+async def _lines() -> AsyncIterator[bytes]:
+    yield b'{"kind":"header"}\n'
 
 
 async def _reloaded(_: object = None) -> Reloaded:
@@ -47,6 +77,8 @@ def whole_app(keyring: Callable[[], Keyring]) -> web.Application:
         upstreams=_no_upstreams,
         streams=SomeStreams(OneStream(1, StreamKind.SSE, "key_a")),
         workers=NoWorkers(),
+        audit=cast("AuditRoom", OneRecord()),
+        request_log=ListedLog(),
         usage=KeptUsage(MemoryUsage(), lambda: KEPT),
         alerts=Room().desk,
     )

@@ -104,3 +104,24 @@ def test_a_stored_token_opens_a_listener_on_tcp(
         assert json.loads(tool.out)["token_id"] == made["token_id"]
         tool("admin", "bootstrap", "--token-file", str(token_file), expect=REFUSED)
         assert "This needs the role admin; yours is viewer." in tool.err
+
+
+def test_a_dry_run_makes_no_token_and_revokes_none(tool: Tool, tmp_path: Path) -> None:
+    made = tool(*CREATE, "viewer")
+    path = tmp_path / "token"
+    tried = tool(*CREATE, "admin", "--dry-run", "--secret-file", str(path))
+    assert (tried["role"], "secret" in tried, path.exists()) == ("admin", False, False)
+    revoke = ("admin", "tokens", "revoke", made["token_id"], "--reason", "left", "--dry-run")
+    assert not tool(*revoke)["is_usable"]
+    assert [each["is_usable"] for each in tool("admin", "tokens", "list")] == [True]
+
+
+def test_tokens_are_sorted_from_either_end(tool: Tool) -> None:
+    for name in ("b", "c", "a"):
+        tool("admin", "tokens", "create", "--name", name, "--role", "viewer")
+
+    def names(*options: str) -> list[str]:
+        return [each["name"] for each in tool("admin", "tokens", "list", *options)]
+
+    assert names("--sort", "name") == ["a", "b", "c"]
+    assert names("--sort", "name", "--reverse", "--limit", "2") == ["c", "b"]

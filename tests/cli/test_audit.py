@@ -162,6 +162,21 @@ def test_a_time_that_is_none_is_wrong_usage(
     assert "how long ago" in capsys.readouterr().err
 
 
+def test_more_requests_than_a_page_has_are_all_found_in_their_order(tool: Tool) -> None:
+    from tests.telemetry.test_request_log import START, Disk, line
+
+    disk = Disk(tool.folder / "data" / "requests")
+    disk.clock.wall = START + 2_500
+    disk.writer().write([line(START + n, request_id=f"req_{n}") for n in range(2_500)])
+    newest_first = [f"req_{n}" for n in range(2_499, -1, -1)]
+    for limit in (999, 1_000, 1_001, 9_999):
+        found = [row["request_id"] for row in tool("requests", "query", "--limit", str(limit))]
+        assert found == newest_first[:limit]
+        assert ("more requests follow" in tool.err) is (limit < 2_500)
+    found = [row["request_id"] for row in tool("requests", "tail", "--limit", "1500")]
+    assert found == newest_first[:1_500][::-1]
+
+
 def test_requests_are_searched_on_the_files_alone(tool: Tool) -> None:
     from tests.telemetry.test_request_log import START, Disk
 

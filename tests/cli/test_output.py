@@ -36,6 +36,27 @@ def test_no_value_can_move_the_cursor_or_break_a_line() -> None:
     assert out.getvalue().splitlines()[1].isprintable()
 
 
+def test_what_comes_bit_by_bit_is_one_table_that_may_grow_wider() -> None:
+    out = io.StringIO()
+    flow = Printer("table", out, io.StringIO()).flow(("a", "b"))
+    for rows in ([{"a": "x", "b": 1}], [], [{"a": "long", "b": 2}, {"a": "y", "b": 3}]):
+        flow.add(rows)
+    assert out.getvalue() == "A  B\nx  1\nlong  2\ny     3\n"
+
+
+def test_what_comes_bit_by_bit_is_an_object_a_line_or_a_document_each() -> None:
+    for form, expected in (
+        ("json", '{"a": 1}\n{"a": 2}\n'),
+        ("yaml", "---\na: 1\n---\na: 2\n"),
+    ):
+        out = io.StringIO()
+        flow = Printer(form, out, io.StringIO()).flow(("a",))
+        flow.add([{"a": 1}])
+        flow.add([])
+        flow.add([{"a": 2}])
+        assert out.getvalue() == expected
+
+
 def test_an_empty_list_is_a_table_with_a_header_only() -> None:
     out = io.StringIO()
     Printer("table", out, io.StringIO()).entries([], ("key_id", "name"))

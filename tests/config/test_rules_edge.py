@@ -89,6 +89,13 @@ def test_an_admin_token_is_none_that_can_be_guessed(tmp_path: Path) -> None:
     ]
 
 
+def test_whoever_trusts_proxies_names_them(tmp_path: Path) -> None:
+    text = "listeners: {admin: {trusts_proxies: true}}\n"
+    [message] = said(tmp_path, text)
+    assert "listeners.admin.trusts_proxies: trusts nobody" in message
+    assert said(tmp_path, f"{text}client_address: {{trusted_proxies: [10.0.0.0/8]}}\n") == []
+
+
 def test_proxy_protocol_is_believed_from_named_proxies_only(tmp_path: Path) -> None:
     text = "listeners: {public: {proxy_protocol: true}}\n"
     assert "choose their own address" in said(tmp_path, text)[0]

@@ -80,9 +80,9 @@ def test_the_geoip_database_is_looked_at_before_it_is_needed(tmp_path: Path) -> 
     text = "usage: {geoip_database: geo.mmdb}"
     path = tmp_path / "geo.mmdb"
     [line] = said(tmp_path, text)
-    assert line == f"usage.geoip_database: '{path}' cannot be read: No such file or directory"
+    assert line.endswith("geo.mmdb' cannot be read: No such file or directory")
     path.write_bytes(b"nothing")
     [line] = said(tmp_path, text)
-    assert line == f"usage.geoip_database: '{path}' is not a database in MaxMind's format"
+    assert line.endswith("geo.mmdb' is not a database in MaxMind's format")
     path.write_bytes(DATABASE)
     assert said(tmp_path, text) == []

@@ -102,6 +102,8 @@ class AuditTrailContract:
         assert await numbers(trail, until=NOW + 1) == [1]
         assert await numbers(trail, tenant_ids=("ten_b", "ten_c")) == [2]
         assert await numbers(trail, tenant_ids=()) == []
+        many = tuple(f"ten_{n}" for n in range(40_000))  # more than a statement takes parameters
+        assert await numbers(trail, tenant_ids=("ten_b", *many)) == [2]
         assert await numbers(trail, type="key.*", tenant_id="ten_a", key_id="key_1") == []
 
     async def test_records_are_paged_in_both_directions(self, trail: AuditTrail) -> None:

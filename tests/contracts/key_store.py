@@ -14,12 +14,13 @@ from gateway.domain.keys import KeyState
 from gateway.domain.queries import KeyQuery
 from gateway.ports import Conflict, KeyStore, Write
 from tests.contracts.commits import CommitContract
+from tests.contracts.lists import ListContract
 from tests.key_samples import a_key, a_tenant
 
 DAY = 86_400
 
 
-class KeyStoreContract(CommitContract):
+class KeyStoreContract(CommitContract, ListContract):
     """The suite; `store` is empty at the start of each test."""
 
     async def test_a_key_comes_back_as_it_was_written(self, store: KeyStore) -> None:

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.domain.networks import Allowlist, fold_address, normalise_address
+from gateway.domain.networks import Allowlist, fold_address, network_of, normalise_address
 
 v4_addresses = st.integers(0, 2**32 - 1).map(IPv4Address)
 v6_addresses = st.integers(0, 2**128 - 1).map(IPv6Address).filter(lambda a: a.ipv4_mapped is None)
@@ -162,3 +162,17 @@ def test_an_entry_may_say_whose_address_it_is() -> None:
 def test_a_comment_is_no_address_and_is_bounded(entry: str) -> None:
     with pytest.raises(ValueError, match=r"is not an IP address|at most 200 printable"):
         Allowlist([entry])
+
+
+@pytest.mark.parametrize(
+    ("address", "network"),
+    [
+        ("192.0.2.77", "192.0.2.64/26"),
+        ("::ffff:192.0.2.77", "192.0.2.64/26"),
+        ("2001:db8:1:2::3", "2001:db8:1::/48"),
+    ],
+)
+def test_a_network_holds_the_bits_that_were_asked_for(address: str, network: str) -> None:
+    assert network_of(address, 26, 48) == network
+    with pytest.raises(ValueError, match="is not an IP address"):
+        network_of("nowhere", 26, 48)

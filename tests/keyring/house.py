@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
-from typing import Any
+from collections.abc import Collection, Sequence
+from typing import Any, cast
 
 from gateway.domain.blueprint import KeyWish
 from gateway.domain.change import Change, ChangeType
@@ -16,7 +16,7 @@ from gateway.domain.streams import Condemn
 from gateway.domain.templates import Template, Templates
 from gateway.keyring.door import Keyring
 from gateway.keyring.minting import Minted
-from gateway.ports import KeyStore
+from gateway.ports import KeyStore, Record, Write
 from gateway.stores.memory import MemoryStore
 from tests.clock import FakeClock
 from tests.key_samples import HIREPANDA, ORDER
@@ -38,6 +38,22 @@ TEMPLATES = Templates(
 )
 
 
+class Heard:
+    """A store that is heard: what its commits tell stands in `changes`, too."""
+
+    def __init__(self, store: KeyStore, changes: list[Change]) -> None:
+        self._store = store
+        self._changes = changes
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._store, name)
+
+    async def commit(self, writes: Sequence[Write], changes: Sequence[Change] = ()) -> list[Record]:
+        written = await self._store.commit(writes, changes)
+        self._changes += changes
+        return written
+
+
 class House:
     """A keyring on a memory store, and everything that it told."""
 
@@ -56,7 +72,7 @@ class House:
         self.invalidated: list[str] = []
         self.condemned: list[Condemn | None] = []
         self.keyring = Keyring(
-            store=self.store,
+            store=cast("KeyStore", Heard(self.store, self.changes)),
             formats=FORMATS,
             scopes=HIREPANDA,
             plans=("pro",),
@@ -64,7 +80,6 @@ class House:
             templates=TEMPLATES,
             clock=self.clock,
             enforce=self.enforce,
-            on_change=self.changes.append,
             environment_aliases={"production": "live"},
             policies=policies,
         )

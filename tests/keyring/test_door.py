@@ -351,6 +351,34 @@ async def test_a_secret_that_is_nobodys_finds_nothing(house: House) -> None:
     assert await house.keyring.find_key(b"some-foreign-token") is None
 
 
+async def test_whoever_asks_which_key_a_secret_is_of_is_told_of_in_the_trail(house: House) -> None:
+    minted = await house.keyring.create_key(a_wish(), ORDER)
+    house.forget()
+    order = an_order("found it in a log")
+    secret = minted.secret.encode()
+    assert await house.keyring.look_up(secret, order) == minted.record
+    assert await house.keyring.look_up(b"some-foreign-token", order) is None
+    assert house.events == [ChangeType.KEY_LOOKED_UP] * 2
+    assert [(each.key_id, each.tenant_id, each.after) for each in house.changes] == [
+        (minted.record.key_id, "ten_a", {"is_found": True}),
+        ("", "", {"is_found": False}),
+    ]
+    assert {change.actor for change in house.changes} == {order.actor}
+    assert minted.secret[12:-4] not in repr(house.changes)
+
+
+async def test_a_key_of_a_tenant_that_is_not_asked_for_is_told_as_not_found(house: House) -> None:
+    minted = await house.keyring.create_key(a_wish(), ORDER)
+    house.forget()
+    secret = minted.secret.encode()
+    assert await house.keyring.look_up(secret, ORDER, ("ten_b", "ten_c")) is None
+    assert await house.keyring.look_up(secret, ORDER, ("ten_b", "ten_a")) == minted.record
+    assert [(each.key_id, each.tenant_id) for each in house.changes] == [
+        ("", "ten_b"),
+        (minted.record.key_id, "ten_a"),
+    ]
+
+
 async def test_keys_are_paged_in_the_order_of_their_ids(house: House) -> None:
     for number in range(5):
         await house.store.save_key(a_key(f"key_{number}"))

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from gateway.domain.denial import Reason
+from gateway.domain.keys import BoundKey
 from gateway.domain.limits import Grant, Rate
 from gateway.domain.timeouts import Timeouts
 from gateway.limiters.memory import MemoryLimiter
 from gateway.limiters.throttle import AddressThrottle
 from gateway.pipeline.rehearsal import (
+    PresentedKey,
     RehearsedExchange,
     RehearsedLimiter,
     RehearsedThrottle,
@@ -16,6 +18,7 @@ from gateway.pipeline.rehearsal import (
 )
 from gateway.ports import UpstreamFailure
 from tests.clock import FakeClock
+from tests.key_samples import a_key, a_tenant, bound
 from tests.pipeline.samples import head, rate
 
 FAILURE = UpstreamFailure(Reason.INTERNAL, "")
@@ -23,6 +26,19 @@ FAILURE = UpstreamFailure(Reason.INTERNAL, "")
 
 def an_exchange() -> RehearsedExchange:
     return RehearsedExchange(head(), None, client_address="192.0.2.7", client_network="n")
+
+
+async def test_a_key_that_was_looked_up_is_in_memory_for_the_rest_of_the_rehearsal() -> None:
+    """A key that acts for others is asked for again, and must be the same one then."""
+    found = bound(a_key(), a_tenant())
+
+    async def find() -> BoundKey:
+        return found
+
+    presented = PresentedKey(None, find)
+    assert presented.peek(b"") is presented
+    assert await presented.find(()) is found
+    assert presented.peek(b"") is presented.key is found
 
 
 def test_a_second_draw_in_one_rehearsal_stands_on_the_first() -> None:

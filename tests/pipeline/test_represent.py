@@ -20,7 +20,7 @@ from gateway.pipeline.represent import ROUNDS_MAX, Representative
 from gateway.pipeline.values import Principal
 from gateway.ports import StoreUnavailable
 from gateway.stores.acting import MISS, ActingKeys, TenantLookups
-from tests.pipeline.explained import bearing, explained
+from tests.pipeline.explained import bearing, explained, facts
 from tests.pipeline.fakes import NETWORK, FakeExchange
 from tests.pipeline.samples import ME, OPEN, THINGS, head, matched, rate
 from tests.pipeline.world import World, turn
@@ -547,5 +547,26 @@ async def test_d5_what_is_explained_of_a_partners_key_is_what_happens(tenant_id:
     record = await world.store.get_key("key_a")
     target = f"/v1/things?companyId={tenant_id}" if tenant_id else "/v1/things"
     acting = ActingKeys(world.lookups, act)
+    for _ in range(2):  # the key is looked up at first; then it is in memory
+        told = await explained(world, bearing(record, target), record, acting=acting)
+        assert told.outcome.reason is await world.reason(things(tenant_id))
+
+
+@pytest.mark.parametrize(("tenant_id", "list_"), [("ten_c", []), ("ten_e", [False])])
+async def test_d5_what_is_explained_of_a_partners_key_are_the_rules_of_whom_it_acts_for(
+    tenant_id: str, list_: list[bool]
+) -> None:
+    world = await Partners().open()
+    record = await world.store.get_key("key_a")
+    acting = ActingKeys(world.lookups, act)
+    target = f"/v1/things?companyId={tenant_id}"
     told = await explained(world, bearing(record, target), record, acting=acting)
-    assert told.outcome.reason is await world.reason(things(tenant_id))
+    assert facts(told, "tenant")["tenant_id"] == tenant_id
+    assert facts(told, "tenant")["owner"] == "ten_a"
+    rules = facts(told, "addresses")["rules"]
+    assert [each["is_allowed"] for each in rules] == list_
+    if not list_:
+        buckets = facts(told, "limits")["buckets"]
+        assert [(each["remaining_before"], each["remaining_after"]) for each in buckets] == [
+            (100, 99)
+        ]

@@ -140,6 +140,45 @@ async def test_whoever_still_comes_with_a_key_that_was_revoked_is_found_by_its_i
     assert (await disk.log.search(RequestQuery(key_id="key_b", status="200"))).rows == []
 
 
+async def test_only_requests_for_the_tenants_that_may_be_seen_are_found(disk: Disk) -> None:
+    """HT-9."""
+    writer = disk.writer()
+    for number, tenant_id in enumerate(("ten_a", "ten_b", None, "ten_c", "ten_ab")):
+        disk.write(writer, START + number, request_id=number, tenant_id=tenant_id)
+    for within, expected in (
+        (None, [4, 3, 2, 1, 0]),
+        ((), []),
+        (("ten_a",), [0]),
+        (("ten_a", "ten_b"), [1, 0]),
+    ):
+        assert await disk.found(1, tenant_ids=within) == expected
+        assert await disk.found(status="2xx", tenant_ids=within) == expected
+    assert await disk.found(tenant_id="ten_b", tenant_ids=("ten_a",)) == []
+    assert [each["requests"] for each in await disk.log.clients("key_a", START, ("ten_b",))] == [1]
+
+
+async def test_a_refusal_without_a_tenant_is_seen_by_whoever_asks_for_its_key(disk: Disk) -> None:
+    """HP-12, HT-9."""
+    refused = {"key_id": None, "tenant_id": None, "status": 401, "reason": "key_revoked"}
+    writer = disk.writer()
+    disk.write(writer, START, request_id="mine", detail="key_b", **refused)
+    disk.write(writer, START + 1, request_id="other", detail="key_c", **refused)
+    assert await disk.found(key_id="key_b", tenant_ids=("ten_a",)) == ["mine"]
+    assert await disk.found(reason="key_revoked", tenant_ids=("ten_a",)) == []
+
+
+async def test_requests_that_any_rule_in_shadow_mode_would_refuse_are_found_at_once(
+    disk: Disk,
+) -> None:
+    writer = disk.writer()
+    for number, shadow in enumerate((["ip_not_allowed"], [], ["rate_limited", "quota_exceeded"])):
+        disk.write(writer, START + number, request_id=number, shadow=shadow)
+    disk.write(writer, START + 9, request_id="liar", shadow=[], user_agent='"shadow":["x"')
+    assert await disk.found(shadow="*") == [2, 0]
+    assert await disk.found(shadow="quota_exceeded") == [2]
+    assert await disk.found(shadow="*", key_id="key_b") == []
+
+
 async def test_what_a_client_says_cannot_be_mistaken_for_a_field(disk: Disk) -> None:
     disk.write(disk.writer(), START, user_agent='","key_id":"key_z","status":404,"')
     assert await disk.found(key_id="key_z") == await disk.found(status="404") == []

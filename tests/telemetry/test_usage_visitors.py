@@ -139,5 +139,5 @@ def test_changed_rules_hold_for_what_was_seen_before() -> None:
     visitors = Visitors(rules())
     request = outcome(client_address="192.0.2.77")
     assert values(seen(visitors, request), FacetKind.NETWORK) == ["192.0.2.0/24"]
-    visitors.follow(rules(ipv4_prefix=8))
+    visitors.follow(rules(ipv4_prefix=8), 2)
     assert values(seen(visitors, request), FacetKind.NETWORK) == ["192.0.0.0/8"]

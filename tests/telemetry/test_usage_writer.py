@@ -7,7 +7,7 @@ import pytest
 from gateway.domain.usage import Cell, Facet, FacetKind, FacetQuery, Retention, UsageQuery
 from gateway.ports import StoreUnavailable
 from gateway.stores.memory_usage import MemoryUsage
-from gateway.telemetry.usage import CELLS_PER_PART
+from gateway.telemetry.usage import PART_MAX
 from gateway.telemetry.usage_writer import SETTLED_SECONDS, STEPS_MAX, UsageWriter
 from tests.contracts.usage_store import EVER, asked
 from tests.telemetry.outcomes import make_key
@@ -105,7 +105,7 @@ async def test_an_answer_that_was_lost_counts_nothing_twice(desk: Desk) -> None:
 
 
 async def test_parts_behind_one_that_failed_are_kept(desk: Desk) -> None:
-    count = 2 * CELLS_PER_PART + 5
+    count = 2 * PART_MAX + 5
     for number in range(count):
         desk.made.record(key=make_key(f"key_{number}"))
     desk.store.fails_after = 1
@@ -124,8 +124,9 @@ async def test_countries_are_looked_up_by_network_hp_27(desk: Desk) -> None:
         return "NZ" if network.startswith("192.0.2.") else ""
 
     desk.writer.country = country
+    key = make_key()
     for address in ("192.0.2.1", "192.0.2.2", "198.51.100.1"):
-        desk.made.record(key=make_key(), client_address=address)
+        desk.made.record(key=key, client_address=address)
     await desk.writer.write()
     rows = await desk.store.facets(FacetQuery(kind=FacetKind.COUNTRY, **EVER))
     assert [(row.value, row.requests) for row in rows] == [("NZ", 2), ("", 1)]

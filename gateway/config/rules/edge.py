@@ -81,15 +81,17 @@ def _collide(first: str, second: str) -> bool:
 
 
 def proxies(config: Config, _declared: Declared) -> Iterator[Finding]:
-    """PROXY protocol is believed only from proxies that are named."""
+    """Proxies are believed only if they are named."""
     public = config.listeners.public
     is_tcp = split_bind(public.bind)[1] >= 0
-    if public.proxy_protocol and is_tcp and not config.client_address.trusted_proxies:
-        yield Finding(
-            ("listeners", "public", "proxy_protocol"),
-            "would let anyone who connects choose their own address",
-            "list the proxies in `client_address.trusted_proxies`",
-        )
+    advice = "list the proxies in `client_address.trusted_proxies`"
+    if config.client_address.trusted_proxies:
+        return
+    if public.proxy_protocol and is_tcp:
+        message = "would let anyone who connects choose their own address"
+        yield Finding(("listeners", "public", "proxy_protocol"), message, advice)
+    if config.listeners.admin.trusts_proxies:
+        yield Finding(("listeners", "admin", "trusts_proxies"), "trusts nobody", advice)
 
 
 def headers(config: Config, _declared: Declared) -> Iterator[Finding]:

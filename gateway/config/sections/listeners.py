@@ -94,6 +94,10 @@ class AdminListener(Section):
     insecure: Flag = False
     """Accept an address beyond loopback without `tls`: tokens and keys then cross the network in
     clear. Only where something else encrypts, such as a mesh."""
+    trusts_proxies: Flag = False
+    """Believe `client_address.trusted_proxies` about where operators come from, in the audit trail and
+    when failed logins are throttled. Off, because the peer counts where operators connect directly;
+    only for a listener that nobody reaches but through those proxies."""
     token: Secret = SecretStr("")
     """Bearer token of the admin API with all rights, at least 32 characters: a way in when all others
     are lost. On TCP every request needs it or an admin token of the store: without either, all are
@@ -110,7 +114,8 @@ class MetricsListener(Section):
 
 
 class DeliveryListener(Section):
-    """Where partners take the secret of a key with a one-time link; it holds no other right."""
+    """Where partners take the secret of a key with a one-time link; it holds no other right. Who took
+    one is found as on the public listener, by `client_address`."""
 
     bind: Bind | None = Field(None, json_schema_extra=RESTART)
     """Address of the links. Null serves them on the admin listener only, out of reach of most

@@ -7,7 +7,7 @@ from typing import Annotated, Final
 
 from pydantic import AfterValidator, BeforeValidator, Field
 
-from gateway.config.sections.base import RESTART, FromText, Section
+from gateway.config.sections.base import FromText, Section
 from gateway.config.sections.values import Count, Duration, Integer, Label
 from gateway.config.sections.wire import OptionalFieldName
 
@@ -48,9 +48,9 @@ class Usage(Section):
     """How long days are kept."""
     facet_retention: Annotated[Duration, AfterValidator(_an_hour)] = 30 * _DAY
     """How long it is kept which networks, countries and user agents used a key, by hour."""
-    counts_max: Count = Field(100_000, json_schema_extra=RESTART)
+    counts_max: Count = 50_000
     """Keys on routes that a process tells apart between two writes, a second; further ones are counted
-    together as `__other__`."""
+    together as `__other__`. Bounds the memory while the store does not answer: 1.5 KB each."""
     networks: UsageNetworks = Field(default_factory=UsageNetworks)
     """How client addresses are folded into networks: nothing finer is kept."""
     geoip_database: Annotated[str, Label("path or empty")] = ""
