@@ -17,7 +17,7 @@ from gateway.domain.alert_rules import traffic
 from gateway.domain.alert_rules.catalogue import RuleName
 from gateway.domain.alert_rules.settings import RuleSettings
 from gateway.domain.alerts import Finding
-from gateway.domain.usage import OTHER, Interval, UsageQuery, UsageRow
+from gateway.domain.usage import OTHER, FacetKind, FacetQuery, Interval, UsageQuery, UsageRow
 from gateway.ports import UsageStore
 
 SHORT_SECONDS: Final = 300.0
@@ -30,6 +30,11 @@ HOUR_SECONDS: Final = 3_600.0
 
 ROWS_MAX: Final = 1_000
 """Keys that one question is answered for: those with the most of what is asked for."""
+
+HELD_MAX: Final = 200
+"""Revoked and suspended keys that are told of in one round: from where each is used is a question of its own."""
+
+NETWORKS_TOLD_MAX: Final = 5
 
 MINUTES_MAX: Final = 10_000
 """Minutes of keys that are judged by business hours."""
@@ -118,10 +123,28 @@ class TrafficLook:
 
     async def _refusals(self, this: Round) -> list[Finding]:
         rows = await self._rows(this.now - LONG_SECONDS, this, "denied")
-        return [
-            *_judged(rows, this, RuleName.REVOKED_USED, traffic.still_used),
-            *_judged(rows, this, RuleName.UNEXPECTED_ENVIRONMENT, traffic.unexpected_environment),
-        ]
+        rule, judge = RuleName.UNEXPECTED_ENVIRONMENT, traffic.unexpected_environment
+        found = [*_judged(rows, this, rule, judge)]
+        for row in [row for row in rows if _is_key(row) and traffic.is_held(row)][:HELD_MAX]:
+            settings = this.rule(RuleName.REVOKED_USED, row.owner_id or "")
+            if settings.is_enabled:
+                networks = await self._whence(row.key_id or "", this.now)
+                found += traffic.still_used(row, settings, networks)
+        return found
+
+    async def _whence(self, key_id: str, now: float) -> list[str]:
+        """Return the networks that use a key just now, those with the most requests of this hour first."""
+        rows = await self._usage.facets(
+            FacetQuery(
+                kind=FacetKind.NETWORK,
+                since=Interval.HOUR.start_of(now - LONG_SECONDS),
+                until=now + 1,
+                key_id=key_id,
+                limit=ROWS_MAX,
+            )
+        )
+        recent = (row.value for row in rows if row.last_at >= now - LONG_SECONDS)
+        return [value for value in recent if value not in ("", OTHER)][:NETWORKS_TOLD_MAX]
 
     async def _volume(self, this: Round) -> list[Finding]:
         rule = RuleName.UNUSUAL_VOLUME

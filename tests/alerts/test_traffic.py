@@ -181,6 +181,18 @@ async def test_jh_11_jh_27_one_request_is_enough(reason: str, rule: str, subject
     assert await found(watch, rule) == [("key_a", subject)]
 
 
+async def test_jh_11_it_is_told_from_where_a_revoked_key_is_used_now() -> None:
+    watch = await watching()
+    await watch.use(network="192.0.2.0/24", at=NOW - 1200, requests=50)  # before it was revoked
+    for number in range(7):
+        await watch.refuse("key_revoked", requests=9 - number, network=f"203.0.{number}.0/24")
+    await watch.refuse("key_revoked", network="__other__", requests=99)
+    await watch.evaluator.look()
+    [alert] = [each for each in await watch.kept.open_alerts(10) if each.rule == HELD]
+    assert alert.details["networks"] == [f"203.0.{number}.0/24" for number in range(5)]
+    assert "(141 requests, from 203.0.0.0/24, 203.0.1.0/24, " in alert.summary
+
+
 async def test_hp_19_use_in_a_browser_is_found() -> None:
     watch = await watching()
     await watch.use(requests=5, from_browser=1)

@@ -86,7 +86,7 @@ async def test_a_revoked_key_that_is_still_used_is_told_to_the_channel_signed(
         assert alert["key_id"] == minted.record.key_id
         assert alert["summary"] == (
             f'Key "k" ({minted.record.key_id}) of ten_a is revoked, and somebody still uses it'
-            " (1 request)"
+            " (1 request, from 127.0.0.0/24)"
         )
         assert ("RevokedApiKeyStillUsed", "firing") in await stored(gateway)
         body, headers = receiver.bodies[0], receiver.headers[0]

@@ -199,8 +199,19 @@ def test_jh_11_somebody_who_still_holds_a_stopped_key_is_found(reason: Reason, s
     found = only(traffic.still_used(refused(1, reason), USED))
     assert found.subject == state
     assert found.text == f"is {state}, and somebody still uses it (1 request)"
-    assert found.details == {"requests": 1, "state": state}
+    assert found.details == {"requests": 1, "state": state, "networks": []}
     assert [*traffic.still_used(refused(9, Reason.KEY_EXPIRED), USED)] == []
+    assert traffic.is_held(refused(1, reason))
+    assert not traffic.is_held(refused(1, Reason.KEY_EXPIRED))
+
+
+def test_somebody_who_still_holds_a_key_is_told_with_where_they_are() -> None:
+    row = refused(2, Reason.KEY_REVOKED)
+    found = only(traffic.still_used(row, USED, ["192.0.2.0/24", "203.0.113.0/24"]))
+    assert found.text == (
+        "is revoked, and somebody still uses it (2 requests, from 192.0.2.0/24, 203.0.113.0/24)"
+    )
+    assert found.details["networks"] == ["192.0.2.0/24", "203.0.113.0/24"]
 
 
 def test_hp_19_a_key_in_a_browser_is_found() -> None:

@@ -6,7 +6,7 @@ of keys.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, Final, NamedTuple
 
 from gateway.domain.alert_rules.catalogue import RuleName
@@ -140,13 +140,24 @@ def auth_failures_of_networks(
         yield Finding(rule=rule.name, subject="unknown credentials", text=text, details=details)
 
 
-def still_used(row: UsageRow, rule: RuleSettings) -> Iterator[Finding]:
-    """Find a revoked or suspended key that somebody still uses: JH-11, and a leak that was real."""
+def still_used(
+    row: UsageRow, rule: RuleSettings, networks: Sequence[str] = ()
+) -> Iterator[Finding]:
+    """Find a revoked or suspended key that somebody still holds, and uses from `networks`: JH-11, or a leak that was
+    real.
+    """
     for reason, state in _HELD.items():
         count = row.measures.reasons.get(reason.value, 0)
         if count >= rule["requests_min"]:
-            text = f"is {state}, and somebody still uses it ({_counted(count)})"
-            yield _of_key(rule.name, row, state, text, {"requests": count, "state": state})
+            whence = f", from {', '.join(networks)}" if networks else ""
+            text = f"is {state}, and somebody still uses it ({_counted(count)}{whence})"
+            details = {"requests": count, "state": state, "networks": [*networks]}
+            yield _of_key(rule.name, row, state, text, details)
+
+
+def is_held(row: UsageRow) -> bool:
+    """Say whether somebody used a revoked or suspended key."""
+    return any(reason.value in row.measures.reasons for reason in _HELD)
 
 
 def unexpected_environment(row: UsageRow, rule: RuleSettings) -> Iterator[Finding]:
