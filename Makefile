@@ -14,7 +14,7 @@ COMPILED_PIP := PIP_QUIET=2 PIP_DISABLE_PIP_VERSION_CHECK=1 $(COMPILED)/bin/pyth
 .DEFAULT_GOAL := help
 .PHONY: help run test lint types bench bench-quick bench-full bench-growth bench-workers bench-docs bench-transfer \
         bench-handshakes bench-streams bench-revocation bench-stream-cut bench-hostile bench-reload bench-keys bench-soak bench-instructions profile \
-        autobahn conformance fuzz docs dashboards fmt clean distclean \
+        autobahn conformance fuzz docs dashboards alerts-demo fmt clean distclean \
         compile run-compiled test-compiled
 
 help: ## show this list
@@ -116,6 +116,9 @@ bench-soak: $(VENV)/.ready-to-run ## ten minutes (SOAK_SECONDS) of mixed load; w
 
 docs: $(VENV)/.ready-to-run ## write docs/reference from the code
 	@$(BIN)/tollhouse docs
+
+alerts-demo: $(VENV)/.ready-to-run ## demo traffic in which each alert fires once; writes docs/figures/alerts.md (needs openssl)
+	@$(BIN)/python -m gateway.demo.alerts --write docs/figures/alerts.md
 
 dashboards: $(VENV)/.ready-to-run ## write deploy/grafana/*.json from the code
 	@$(BIN)/python -m deploy.grafana
