@@ -13,9 +13,9 @@ COMPILED_PIP := PIP_QUIET=2 PIP_DISABLE_PIP_VERSION_CHECK=1 $(COMPILED)/bin/pyth
 
 .DEFAULT_GOAL := help
 .PHONY: help run test lint types bench bench-quick bench-full bench-growth bench-workers bench-docs bench-transfer \
-        bench-handshakes bench-streams bench-revocation bench-stream-cut bench-hostile bench-reload bench-keys bench-soak bench-instructions profile \
-        autobahn conformance fuzz docs dashboards alerts-demo fmt clean distclean \
-        compile run-compiled test-compiled
+        bench-handshakes bench-streams bench-revocation bench-stream-cut bench-hostile bench-reload bench-keys \
+        bench-soak bench-instructions bench-usage bench-series profile autobahn conformance fuzz docs dashboards \
+        screenshots alerts-demo fmt clean distclean bench-traces compile run-compiled test-compiled
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-18s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -79,6 +79,9 @@ bench-streams: $(VENV)/.ready-to-run ## measure event streams, WebSockets and th
 bench-revocation: $(VENV)/.ready-to-run ## revoke keys at random under load: nobody may begin under one (needs nginx, wrk; 2 minutes)
 	@$(BIN)/python -m bench.revocation --write docs/figures
 
+bench-traces: $(VENV)/.ready-to-test ## what traces cost: none, some and all of them exported (needs nginx and wrk; 3 minutes)
+	@$(BIN)/python -m bench.traces
+
 bench-stream-cut: $(VENV)/.ready-to-run ## revoke 10 of 100 keys with 1,000 streams: exactly 100 end, within a second
 	@$(BIN)/python -m bench.stream_cut --write docs/figures
 
@@ -100,6 +103,12 @@ bench-reload: $(VENV)/.ready-to-run ## reload every 100 ms for a minute under lo
 bench-instructions: $(VENV)/.ready-to-run ## count the instructions of one request, by how it ends (needs valgrind; 2 minutes)
 	@$(BIN)/python -m bench.instructions
 
+bench-usage: $(VENV)/.ready-to-run ## what usage costs per request, and per second of 10,000 active keys
+	@$(BIN)/python -m bench.usage
+
+bench-series: $(VENV)/.ready-to-run ## a million requests that have nothing in common: bounded series, flat memory (2 minutes)
+	@$(BIN)/python -m bench.series
+
 profile: $(VENV)/.ready-to-run ## draw a flame graph under load, count system calls (needs nginx, wrk, strace, py-spy)
 	@$(BIN)/python -c 'import shutil, sys; sys.exit(not shutil.which("py-spy", path="$(BIN)"))' \
 	  || $(PIP) --editable '.[profile]'
@@ -119,6 +128,9 @@ docs: $(VENV)/.ready-to-run ## write docs/reference from the code
 
 alerts-demo: $(VENV)/.ready-to-run ## demo traffic in which each alert fires once; writes docs/figures/alerts.md (needs openssl)
 	@$(BIN)/python -m gateway.demo.alerts --write docs/figures/alerts.md
+
+screenshots: $(VENV)/.ready-to-test ## take pictures of the dashboard for docs/dashboard (needs chromium; better with pngquant and Inter)
+	@$(BIN)/python -m tests.dashboard.screenshots $(PICTURES)
 
 dashboards: $(VENV)/.ready-to-run ## write deploy/grafana/*.json from the code
 	@$(BIN)/python -m deploy.grafana

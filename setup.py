@@ -45,6 +45,7 @@ LEFT_OUT: Final = {
     "its last use",
     "gateway/limiters/shared/segment.py": "the same; works at start only",
     "gateway/listeners/metrics.py": "an aiohttp application: its time is spent in aiohttp",
+    "gateway/telemetry/otlp.py": "works in a thread, whose time is spent in libraries; they come with an extra",
     "gateway/upstreams/probes.py": "tasks beside the requests, whose time is spent in aiohttp",
     "gateway/upstreams/resolver.py": "a task beside the requests, whose time is spent in name servers",
 }

@@ -1,7 +1,8 @@
 """What the request log costs: `python -m bench.request_log`, one gateway with it and one without, in turn.
 
-Each pair of slices is taken within seconds, and only ratios within a pair are compared. Three gateways run: without any
-log of requests, with the request log, and with both logs, as by default; everything else is on in all of them.
+Each pair of slices is taken within seconds, and only ratios within a pair are compared. Five gateways run: without any
+log of requests, with the request log, with one that is forced to the disk, and with both logs, as by default;
+everything else is on in all of them.
 """
 
 from __future__ import annotations
@@ -57,12 +58,14 @@ def _measured(options: argparse.Namespace, folder: Path) -> float:
     bench = Bench(folder, Cores.of_this_machine(), make_policy(), free_port())
     load = Load(bench.policy, bench.cores, folder)
     kept, lines = {"path": "requests"}, {"path": "access.log"}
+    forced = {"path": "forced", "fsync": "flush"}
     command = options.command
     worst = float("inf")
     with (
         bench.upstream() as upstream,
         bench.tollhouse(command, name="no log", change=_with(OFF, OFF)) as without,
         bench.tollhouse(command, name="request log", change=_with(kept, OFF)) as with_one,
+        bench.tollhouse(command, name="forced log", change=_with(forced, OFF)) as with_forced,
         bench.tollhouse(command, name="both logs", change=_with(kept, lines)) as with_both,
         bench.tollhouse(command, name="access log", change=_with(OFF, lines)) as access,
     ):
@@ -72,6 +75,7 @@ def _measured(options: argparse.Namespace, folder: Path) -> float:
         for work in (get1k(bench.policy), floods(bench.policy)[0]):
             for name, reference, subject in (
                 ("request log beside no log", without, with_one),
+                ("forced to the disk, beside not", with_one, with_forced),
                 ("both logs beside the access log alone", access, with_both),
             ):
                 pairs = _pairs(load, upstream, work, reference, subject, options)

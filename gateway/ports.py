@@ -263,7 +263,7 @@ class Exchange(Sink, Source, Protocol):
     `request_id` is what the answer, the upstream and the log carry; `trace_id` 32 lower-case hexadecimal digits;
     `client_network` is the client address folded to what one customer owns, for throttling;
     `forwarded` the ready lines that tell the upstream where the request came from. `progress` is set by the story as
-    its first act, so that a request that goes on can be found by its key; `failure` is why it was given up, if it was.
+    its first act, so that a request that goes on can be found by its key.
     """
 
     head: RequestHead
@@ -274,11 +274,19 @@ class Exchange(Sink, Source, Protocol):
     client_network: str
     forwarded: bytes
     finished: Signal[str]
-    failure: UpstreamFailure | None
     progress: Progress | None
-    is_gone: bool
     request_bytes: int
     response_bytes: int
+
+    @property
+    def failure(self) -> UpstreamFailure | None:
+        """Why it was given up, if it was."""
+        ...
+
+    @property
+    def is_gone(self) -> bool:
+        """Tell whether nobody waits for an answer any more."""
+        ...
 
     @property
     def peer_address(self) -> str:

@@ -89,6 +89,7 @@ LIBRARIES: Final[dict[str, tuple[str, ...]]] = {
     "aiosmtplib": ("gateway/alerts/channels/email.py",),
     "yarl": ("gateway/upstreams/probes.py",),  # aiohttp's URLs
     "prometheus_client": ("gateway/telemetry/*", "gateway/listeners/metrics.py"),
+    "opentelemetry": ("gateway/telemetry/otlp.py",),  # an extra: only who exports traces
     "uvloop": ("gateway/control/*", "gateway/cli/*", "gateway/assembly*"),
 }
 """Third-party library -> the files that may import it."""

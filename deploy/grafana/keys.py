@@ -22,7 +22,16 @@ from deploy.grafana.panels import (
     states,
     table,
 )
-from deploy.grafana.promql import gauge, increase, or_zero, quantile, rate, ratio, series
+from deploy.grafana.promql import (
+    gauge,
+    increase,
+    or_zero,
+    percentiles,
+    quantile,
+    rate,
+    ratio,
+    series,
+)
 
 _DEAD: Final = (
     'reason=~"malformed_credentials|bad_checksum|unknown_key|key_expired|key_suspended|key_revoked"'
@@ -35,6 +44,7 @@ _LIMITED: Final = (
     'reason=~"rate_limited|quota_exceeded|concurrency_limited|auth_throttled|limiter_unavailable"'
 )
 _ACTIVE: Final = 'state="active"'
+_WITHIN_A_DAY: Final = 'within="1d"'
 _NO_TRAFFIC: Final = "Empty without requests."
 _NO_CHANGE: Final = "Empty when no key was changed."
 
@@ -46,7 +56,7 @@ def board() -> Board:
         title="Tollhouse / Keys",
         meaning="API keys: how many there are, which requests they do not get through, limits, revocation, the store.",
         variables=(JOB, INSTANCE),
-        rows=(_GLANCE, _KEYS, _REFUSALS, _LIMITS, _REVOCATION, _STORE),
+        rows=(_GLANCE, _KEYS, _DUE, _REFUSALS, _LIMITS, _SHADOW, _REVOCATION, _STORE),
     )
 
 
@@ -126,6 +136,76 @@ _KEYS: Final = Row(
             empty="Empty without keys.",
             width=12,
             height=8,
+        ),
+    ),
+)
+
+_DUE: Final = Row(
+    title="What is due",
+    panels=(
+        stat(
+            "Overdue for rotation",
+            "Keys that `policies.rotation` wants to have been replaced by now.",
+            f"max({series('keys_rotation_overdue')})",
+            colors=levels(GOOD, (1, WARNING)),
+        ),
+        stat(
+            "Expiring within a day",
+            "Keys in use, or suspended, that expire within 24 hours.",
+            f"max({series('keys_expiring', _WITHIN_A_DAY)})",
+            colors=levels(GOOD, (1, WARNING)),
+        ),
+        graph(
+            "Expiring",
+            "Keys in use, or suspended, that expire within that time.",
+            (f"max by (within) ({series('keys_expiring')})", "within {{within}}"),
+            height=4,
+        ),
+        table(
+            "The next to expire",
+            "Of those that do within 30 days, the 100 that expire first.",
+            (
+                (
+                    "Expires in",
+                    SECONDS,
+                    f"min by (key_id) ({series('key_expiry_timestamp_seconds')}) - time()",
+                ),
+            ),
+            {"key_id": "Key"},
+            empty="Empty when no key expires within 30 days.",
+            width=8,
+            height=4,
+        ),
+    ),
+)
+
+_SHADOW: Final = Row(
+    title="Shadow mode",
+    panels=(
+        graph(
+            "Would be refused, by rule",
+            "What rules in shadow mode would have refused: nothing was. `tollhouse report would-block` names keys and "
+            "addresses.",
+            (
+                rate("shadow_denials_total", by=("rule_kind",)),
+                "{{rule_kind}}",
+            ),
+            is_stacked=True,
+            unit=PER_SECOND,
+            empty="Empty without rules in shadow mode.",
+            width=12,
+        ),
+        graph(
+            "Would be refused, by route",
+            "The same by route.",
+            (
+                f"{rate('shadow_denials_total', by=('route',))} > 0",
+                "{{route}}",
+            ),
+            is_stacked=True,
+            unit=PER_SECOND,
+            empty="Empty when they would have refused nothing.",
+            width=12,
         ),
     ),
 )
@@ -211,10 +291,7 @@ _REVOCATION: Final = Row(
         quantiles(
             "Propagation",
             "From the commit of a change of a key or tenant until no worker serves by what was before.",
-            *(
-                (quantile(of, "revocation_propagation_seconds"), f"p{of * 100:g}")
-                for of in (0.5, 0.99)
-            ),
+            *percentiles((50, 99), "revocation_propagation_seconds"),
             empty=_NO_CHANGE,
         ),
         heatmap(

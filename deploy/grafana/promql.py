@@ -6,6 +6,7 @@ panels.
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
 from typing import Final
 
 CHOSEN: Final = 'job=~"$job", instance=~"$instance"'
@@ -44,6 +45,22 @@ def quantile(
 ) -> str:
     """Return an estimate of the quantile `of` (0 to 1) of a histogram."""
     return f"histogram_quantile({of:g}, {rate(f'{metric}_bucket', *matchers, by=(*by, 'le'), window=window)})"
+
+
+def percentiles(
+    wanted: Iterable[float],
+    metric: str,
+    *matchers: str,
+    by: tuple[str, ...] = (),
+    window: str = WINDOW,
+    legend: str = "",
+) -> Iterator[tuple[str, str]]:
+    """Yield estimates of percentiles of a histogram, each with its name: `p95`, behind `legend`."""
+    for each in wanted:
+        yield (
+            quantile(each / 100, metric, *matchers, by=by, window=window),
+            f"{legend}p{each:g}",
+        )
 
 
 def mean(metric: str, *matchers: str, by: tuple[str, ...] = ()) -> str:

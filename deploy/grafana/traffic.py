@@ -15,7 +15,7 @@ from deploy.grafana.panels import (
     quantiles,
     table,
 )
-from deploy.grafana.promql import gauge, increase, mean, quantile, rate, ratio
+from deploy.grafana.promql import gauge, increase, mean, percentiles, quantile, rate, ratio
 
 _ROUTES: Final = 'route=~"$route"'
 _OURS: Final = 'source="gateway"'
@@ -73,18 +73,14 @@ TRAFFIC: Final = Row(
                 ("Gateway 5xx", SHARE, _share_of_route(_OURS, _FAILED)),
                 ("Upstream 5xx", SHARE, _share_of_route(_THEIRS, _FAILED)),
                 *(
-                    (
-                        f"p{of * 100:g}",
-                        SECONDS,
-                        quantile(
-                            of,
-                            "request_duration_seconds",
-                            _ROUTES,
-                            by=("route",),
-                            window="$__range",
-                        ),
+                    (name, SECONDS, expr)
+                    for expr, name in percentiles(
+                        (50, 95, 99),
+                        "request_duration_seconds",
+                        _ROUTES,
+                        by=("route",),
+                        window="$__range",
                     )
-                    for of in (0.5, 0.95, 0.99)
                 ),
                 (
                     "Received",
@@ -168,16 +164,13 @@ TIME: Final = Row(
         quantiles(
             "Overhead",
             "Time of a request that was not spent on the upstream. A client that sends slowly is in it.",
-            *((quantile(of, "overhead_seconds"), f"p{of * 100:g}") for of in (0.5, 0.95, 0.99)),
+            *percentiles((50, 95, 99), "overhead_seconds"),
             empty=_NO_TRAFFIC,
         ),
         quantiles(
             "Upstreams",
             "Time spent on the upstream, for requests that contacted one.",
-            *(
-                (quantile(of, "upstream_request_duration_seconds"), f"p{of * 100:g}")
-                for of in (0.5, 0.95, 0.99)
-            ),
+            *percentiles((50, 95, 99), "upstream_request_duration_seconds"),
             empty="Empty while no upstream is asked.",
         ),
         graph(

@@ -22,7 +22,17 @@ from deploy.grafana.panels import (
     states,
     table,
 )
-from deploy.grafana.promql import gauge, increase, mean, or_zero, quantile, rate, ratio, series
+from deploy.grafana.promql import (
+    gauge,
+    increase,
+    mean,
+    or_zero,
+    percentiles,
+    quantile,
+    rate,
+    ratio,
+    series,
+)
 
 UPSTREAM: Final = Variable(
     name="upstream", title="Upstream", metric='tollhouse_upstream_up{job=~"$job"}'
@@ -164,18 +174,14 @@ _REQUESTS: Final = Row(
                     ),
                 ),
                 *(
-                    (
-                        f"p{of * 100:g}",
-                        SECONDS,
-                        quantile(
-                            of,
-                            "upstream_request_duration_seconds",
-                            _CHOSEN,
-                            by=_BY,
-                            window="$__range",
-                        ),
+                    (name, SECONDS, expr)
+                    for expr, name in percentiles(
+                        (50, 95, 99),
+                        "upstream_request_duration_seconds",
+                        _CHOSEN,
+                        by=_BY,
+                        window="$__range",
                     )
-                    for of in (0.5, 0.95, 0.99)
                 ),
                 ("Under way", "short", gauge("upstream_outstanding_requests", _CHOSEN, by=_BY)),
                 (
@@ -196,12 +202,12 @@ _DURATION: Final = Row(
         quantiles(
             "p50 and p99",
             "From the decision to ask the upstream to the last byte of its answer, waiting for a connection included.",
-            *(
-                (
-                    quantile(of, "upstream_request_duration_seconds", _CHOSEN, by=_BY),
-                    f"{{{{upstream}}}}: p{of * 100:g}",
-                )
-                for of in (0.5, 0.99)
+            *percentiles(
+                (50, 99),
+                "upstream_request_duration_seconds",
+                _CHOSEN,
+                by=_BY,
+                legend="{{upstream}}: ",
             ),
             empty=_NO_TRAFFIC,
         ),

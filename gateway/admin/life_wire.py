@@ -29,12 +29,15 @@ class KeyRotate(Act):
     """The body of `POST /keys/{key_id}:rotate`.
 
     The old key goes on for `grace` (`0s`: not at all), or until it was idle for `idle`. With `deliver_in` the secret is
-    not in the answer but behind a link that works for so long, once.
+    not in the answer but behind a link that works for so long, once. `scopes` and `ip_allowlist` give the new key less
+    than the old one has; what would give it more is refused.
     """
 
     grace: Period | None = None
     idle: Duration | None = None
     deliver_in: Duration | None = None
+    scopes: Names | None = None
+    ip_allowlist: Names | None = None
 
 
 class KeyCompromise(Act):

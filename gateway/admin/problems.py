@@ -35,6 +35,7 @@ CODES: Final[Mapping[int, str]] = {
     412: "stale",
     413: "body_too_large",
     415: "unsupported_media_type",
+    421: "misdirected",
     422: "validation_failed",
     429: "throttled",
     500: "internal",
@@ -87,7 +88,8 @@ async def answer_problems(request: web.Request, handler: Handler) -> web.StreamR
         _log.exception("%s: the admin API failed", request_id)
         response = problem(500, "The gateway failed; the log has the cause.", request_id)
     response.headers["X-Request-Id"] = request_id
-    response.headers["Cache-Control"] = "no-store"
+    response.headers.setdefault("Cache-Control", "no-store")
+    response.headers.setdefault("X-Content-Type-Options", "nosniff")
     return response
 
 

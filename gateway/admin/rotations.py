@@ -47,6 +47,7 @@ from gateway.domain.change import Order
 from gateway.domain.keys import KeyRecord
 from gateway.domain.rotations import Rotation, RotationState
 from gateway.keyring.door import Keyring
+from gateway.keyring.narrowing import Narrowing
 
 _KEY: Final = "/admin/v1/keys/{key_id:[A-Za-z0-9._-]{1,64}}"
 _ALL: Final = "/admin/v1/rotations"
@@ -111,6 +112,7 @@ class RotationRoutes:
                 grace_seconds=seconds(body.grace),
                 idle_seconds=seconds(body.idle),
                 delivery_seconds=seconds(body.deliver_in),
+                narrowing=Narrowing(scopes=body.scopes, ip_allowlist=body.ip_allowlist),
             )
         shown = RotationStarted(
             rotation=RotationView.of(begun.rotation),

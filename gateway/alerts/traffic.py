@@ -36,6 +36,9 @@ HELD_MAX: Final = 200
 
 NETWORKS_TOLD_MAX: Final = 5
 
+UNPLACED_SECONDS: Final = 15.0
+"""How long the use of a revoked key waits for the networks it came from: they are written later than that it was."""
+
 MINUTES_MAX: Final = 10_000
 """Minutes of keys that are judged by business hours."""
 
@@ -65,6 +68,9 @@ class TrafficLook:
         self._usage = usage
         self._baselines = baselines
         self._networks = networks
+        self._unplaced: dict[
+            str, float
+        ] = {}  # revoked keys in use from nobody knows where, since when
 
     async def look(self, this: Round) -> Look:
         """Return what is found. Raises `StoreUnavailable`."""
@@ -125,25 +131,32 @@ class TrafficLook:
         rows = await self._rows(this.now - LONG_SECONDS, this, "denied")
         rule, judge = RuleName.UNEXPECTED_ENVIRONMENT, traffic.unexpected_environment
         found = [*_judged(rows, this, rule, judge)]
+        unplaced: dict[str, float] = {}
         for row in [row for row in rows if _is_key(row) and traffic.is_held(row)][:HELD_MAX]:
             settings = this.rule(RuleName.REVOKED_USED, row.owner_id or "")
             if settings.is_enabled:
-                networks = await self._whence(row.key_id or "", this.now)
-                found += traffic.still_used(row, settings, networks)
+                key_id = row.key_id or ""
+                networks = await self._whence(key_id, this.now)
+                if not networks:
+                    unplaced[key_id] = self._unplaced.get(key_id, this.now)
+                if networks or this.now - unplaced[key_id] >= UNPLACED_SECONDS:
+                    found += traffic.still_used(row, settings, networks)
+        self._unplaced = unplaced
         return found
 
     async def _whence(self, key_id: str, now: float) -> list[str]:
         """Return the networks that use a key just now, those with the most requests of this hour first."""
+        since = Interval.MINUTE.start_of(now - LONG_SECONDS)
         rows = await self._usage.facets(
             FacetQuery(
                 kind=FacetKind.NETWORK,
-                since=Interval.HOUR.start_of(now - LONG_SECONDS),
+                since=Interval.HOUR.start_of(since),
                 until=now + 1,
                 key_id=key_id,
                 limit=ROWS_MAX,
             )
         )
-        recent = (row.value for row in rows if row.last_at >= now - LONG_SECONDS)
+        recent = (row.value for row in rows if row.last_at >= since)
         return [value for value in recent if value not in ("", OTHER)][:NETWORKS_TOLD_MAX]
 
     async def _volume(self, this: Round) -> list[Finding]:

@@ -6,6 +6,7 @@ Knows where lines go and who writes them. It must not know what a line says.
 from __future__ import annotations
 
 import logging
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
@@ -76,7 +77,12 @@ class OpenRequestLog:
     ) -> None:
         section = config.request_log
         folder = anchored(config_path, section.path)
-        self._segments = SegmentWriter(folder, clock, bytes_max=section.bytes_max)
+        self._segments = SegmentWriter(
+            folder,
+            clock,
+            bytes_max=section.bytes_max,
+            sync=os.fdatasync if section.fsync == "flush" else None,
+        )
         self.outlet = Outlet(
             "request log", self._segments.write, clock=clock, lines_max=section.lines_max
         )
@@ -97,10 +103,12 @@ class OpenRequestLog:
 
 
 def without_logs(config: model.Config) -> model.Config:
-    """Return `config` as it is for a process that serves no requests: its workers write the logs."""
+    """Return `config` as it is for a process that serves no requests: its workers write the logs and
+    export the traces."""
     section = config.telemetry
     off = section.access_log.model_copy(update={"path": OFF})
-    telemetry = section.model_copy(update={"access_log": off})
+    untraced = section.traces.model_copy(update={"endpoint": ""})
+    telemetry = section.model_copy(update={"access_log": off, "traces": untraced})
     request_log = config.request_log.model_copy(update={"path": OFF})
     return config.model_copy(update={"telemetry": telemetry, "request_log": request_log})
 

@@ -48,6 +48,7 @@ _TELL_SECONDS: Final = 1.0
 _PRUNE_SECONDS: Final = 3_600.0
 
 _LOSSES: Final = {
+    "audit trail": "audit_dropped_total",
     "access log": "access_log_dropped_total",
     "request log": "request_log_dropped_total",
     "recorders": "recorder_errors_total",

@@ -21,11 +21,13 @@ if TYPE_CHECKING:
 async def join(
     gateway: Gateway,
     public: Sequence[socket.socket],
+    questions: Sequence[socket.socket],
     counts: Mapping[str, tuple[int, int]],
     tasks: asyncio.TaskGroup,
     stack: AsyncExitStack,
 ) -> Callable[[], Awaitable[None]]:
-    """Give `gateway` a data plane of its own, with these quota `counts`; return what lets it serve on `public`.
+    """Give `gateway` a data plane of its own, with these quota `counts`; return what lets it serve on `public`
+    and answer `questions` of proxies.
 
     Raises `CannotStart`.
     """
@@ -47,4 +49,10 @@ async def join(
     gateway.crew = LocalCrew(plane)
     gateway.export_counts = limiter.export_counts
     gateway.recorders.watch_limiter(lambda: limiter.forgotten_early)
-    return lambda: plane.accept(public[0])
+
+    async def serve() -> None:
+        await plane.accept(public[0])
+        for sock in questions:
+            await plane.be_asked(sock)
+
+    return serve

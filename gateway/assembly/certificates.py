@@ -61,12 +61,14 @@ class Certificates:
         self.replace(self._in_use)
         metrics.watch("tls_certificate_expiry_timestamp_seconds", lambda: self._expiries)
 
-    def port(self, *, loop: asyncio.AbstractEventLoop, deadlines: Deadlines) -> TlsPort | None:
-        """Return what the connections of the public listener share, None without TLS."""
-        found = self._in_use.by_listener.get("public")
+    def port(
+        self, listener: str, *, loop: asyncio.AbstractEventLoop, deadlines: Deadlines
+    ) -> TlsPort | None:
+        """Return what the connections of a listener of ours share, None without TLS."""
+        found = self._in_use.by_listener.get(listener)
         if found is None:
             return None
-        port = self._users["public"] = TlsPort(
+        port = self._users[listener] = TlsPort(
             found[0],
             loop=loop,
             deadlines=deadlines,

@@ -14,6 +14,7 @@ from typing import Any
 
 from gateway.assembly.draft import draft
 from gateway.assembly.edition import Edition, make_edition
+from gateway.assembly.forward_auth import ForwardAuth
 from gateway.assembly.heir import Heir
 from gateway.assembly.runtime import Runtime
 from gateway.assembly.upstream_care import UpstreamCare
@@ -32,7 +33,7 @@ from gateway.upstreams.service import Service
 class DataPlane:
     """A running data plane. `edition` is the configuration in force and all that it means.
 
-    `on_install` is told of each further edition. Made by `serving`.
+    `on_install` is told of each further edition; `forward_auth` is None where no proxy may ask. Made by `opened`.
     """
 
     def __init__(
@@ -45,6 +46,9 @@ class DataPlane:
         self.generation = self.edition.generation  # what the next request is told under
         self.streams = OpenStreams(runtime.clock)
         self.listener = self._make_listener()
+        is_asked = config.listeners.forward_auth.bind is not None
+        self.forward_auth = ForwardAuth(self) if is_asked else None
+        self._watch_listeners()
         self.heir = Heir(self)
         self.on_install: list[Callable[[Edition], None]] = []
         self._hurry = asyncio.Event()
@@ -66,7 +70,7 @@ class DataPlane:
         def tell(exchange: Exchange) -> Any:
             return handle(exchange, self.generation)
 
-        listener = PublicListener(
+        return PublicListener(
             self.edition.draft.settings,
             loop=runtime.loop,
             deadlines=runtime.deadlines,
@@ -74,17 +78,30 @@ class DataPlane:
             addresses=self.edition.draft.addresses,
             tell=tell,
             random=runtime.random,
-            tls=runtime.certificates.port(loop=runtime.loop, deadlines=runtime.deadlines),
+            tls=runtime.certificates.port("public", loop=runtime.loop, deadlines=runtime.deadlines),
             headcount=runtime.headcount,
         )
-        self.streams.watch(listener)
-        runtime.recorders.watch_listener(listener)
-        runtime.recorders.watch_streams(self.streams)
-        return listener
+
+    def _watch_listeners(self) -> None:
+        for listener in self._listeners:
+            self.streams.watch(listener)
+        self.runtime.recorders.watch_listeners(self._listeners)
+        self.runtime.recorders.watch_streams(self.streams)
+
+    @property
+    def _listeners(self) -> list[PublicListener]:
+        asked = [] if self.forward_auth is None else [self.forward_auth.listener]
+        return [self.listener, *asked]
 
     async def accept(self, sock: socket.socket) -> None:
         """Accept connections on `sock`, which is closed when they are no longer wanted."""
         await self.listener.serve(sock, self.config.listeners.public.backlog)
+
+    async def be_asked(self, sock: socket.socket) -> None:
+        """Answer proxies that ask on `sock`, which is closed when they are no longer wanted."""
+        if self.forward_auth is None:
+            raise RuntimeError("no proxy may ask here")
+        await self.forward_auth.accept(sock)
 
     def install(self, edition: Edition) -> None:
         """Put `edition` into force: the next request is told under it."""
@@ -93,6 +110,8 @@ class DataPlane:
         edition.keys.take_over()
         edition.acting.take_over(edition.config.store.negative_ttl)
         self.listener.follow(edition.draft.settings, edition.draft.addresses)
+        if self.forward_auth is not None:
+            self.forward_auth.follow(edition.draft)
         for tell in self.on_install:
             tell(edition)
 
@@ -104,7 +123,10 @@ class DataPlane:
 
     def load(self) -> Load:
         """Return how much goes on."""
-        return Load(self.listener.connections, self.listener.in_flight)
+        return Load(
+            sum(listener.connections for listener in self._listeners),
+            sum(listener.in_flight for listener in self._listeners),
+        )
 
     def forget(self, ids: Iterable[str]) -> None:
         """Forget the keys, and the keys of the tenants, with these ids: the next request is judged by the store."""
@@ -122,12 +144,17 @@ class DataPlane:
     async def drain(self, seconds: float) -> None:
         """Stop accepting; requests in flight end within `seconds`, or at once when hurried."""
         async with asyncio.TaskGroup() as tasks:
-            ending = tasks.create_task(self.listener.drain(seconds))
+            ending = tasks.create_task(self._drain(seconds))
             hurry = tasks.create_task(self._hurry.wait())
             await asyncio.wait((ending, hurry), return_when=asyncio.FIRST_COMPLETED)
             if not ending.done():
-                await self.listener.drain(0)
+                await self._drain(0)
             hurry.cancel()
+
+    async def _drain(self, seconds: float) -> None:
+        async with asyncio.TaskGroup() as tasks:
+            for listener in self._listeners:
+                tasks.create_task(listener.drain(seconds))
 
     def hurry(self) -> None:
         """Cut what a drain still waits for."""
@@ -174,6 +201,11 @@ def _upkeep(plane: DataPlane, tasks: asyncio.TaskGroup, stack: AsyncExitStack) -
             "writing the request log",
             lambda: plane.config.request_log.flush,
             recorders.flush_requests,
+        ),
+        Periodic(
+            "exporting traces",
+            lambda: plane.config.telemetry.traces.flush,
+            recorders.flush_traces,
         ),
     ):
         tasks.create_task(writing.run(), name=writing.name)

@@ -16,6 +16,7 @@ from gateway.assembly.binder import Binder
 from gateway.assembly.draft import Draft
 from gateway.assembly.recorders import Recorders
 from gateway.assembly.runtime import Runtime
+from gateway.assembly.tracing import sampler
 from gateway.config import model
 from gateway.domain.keys import KeyRecord
 from gateway.pipeline.authenticate import Authenticator, Keys
@@ -183,4 +184,6 @@ def make_generation(
         recorder=runtime.recorders.fanout,
         clock=runtime.clock,
         shadowed=runtime.recorders.shadowed,
+        sampler=sampler(draft.config),
+        traced=runtime.recorders.tracing.record,
     )

@@ -16,8 +16,6 @@ from typing import Any, Final
 
 from aiohttp import web
 
-from gateway.admin.app import create_admin_app, create_link_app
-from gateway.admin.deliveries import link_under
 from gateway.assembly import alone, workforce
 from gateway.assembly.access_logs import without_logs
 from gateway.assembly.alerting import Alerting
@@ -26,8 +24,8 @@ from gateway.assembly.certificates import Certificates
 from gateway.assembly.data_plane import DataPlane
 from gateway.assembly.elsewhere import take_over
 from gateway.assembly.explaining import Explainer
-from gateway.assembly.generation import address_rules
 from gateway.assembly.keys import bootstrap, make_keyring
+from gateway.assembly.operators import Operators
 from gateway.assembly.recorders import Recorders
 from gateway.assembly.records import Records
 from gateway.assembly.reloads import Reloads
@@ -42,12 +40,12 @@ from gateway.control.cores import worker_count
 from gateway.control.crew import Crew
 from gateway.control.follower import Follower
 from gateway.control.periodic import Periodic
-from gateway.domain.client_address import ClientAddressResolver
 from gateway.domain.enforcement import Enforced
 from gateway.domain.keys import KeyRecord
 from gateway.domain.streams import Condemn
 from gateway.keyring.caretaker import Caretaker
 from gateway.keyring.door import Keyring
+from gateway.keyring.survey import Survey
 from gateway.listeners.metrics import create_metrics_app
 from gateway.ports import AuditTrail, Clock, KeptAlerts, KeyStore, StoreUnavailable, UsageStore
 from gateway.stores import sqlite
@@ -60,8 +58,13 @@ _SAVE_SECONDS: Final = 1.0
 _COUNT_SECONDS: Final = 15.0
 """How often keys are counted for the metrics: nobody needs that number to the second."""
 
+_BEGIN_SECONDS: Final = 2.0
+"""The same until all keys were seen once."""
+
 _LOOK_SECONDS: Final = 1.0
 """How often keys are looked after: how late it is told that a key has expired. Requests are judged by the clock."""
+
+_LISTENERS: Final = ("public", "admin", "metrics", "delivery", "forward_auth")
 
 _NOTHING: Final[Mapping[str, str]] = {}
 
@@ -106,12 +109,12 @@ class Gateway:
         self.request_log = self.records.requests
         self.usage = Usage(lambda: self.config, config_path, usage, clock, recorders)
         self.keyring = self._keyring(config)
-        self._resolver = address_rules(config).resolver
         self.alerting = Alerting(self, usage, alerts)
         # A key is judged by the rules that hold when its turn has come, not when it was offered.
         self.rekeying = Rekeying(self._rekey)
         self.plane: DataPlane | None = None
         self.explainer = Explainer(self)
+        self.operators = Operators(self)
         self.workers = workers
         self.export_counts: Callable[[], Mapping[str, tuple[int, int]]] = dict
         self.look: Callable[[], Awaitable[None]] = _nothing_to_do
@@ -121,6 +124,7 @@ class Gateway:
         self.metrics_address = ""
         self.admin_address = ""
         self.delivery_address = ""
+        self.forward_auth_address = ""
         self._unsaved_counts: dict[str, tuple[int, int]] = {}
         self._hurry = asyncio.Event()
 
@@ -137,7 +141,6 @@ class Gateway:
         """Go by `config` from now on, as generation `number`."""
         self.number, self.config = number, config
         self.keyring = self._keyring(config)
-        self._resolver = address_rules(config).resolver
         if self.plane is None:
             self.recorders.follow(without_logs(config), None)
         self.usage.follow(config)
@@ -166,41 +169,6 @@ class Gateway:
 
     async def _rekey(self, record: KeyRecord, digest: bytes, pepper_id: str) -> None:
         await self.keyring.rekey(record, digest, pepper_id)
-
-    def admin_app(self) -> web.Application:
-        """Return the admin API."""
-        return create_admin_app(
-            lambda: self.keyring,
-            token=self.admin_token,
-            config=self.reloads.routes(),
-            upstreams=self.crew.overview,
-            streams=self.crew.streams,
-            workers=self.crew,
-            link=self.link,
-            audit=self.audit,
-            request_log=self.request_log,
-            explaining=self.explainer,
-            addresses=self.operator_addresses,
-            usage=self.usage.kept,
-            alerts=self.alerting.desk,
-        )
-
-    def link_app(self) -> web.Application:
-        """Return what serves one-time links and nothing else; as the API, it may stand behind proxies."""
-        return create_link_app(lambda: self.keyring, lambda: self._resolver)
-
-    def operator_addresses(self) -> ClientAddressResolver:
-        """Return how the addresses of operators are found: by the word of nobody, unless the configuration says so."""
-        is_behind = self.config.listeners.admin.trusts_proxies
-        return self._resolver if is_behind else ClientAddressResolver()
-
-    def link(self, token: str) -> str:
-        """Return the link with which a secret is taken."""
-        return link_under(token, self.config.listeners.delivery.base_url)
-
-    def admin_token(self) -> str | None:
-        """Return the token that the admin API asks for now, None for none."""
-        return self.config.listeners.admin.token.get_secret_value() or None
 
     # ---- upkeep
 
@@ -286,7 +254,7 @@ async def _open(
     stack: AsyncExitStack,
 ) -> Gateway:
     workers, listeners = worker_count(config.workers), config.listeners
-    given = [sockets.get(name, ()) for name in ("public", "admin", "metrics", "delivery")]
+    given = [sockets.get(name, ()) for name in _LISTENERS]
     # Sockets first: a port that is taken must not be noticed after the store was migrated.
     public = stack.enter_context(
         bound_for(workers, listeners.public.bind, path, mode=0o666, given=given[0])
@@ -298,13 +266,17 @@ async def _open(
         links = stack.enter_context(
             bound(listeners.delivery.bind, path, mode=0o666, given=given[3])
         )
+    questions = []
+    if listeners.forward_auth.bind is not None:
+        asking = bound(listeners.forward_auth.bind, path, mode=0o660, given=given[4])
+        questions = [stack.enter_context(asking)]
     gateway = await _control_plane(config, path, stack, workers)
     tasks = await stack.enter_async_context(background())
     await gateway.records.start(tasks, stack)
     await gateway.usage.start(tasks, stack)
     counts = await gateway.store.load_counts(gateway.clock.now())
     join = workforce.join if workers > 1 else alone.join
-    serve = await join(gateway, public, counts, tasks, stack)
+    serve = await join(gateway, public, questions, counts, tasks, stack)
     gateway.recorders.metrics.watch("revocations_pending", lambda: len(gateway.crew.silent))
     await bootstrap(config.bootstrap, gateway.keyring)
     gateway.reloads = Reloads(gateway, environ, tasks)
@@ -313,12 +285,15 @@ async def _open(
     await gateway.alerting.start(tasks, stack)
     watching = create_metrics_app(gateway.recorders.metrics.render, gateway.readiness, gateway.look)
     gateway.metrics_address = await _serve(stack, gateway, "metrics", watching, metrics)
-    gateway.admin_address = await _serve(stack, gateway, "admin", gateway.admin_app(), admin)
+    gateway.admin_address = await _serve(
+        stack, gateway, "admin", gateway.operators.admin_app(), admin
+    )
     if links is not None:
         gateway.delivery_address = await _serve(
-            stack, gateway, "delivery", gateway.link_app(), links
+            stack, gateway, "delivery", gateway.operators.link_app(), links
         )
     gateway.public_address = describe(public[0])
+    gateway.forward_auth_address = describe(questions[0]) if questions else ""
     await serve()
     stack.push_async_callback(gateway.drain)
     return gateway
@@ -361,12 +336,19 @@ async def _upkeep(gateway: Gateway, tasks: asyncio.TaskGroup, stack: AsyncExitSt
             await follower.follow()
 
     caretaker = Caretaker(lambda: gateway.keyring, store, gateway.clock)
+    survey = Survey(lambda: gateway.keyring, store, gateway.clock)
+    recorders.watch_keys(survey)
     for work in (
         Periodic("ending what has run out", lambda: LOOK_SECONDS, RunOut(gateway).look),
         Periodic("looking after keys", lambda: _LOOK_SECONDS, caretaker.look_after),
         Periodic("following the key store", lambda: gateway.config.store.poll, follow),
         Periodic("saving counters", lambda: _SAVE_SECONDS, lambda: gateway.save(store)),
         Periodic("counting keys", lambda: _COUNT_SECONDS, lambda: recorders.count_keys(store)),
+        Periodic(
+            "surveying keys",
+            lambda: _COUNT_SECONDS if survey.is_complete else _BEGIN_SECONDS,
+            survey.look,
+        ),
     ):
         task = tasks.create_task(work.run(), name=work.name)
         stack.push_async_callback(last_time, work, task)

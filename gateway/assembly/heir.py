@@ -17,6 +17,7 @@ from gateway.assembly.edition import Edition, make_edition, unshared
 from gateway.assembly.errors import CannotStart
 from gateway.assembly.self_test import faults
 from gateway.assembly.tightened import Tightened, is_tightened, is_undecided
+from gateway.assembly.tracing import OpenTraces, bring_library
 from gateway.config import model
 from gateway.config.reloading import ReloadRefused
 from gateway.control.beside import beside
@@ -34,6 +35,7 @@ _LOOK_UP_SECONDS: Final = 0.5
 class _Prepared:
     edition: Edition
     log: OpenLog | None
+    traces: OpenTraces | None
 
 
 class Heir:
@@ -54,11 +56,13 @@ class Heir:
         before = plane.edition
         edition = await self._made(number, config, before)
         try:
+            await beside(bring_library, config)
+            traces = plane.runtime.recorders.open_traces(config)  # holds nothing open yet
             log = plane.runtime.recorders.open_log(config)
-        except OSError as error:
+        except (CannotStart, OSError) as error:
             edition.discard(before)
             raise ReloadRefused(str(error)) from error
-        self._prepared = _Prepared(edition, log)
+        self._prepared = _Prepared(edition, log, traces)
         await before.keys.lookups.settling.acquire()
 
     async def _made(self, number: int, config: model.Config, before: Edition) -> Edition:
@@ -96,6 +100,10 @@ class Heir:
         replaced = runtime.recorders.follow(edition.config, prepared.log)
         if replaced is not None:
             plane.retirement.finish("the access log", replaced.close())
+        tracing = runtime.recorders.tracing
+        replaced_traces = tracing.follow(prepared.traces)
+        if replaced_traces is not None:
+            plane.retirement.finish("traces", tracing.retire(replaced_traces))
 
         def is_anyone_left() -> bool:
             """Tell whether a request from before may still turn to an upstream."""
@@ -149,3 +157,6 @@ class Heir:
         prepared.edition.discard(plane.edition)
         if prepared.log is not None and prepared.log is not plane.runtime.recorders.log:
             await prepared.log.close()
+        traces = prepared.traces
+        if traces is not None and traces is not plane.runtime.recorders.tracing.open:
+            await traces.close()

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from enum import StrEnum
 from functools import partial
 from pathlib import Path
+from typing import TypeVar
 
 from gateway import __version__
 from gateway.assembly.access_logs import (
@@ -16,29 +17,34 @@ from gateway.assembly.access_logs import (
     policy_names,
     redactor,
 )
+from gateway.assembly.tracing import OpenTraces, Tracing
 from gateway.assembly.visitors import visitor_rules
 from gateway.assembly.writer import PATIENCE_SECONDS
 from gateway.config import model
 from gateway.domain.outcome import Outcome
+from gateway.keyring.survey import Survey
 from gateway.listeners.public import PublicListener
 from gateway.listeners.streams import OpenStreams
 from gateway.ports import Clock, KeyStore, Recorder
 from gateway.stores.observed import ObservedFinder
 from gateway.telemetry.access_log import AccessLog
-from gateway.telemetry.families import SHADOW_DENIED
 from gateway.telemetry.fanout import Fanout
+from gateway.telemetry.label_values import SHADOW_DENIED
 from gateway.telemetry.last_used import LastUsed
 from gateway.telemetry.loop_lag import LoopLag
 from gateway.telemetry.metrics import Metrics
+from gateway.telemetry.readings import EXEMPLARS
 from gateway.telemetry.rows import Rows
 from gateway.telemetry.usage import UsageRecorder
 from gateway.telemetry.usage_visitors import Visitors
 from gateway.upstreams.readings import READINGS
 from gateway.upstreams.service import Service
 
+C = TypeVar("C", bound=StrEnum)
+
 
 class Recorders:
-    """Metrics, usage, access log, request log and last use, under one `Recorder`."""
+    """Metrics, usage, access log, request log and last use, under one `Recorder`; and traces."""
 
     def __init__(
         self,
@@ -63,6 +69,9 @@ class Recorders:
             rows=rows,
         )
         self.last_used = LastUsed(clock)
+        self.tracing = Tracing(clock)
+        self.metrics.watch("traced_requests_total", self.tracing.counts)
+        self.metrics.watch(EXEMPLARS.name, self.tracing.exemplars.read)
         self._visitors = Visitors(visitor_rules(config), visitors_max=config.usage.counts_max)
         self.usage = UsageRecorder(clock, self._visitors, counts_max=config.usage.counts_max)
         recorders: dict[str, Recorder] = {
@@ -75,6 +84,8 @@ class Recorders:
         self._request_log: OpenRequestLog | None = None
         self.metrics.watch("recorder_errors_total", self.fanout.faults)
         self.metrics.watch("access_log_dropped_total", self._dropped)
+        self._unaudited = 0
+        self.metrics.watch("audit_dropped_total", lambda: self._unaudited)
         self.metrics.watch("usage_folded_total", lambda: self.usage.folded)
         self._key_counts: Mapping[tuple[str, ...], float] = {}
         self.metrics.watch("keys", lambda: self._key_counts)
@@ -89,6 +100,7 @@ class Recorders:
             request_log = OpenRequestLog(config, config_path, clock, patience_seconds)
             self._request_log = request_log
             self.metrics.watch("request_log_dropped_total", lambda: request_log.outlet.dropped)
+        self.tracing.follow(self.open_traces(config))
         self._take_log(self.open_log(config))
         self._declare(config)
 
@@ -103,6 +115,15 @@ class Recorders:
             return self._log
         return OpenLog(section, self._config_path, self._clock, self._patience_seconds)
 
+    def open_traces(self, config: model.Config) -> OpenTraces | None:
+        """Return what exports the traces of `config`: the present one when that serves. Raises `CannotStart`."""
+        section, present = config.telemetry.traces, self.tracing.open
+        if not section.endpoint:
+            return None
+        if present is not None and section == self._config.telemetry.traces:
+            return present
+        return OpenTraces(config, self._config_path, self._clock, self._patience_seconds)
+
     def follow(self, config: model.Config, log: OpenLog | None) -> OpenLog | None:
         """Follow a changed configuration from the next outcome on; return the access log that was replaced, open."""
         before, self._config = self._config, config
@@ -113,6 +134,8 @@ class Recorders:
             self._dropped_before += replaced.outlet.dropped
         self._take_log(log)
         self.lines.redact_with(redactor(config, before))
+        if self.tracing.open is not None:
+            self.tracing.open.redact_like(config, before)
         self.usage.counts_max = config.usage.counts_max
         self._visitors.follow(visitor_rules(config, before), config.usage.counts_max)
         return replaced
@@ -141,6 +164,10 @@ class Recorders:
 
     # ---- what is measured elsewhere
 
+    def count_unaudited(self) -> None:
+        """Take note of a record that the audit trail misses because the store did not answer."""
+        self._unaudited += 1
+
     def store_operation(self, operation: str, seconds: float) -> None:
         """Take note of one operation of the key store."""
         self.metrics.observe("store_operation_duration_seconds", seconds, operation)
@@ -149,17 +176,21 @@ class Recorders:
         """Let the metrics read whether the store answers."""
         self.metrics.watch("store_up", lambda: int(store.is_up))
 
-    def watch_listener(self, listener: PublicListener) -> None:
-        """Let the metrics read the listener's gauges."""
-        self.metrics.watch("connections", lambda: listener.connections)
-        self.metrics.watch("connections_max", lambda: listener.settings.connections_max)
+    def watch_listeners(self, listeners: Sequence[PublicListener]) -> None:
+        """Let the metrics read the gauges of all listeners of ours together."""
+        self.metrics.watch("connections", lambda: sum(each.connections for each in listeners))
         self.metrics.watch(
-            "connections_refused_total", lambda: _by_cause(listener.census.refused.items())
+            "connections_max", lambda: sum(each.settings.connections_max for each in listeners)
         )
         self.metrics.watch(
-            "connections_closed_total", lambda: _by_cause(listener.census.closed.items())
+            "connections_refused_total",
+            lambda: _by_cause(each.census.refused for each in listeners),
         )
-        self.metrics.watch("in_flight_requests", lambda: listener.in_flight)
+        self.metrics.watch(
+            "connections_closed_total",
+            lambda: _by_cause(each.census.closed for each in listeners),
+        )
+        self.metrics.watch("in_flight_requests", lambda: sum(each.in_flight for each in listeners))
 
     def watch_streams(self, streams: OpenStreams) -> None:
         """Let the metrics read what is open, and what was cut."""
@@ -185,6 +216,17 @@ class Recorders:
             pair: float(count) for pair, count in (await store.count_keys()).items()
         }
 
+    def watch_keys(self, survey: Survey) -> None:
+        """Let the metrics read what is due about keys."""
+        self.metrics.watch(
+            "keys_expiring", lambda: {(name,): float(n) for name, n in survey.expiring.items()}
+        )
+        self.metrics.watch(
+            "key_expiry_timestamp_seconds",
+            lambda: {(key_id,): at for key_id, at in survey.expiries.items()},
+        )
+        self.metrics.watch("keys_rotation_overdue", lambda: survey.overdue)
+
     # ---- the logs of requests
 
     @property
@@ -204,6 +246,11 @@ class Recorders:
         if self._request_log is not None:
             await self._request_log.flush()
 
+    async def flush_traces(self) -> None:
+        """Export the waiting traces. Raises `TimeoutError` while the collector is slow."""
+        if self.tracing.open is not None:
+            await self.tracing.open.flush()
+
     def reopen(self) -> None:
         """Go on in a new file after log rotation."""
         if self._log is not None:
@@ -216,7 +263,13 @@ class Recorders:
             await self._log.close()
         if self._request_log is not None:
             await self._request_log.close()
+        if self.tracing.open is not None:
+            await self.tracing.open.close()
 
 
-def _by_cause(counts: Iterable[tuple[StrEnum, int]]) -> dict[tuple[str, ...], float]:
-    return {(cause.value,): float(count) for cause, count in counts}
+def _by_cause(counts: Iterable[Mapping[C, int]]) -> dict[tuple[str, ...], float]:
+    total: dict[tuple[str, ...], float] = {}
+    for each in counts:
+        for cause, count in each.items():
+            total[(cause.value,)] = total.get((cause.value,), 0.0) + count
+    return total

@@ -1,21 +1,30 @@
-"""Reloading, put together for one gateway: what asks for it, what does it, and what tells of it."""
+"""Reloading, put together for one gateway: what asks for it, what does it, and what tells of it.
+
+Knows which configuration was in force before: a rollback takes it again. It is kept in memory only, because it holds
+what `${file:...}` named: secrets are written to no disk, and a restart begins with the file.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import logging
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, Final
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from gateway.admin.config import ConfigRoutes
-from gateway.assembly.succession import Succession
+from gateway.assembly.planning import Planner
+from gateway.assembly.succession import Succession, settle
 from gateway.config.load import Loaded, read
+from gateway.config.model import Config
+from gateway.config.planned import Planned
 from gateway.config.reloading import Reloaded
 from gateway.config.sources import Sources
+from gateway.control.beside import beside
 from gateway.control.reload import Reloader, ReloadRequests
 from gateway.control.watch import Watch
-from gateway.domain.change import Actor, Change, ChangeType
-from gateway.ports import StoreUnavailable
+from gateway.domain.change import Actor, Change, ChangeType, Order
+from gateway.ports import Conflict, StoreUnavailable
 
 if TYPE_CHECKING:
     from gateway.assembly.gateway import Gateway
@@ -26,6 +35,13 @@ _PATHS_TOLD_MAX: Final = 100
 _log = logging.getLogger(__name__)
 
 
+class Former(NamedTuple):
+    """A configuration that was in force, as generation `number`."""
+
+    number: int
+    config: Config
+
+
 class Reloads:
     """What a gateway needs to take another configuration. Its tasks are owned by `tasks` and end after `close`."""
 
@@ -34,12 +50,13 @@ class Reloads:
     ) -> None:
         self._gateway = gateway
         self._environ = environ
-        succession = Succession(gateway)
-        self.settling = succession.settling
-        self._reloader = Reloader(
-            self._read, check=succession.check, apply=succession.apply, told=self
-        )
+        self._succession = Succession(gateway)
+        self.settling = self._succession.settling
+        self._reloader = Reloader(self._read, check=self._check, apply=self._apply, told=self)
+        self._planner = Planner(gateway)
         self._requests = ReloadRequests(self._reloader, lambda: gateway.config.reload)
+        self._former: Former | None = None
+        self._of_files = gateway.config
         self._is_last_successful = True
         self._loaded_at = gateway.clock.now()
         self._restart_needed = 0
@@ -54,17 +71,39 @@ class Reloads:
         """Reload soon."""
         self._requests.ask()
 
-    async def reload(self, cause: str) -> Reloaded:
+    async def reload(self, cause: str, actor: Actor | None = None) -> Reloaded:
         """Reload now. Raises `ReloadRefused`."""
-        return await self._reloader.reload(cause)
+        return await self._reloader.reload(cause, actor=actor)
+
+    async def plan(self, first: int) -> Planned:
+        """Say what a reload would do, and to whom: the `first` keys are named. Raises `ReloadRefused`,
+        `StoreUnavailable`.
+        """
+
+        async def judge(wanted: Config) -> Planned:
+            reloaded = await self._check(wanted)
+            settled = await beside(settle, self._gateway.config, wanted)
+            return await self._planner.plan(settled.config, reloaded, first)
+
+        return await self._reloader.consider(judge)
+
+    async def roll_back(self, order: Order) -> Reloaded:
+        """Take the configuration from before the last change into force again; once more, and that one is taken.
+
+        It holds until the files change again, or somebody asks for a reload. A dry run only says what it would do.
+        Raises `Conflict` when there is none, and `ReloadRefused`.
+        """
+        if order.is_dry_run:
+            return await self._reloader.check_former(self._required_former)
+        return await self._reloader.roll_back(self._required_former, order)
 
     def routes(self) -> ConfigRoutes:
         """Return the routes of the admin API."""
 
         async def reload(actor: Actor) -> Reloaded:
-            return await self._reloader.reload(f"{actor.kind} {actor.name}", actor=actor)
+            return await self.reload(f"{actor.kind} {actor.name}", actor)
 
-        return ConfigRoutes(reload, self._reloader.check)
+        return ConfigRoutes(reload, self._reloader.check, roll_back=self.roll_back, plan=self.plan)
 
     def stop(self) -> None:
         """Refuse every further reload."""
@@ -74,20 +113,46 @@ class Reloads:
         """End the waiting for what asks for reloads."""
         self._requests.stop()
 
+    # ---- the configuration before
+
+    async def _apply(self, wanted: Config) -> Reloaded:
+        """Take `wanted` into force, and keep what was, unless it is the same."""
+        before, again = Former(self._gateway.number, self._gateway.config), self._again(wanted)
+        reloaded = await self._succession.apply(wanted)
+        if reloaded.changes:
+            self._former = before
+        return replace(reloaded, again=again)
+
+    async def _check(self, wanted: Config) -> Reloaded:
+        return replace(await self._succession.check(wanted), again=self._again(wanted))
+
+    def _again(self, wanted: Config) -> int:
+        """Return the generation that `wanted` was in force as, 0 for a configuration that is new."""
+        former = self._former
+        return former.number if former is not None and wanted is former.config else 0
+
+    def _required_former(self) -> Config:
+        if self._former is None:
+            raise Conflict("no other configuration was in force since the start")
+        return self._former.config
+
     # ---- `control.reload.Told`
 
     async def applied(self, reloaded: Reloaded, cause: str, actor: Actor | None) -> None:
         """Take note of a reload."""
         self._is_last_successful = True
-        self._loaded_at = self._gateway.clock.now()
+        self._of_files = self._gateway.config
         self._restart_needed = len(reloaded.restart)
-        self._gateway.recorders.metrics.count("config_reloads_total", "applied")
-        after = {
-            "generation": reloaded.generation,
-            "changed": [change.path for change in reloaded.changes[:_PATHS_TOLD_MAX]],
-            "restart": [*reloaded.restart[:_PATHS_TOLD_MAX]],
-        }
-        await self._tell(ChangeType.CONFIG_RELOADED, cause, actor, after)
+        self._taken("applied")
+        await self._tell(ChangeType.CONFIG_RELOADED, cause, actor, _told(reloaded))
+
+    async def rolled_back(self, reloaded: Reloaded, order: Order) -> None:
+        """Take note of a rollback."""
+        self._taken("rolled_back")
+        after = _told(reloaded)
+        await self._tell(
+            ChangeType.CONFIG_ROLLED_BACK, order.actor.name, order.actor, after, order.reason
+        )
 
     async def refused(self, why: str, cause: str, actor: Actor | None) -> None:
         """Take note of a reload that was refused."""
@@ -95,20 +160,31 @@ class Reloads:
         self._gateway.recorders.metrics.count("config_reloads_total", "refused")
         await self._tell(ChangeType.CONFIG_RELOAD_REJECTED, cause, actor, {"why": why})
 
+    def _taken(self, result: str) -> None:
+        self._loaded_at = self._gateway.clock.now()
+        self._gateway.recorders.metrics.count("config_reloads_total", result)
+
     async def _tell(
-        self, event: ChangeType, cause: str, actor: Actor | None, after: Mapping[str, Any]
+        self,
+        event: ChangeType,
+        cause: str,
+        actor: Actor | None,
+        after: Mapping[str, Any],
+        reason: str = "",
     ) -> None:
         """Write it into the audit trail. A store that does not answer undoes nothing: what happened has happened."""
         change = Change(
             type=event,
             actor=actor or Actor(kind="system", name=cause),
             tenant_id="",
+            reason=reason,
             after=after,
             at=self._gateway.clock.now(),
         )
         try:
             await self._gateway.audit.append(change)
         except StoreUnavailable as error:
+            self._gateway.recorders.count_unaudited()
             _log.error("%s is missing in the audit trail: %s", event, error)
 
     def _read(self) -> Loaded:
@@ -120,3 +196,14 @@ class Reloads:
         metrics.watch("config_last_reload_successful", lambda: int(self._is_last_successful))
         metrics.watch("config_last_reload_success_timestamp_seconds", lambda: self._loaded_at)
         metrics.watch("config_restart_needed", lambda: self._restart_needed)
+        metrics.watch("config_rolled_back", lambda: int(self._gateway.config is not self._of_files))
+
+
+def _told(reloaded: Reloaded) -> dict[str, Any]:
+    """Return what the audit trail tells of a configuration that was taken: paths, never values."""
+    return {
+        "generation": reloaded.generation,
+        **({"again": reloaded.again} if reloaded.again else {}),
+        "changed": [change.path for change in reloaded.changes[:_PATHS_TOLD_MAX]],
+        "restart": [*reloaded.restart[:_PATHS_TOLD_MAX]],
+    }

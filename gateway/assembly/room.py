@@ -16,7 +16,7 @@ def demand(config: model.Config, share: Share = _ALL) -> Demand:
     """Return the descriptors that a process with this `share` of `config` may need at most."""
     upstreams = config.upstreams.values()
     return Demand(
-        clients=share.of(config.listeners.public.connections_max),
+        clients=share.of(config.listeners.public.connections_max) + _asking(config, share),
         upstream_connections=sum(len(u.targets) * share.of(u.connections_max) for u in upstreams),
         idle_upstream=sum(len(u.targets) * share.of(u.idle_connections_max) for u in upstreams),
     )
@@ -24,9 +24,15 @@ def demand(config: model.Config, share: Share = _ALL) -> Demand:
 
 def connections_max(config: model.Config, share: Share = _ALL) -> int:
     """Return how many client connections there may be; raises `CannotStart` if the system allows none."""
-    clients = make_room(demand(config, share))
-    if clients == 0:
+    clients = make_room(demand(config, share)) - _asking(config, share)
+    if clients <= 0:
         raise CannotStart(
             "the limit of open files leaves none for clients: raise the hard limit (ulimit -Hn, LimitNOFILE=)"
         )
     return clients
+
+
+def _asking(config: model.Config, share: Share) -> int:
+    """Return how many connections of proxies there may be that only ask."""
+    section = config.listeners.forward_auth
+    return share.of(section.connections_max) if section.bind is not None else 0

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(slots=True)
-class Plan:
+class Settled:
     """What is known of a reload before anything was done."""
 
     config: model.Config
@@ -46,7 +46,7 @@ class _Brought:
     condemns: list[Condemn] = field(default_factory=list)
 
 
-def plan(running: model.Config, wanted: model.Config) -> Plan:
+def settle(running: model.Config, wanted: model.Config) -> Settled:
     """Return what a reload to `wanted` would take, and what it would leave to a restart.
 
     Raises `ReloadRefused` when what it would take does not go together with what it would leave.
@@ -58,7 +58,7 @@ def plan(running: model.Config, wanted: model.Config) -> Plan:
                 f"needs a restart: {', '.join(restart)} stay as they are until then, and do not go together with the"
                 f" rest: {written(finding.path)}: {finding.message}"
             )
-    return Plan(settled, changes(running, settled), restart)
+    return Settled(settled, changes(running, settled), restart)
 
 
 class Succession:
@@ -71,7 +71,7 @@ class Succession:
     async def check(self, wanted: model.Config) -> Reloaded:
         """Say what `apply` would do. Raises `ReloadRefused`."""
         gateway = self._gateway
-        found = await beside(plan, gateway.config, wanted)
+        found = await beside(settle, gateway.config, wanted)
         await self._certificates(found.config)
         try:
             await gateway.crew.prepare(gateway.number + 1, found.config)
@@ -82,7 +82,7 @@ class Succession:
     async def apply(self, wanted: model.Config) -> Reloaded:
         """Take `wanted` into force. Raises `ReloadRefused`, and then everything is as it was."""
         gateway = self._gateway
-        found = await beside(plan, gateway.config, wanted)
+        found = await beside(settle, gateway.config, wanted)
         certificates = await self._certificates(found.config)
         number = gateway.number + 1
         try:

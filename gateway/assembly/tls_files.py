@@ -23,7 +23,7 @@ from gateway.listeners.certificates import (
     read_certificate,
 )
 
-_LISTENERS: Final = ("public", "admin", "metrics", "delivery")
+_LISTENERS: Final = ("public", "admin", "metrics", "delivery", "forward_auth")
 _VERSIONS: Final = {"1.2": ssl.TLSVersion.TLSv1_2, "1.3": ssl.TLSVersion.TLSv1_3}
 
 

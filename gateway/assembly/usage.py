@@ -63,6 +63,7 @@ class Usage:
         self._path = path
         self._clock = clock
         self._geoip: GeoIp | None = None
+        self._is_ending = False
         self._top = TopKeys(clock, _top(config()))
         self.writer = UsageWriter(
             store, recorders.usage, clock, name=secrets.token_hex(8), tell=self._top.count
@@ -77,13 +78,14 @@ class Usage:
         except GeoIpUnusable as error:
             raise CannotStart(str(error)) from error
         for work in (
-            Periodic("writing usage", lambda: _WRITE_SECONDS, self.writer.write),
+            Periodic("writing usage", lambda: _WRITE_SECONDS, self._write),
             Periodic("rolling up usage", lambda: _ROLL_SECONDS, self.writer.roll),
             Periodic("removing old usage", lambda: _PRUNE_SECONDS, self._prune),
             Periodic("looking for another GeoIP database", lambda: _LOOK_SECONDS, self._look),
         ):
             tasks.create_task(work.run(), name=work.name)
             stack.callback(work.stop)
+        stack.callback(self._end)
 
     def follow(self, config: model.Config) -> None:
         """Go by another configuration from now on. A database that cannot be opened leaves the former in use."""
@@ -92,6 +94,13 @@ class Usage:
             self._open(config)
         except GeoIpUnusable as error:
             _log.error("countries are told as before: %s", error)
+
+    def _end(self) -> None:
+        """Take note that what is written next is the last."""
+        self._is_ending = True
+
+    async def _write(self) -> None:
+        await self.writer.write(is_last=self._is_ending)
 
     async def _prune(self) -> None:
         await self.writer.prune(retention(self._config()))

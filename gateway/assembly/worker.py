@@ -77,6 +77,7 @@ class Worker:
         self._reloading = asyncio.Lock()
         self._prepared: Prepared | None = None
         self._sockets: list[socket.socket] = []
+        self._questions: list[socket.socket] = []
         self._servers: dict[int, asyncio.Server] = {}
         self._is_beginning = False
         self._is_draining = False
@@ -159,6 +160,7 @@ class Worker:
         )
         self.plane.on_install.append(_redacting(formatter, config))
         self._sockets = [socket.socket(fileno=number) for number in begin.sockets]
+        self._questions = [socket.socket(fileno=number) for number in begin.questions]
         self._running.callback(self._close_sockets)
         telling = Periodic("telling the supervisor", lambda: _TELL_SECONDS, self._tell)
         self._tasks.create_task(telling.run(), name=telling.name)
@@ -190,9 +192,11 @@ class Worker:
         for number in wanted - self._servers.keys():
             sock = self._sockets[number].dup()
             self._servers[number] = await self.plane.listener.serve(sock, backlog)
+        while self._questions:
+            await self.plane.be_asked(self._questions.pop())
 
     def _close_sockets(self) -> None:
-        for sock in self._sockets:
+        for sock in (*self._sockets, *self._questions):
             sock.close()
 
     # ---- the configuration: one step at a time, because preparing takes a while

@@ -39,8 +39,11 @@ _ASK_AGAIN_SECONDS: Final = 1.0
 class Workforce:
     """Implements `control.supervisor.Orders` for `gateway`, with that many workers."""
 
-    def __init__(self, gateway: Gateway, count: int) -> None:
+    def __init__(
+        self, gateway: Gateway, count: int, questions: Sequence[socket.socket] = ()
+    ) -> None:
         self._gateway = gateway
+        self._questions = questions
         self._count = count
         # While workers are replaced there are two for a slot, and a third where the first is not settled yet.
         self.counts = SharedCounts(gateway.config, 3 * count)
@@ -82,6 +85,7 @@ class Workforce:
             slot=member.slot,
             slots=self._count,
             sockets=sockets,
+            questions=tuple(sock.fileno() for sock in self._questions),
             heartbeat=equipment.heartbeat.descriptor,
             segments=equipment.segments,
             seat=equipment.seat,
@@ -130,22 +134,24 @@ def _log_settings() -> tuple[str, bool]:
 async def join(
     gateway: Gateway,
     public: Sequence[socket.socket],
+    questions: Sequence[socket.socket],
     counts: Mapping[str, tuple[int, int]],
     tasks: asyncio.TaskGroup,
     stack: AsyncExitStack,
 ) -> Callable[[], Awaitable[None]]:
-    """Give `gateway` workers that listen on `public` and go on from these quota `counts`; return what lets them serve.
+    """Give `gateway` workers that listen on `public`, and for `questions` of proxies, and go on from these quota
+    `counts`; return what lets them serve.
 
     That raises `CannotStart` when no worker comes up.
     """
     count = gateway.workers
-    force = Workforce(gateway, count)
+    force = Workforce(gateway, count, questions)
     stack.callback(force.counts.close)
     force.counts.limits.import_counts(counts)
     gateway.export_counts = force.counts.limits.export_counts
     gateway.explainer = Explainer(gateway, force.counts.looked_at)
     gateway.recorders.watch_limiter(lambda: force.counts.limits.forgotten_early)
-    supervisor = Supervisor(count, public, force, gateway.clock, tasks)
+    supervisor = Supervisor(count, public, force, gateway.clock, tasks, questions)
     crew = RemoteCrew(supervisor, gateway.number, gateway.config, gateway.clock)
     gateway.crew = crew
 

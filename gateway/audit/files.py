@@ -24,12 +24,12 @@ class Unusable(Exception):
 
 
 class AuditFiles:
-    """The three files named after `key_path`: the key itself, `.pub` and `.head`."""
+    """The three files named after `key_path`: the key itself, `.pub` and `.head`, unless that one is elsewhere."""
 
-    def __init__(self, key_path: Path) -> None:
+    def __init__(self, key_path: Path, head_path: Path | None = None) -> None:
         self.key_path = key_path
         self.public_path = key_path.with_suffix(".pub")
-        self.head_path = key_path.with_suffix(".head")
+        self.head_path = head_path or key_path.with_suffix(".head")
 
     def signer(self) -> Signer:
         """Return the key, made at the first start, and see to it that the public keys are there. Raises `Unusable`."""

@@ -64,6 +64,17 @@ def _add_rotate(inner: Verbs) -> None:
     rotate.add_argument(
         "--idle", metavar="DURATION", help="end earlier, once the old key was not used for so long"
     )
+    rotate.add_argument(
+        "--scope",
+        action="append",
+        help="what the new key may do, of what the old one may (default: all of it); repeat for several",
+    )
+    rotate.add_argument("--no-scopes", action="store_true", help="a new key that may do nothing")
+    rotate.add_argument(
+        "--ip",
+        action="append",
+        help="from where the new key works, within what the old one allows; repeat for several",
+    )
     add_hand_over_options(rotate)
 
 
@@ -100,10 +111,15 @@ async def _act(
 
 async def _rotate(client: AdminClient, options: argparse.Namespace, printer: Printer) -> None:
     body = {"reason": options.reason}
-    for name in ("grace", "idle"):
-        value = getattr(options, name)
-        if value is not None:
-            body[name] = value
+    if options.no_scopes and options.scope:
+        raise WrongUsage("--scope and --no-scopes exclude each other")
+    given = {
+        "grace": options.grace,
+        "idle": options.idle,
+        "scopes": [] if options.no_scopes else options.scope,
+        "ip_allowlist": options.ip,
+    }
+    body |= {name: value for name, value in given.items() if value is not None}
     await mint(client, options, printer, f"/keys/{path_part(options.key_id)}:rotate", body)
 
 

@@ -1,4 +1,5 @@
-"""`tollhouse reload`: lets the running gateway take its changed configuration, or say what it would take.
+"""`tollhouse reload` and `tollhouse rollback`: lets the running gateway take its changed configuration, say what it
+would take, or take the one from before again.
 
 Knows how the answer is printed. The gateway reads its own files and decides; this reads the configuration only to know
 whom to ask.
@@ -21,7 +22,7 @@ _SIGNS: Final = {"added": "+", "removed": "-", "changed": "~"}
 
 
 def register(verbs: Verbs) -> None:
-    """Add the verb."""
+    """Add the verbs."""
     parser: argparse.ArgumentParser = verbs.add_parser(
         "reload",
         help="take a changed configuration without a restart",
@@ -33,7 +34,18 @@ def register(verbs: Verbs) -> None:
         "--check", action="store_true", help="only say what would change: nothing is taken"
     )
     add_client_options(parser, has_offline=False)
-    parser.set_defaults(run=partial(run, act=_reload, tell=_tell_mistakes))
+    parser.set_defaults(run=partial(run, act=_reload, tell=tell_mistakes))
+    parser = verbs.add_parser(
+        "rollback",
+        help="take the configuration from before the last change again",
+        description="Let the running gateway take the configuration again that was in force before the last change."
+        " It holds until the files change again, or somebody reloads; a restart begins with the files.",
+        allow_abbrev=False,
+    )
+    parser.add_argument("--reason", required=True, help="why, for the record")
+    parser.add_argument("--dry-run", action="store_true", help="only say what would change")
+    add_client_options(parser, has_offline=False)
+    parser.set_defaults(run=partial(run, act=_roll_back, tell=tell_mistakes))
 
 
 async def _reload(client: AdminClient, options: argparse.Namespace, printer: Printer) -> None:
@@ -41,8 +53,22 @@ async def _reload(client: AdminClient, options: argparse.Namespace, printer: Pri
     try:
         answer = await client.call("POST", f"/config:{verb}")
     except Rejected as error:
-        _print_refusal(error.problem.get("problems", ()), printer)
+        print_refusal(error.problem.get("problems", ()), printer)
         raise
+    _print(answer, printer)
+
+
+async def _roll_back(client: AdminClient, options: argparse.Namespace, printer: Printer) -> None:
+    answer = await client.call("POST", "/config:rollback", {"reason": options.reason})
+    _print(answer, printer)
+    if answer["result"] == "rolled_back":
+        printer.message(
+            f"that is generation {answer['again']} again; the files were not changed, and a restart would begin with"
+            " them: correct them"
+        )
+
+
+def _print(answer: Mapping[str, Any], printer: Printer) -> None:
     if printer.form != "table":
         printer.entry(answer)
         return
@@ -61,13 +87,14 @@ def _summary(answer: Mapping[str, Any]) -> str:
     return f"{what}; generation {answer['generation']} is in force"
 
 
-def _tell_mistakes(errors: ConfigErrors, printer: Printer) -> None:
+def tell_mistakes(errors: ConfigErrors, printer: Printer) -> None:
     """Say what is wrong with the file that was to tell whom to ask: the gateway would refuse it as well."""
-    _print_refusal(map(asdict, errors.problems), printer)
+    print_refusal(map(asdict, errors.problems), printer)
     printer.message("tollhouse: the configuration has mistakes, so the gateway was not asked")
 
 
-def _print_refusal(problems: Iterable[Mapping[str, Any]], printer: Printer) -> None:
+def print_refusal(problems: Iterable[Mapping[str, Any]], printer: Printer) -> None:
+    """Print mistakes as the answer to whoever wanted another configuration."""
     found = list(problems)
     if printer.form != "table":
         printer.entry({"result": "refused", "problems": found})

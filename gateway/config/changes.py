@@ -32,6 +32,11 @@ def changes(before: Config, after: Config) -> list[Change]:
     return list(_of_section(before, after, ""))
 
 
+def changes_of(before: Section, after: Section) -> list[Change]:
+    """Return what is different in one section; paths begin within it."""
+    return list(_of_section(before, after, ""))
+
+
 def keep_running(running: Config, wanted: Config) -> tuple[Config, list[str]]:
     """Return `wanted` with the running value of every key that needs a restart, and the paths where these differ."""
     kept: list[str] = []

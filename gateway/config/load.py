@@ -26,6 +26,7 @@ from gateway.config.rules import (
     reach,
     routes,
     scopes,
+    telemetry,
     tenancy,
     tls,
     upstreams,
@@ -66,6 +67,7 @@ RULES: Final[tuple[Rule, ...]] = (
     alerts.names,
     alerts.channels,
     alerts.tenants,
+    telemetry.traces,
     usage.usage,
     usage.per_key,
 )
@@ -80,6 +82,7 @@ FILE_RULES: Final[tuple[FileRule, ...]] = (
     files.listener_certificates,
     files.upstream_certificates,
     files.channel_authorities,
+    files.trace_authorities,
     usage.geoip_database,
 )
 

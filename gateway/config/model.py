@@ -36,6 +36,7 @@ from gateway.config.sections.bootstrap import (
     TenantAllowlist,
 )
 from gateway.config.sections.channels import Channel, EmailChannel, SlackChannel, WebhookChannel
+from gateway.config.sections.dashboard import Dashboard
 from gateway.config.sections.keys import (
     PERIOD_SECONDS,
     Bundle,
@@ -55,6 +56,7 @@ from gateway.config.sections.listeners import (
     AdminListener,
     ClientAddress,
     DeliveryListener,
+    ForwardAuthListener,
     Listeners,
     MetricsListener,
     PublicListener,
@@ -80,6 +82,7 @@ from gateway.config.sections.tls import (
     StrictTransportSecurity,
     Tls,
 )
+from gateway.config.sections.traces import Traces
 from gateway.config.sections.upstreams import (
     Affinity,
     Breaker,
@@ -115,11 +118,13 @@ __all__ = [
     "ClientAddress",
     "ClientCertificates",
     "Config",
+    "Dashboard",
     "DeliveryListener",
     "Dialect",
     "EmailChannel",
     "Environment",
     "ExpiryPolicy",
+    "ForwardAuthListener",
     "Forwarding",
     "Health",
     "IdentityHeaders",
@@ -165,6 +170,7 @@ __all__ = [
     "TenantSelector",
     "Throttle",
     "Tls",
+    "Traces",
     "Upstream",
     "UpstreamTarget",
     "UpstreamTimeout",
@@ -236,7 +242,7 @@ class Config(Section):
     tenancy: Tenancy = Field(default_factory=Tenancy)
     """Keys that act for several tenants: how a request names one."""
     telemetry: Telemetry = Field(default_factory=Telemetry)
-    """Metrics and the access log."""
+    """Metrics, the access log and traces."""
     request_log: RequestLog = Field(default_factory=RequestLog)
     """Every request, kept to be searched."""
     usage: Usage = Field(default_factory=Usage)
@@ -247,6 +253,8 @@ class Config(Section):
     """Rules that tell when something is not as it should be."""
     channels: Mapping[Name, Channel] = Field(default_factory=dict)
     """How alerts reach people and programs, by name."""
+    dashboard: Dashboard = Field(default_factory=Dashboard)
+    """Pages for a browser, on the admin listener."""
     reload: Reload = Field(default_factory=Reload)
     """How a changed configuration reaches the running gateway."""
     workers: Workers = Field(1, json_schema_extra=RESTART)

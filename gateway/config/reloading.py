@@ -13,10 +13,12 @@ from gateway.config.problems import Problem
 class Reloaded:
     """A configuration that is in force as `generation`, or, where it was only checked, would be the next one.
 
-    `changes` is what is different from the one before, `restart` the keys whose new values wait for a restart.
+    `changes` is what is different from the one before, `restart` the keys whose new values wait for a restart. `again`
+    is the generation whose configuration it is once more after a rollback, 0 for one that was read.
     """
 
     generation: int
+    again: int = 0
     changes: Sequence[Change] = ()
     restart: Sequence[str] = ()
 

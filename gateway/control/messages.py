@@ -20,8 +20,9 @@ class Begin:
     """To a worker, first of all: be ready to serve `config` as generation `generation`. Answered with None.
 
     The numbers are descriptors that the worker has inherited: the listening `sockets`, one for each slot or one for
-    all, the `heartbeat`, and `segments` of shared memory by what they hold. `seat` is its number among all who hold
-    something there: two workers of one slot, while one replaces the other, have two.
+    all, those on which proxies ask `questions`, which are everybody's, the `heartbeat`, and `segments` of shared memory
+    by what they hold. `seat` is its number among all who hold something there: two workers of one slot, while one
+    replaces the other, have two.
     """
 
     config: model.Config
@@ -30,6 +31,7 @@ class Begin:
     slot: int
     slots: int
     sockets: tuple[int, ...]
+    questions: tuple[int, ...]
     heartbeat: int
     segments: Mapping[str, int]
     seat: int

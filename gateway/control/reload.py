@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Sequence
-from contextlib import suppress
-from typing import Final, Protocol
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager, suppress
+from typing import Final, Protocol, TypeVar
 
 from gateway.config.load import Loaded
 from gateway.config.model import Config, Reload
@@ -19,12 +19,14 @@ from gateway.config.reloading import Reloaded, ReloadRefused
 from gateway.config.sources import Sources
 from gateway.control.beside import beside
 from gateway.control.watch import Watch
-from gateway.domain.change import Actor
+from gateway.domain.change import Actor, Order
 
 _log = logging.getLogger(__name__)
 
 _PATHS_LOGGED_MAX: Final = 20
 _PROBLEMS_LOGGED_MAX: Final = 500
+
+T = TypeVar("T")
 
 Apply = Callable[[Config], Awaitable[Reloaded]]
 """Takes a configuration, or raises `ReloadRefused` and leaves everything as it was."""
@@ -34,6 +36,8 @@ class Told(Protocol):
     """Is told of every attempt, for the metrics and the audit trail. `actor` is who asked, `cause` says it in words."""
 
     async def applied(self, reloaded: Reloaded, cause: str, actor: Actor | None) -> None: ...
+
+    async def rolled_back(self, reloaded: Reloaded, order: Order) -> None: ...
 
     async def refused(self, why: str, cause: str, actor: Actor | None) -> None: ...
 
@@ -69,29 +73,62 @@ class Reloader:
         With `expected`, the files must still be as they were when they were looked at.
         """
         async with self._turn:
-            try:
+            async with self._attempt(cause, actor):
                 loaded = await self._load(expected)
                 reloaded = await self._apply(_sound(loaded))
-            except ReloadRefused as refusal:
-                _log_refusal(cause, refusal)
-                await self._told.refused(str(refusal), cause, actor)
-                raise
-            except _NotStill:
-                raise
-            except Exception as error:
-                _log.exception("not reloaded (%s)", cause)
-                why = "it failed; the log has the cause"
-                await self._told.refused(why, cause, actor)
-                raise ReloadRefused(why) from error
             await self._told.applied(reloaded, cause, actor)
-        _log_success(cause, reloaded, loaded.problems)
+        _log_success(f"reloaded ({cause})", reloaded, loaded.problems)
+        return reloaded
+
+    async def roll_back(self, former: Callable[[], Config], order: Order) -> Reloaded:
+        """Take the configuration that `former` returns, which was in force before. Raises `ReloadRefused`.
+
+        It holds until the files change again, or somebody asks for a reload: what they hold now is known.
+        """
+        cause = f"rollback by {order.actor.kind} {order.actor.name}"
+        async with self._turn:
+            config = former()
+            async with self._attempt(cause, order.actor):
+                self._refuse_when_stopped()
+                reloaded = await self._apply(config)
+                if self.watch is not None:
+                    await self.watch.know_present()
+            await self._told.rolled_back(reloaded, order)
+        _log_success(f"rolled back ({cause})", reloaded, ())
         return reloaded
 
     async def check(self) -> Reloaded:
         """Say what `reload` would do, without doing it. Raises `ReloadRefused`."""
+        return await self.consider(self._check)
+
+    async def consider(self, judge: Callable[[Config], Awaitable[T]]) -> T:
+        """Return what `judge` says of the configuration that the files hold; none is taken meanwhile."""
         async with self._turn:
             self._refuse_when_stopped()
-            return await self._check(_sound(await beside(self._read)))
+            return await judge(_sound(await beside(self._read)))
+
+    async def check_former(self, former: Callable[[], Config]) -> Reloaded:
+        """Say what `roll_back` would do, without doing it. Raises `ReloadRefused`."""
+        async with self._turn:
+            self._refuse_when_stopped()
+            return await self._check(former())
+
+    @asynccontextmanager
+    async def _attempt(self, cause: str, actor: Actor | None) -> AsyncIterator[None]:
+        """Turn whatever goes wrong within into a refusal that is logged and told."""
+        try:
+            yield
+        except ReloadRefused as refusal:
+            _log_refusal(cause, refusal)
+            await self._told.refused(str(refusal), cause, actor)
+            raise
+        except _NotStill:
+            raise
+        except Exception as error:
+            _log.exception("not reloaded (%s)", cause)
+            why = "it failed; the log has the cause"
+            await self._told.refused(why, cause, actor)
+            raise ReloadRefused(why) from error
 
     async def look(self) -> None:
         """Reload if the files have changed and are still."""
@@ -105,6 +142,8 @@ class Reloader:
 
     async def _load(self, expected: Sources | None) -> Loaded:
         self._refuse_when_stopped()
+        if expected is not None and self.watch is not None and self.watch.knows(expected):
+            raise _NotStill  # somebody else took it, or a rollback holds against it
         loaded = await beside(self._read)
         if expected is not None and loaded.sources != expected:
             raise _NotStill
@@ -119,7 +158,7 @@ class Reloader:
 
 
 class _NotStill(Exception):
-    """The files changed between the look at them and their reading."""
+    """The files changed between the look at them and their reading, or are known by then."""
 
 
 class ReloadRequests:
@@ -177,14 +216,12 @@ def _log_refusal(cause: str, refusal: ReloadRefused) -> None:
         _log.error("%s", problem)
 
 
-def _log_success(cause: str, reloaded: Reloaded, warnings: Sequence[Problem]) -> None:
+def _log_success(what: str, reloaded: Reloaded, warnings: Sequence[Problem]) -> None:
     for warning in warnings[:_PROBLEMS_LOGGED_MAX]:
         _log.warning("%s", warning)
     paths = [change.path for change in reloaded.changes]
     named = ", ".join(paths[:_PATHS_LOGGED_MAX]) or "nothing"
     more = f" and {len(paths) - _PATHS_LOGGED_MAX} more" if len(paths) > _PATHS_LOGGED_MAX else ""
-    _log.info(
-        "reloaded (%s) as generation %d; changed: %s%s", cause, reloaded.generation, named, more
-    )
+    _log.info("%s as generation %d; changed: %s%s", what, reloaded.generation, named, more)
     if reloaded.restart:
         _log.warning("these changed keys wait for a restart: %s", ", ".join(reloaded.restart))

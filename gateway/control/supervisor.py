@@ -77,7 +77,10 @@ class Orders(Protocol):
 
 
 class Supervisor:
-    """Keeps one worker in each of `count` slots, in `tasks`, which must outlive it. `members` are all that live."""
+    """Keeps one worker in each of `count` slots, in `tasks`, which must outlive it. `members` are all that live.
+
+    Connections to `listening` are dealt out to the slots; `everybodys` are sockets that each worker accepts from.
+    """
 
     def __init__(
         self,
@@ -86,11 +89,13 @@ class Supervisor:
         orders: Orders,
         clock: Clock,
         tasks: asyncio.TaskGroup,
+        everybodys: Sequence[socket.socket] = (),
     ) -> None:
         self.count = count
         self.members: list[Member] = []
         self.restarts = [0] * count
         self._listening = listening
+        self._everybodys = everybodys
         self._orders = orders
         self._monotonic = clock.monotonic
         self._tasks = tasks
@@ -172,7 +177,7 @@ class Supervisor:
         except LookupError as error:
             raise StartFailed(str(error)) from error
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
-        inherited = [sock.fileno() for sock in self._listening]
+        inherited = [sock.fileno() for sock in (*self._listening, *self._everybodys)]
         try:
             with theirs:
                 process = spawn(theirs.fileno(), (*inherited, *equipment.descriptors))
@@ -331,7 +336,7 @@ class Supervisor:
     async def drain(self, seconds: float) -> None:
         """Let all workers end what they have within `seconds`; nobody takes their place."""
         self._stopping.set()
-        for sock in self._listening:
+        for sock in (*self._listening, *self._everybodys):
             sock.close()
         async with asyncio.TaskGroup() as tasks:
             for member in [*self.members]:

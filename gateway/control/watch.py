@@ -22,6 +22,14 @@ class Watch:
         self._known = sources
         self._last = None
 
+    def knows(self, sources: Sources) -> bool:
+        """Tell whether this is what was taken note of last."""
+        return sources == self._known
+
+    async def know_present(self) -> None:
+        """Take note of what the files hold now, as if it had been read."""
+        self.know(await asyncio.to_thread(self._known.now))
+
     async def look(self) -> Sources | None:
         """Return what the files hold if that is new and the same as at the last look, else None."""
         known = self._known

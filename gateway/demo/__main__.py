@@ -10,11 +10,16 @@ from gateway.demo.upstream import create_demo_app
 
 
 def main() -> None:
-    """Serve the demo backend on 127.0.0.1 until Ctrl-C."""
+    """Serve the demo backend until Ctrl-C."""
     parser = argparse.ArgumentParser(prog="python -m gateway.demo", description=__doc__)
-    parser.add_argument("--port", type=int, default=9000, help="TCP port on 127.0.0.1 (9000)")
+    parser.add_argument(
+        "--host",
+        default="127.0.0.1",
+        help="address to listen on; it echoes whatever it is sent (127.0.0.1)",
+    )
+    parser.add_argument("--port", type=int, default=9000, help="TCP port (9000)")
     options = parser.parse_args()
-    web.run_app(create_demo_app(), host="127.0.0.1", port=options.port, access_log=None)
+    web.run_app(create_demo_app(), host=options.host, port=options.port, access_log=None)
 
 
 if __name__ == "__main__":

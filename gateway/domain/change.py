@@ -51,6 +51,8 @@ class ChangeType(StrEnum):
     ALERT_ACKNOWLEDGED = "alert.acknowledged"
     CONFIG_RELOADED = "config.reloaded"
     CONFIG_RELOAD_REJECTED = "config.reload_rejected"
+    CONFIG_ROLLED_BACK = "config.rolled_back"
+    STORE_RESTORED = "store.restored"
     AUDIT_EXPORTED = "audit.exported"
     AUDIT_PRUNED = "audit.pruned"
     AUDIT_RESTARTED = "audit.restarted"

@@ -52,6 +52,11 @@ class ClientAddress:
         self._hops = hops
 
     @property
+    def hops(self) -> int:
+        """How many elements of the header led to it; 0 when no proxy told anything."""
+        return self._hops
+
+    @property
     def derivation(self) -> str:
         """How the address was found, for a person."""
         return self._how.format(hops=self._hops, next=self._hops + 1)
@@ -61,10 +66,11 @@ class ClientAddressResolver:
     """Finds the client behind declared proxies; with none declared, the peer is the client.
 
     `header` is the one that the proxies are known to set. `trusts_unix` declares that what connects
-    to our unix sockets is a proxy.
+    to our unix sockets is a proxy, `trusted_peers` what connects from there: none of them is stepped
+    over where a header names it.
     """
 
-    __slots__ = ("_header", "_is_forwarded", "_trusted", "_trusts_unix", "header")
+    __slots__ = ("_header", "_is_forwarded", "_peers", "_trusted", "_trusts_unix", "header")
 
     def __init__(
         self,
@@ -72,12 +78,14 @@ class ClientAddressResolver:
         header: Header = "x-forwarded-for",
         *,
         trusts_unix: bool = False,
+        trusted_peers: Allowlist | None = None,
     ) -> None:
         self.header: Header = header
         self._header = header.encode("ascii")
         self._is_forwarded = header == "forwarded"
         self._trusted = trusted
         self._trusts_unix = trusts_unix
+        self._peers = trusted_peers
 
     def resolve_peer(self, peer: str) -> ClientAddress:
         """Return what a connection alone tells; it holds for every request of an untrusted peer.
@@ -87,7 +95,7 @@ class ClientAddressResolver:
         """
         # The zone of a link-local peer is ours, not the peer's.
         address = normalise_address(peer.partition("%")[0]) if peer else ""
-        is_trusted = self._trusts(address) if address else self._trusts_unix
+        is_trusted = self._trusts_peer(address) if address else self._trusts_unix
         how = "the peer is no declared proxy"
         if is_trusted:
             how = "the peer is a declared proxy and told nothing"
@@ -120,6 +128,9 @@ class ClientAddressResolver:
             return standing
         how = self.header + ": all {hops} elements that were read are declared proxies"
         return ClientAddress(address, is_trusted_peer=True, how=how, hops=hops)
+
+    def _trusts_peer(self, address: str) -> bool:
+        return self._trusts(address) or (self._peers is not None and self._peers.allows(address))
 
     def _trusts(self, address: str) -> bool:
         return self._trusted is not None and self._trusted.allows(address)

@@ -17,6 +17,8 @@ class Refused(StrEnum):
     """There were too many of one address."""
     PROXY_PROTOCOL = "proxy_protocol"
     """No valid PROXY protocol header came, or it came from no declared proxy."""
+    STRANGER = "stranger"
+    """It came to the listener of proxies that ask, from no declared proxy."""
     UNNAMED = "unnamed"
     """It was reset before it was accepted, so nobody can tell any more whom it was from."""
 

@@ -168,6 +168,13 @@ def _name(value: str) -> Iterator[str]:
     return _text(value, NAME_LENGTH_MAX)
 
 
+def require_reason(reason: str) -> None:
+    """Raise `Refused` unless `reason` says something that can be recorded."""
+    problems = [("/reason", text) for text in _reason(reason)]
+    if problems:
+        raise Refused(problems)
+
+
 def _reason(value: str) -> Iterator[str]:
     return _text(value, REASON_LENGTH_MAX)
 

@@ -156,6 +156,16 @@ class Allowlist:
                 return True
         return False
 
+    def covers(self, entry: str) -> bool:
+        """Say whether one network of the list contains all of `entry`, an address or a range. Raises ValueError."""
+        version, length, prefix = _parse_entry(entry)
+        host_bits = _BITS[version] - length
+        value = prefix << host_bits
+        return any(
+            shift >= host_bits and value >> shift in prefixes
+            for shift, prefixes in (self._v4 if version == 4 else self._v6)
+        )
+
     def containing(self, address: str) -> str:
         """Return the smallest network of the list that contains `address`; empty when none does."""
         try:

@@ -18,6 +18,9 @@ from gateway.domain.shadow import Finding
 UNMATCHED: Final = "__unmatched__"
 """The route of a request that matched none."""
 
+FORWARD_AUTH: Final = "forward_auth"
+"""The source of what was answered to a proxy that forwards by itself and asked whether it may."""
+
 
 class Reply:
     """An upstream's response that reached its end, one way or another. `ended` as in `Outcome`; times in seconds."""
@@ -100,8 +103,10 @@ class Outcome:
 
     @property
     def source(self) -> str:
-        """Who wrote the answer: `gateway` or `upstream`."""
-        return "upstream" if isinstance(self.result, Reply) else "gateway"
+        """Who wrote the answer: `gateway` or `upstream`; `forward_auth` for what was answered to a proxy that asked."""
+        if isinstance(self.result, Reply):
+            return "upstream"
+        return FORWARD_AUTH if self.head.is_consultation else "gateway"
 
     @property
     def upstream(self) -> str:

@@ -1,7 +1,8 @@
 """Which header fields cross the gateway, in both directions: the only place where one is stripped or set.
 
-Knows hop-by-hop fields (RFC 9110 section 7.6.1), `Via` (7.6.3), the identity fields that an upstream may trust, and
-trace context (W3C Trace Context, section 2). It must not know where a head came from or who may see it.
+Knows hop-by-hop fields (RFC 9110 section 7.6.1), `Via` (7.6.3) and the identity fields that an upstream may trust;
+trace context never crosses as a field of the client: see `trace_context`. It must not know where a head came from or
+who may see it.
 
 The order matters: what the client's `Connection` nominates goes first, then every copy of a field that is ours, and
 only then ours are set. So a client can neither forge `X-Gateway-Tenant` nor have it removed by nominating it.
@@ -45,11 +46,6 @@ _RESPONSE_SET_BY_US: Final = frozenset(
     {b"content-length", b"x-request-id", b"x-gateway-error-source"}
 )
 
-_TRACEPARENT: Final = re.compile(
-    rb"(?!ff)[0-9a-f]{2}-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}"
-)
-_TRACEPARENT_BYTES: Final = 55
-
 _KNOWN_MAX: Final = 1024
 _KNOWN_BYTES_MAX: Final = 64
 """Of how many names, and how long ones, it is remembered whether they cross: far more than are in use."""
@@ -88,7 +84,8 @@ class Border:
         pseudonym: bytes,
         forwards_authorization: bool = False,
     ) -> None:
-        names = {*HOP_BY_HOP, *_SET_BY_US, *_SAYS_OTHERWISE, *identity_names}
+        self.identity_names = tuple(dict.fromkeys(identity_names))
+        names = {*HOP_BY_HOP, *_SET_BY_US, *_SAYS_OTHERWISE, *self.identity_names}
         if not forwards_authorization:
             names.add(b"authorization")
         self._stripped = frozenset(_spelled(name.lower()) for name in names)
@@ -161,35 +158,6 @@ def _request_framing(head: RequestHead) -> bytes:
     if head.body_length or head.values(b"content-length"):
         return lines + b"Content-Length: %d\r\n" % head.body_length
     return lines
-
-
-def _trace_of(head: RequestHead) -> bytes:
-    values = head.values(b"traceparent")
-    if len(values) != 1 or b"traceparent" in head.connection_options:
-        return b""
-    value = known = values[0]
-    if value[:2] != b"00" and value[_TRACEPARENT_BYTES : _TRACEPARENT_BYTES + 1] == b"-":
-        # A later version may append members after the four of version 00 (W3C Trace Context, section 3.2.4).
-        known = value[:_TRACEPARENT_BYTES]
-    return value if _TRACEPARENT.fullmatch(known) else b""
-
-
-def trace_lines(head: RequestHead) -> bytes:
-    """Return the client's trace context as it came, as lines ending in CRLF; nothing without a valid `traceparent`.
-
-    Who does not change `traceparent` must not change `tracestate` (W3C Trace Context, sections 3.4 and 3.5), so it is
-    not cut to any length here; without the former it means nothing and is dropped.
-    """
-    parent = _trace_of(head)
-    if not parent:
-        return b""
-    states = head.values(b"tracestate") if b"tracestate" not in head.connection_options else []
-    return b"".join(
-        (
-            b"traceparent: %b\r\n" % parent,
-            *(b"tracestate: %b\r\n" % state for state in states if state),
-        )
-    )
 
 
 def response_fields(head: ResponseHead, route: Route, overwritten: frozenset[bytes]) -> bytes:

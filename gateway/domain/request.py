@@ -28,8 +28,9 @@ class RequestHead:
     port and trailing dot; `authority` the raw `Host` value; `body_length` in bytes, 0 without a body, or `CHUNKED`;
     `authorization` the values of all `Authorization` fields; `upgrade` the lower-case protocol of a proper upgrade
     request, else empty; `connection_options` the lower-case names that `Connection` nominated; `ends_here` whether it
-    is an OPTIONS that must not be forwarded; `is_from_browser` whether it has a field that browsers send (`Origin`,
-    `Sec-Fetch-Site`); `accept` and `user_agent` the values of these fields, joined.
+    must not be forwarded: an OPTIONS with no hop left, or a request that a proxy asks about (`is_consultation`);
+    `is_from_browser` whether it has a field that browsers send (`Origin`, `Sec-Fetch-Site`); `accept` and `user_agent`
+    the values of these fields, joined.
 
     The memos hold what a later step derived from this head and from other immutable values (a part of the running
     generation, a bound key); each step compares those by identity before it believes its memo.
@@ -45,6 +46,7 @@ class RequestHead:
         "expects_continue",
         "fields",
         "host",
+        "is_consultation",
         "is_from_browser",
         "is_http_10",
         "keeps_alive",
@@ -81,6 +83,7 @@ class RequestHead:
         upgrade: bytes = b"",
         connection_options: frozenset[bytes] = frozenset(),
         ends_here: bool = False,
+        is_consultation: bool = False,
         is_from_browser: bool = False,
     ) -> None:
         self.method = method
@@ -99,6 +102,7 @@ class RequestHead:
         self.upgrade = upgrade
         self.connection_options = connection_options
         self.ends_here = ends_here
+        self.is_consultation = is_consultation
         self.is_from_browser = is_from_browser
         self.accept = self.user_agent = b""
         for lower, _, value in fields:

@@ -7,7 +7,7 @@ that a restart could lose. It must not know what is written down, which the keyr
 from __future__ import annotations
 
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Final
 
 from gateway.domain.change import Order
@@ -18,8 +18,12 @@ from gateway.keyring.lapses import SYSTEM
 from gateway.keyring.ledger import NotFound
 from gateway.ports import Clock, Conflict, KeyStore
 
-KEYS_PER_LOOK: Final = 200
-"""Each is a transaction that every worker acknowledges: some milliseconds."""
+KEYS_PER_ACT: Final = 200
+"""Keys that are written down together: one transaction, and one acknowledgement by every worker. What is made of them
+between two waits keeps the event loop from others for some milliseconds."""
+
+LOOK_SECONDS: Final = 2.0
+"""How long a look goes on while more keys are due. Then rotations have their turn, and the next look goes on."""
 
 ROTATIONS_PER_LOOK: Final = 50
 """Reading their keys takes 6 ms. Deadlines do not wait for their turn: those keys are due by themselves."""
@@ -32,7 +36,7 @@ _log = logging.getLogger(__name__)
 
 
 class Caretaker:
-    """Makes the keyring in force do what is due, for so many keys and rotations of each state per look."""
+    """Makes the keyring in force do what is due, for so many keys at once and rotations of each state per look."""
 
     def __init__(
         self,
@@ -40,11 +44,11 @@ class Caretaker:
         store: KeyStore,
         clock: Clock,
         *,
-        keys_per_look: int = KEYS_PER_LOOK,
+        keys_per_act: int = KEYS_PER_ACT,
         rotations_per_look: int = ROTATIONS_PER_LOOK,
     ) -> None:
         self._keyring = keyring
-        self._keys_per_look = keys_per_look
+        self._keys_per_act = keys_per_act
         self._rotations_per_look = rotations_per_look
         self._store = store
         self._clock = clock
@@ -52,11 +56,39 @@ class Caretaker:
 
     async def look_after(self) -> None:
         """Do what is due. Raises `StoreUnavailable`; then the next look does it."""
-        lapses = self._keyring().lapses
-        for key in await lapses.due(self._keys_per_look):
-            await _unless_it_changed(lapses.record(key.key_id))
+        await self._look_after_keys()
         for state in self._after:
             await self._look_after_rotations(state)
+
+    # ---- keys
+
+    async def _look_after_keys(self) -> None:
+        """Write down what is due, until there is no more or the time is over."""
+        until = self._clock.monotonic() + LOOK_SECONDS
+        left: set[str] = set()
+        while len(left) < self._keys_per_act:
+            # Beyond those that cannot be written down now: they must not stand in the way of others.
+            due = await self._keyring().lapses.due(self._keys_per_act + len(left))
+            fresh = [key.key_id for key in due if key.key_id not in left]
+            left.update(await self._record(fresh[: self._keys_per_act]))
+            if len(fresh) < self._keys_per_act or self._clock.monotonic() >= until:
+                return
+
+    async def _record(self, key_ids: Sequence[str]) -> list[str]:
+        """Write down what time did to these keys; return those of which it could not be."""
+        lapses = self._keyring().lapses
+        if len(key_ids) > 1:
+            try:
+                await lapses.record_all(key_ids)
+            except Conflict as error:
+                _log.info(
+                    "one by one: %s", error
+                )  # what is wrong with one of them is not the others' business
+            else:
+                return []
+        return [each for each in key_ids if not await _done(lapses.record(each))]
+
+    # ---- rotations
 
     async def _look_after_rotations(self, state: RotationState) -> None:
         """Look at the next ones: of more than there is time for, each is looked at in its turn."""
@@ -68,7 +100,7 @@ class Caretaker:
         keys = await self._store.get_keys(ids) if ids else {}
         for rotation in page.records:
             old, new = keys[rotation.old_key_id], keys[rotation.new_key_id]
-            await _unless_it_changed(self._care_for(rotation, old, new))
+            await _done(self._care_for(rotation, old, new))
 
     async def _care_for(self, rotation: Rotation, old: KeyRecord, new: KeyRecord) -> None:
         rotations, now = self._keyring().rotations, self._clock.now()
@@ -88,8 +120,11 @@ def _is_idle(rotation: Rotation, old: KeyRecord, new: KeyRecord, now: float) -> 
     return now - quiet_since >= rotation.idle_seconds
 
 
-async def _unless_it_changed(doing: Awaitable[object]) -> None:
+async def _done(doing: Awaitable[object]) -> bool:
+    """Wait for it, and tell whether it was done: what somebody else changes meanwhile is left to the next look."""
     try:
         await doing
     except (Conflict, NotFound) as error:
         _log.info("left to the next look: %s", error)
+        return False
+    return True

@@ -122,7 +122,7 @@ class Keyring:
         self._steps = workshop.steps
         self._imports = Imports(workshop, formats, peppers)
         self.deliveries = Deliveries(workshop)
-        self.rotations = Rotations(workshop, self.deliveries)
+        self.rotations = Rotations(workshop, self.deliveries, scopes.granted)
         self.incidents = Incidents(workshop)
         self.lapses = Lapses(workshop)
         self._creation = Creation(workshop, blueprints, scopes, self.deliveries)

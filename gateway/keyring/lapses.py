@@ -6,6 +6,7 @@ not know how often somebody looks.
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Final
 
 from gateway.domain.change import Actor, ChangeType, Order
@@ -41,6 +42,20 @@ class Lapses:
 
         enacted = await self._ledger.enact(plan, Order(actor=SYSTEM))
         return Changed(enacted.the(KeyRecord, key_id), enacted.enforced)
+
+    async def record_all(self, key_ids: Collection[str]) -> None:
+        """Write down what time has done to several keys, in one act; what does not exist any more is passed over.
+
+        Raises `Conflict` when one of them cannot be written down: then none is.
+        """
+
+        async def plan() -> Act:
+            act = Act()
+            for key in (await self._store.get_keys(key_ids)).values():
+                await self._add(act, key)
+            return act
+
+        await self._ledger.enact(plan, Order(actor=SYSTEM))
 
     async def _add(self, act: Act, key: KeyRecord) -> None:
         now = self._clock.now()

@@ -20,6 +20,7 @@ from gateway.domain.queries import Sort
 from gateway.domain.rotations import Rotation, RotationEnd, RotationState
 from gateway.keyring.deliveries import Deliveries
 from gateway.keyring.ledger import Act, Changed, Page, among, require_as_seen
+from gateway.keyring.narrowing import SAME, Granted, Narrowing, narrowed
 from gateway.keyring.workshop import Workshop
 from gateway.ports import Conflict
 
@@ -59,12 +60,14 @@ class _Start:
 class Rotations:
     """Starts and ends rotations. What it promises and raises is what `Keyring` does."""
 
-    def __init__(self, workshop: Workshop, deliveries: Deliveries) -> None:
+    def __init__(self, workshop: Workshop, deliveries: Deliveries, granted: Granted) -> None:
         self._ledger = workshop.ledger
         self._steps = workshop.steps
         self._mint = workshop.mint
         self._deliveries = deliveries
         self._policies = workshop.policies
+        self._rules = workshop.rules
+        self._granted = granted
         self._clock = workshop.clock
 
     async def start(
@@ -75,8 +78,10 @@ class Rotations:
         grace_seconds: float | None = None,
         idle_seconds: float | None = None,
         delivery_seconds: float | None = None,
+        narrowing: Narrowing = SAME,
     ) -> Rotated:
         """Mint a key with the settings of `key_id`, which goes on for `grace_seconds`; 0 ends it at once.
+        Its successor may be given less with `narrowing`.
 
         None takes the grace of the config. With `idle_seconds` the old key ends earlier: when the new one was used and
         the old one was not for so long. The new key expires when the old one does.
@@ -91,7 +96,9 @@ class Rotations:
             old = await self._ledger.read(KeyRecord, key_id)
             require_as_seen(old, order)
             await self._require_alone(old)
-            start = self._started(old, order, grace, idle_seconds, delivery_seconds)
+            start = self._started(
+                old, self._narrowed(old, narrowing), order, grace, idle_seconds, delivery_seconds
+            )
             return self._act(old, start, order, grace)
 
         enacted = await self._ledger.enact(plan, order)
@@ -188,9 +195,14 @@ class Rotations:
 
     # ---- parts
 
+    def _narrowed(self, old: KeyRecord, narrowing: Narrowing) -> KeyRecord:
+        now = self._clock.now()
+        return narrowed(old, narrowing, rules=self._rules, granted=self._granted, now=now)
+
     def _started(
         self,
         old: KeyRecord,
+        model: KeyRecord,
         order: Order,
         grace: float,
         idle_seconds: float | None,
@@ -198,7 +210,7 @@ class Rotations:
     ) -> _Start:
         now = self._clock.now()
         new, secret = self._mint.successor(
-            old, now, self._policies.capped(old, now), has_secret=delivery_seconds is None
+            model, now, self._policies.capped(model, now), has_secret=delivery_seconds is None
         )
         rotation = Rotation(
             rotation_id=self._mint.new_id("rot"),

@@ -48,6 +48,7 @@ class ListenerSettings:
     """What the operator may set; times in seconds, rates in bytes per second. 0 of a limit or a rate means none."""
 
     proxy_protocol: bool = False
+    proxies_only: bool = False
     connections_max: int = 16384
     connections_per_address_max: int = 0
     head_timeout_seconds: float = 10.0
@@ -202,16 +203,21 @@ class PublicListener:
             return self.census.refuse(connection, Refused.CONNECTIONS_MAX)
         if not (connection.accepted_from or self._is_unix):
             return self.census.refuse(connection, Refused.UNNAMED)
+        if self.settings.proxies_only and not self._is_from_proxy(connection):
+            why = "only declared proxies may ask here, and this peer is none"
+            return self.rejected(connection, why, Refused.STRANGER)
         if not self.settings.proxy_protocol:
             return self.identified(connection)
-        if not (
-            self._is_unix
-            or self._addresses.resolver.resolve_peer(connection.accepted_from).is_trusted_peer
-        ):
+        if not self._is_from_proxy(connection):
             return self.rejected(
                 connection, "PROXY protocol is spoken here, and this peer is no declared proxy"
             )
         return True
+
+    def _is_from_proxy(self, connection: DownstreamConnection) -> bool:
+        """Tell whether a declared proxy connected; who may connect to a unix socket, its file mode says."""
+        resolver = self._addresses.resolver
+        return self._is_unix or resolver.resolve_peer(connection.accepted_from).is_trusted_peer
 
     def identified(self, connection: DownstreamConnection) -> bool:
         """Count a connection for its client's address, now that it is known; False when there are too many of it."""
@@ -229,7 +235,12 @@ class PublicListener:
         if not self._connections:
             self._is_empty.set()
 
-    def rejected(self, connection: DownstreamConnection, why: str) -> bool:
+    def rejected(
+        self,
+        connection: DownstreamConnection,
+        why: str,
+        cause: Refused = Refused.PROXY_PROTOCOL,
+    ) -> bool:
         """Count a connection that never got as far as a request, and log one a second: a flood must not fill the log.
 
         Returns False, as `opened` does.
@@ -238,7 +249,7 @@ class PublicListener:
         if now >= self._warns_from:
             self._warns_from = now + _WARNING_SECONDS
             _log.warning("connection from %s rejected: %s", connection.accepted_from, why)
-        return self.census.refuse(connection, Refused.PROXY_PROTOCOL)
+        return self.census.refuse(connection, cause)
 
     def exchange(
         self, connection: DownstreamConnection, head: RequestHead, malformed: Denial | None

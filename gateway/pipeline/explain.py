@@ -99,6 +99,7 @@ async def explain(
         recorder=recorder,
         upstreams=upstreams,
         shadowed=_nobody,
+        sampler=None,
     )
     waits = throttle.retry_after("")
     await handle(exchange, rehearsed)

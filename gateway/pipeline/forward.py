@@ -11,11 +11,12 @@ from typing import Final
 
 from gateway.domain.denial import Denial, Reason
 from gateway.domain.keys import BoundKey
-from gateway.domain.passage import response_fields, response_framing, trace_lines
+from gateway.domain.passage import response_fields, response_framing
 from gateway.domain.request import CHUNKED, RequestHead, ResponseHead
 from gateway.domain.rewrite import forward_target
 from gateway.domain.routes import Match, Route
 from gateway.domain.timeouts import Timeouts
+from gateway.domain.trace_context import Trace, trace_of
 from gateway.eager import Signal
 from gateway.pipeline.attempts import Attempts
 from gateway.pipeline.generation import Generation, Voice
@@ -29,8 +30,8 @@ class Crossing:
     """Where a request goes and what of its head crosses: all but the parts that differ from request to request.
 
     `host` is empty when it depends on the target; then `head` is what stands before it and `rest` what follows, else
-    `head` is all of it. `timeouts` None takes the upstream's. `trace` is the client's trace context, if it
-    sent one.
+    `head` is all of it. `timeouts` None takes the upstream's. `trace` None: each
+    request begins a trace that nobody samples.
     """
 
     __slots__ = (
@@ -48,7 +49,7 @@ class Crossing:
         voice: Voice,
         *,
         is_loop: bool,
-        trace: bytes,
+        trace: Trace | None,
     ) -> None:
         self.authority = authority
         self.host = upstream.host_for(authority)
@@ -58,7 +59,7 @@ class Crossing:
         self.timeouts = timeouts
         self.voice = voice
         self.is_loop = is_loop
-        self.trace = b"\r\n%b\r\n" % trace if trace else b""
+        self.trace = trace
 
 
 async def forward(
@@ -194,7 +195,7 @@ def _crossing(match: Match, environment: str, generation: Generation) -> Crossin
         route.timeouts.get(upstream.name) if route.timeouts else None,
         generation.voice(route),
         is_loop=border.is_loop(head),
-        trace=trace_lines(head),
+        trace=trace_of(head, generation.sampler),
     )
     head.memo_crossing = (route, generation, environment, crossing)
     return crossing
@@ -214,9 +215,9 @@ def _request(crossing: Crossing, target: str, exchange: Exchange, key: BoundKey 
             b"" if key is None else key.identity,
             b"X-Request-Id: ",
             exchange.request_id,
-            crossing.trace
-            if crossing.trace and exchange.keeps_trace
-            else b"\r\ntraceparent: 00-%b-%b-00\r\n\r\n" % (trace_id, trace_id[:16]),
+            b"\r\ntraceparent: 00-%b-%b-00\r\n\r\n" % (trace_id, trace_id[:16])
+            if crossing.trace is None
+            else b"\r\n%b\r\n" % crossing.trace.lines(trace_id, goes_on=exchange.keeps_trace),
         )
     )
 

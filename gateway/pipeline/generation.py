@@ -17,6 +17,7 @@ from gateway.domain.outcome import Outcome
 from gateway.domain.passage import Border
 from gateway.domain.rate_headers import RateHeaders
 from gateway.domain.routes import Route, RouteTable
+from gateway.domain.trace_context import Sampler, Spans
 from gateway.pipeline.authenticate import Authenticator
 from gateway.pipeline.represent import Representative
 from gateway.ports import Clock, Limiter, Recorder, Throttle, Upstream
@@ -27,6 +28,10 @@ Introspect = Callable[[BoundKey, Grant | None, str], bytes]
 
 def _nobody(_: Outcome) -> None:
     """Nobody listens."""
+
+
+def _nobody_traces(_: Outcome, _spans: Spans) -> None:
+    """Nobody keeps spans."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,7 +55,8 @@ class Generation:
     `voices` are keyed by route name, `""` being the default; `upstreams` by upstream name and environment, `""`
     standing for callers without a key. `barred` pairs an environment with a route's name. `problem` answers clients
     that ask for problem+json, None when that is switched off. Without `representative` every key is for its own tenant.
-    `shadowed` is told of a request as soon as a rule in shadow mode would have refused it.
+    `shadowed` is told of a request as soon as a rule in shadow mode would have refused it. Without `sampler` no
+    request is traced; `traced` is told of those that were, at their end, and never raises.
     """
 
     number: int
@@ -68,6 +74,8 @@ class Generation:
     recorder: Recorder
     clock: Clock
     shadowed: Callable[[Outcome], None] = _nobody
+    sampler: Sampler | None = None
+    traced: Callable[[Outcome, Spans], None] = _nobody_traces
     dates: DateLine = field(default_factory=DateLine)
 
     def upstream(self, name: str, environment: str) -> Upstream:

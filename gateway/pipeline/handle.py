@@ -8,9 +8,9 @@
     forward        Admission -> Reply        or 502 / 503 / 504
     record         always, last, whatever happened
 
-A straight line: no step writes to the response but `refuse`, `introspect`, `options` and `forward`, and nothing travels
-beside the values that the steps hand on. The common case (a known key, limits in memory, an idle upstream connection)
-runs from `route` to the sent request without a single wait.
+A straight line: no step writes to the response but `refuse`, `introspect`, `options`, `approve` and `forward`, and
+nothing travels beside the values that the steps hand on. The common case (a known key, limits in memory, an idle
+upstream connection) runs from `route` to the sent request without a single wait.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from asyncio import CancelledError
 
 from gateway.domain.denial import Denial, Reason
 from gateway.domain.outcome import Outcome
+from gateway.pipeline.approve import approve
 from gateway.pipeline.authorize import authorize
 from gateway.pipeline.forward import forward
 from gateway.pipeline.generation import Generation
@@ -92,7 +93,9 @@ async def _tell(
     return await forward(admission, exchange, generation)
 
 
-def _answer_here(admission: Admission, exchange: Exchange, generation: Generation) -> int:
+def _answer_here(admission: Admission, exchange: Exchange, generation: Generation) -> int | Denial:
+    if exchange.head.is_consultation:
+        return approve(admission, exchange, generation)
     if admission.permit.principal.match.route.handler == "introspect":
         return introspect(admission, exchange, generation)
     return options(admission, exchange, generation)

@@ -9,6 +9,7 @@ from __future__ import annotations
 from gateway.domain.denial import Denial
 from gateway.domain.keys import BoundKey
 from gateway.domain.outcome import Outcome, Reply
+from gateway.domain.trace_context import Sampler, given_trace
 from gateway.pipeline.generation import Generation
 from gateway.ports import Exchange
 
@@ -40,6 +41,16 @@ def record(
     else:
         _answered_here(exchange, outcome, result, status)
     generation.recorder.record(outcome)
+    if generation.sampler is not None:
+        _trace(exchange, generation, generation.sampler, outcome)
+
+
+def _trace(exchange: Exchange, generation: Generation, sampler: Sampler, outcome: Outcome) -> None:
+    """Hand on a request that is traced, with the ids that its upstream was told of."""
+    given = given_trace(exchange.head) if exchange.keeps_trace else None
+    spans = sampler.spans(exchange.trace_id, given)
+    if spans is not None:
+        generation.traced(outcome, spans)
 
 
 def _answered_here(

@@ -61,6 +61,11 @@ def steps() -> list[Step]:
     return [(int(name.split("_")[0]), named[name].read_text("utf-8")) for name in sorted(named)]
 
 
+def newest() -> int:
+    """Return the schema to which this program brings a file."""
+    return steps()[-1][0]
+
+
 def _create(path: Path) -> None:
     if not path.parent.exists():
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)

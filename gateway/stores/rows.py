@@ -21,23 +21,25 @@ from gateway.ports import R, Record
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Table(Generic[R]):
-    """How records of one class lie in a table: one column per field, `key` being the first."""
+    """How records of one class lie in a table: one column per field, `key` being the first.
+
+    `columns` are named after the fields and stand in their order; `revision` is the last.
+    """
 
     record: type[R]
     name: str
     lists: frozenset[str] = frozenset()
     objects: frozenset[str] = frozenset()
     readers: Mapping[str, Callable[[Any], Any]] = field(default_factory=dict)
+    columns: tuple[str, ...] = field(init=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "columns", tuple(each.name for each in fields(self.record)))
 
     @property
     def key(self) -> str:
         """The column of the record's id."""
         return self.columns[0]
-
-    @property
-    def columns(self) -> tuple[str, ...]:
-        """The columns are named after the fields and stand in their order; `revision` is the last."""
-        return tuple(each.name for each in fields(self.record))
 
     def read(self, row: Sequence[Any]) -> dict[str, Any]:
         """Return the fields in a row of `columns`."""

@@ -5,6 +5,7 @@ Knows the SQL of `KeyStore`. It must not know policy: states, scopes and formats
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from contextlib import asynccontextmanager
@@ -18,7 +19,7 @@ from gateway.domain.change import Change
 from gateway.domain.keys import KeyRecord
 from gateway.domain.queries import ANY_KEY, NOTHING, KeyQuery, Sort, Wanted
 from gateway.domain.tenants import Tenant
-from gateway.ports import Conflict, KeyFinder, R, Record, Write
+from gateway.ports import Conflict, KeyFinder, R, Record, StoreUnavailable, Write
 from gateway.stores import sqlite_alerts, sqlite_audit, sqlite_file, sqlite_usage
 from gateway.stores.rows import (
     KEY_COLUMNS,
@@ -35,6 +36,9 @@ from gateway.stores.sqlite_lists import Listing
 
 QUOTA_SECONDS_MAX: Final = 31 * 86_400  # a month: the longest period a counter can still belong to
 IDEMPOTENCY_SECONDS_MAX: Final = 86_400  # as long as peers remember: nobody retries a day later
+
+_NAMED_MAX: Final = 5
+"""Records that an error names."""
 
 
 def _save(table: Table[Any]) -> str:
@@ -96,12 +100,18 @@ _SAVE_COUNTS: Final = """
 """
 _DUE: Final = f"""
     {_KEY} WHERE key_id IN (
-        SELECT key_id FROM keys INDEXED BY keys_by_expiry
-        WHERE expires_at <= :until AND state IN ('active', 'suspended', 'rotating')
-        UNION SELECT key_id FROM keys INDEXED BY keys_by_resumption
-        WHERE resume_at <= :until AND state = 'suspended'
-        UNION SELECT key_id FROM keys INDEXED BY keys_by_retirement
-        WHERE retires_at <= :until AND state IN ('active', 'suspended', 'rotating', 'expired')
+        SELECT * FROM (
+            SELECT key_id FROM keys INDEXED BY keys_by_expiry
+            WHERE expires_at <= :until AND state IN ('active', 'suspended', 'rotating')
+            ORDER BY expires_at LIMIT :limit
+        ) UNION SELECT * FROM (
+            SELECT key_id FROM keys INDEXED BY keys_by_resumption
+            WHERE resume_at <= :until AND state = 'suspended' ORDER BY resume_at LIMIT :limit
+        ) UNION SELECT * FROM (
+            SELECT key_id FROM keys INDEXED BY keys_by_retirement
+            WHERE retires_at <= :until AND state IN ('active', 'suspended', 'rotating', 'expired')
+            ORDER BY retires_at LIMIT :limit
+        )
     ) ORDER BY key_id LIMIT :limit
 """  # noqa: S608 - own names
 _QUERIED: Final = {
@@ -333,6 +343,18 @@ async def opened_to_find(path: Path) -> AsyncIterator[KeyFinder]:
         yield SqliteStore(file)
 
 
+@asynccontextmanager
+async def opened_to_read(path: Path) -> AsyncIterator[SqliteStore]:
+    """Open the store at `path`, which must be there, for nothing but to read: it is not even migrated.
+
+    Raises `StoreUnavailable`.
+    """
+    if not await asyncio.to_thread(path.is_file):  # SQLite would make one
+        raise StoreUnavailable(f"there is no store at {path}")
+    async with sqlite_file.opened_to_seek(path) as file:
+        yield SqliteStore(file)
+
+
 async def _saved(connection: aiosqlite.Connection, write: Write) -> Record:
     """Store one record within the transaction that is open."""
     record = write.record
@@ -348,5 +370,7 @@ async def _saved(connection: aiosqlite.Connection, write: Write) -> Record:
 
 
 def _about(writes: Sequence[Write]) -> str:
-    """Name what is written."""
-    return ", ".join(str(getattr(each.record, TABLES[type(each.record)].key)) for each in writes)
+    """Name what is written: of many records, the first."""
+    ids = [str(getattr(each.record, TABLES[type(each.record)].key)) for each in writes[:_NAMED_MAX]]
+    further = len(writes) - len(ids)
+    return ", ".join(ids) + (f" and {further} more" if further else "")

@@ -40,8 +40,8 @@ async def append(connection: aiosqlite.Connection, changes: Sequence[Change]) ->
                 *(record.actor, record.body, record.hash),
             )
         )
-    for row in rows:
-        await connection.execute_fetchall(_INSERT, row)
+    async with connection.executemany(_INSERT, rows):
+        pass
 
 
 async def read_head(connection: aiosqlite.Connection) -> Head:

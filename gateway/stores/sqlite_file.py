@@ -17,6 +17,7 @@ import aiosqlite
 
 from gateway.ports import Conflict, StoreUnavailable
 from gateway.stores.migrations import SchemaError, prepare
+from gateway.stores.sqlite_lock import InUse, shared
 
 ANSWER_SECONDS_MAX: Final = 5.0  # what the port promises
 BUSY_MILLISECONDS_MAX: Final = 4_000  # shorter, so that a locked file is named as the cause
@@ -142,11 +143,12 @@ async def opened(path: Path) -> AsyncIterator[SqliteFile]:
 
     Raises `StoreUnavailable` when the file cannot be used, also when a newer program wrote it.
     """
-    try:
-        await asyncio.to_thread(prepare, path)
-    except (SchemaError, OSError, sqlite3.Error) as error:
-        raise StoreUnavailable(f"store {path}: {error}") from error
     async with AsyncExitStack() as stack:
+        try:
+            stack.enter_context(shared(path))
+            await asyncio.to_thread(prepare, path)
+        except (SchemaError, InUse, OSError, sqlite3.Error) as error:
+            raise StoreUnavailable(f"store {path}: {error}") from error
         writer = await _connect(stack, path, _SETTINGS)
         reader = await _connect(stack, path, _READING)
         seeker = await _connect(stack, path, _READING)

@@ -96,8 +96,11 @@ _FIND_DIMENSIONS: Final = (
         f"{name} = json_extract(wanted.value, '$[{n}]')" for n, name in enumerate(_DIMENSIONS)
     )
 )
-_STATE: Final = (
-    "SELECT batch, minute_start, minute_dimension, hour_start, hour_dimension FROM usage_state"
+_MARKS: Final = "minute_start, minute_dimension, hour_start, hour_dimension"
+_STATE: Final = f"SELECT {_MARKS} FROM usage_state"  # noqa: S608 - own names
+_BEGIN_BATCH: Final = (
+    "UPDATE usage_state SET batch = :batch "  # noqa: S608 - own names
+    f"WHERE batch <> :batch OR :batch = '' RETURNING {_MARKS}"
 )
 
 
@@ -133,16 +136,16 @@ class SqliteUsage:
         """Add cells and facets: all of them, or nothing."""
 
         async def work(connection: aiosqlite.Connection) -> dict[Dimensions, tuple[int, int]]:
-            [state] = await connection.execute_fetchall(_STATE)
-            if batch and batch == state[0]:
+            state = await connection.execute_fetchall(_BEGIN_BATCH, {"batch": batch})
+            if not state:
                 return {}
+            [[*marks]] = state
             learned = await self._learn(connection, cells)
-            rows = list(self._rows(cells, learned, (state[1], state[2]), (state[3], state[4])))
+            rows = list(self._rows(cells, learned, (marks[0], marks[1]), (marks[2], marks[3])))
             await _many(connection, _ADD_CELL, (_cell_values(*row) for row in rows))
             await _many(connection, _ADD_DURATION, _parts(rows, "durations"))
             await _many(connection, _ADD_REASON, _parts(rows, "reasons"))
             await _many(connection, _ADD_FACET, map(_facet_values, facets))
-            await connection.execute_fetchall("UPDATE usage_state SET batch = ?", (batch,))
             return learned
 
         if cells or facets:
@@ -192,15 +195,15 @@ class SqliteUsage:
         async def work(connection: aiosqlite.Connection) -> bool:
             [state] = await connection.execute_fetchall(_STATE)
             minutes, hours = _STEPS
-            if await _roll(connection, minutes, (state[1], state[2]), int(until)):
+            if await _roll(connection, minutes, (state[0], state[1]), int(until)):
                 return False
             border = Interval.HOUR.start_of(until)
-            if state[1] + 1 < border:
+            if state[0] + 1 < border:
                 # No minute is left before it: what comes from now on comes late.
                 await _set_mark(connection, minutes, (border - 1, _LAST[0]))
             # An hour is whole once the minutes behind it have begun to be added.
-            border = max(border, Interval.HOUR.start_of(state[1] + 1))
-            return not await _roll(connection, hours, (state[3], state[4]), border)
+            border = max(border, Interval.HOUR.start_of(state[0] + 1))
+            return not await _roll(connection, hours, (state[2], state[3]), border)
 
         return await self._file.transact(work, about="usage")
 
@@ -210,7 +213,7 @@ class SqliteUsage:
         async def work(connection: aiosqlite.Connection) -> tuple[int, int]:
             [state] = await connection.execute_fetchall(_STATE)
             removed = 0
-            marks: tuple[_Mark, ...] = ((state[1], state[2]), (state[3], state[4]), _LAST)
+            marks: tuple[_Mark, ...] = ((state[0], state[1]), (state[2], state[3]), _LAST)
             for interval, mark in zip(Interval, marks, strict=True):
                 border = now - retention.seconds(interval)
                 for table, part in (("usage_cells", ""), *_PARTS):

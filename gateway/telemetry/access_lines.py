@@ -69,7 +69,7 @@ class Lines:
         head, names, route, result = outcome.head, self._names, outcome.route, outcome.result
         client, peer, ended = outcome.client_address, outcome.peer_address, outcome.ended
         duration = int(outcome.duration * 1_000_000 + 0.5)
-        source = b'"gateway"'
+        source = b'"forward_auth"' if head.is_consultation else b'"gateway"'
         if isinstance(result, Reply):
             source = b'"upstream"'
             relay = self._relays.get((result.upstream, result.target)) or self._relay(result)

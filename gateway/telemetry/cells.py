@@ -10,7 +10,7 @@ from typing import Final
 
 from gateway.domain.denial import Reason
 from gateway.domain.outcome import UNMATCHED, Outcome
-from gateway.telemetry.families import (
+from gateway.telemetry.label_values import (
     ACCEPTED,
     METHODS,
     OTHER,

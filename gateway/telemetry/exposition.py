@@ -5,11 +5,14 @@ Knows the shapes of `prometheus_client`; it must not know where numbers come fro
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Mapping
 from itertools import accumulate
+from typing import Final
 
 from prometheus_client.core import (
     CounterMetricFamily,
+    Exemplar,
     GaugeMetricFamily,
     HistogramMetricFamily,
     InfoMetricFamily,
@@ -20,6 +23,8 @@ from prometheus_client.utils import floatToGoString
 from gateway.telemetry.families import Family
 from gateway.telemetry.process import MEANINGS
 from gateway.telemetry.series import Numbers
+
+NO_EXEMPLARS: Final[Mapping[tuple[str, ...], float]] = {}
 
 
 def flat_metric(
@@ -34,17 +39,45 @@ def flat_metric(
 
 
 def histogram_metric(
-    namespace: str, family: Family, children: Iterable[tuple[tuple[str, ...], Numbers]]
+    namespace: str,
+    family: Family,
+    children: Iterable[tuple[tuple[str, ...], Numbers]],
+    exemplars: Mapping[tuple[str, ...], float] = NO_EXEMPLARS,
 ) -> Metric:
-    """Return a histogram: cumulative buckets, count and sum per label set."""
+    """Return a histogram: cumulative buckets, count and sum per label set.
+
+    `exemplars` are values by the first label and the trace that each was measured in.
+    """
     metric = HistogramMetricFamily(
         f"{namespace}_{family.name}", family.meaning, labels=family.labels
     )
     bounds = [*map(floatToGoString, family.buckets), "+Inf"]
+    examples = _by_bucket(family, exemplars)
     for labels, numbers in children:
         cumulative = accumulate(numbers[:-1])
-        metric.add_metric(labels, list(zip(bounds, cumulative, strict=True)), numbers[-1])
+        buckets = list(zip(bounds, cumulative, strict=True))
+        metric.add_metric(labels, _with_examples(labels[:1], buckets, examples), numbers[-1])
     return metric
+
+
+def _with_examples(
+    label: tuple[str, ...],
+    buckets: list[tuple[str, float]],
+    examples: Mapping[tuple[tuple[str, ...], int], Exemplar],
+) -> list[tuple[str, float] | tuple[str, float, Exemplar]]:
+    return [
+        (*bucket, examples[label, n]) if (label, n) in examples else bucket
+        for n, bucket in enumerate(buckets)
+    ]
+
+
+def _by_bucket(
+    family: Family, exemplars: Mapping[tuple[str, ...], float]
+) -> dict[tuple[tuple[str, ...], int], Exemplar]:
+    return {
+        ((label,), bisect_left(family.buckets, value)): Exemplar({"trace_id": trace_id}, value)
+        for (label, trace_id), value in exemplars.items()
+    }
 
 
 def info_metric(namespace: str, family: Family, values: Mapping[str, str]) -> Metric:

@@ -11,69 +11,7 @@ from dataclasses import dataclass
 from typing import Final, Literal
 
 from gateway.domain.closing import Closed, Refused
-from gateway.domain.denial import Reason
-from gateway.domain.outcome import UNMATCHED
 from gateway.domain.shadow import RuleKind
-
-OTHER: Final = "__other__"
-"""Stands for every label set that the series budget, or a closed set of names, has no room for."""
-
-OTHER_METHOD: Final = "OTHER"
-
-RELOAD_RESULTS: Final = ("applied", "refused")
-
-NAMED_LABELS: Final = ("route", "upstream", "policy")
-"""Labels whose values are names of the configuration, in the order of `Metrics.declare`."""
-
-RESERVED_NAMES: Final = frozenset({"", OTHER, UNMATCHED})
-"""Values of these labels that are no names."""
-
-ACCEPTED: Final = "accepted"
-"""The decision on a request that the gateway did not answer itself with a refusal."""
-
-METHODS: Final = frozenset(
-    {"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "CONNECT", "TRACE"}
-)
-"""The registered methods of RFC 9110 section 9 and RFC 5789; all others count as `OTHER`."""
-
-SOURCES: Final = frozenset({"gateway", "upstream"})
-
-DECISIONS: Final = (ACCEPTED, *(reason.value for reason in Reason))
-
-LIMIT_OUTCOMES: Final = ("allowed", "denied")
-SHADOW_DENIED: Final = "shadow_denied"
-"""A limit in shadow mode would have refused: counted on top of what the enforced ones decided."""
-
-UPSTREAM_OUTCOMES: Final = (
-    "ok",
-    "error",
-    "timeout",
-    "refused",
-    "breaker_open",
-    "no_target",
-    "cancelled",
-    "retried",
-)
-"""What became of a request meant for an upstream; `cancelled` was not the upstream's doing.
-
-`retried` counts attempts that failed and were repeated: they come on top of the requests.
-"""
-
-UPSTREAM_OUTCOME_OF_REASON: Final = {
-    Reason.UPSTREAM_UNREACHABLE: "refused",
-    Reason.UPSTREAM_BAD_RESPONSE: "error",
-    Reason.UPSTREAM_TIMEOUT: "timeout",
-    Reason.CIRCUIT_OPEN: "breaker_open",
-    Reason.NO_HEALTHY_UPSTREAM: "no_target",
-}
-
-UPSTREAM_OUTCOME_OF_END: Final = {
-    "complete": "ok",
-    "upstream_broke": "error",
-    "timeout": "timeout",
-    "client_gone": "cancelled",
-    "cut": "cancelled",
-}
 
 Kind = Literal["counter", "gauge", "histogram", "info"]
 
@@ -126,7 +64,8 @@ LAG_BUCKETS: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1
 FAMILIES: Final[tuple[Family, ...]] = (
     _counter(
         "requests_total",
-        "Requests answered, by who answered (`gateway` or `upstream`); code 0: nothing was sent.",
+        "Requests answered, by who answered: `gateway`, `upstream`, or the gateway to a proxy that asked "
+        "(`forward_auth`); code 0: nothing was sent.",
         "route", "method", "code", "source",
     ),
     _histogram(
@@ -264,6 +203,21 @@ FAMILIES: Final[tuple[Family, ...]] = (
         "listener", "name",
     ),
     _gauge("keys", "max", "API keys in the store.", "state", "environment"),
+    _gauge(
+        "keys_expiring", "max",
+        "Keys in use, or suspended, that expire within that time from now: `1d`, `7d`, `30d`.",
+        "within",
+    ),
+    _gauge(
+        "key_expiry_timestamp_seconds", "max",
+        "When a key expires (epoch seconds): of those that do within 30 days, the 100 that do first. `keys_expiring` "
+        "counts all.",
+        "key_id",
+    ),
+    _gauge(
+        "keys_rotation_overdue", "max",
+        "Keys that `policies.rotation` wants to have been replaced by now.",
+    ),
     _gauge("store_up", "min", "Whether the last contact with the key store succeeded (1) or not (0)."),
     _histogram(
         "store_operation_duration_seconds",
@@ -279,8 +233,13 @@ FAMILIES: Final[tuple[Family, ...]] = (
     ),
     _counter(
         "config_reloads_total",
-        "Attempts to reload the configuration: `applied` or `refused`.",
+        "Attempts to take another configuration: `applied`, `refused`, or `rolled_back` to the one before.",
         "result",
+    ),
+    _gauge(
+        "config_rolled_back", "max",
+        "Whether the configuration in force was taken by a rollback (1): its files hold another one, which the next "
+        "start would take.",
     ),
     _gauge(
         "config_restart_needed", "max",
@@ -319,11 +278,24 @@ FAMILIES: Final[tuple[Family, ...]] = (
         "Requests missing in the request log because the queue was full or the disk failed.",
         is_watched=True,
     ),
+    _counter(
+        "traced_requests_total",
+        "Requests that were traced, by what became of their spans: `exported`, `dropped` (too many waited) or `failed` "
+        "(the collector did not take them).",
+        "outcome",
+        is_watched=True,
+    ),
     _gauge("request_log_bytes", "max", "Room that the request log takes."),
     _counter(
         "audit_events_total",
         "Records of the audit trail, by event; those that another process wrote are among them.",
         "type",
+    ),
+    _counter(
+        "audit_dropped_total",
+        "Records missing in the audit trail because the store did not answer: logins and reloads. A change that is not "
+        "in the trail was not made.",
+        is_watched=True,
     ),
     _gauge("audit_head_seq", "max", "Number of the last record of the audit trail."),
     _gauge(

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import platform
 import threading
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Final
 
 from prometheus_client import CollectorRegistry
@@ -17,9 +17,15 @@ from prometheus_client.exposition import choose_encoder
 
 from gateway.build import BUILD
 from gateway.telemetry.crew import Crew
-from gateway.telemetry.exposition import flat_metric, histogram_metric, info_metric, process_metrics
+from gateway.telemetry.exposition import (
+    NO_EXEMPLARS,
+    flat_metric,
+    histogram_metric,
+    info_metric,
+    process_metrics,
+)
 from gateway.telemetry.families import FAMILIES, Family
-from gateway.telemetry.readings import WATCHED_MAX, Reading, Readings, Watch
+from gateway.telemetry.readings import EXEMPLARS, WATCHED_MAX, Reading, Readings, Watch
 from gateway.telemetry.rows import ListRows, Rows
 from gateway.telemetry.tally import Tally
 from gateway.telemetry.totals import Totals
@@ -107,6 +113,7 @@ class Metrics:
     def collect(self) -> Iterator[Metric]:
         """Yield every metric family (the collector protocol of `prometheus_client`)."""
         readings = self.crew.read()
+        exemplars = readings.pop(EXEMPLARS.name, NO_EXEMPLARS)
         for name, values in readings.items():
             if len(values) > WATCHED_MAX:
                 self.crew.count_dropped(name, len(values) - WATCHED_MAX)
@@ -115,7 +122,7 @@ class Metrics:
             if family.kind == "info":
                 yield info_metric(self._namespace, family, self._build)
             elif family.name in counted:
-                yield self._accumulated(family, counted[family.name].items())
+                yield self._accumulated(family, counted[family.name].items(), exemplars)
             elif family.name in readings:
                 told = list(readings[family.name].items())[:WATCHED_MAX]
                 yield flat_metric(self._namespace, family, told)
@@ -123,8 +130,13 @@ class Metrics:
             yield from process_metrics(self.crew.used())
 
     def _accumulated(
-        self, family: Family, children: Iterable[tuple[tuple[str, ...], list[float]]]
+        self,
+        family: Family,
+        children: Iterable[tuple[tuple[str, ...], list[float]]],
+        exemplars: Mapping[tuple[str, ...], float],
     ) -> Metric:
+        if family.name == "request_duration_seconds":
+            return histogram_metric(self._namespace, family, children, exemplars)
         if family.kind == "histogram":
             return histogram_metric(self._namespace, family, children)
         values = ((labels, numbers[0]) for labels, numbers in children)

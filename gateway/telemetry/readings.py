@@ -22,7 +22,16 @@ Reading = float | Mapping[Labels, float]
 Readings = dict[str, dict[Labels, float]]
 """Numbers of watched families by name and label values: plain values that may be sent to another process."""
 
-WATCHED: Final = {family.name: family for family in FAMILIES if family.is_watched}
+EXEMPLARS: Final = Family(
+    name="request_duration_seconds exemplars",
+    kind="gauge",
+    meaning="Durations of traced requests, told with the histogram of requests and never as a metric.",
+    labels=("route", "trace_id"),
+    is_watched=True,
+    merge="max",
+)
+
+WATCHED: Final = {family.name: family for family in (*FAMILIES, EXEMPLARS) if family.is_watched}
 
 _MERGE: Final[Mapping[Merge, Callable[[float, float], float]]] = {
     "sum": lambda one, other: one + other,

@@ -94,7 +94,8 @@ def remove_old(folder: Path, now: float, *, retention_seconds: float, bytes_max:
 class SegmentWriter:
     """Writes lines to segments in `folder`, which is made when missing; used by one thread at a time.
 
-    Raises `OSError` when the folder cannot be used.
+    `sync` is called with a descriptor after each write, so that a power failure loses nothing of it; None leaves that
+    to the operating system. Raises `OSError` when the folder cannot be used.
     """
 
     def __init__(
@@ -104,11 +105,13 @@ class SegmentWriter:
         *,
         bytes_max: int,
         write: Callable[[int, memoryview], int] = os.write,
+        sync: Callable[[int], None] | None = None,
     ) -> None:
         folder.mkdir(mode=FOLDER_MODE, parents=True, exist_ok=True)
         self._folder = folder
         self._clock = clock
         self._write = write
+        self._sync = sync
         self._segment_bytes_max = min(SEGMENT_BYTES_MAX, bytes_max // PARTS_MIN)
         self._descriptor = -1
         self._path = Path()
@@ -129,6 +132,8 @@ class SegmentWriter:
             while rest:
                 written = self._write(self._descriptor, rest)
                 rest = rest[written:]
+            if self._sync is not None:
+                self._sync(self._descriptor)
         except OSError:
             self.close()
             raise
@@ -163,9 +168,19 @@ class SegmentWriter:
                 break
             except FileExistsError:
                 milliseconds += 1
+        if self._sync is not None:
+            self._sync_folder()
         self._path = self._folder / name
         self._hour = int(now // HOUR_SECONDS)
         self._size, self._earliest = 0, b""
+
+    def _sync_folder(self) -> None:
+        """Make the name of a new file last as well."""
+        folder = os.open(self._folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            os.fsync(folder)
+        finally:
+            os.close(folder)
 
 
 def _text(milliseconds: int) -> str:

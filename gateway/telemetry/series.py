@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 
-from gateway.telemetry.families import NAMED_LABELS, OTHER, RESERVED_NAMES, Family
+from gateway.telemetry.families import Family
+from gateway.telemetry.label_values import NAMED_LABELS, OTHER, RESERVED_NAMES
 
 Labels = tuple[str, ...]
 

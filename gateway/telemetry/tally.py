@@ -13,13 +13,8 @@ from typing import Final
 
 from gateway.domain.outcome import Outcome, Reply
 from gateway.telemetry.cells import Names, describe
-from gateway.telemetry.families import (
-    ACCUMULATING,
-    OTHER,
-    OVERHEAD_BUCKETS,
-    REQUEST_BUCKETS,
-    Family,
-)
+from gateway.telemetry.families import ACCUMULATING, OVERHEAD_BUCKETS, REQUEST_BUCKETS, Family
+from gateway.telemetry.label_values import OTHER
 from gateway.telemetry.rows import (
     OVERHEAD_AT,
     OVERHEAD_SUM,
@@ -97,6 +92,7 @@ class Tally:
                 id(outcome.reason),  # members of an enum live forever; their hash is slow Python
                 "" if result is None else result.upstream,
                 None if grant is None else grant.decided_by,
+                outcome.head.is_consultation,
             )
             row = self._answered.get(key) or self._bind(key, outcome, self._answered)
         row[0 if seconds <= _FASTEST else bisect_left(REQUEST_BUCKETS, seconds)] += 1.0

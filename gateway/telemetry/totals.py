@@ -7,10 +7,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 
-from gateway.telemetry.families import (
-    ACCUMULATING,
+from gateway.telemetry.families import ACCUMULATING, FAMILIES
+from gateway.telemetry.label_values import (
     DECISIONS,
-    FAMILIES,
     LIMIT_OUTCOMES,
     NAMED_LABELS,
     OTHER,

@@ -93,7 +93,7 @@ class _Minute:
         self.users: dict[BoundKey | None, _User] = {}
 
 
-_FacetPlace = tuple[int, str, str, str, str]
+FacetPlace = tuple[int, str, str, str, str]
 """Hour, key, tenant, kind and value."""
 
 
@@ -113,7 +113,7 @@ class UsageRecorder:
         self._crowds: dict[bool, _User] = {}
         self._crowds_start = 0
         self._foreign: dict[tuple[int, Dimensions], Measures] = {}
-        self._foreign_facets: dict[_FacetPlace, Facet] = {}
+        self._foreign_facets: dict[FacetPlace, Facet] = {}
         self.folded = 0
 
     # ---- while requests are answered
@@ -227,7 +227,7 @@ class UsageRecorder:
         offset = self._clock.now() - self._clock.monotonic()
         for start, user in users:
             hour = Interval.HOUR.start_of(start)
-            facets: dict[_FacetPlace, Facet] = {}
+            facets: dict[FacetPlace, Facet] = {}
             for kind, value, visitor in self._visitors.told(user.visitors.values()):
                 facet = Facet(
                     start=hour,
@@ -239,7 +239,7 @@ class UsageRecorder:
                     first_at=visitor.first + offset,
                     last_at=visitor.last + offset,
                 )
-                _merge(facets, facet)
+                merge_facet(facets, facet)
             yield from facets.values()
         yield from foreign
 
@@ -263,7 +263,7 @@ class UsageRecorder:
         for facet in facets:
             if len(self._foreign_facets) >= self.counts_max:
                 facet = replace(facet, key_id=OTHER, tenant_id="", value=OTHER)
-            _merge(self._foreign_facets, facet)
+            merge_facet(self._foreign_facets, facet)
 
 
 def _fold(crowd: _User, is_billable: bool, route: str) -> _Count:
@@ -347,7 +347,8 @@ def _share(claim: Claim, level: int) -> float:
     return min(1.0, level / most)
 
 
-def _merge(facets: dict[_FacetPlace, Facet], facet: Facet) -> None:
+def merge_facet(facets: dict[FacetPlace, Facet], facet: Facet) -> None:
+    """Add a facet to those that say the same, or to `facets`."""
     place = (facet.start, facet.key_id, facet.tenant_id, facet.kind.value, facet.value)
     known = facets.get(place)
     if known is None:

@@ -285,8 +285,10 @@ async def test_the_token_of_the_config_needs_no_store(caplog: pytest.LogCaptureF
         ) -> list[Record]:
             raise StoreUnavailable("locked")
 
-    async with serving(House(Down()), None, TOKEN) as call:
+    lost: list[str] = []
+    async with serving(House(Down()), None, TOKEN, untold=lambda: lost.append("login")) as call:
         assert (await call("GET", "/whoami", **_bearer(TOKEN)))["role"] == "admin"
         await call("GET", "/whoami", expect=401, **_bearer(WRONG))
     assert "admin.login_succeeded is not audited: locked" in caplog.text
     assert "admin.login_failed is not audited: locked" in caplog.text
+    assert lost == ["login", "login"]

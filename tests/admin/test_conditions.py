@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import pytest
 
@@ -147,7 +147,10 @@ async def test_a_dry_run_of_a_reload_is_a_check(house: House, tmp_path: Path) ->
         asked.append("check")
         return Reloaded(generation=2)
 
-    config = ConfigRoutes(reload, check)
+    async def never(_: object) -> NoReturn:
+        raise AssertionError
+
+    config = ConfigRoutes(reload, check, roll_back=never, plan=never)
     async with serving(house, tmp_path / "admin.sock", config=config) as call:
         answer = await call("POST", "/config:reload?dry_run=true")
         assert (answer["result"], answer["dry_run"], asked) == ("checked", True, ["check"])

@@ -202,3 +202,23 @@ async def test_a_stale_condition_stops_a_rotation(call: Api, house: House) -> No
     await call("POST", path, {}, headers=stale, expect=412)
     fresh = {"If-Match": f'"{key["revision"]}"'}
     await call("POST", path, {}, headers=fresh, expect=201)
+
+
+async def test_a_rotation_may_leave_the_new_key_less(call: Api) -> None:
+    """D13: what the least-privilege report proposes is taken as it stands."""
+    key = (await call.create(scopes=["read", "jobs:write"]))["key"]
+    body = {"reason": "least privilege", "scopes": ["jobs:read"], "ip_allowlist": ["10.0.0.0/8"]}
+    tried = await call("POST", f"/keys/{key['key_id']}:rotate?dry_run=true", body)
+    assert tried["new_key"]["scopes"] == ["jobs:read"]
+    begun = await call("POST", f"/keys/{key['key_id']}:rotate", body, expect=201)
+    assert begun["new_key"]["scopes"] == ["jobs:read"]
+    assert begun["new_key"]["ip_allowlist"] == ["10.0.0.0/8"]
+    assert begun["old_key"]["scopes"] == ["read", "jobs:write"]
+
+
+async def test_a_rotation_gives_nothing_that_the_key_does_not_have(call: Api) -> None:
+    key = (await call.create(scopes=["jobs:read"], ip_allowlist=["10.0.0.0/8"]))["key"]
+    body = {"scopes": ["jobs:write"], "ip_allowlist": ["192.0.2.1"]}
+    problem = await call("POST", f"/keys/{key['key_id']}:rotate", body, expect=422)
+    assert [each["pointer"] for each in problem["errors"]] == ["/scopes/0", "/ip_allowlist/0"]
+    assert (await call("GET", f"/keys/{key['key_id']}"))["state"] == "active"

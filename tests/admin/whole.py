@@ -13,9 +13,14 @@ from gateway.admin.usage import KeptUsage
 from gateway.audit.chain import Report
 from gateway.audit.room import AuditRoom, Pruned
 from gateway.config.changes import Change
+from gateway.config.differences import RouteChange, UpstreamChange
+from gateway.config.model import Config
+from gateway.config.planned import CallerChange, Callers, Planned
 from gateway.config.reloading import Reloaded
+from gateway.domain.access import Difference, Shift
 from gateway.domain.audit import AuditRecord, Head, seal
 from gateway.domain.change import Order
+from gateway.domain.limit_changes import LimitChange
 from gateway.domain.queries import AuditQuery
 from gateway.domain.streams import StreamKind
 from gateway.keyring.door import Keyring
@@ -60,12 +65,55 @@ async def _lines() -> AsyncIterator[bytes]:
     yield b'{"kind":"header"}\n'
 
 
+class NoFacts:
+    """Implements `gateway.admin.key_reports.KeyFacts` for a configuration without plans and routes."""
+
+    def is_limited(self, _key: object, _tenant: object) -> bool:
+        return False
+
+    def scopes_of_routes(self) -> dict[str, tuple[str, ...]]:
+        return {}
+
+
 async def _reloaded(_: object = None) -> Reloaded:
     return Reloaded(generation=2, changes=[Change("routes", "changed")], restart=["store.path"])
 
 
+async def _planned(_: int) -> Planned:
+    return a_plan(await _reloaded())
+
+
+def a_plan(reloaded: Reloaded) -> Planned:
+    return Planned(
+        reloaded=reloaded,
+        routes=[RouteChange(name="jobs", change="added", requests="GET /jobs")],
+        upstreams=[UpstreamChange(name="u", change="removed", targets_removed=("http://a:1",))],
+        limits=[LimitChange(policy="p/minute", before="", after="1 per minute", effect="shrinks")],
+        anyone=Difference(),
+        callers=Callers(
+            keys=2,
+            losing=1,
+            first_losing=[
+                CallerChange(
+                    key_id="key_a",
+                    name="A",
+                    tenant_id="ten_a",
+                    environment="live",
+                    difference=Difference((Shift("jobs", "", "no_route"),)),
+                )
+            ],
+            limited={"p/minute": 1},
+        ),
+    )
+
+
 async def _no_upstreams() -> tuple[()]:
     return ()
+
+
+CONFIG: Final = Config.model_validate(
+    {"version": 1, "peppers": {"current": "p1", "p1": "0123456789abcdef" * 4}}
+)
 
 
 def whole_app(keyring: Callable[[], Keyring]) -> web.Application:
@@ -73,12 +121,14 @@ def whole_app(keyring: Callable[[], Keyring]) -> web.Application:
     return create_admin_app(
         keyring,
         token=lambda: TOKEN,
-        config=ConfigRoutes(_reloaded, _reloaded),
+        config=ConfigRoutes(_reloaded, _reloaded, roll_back=_reloaded, plan=_planned),
         upstreams=_no_upstreams,
         streams=SomeStreams(OneStream(1, StreamKind.SSE, "key_a")),
         workers=NoWorkers(),
+        settings=lambda: CONFIG,
         audit=cast("AuditRoom", OneRecord()),
         request_log=ListedLog(),
         usage=KeptUsage(MemoryUsage(), lambda: KEPT),
         alerts=Room().desk,
+        facts=NoFacts(),
     )

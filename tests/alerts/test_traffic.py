@@ -193,6 +193,30 @@ async def test_jh_11_it_is_told_from_where_a_revoked_key_is_used_now() -> None:
     assert "(141 requests, from 203.0.0.0/24, 203.0.1.0/24, " in alert.summary
 
 
+async def test_jh_11_a_use_waits_until_it_is_known_from_where_it_was() -> None:
+    watch = await watching()
+    await watch.refuse("key_revoked", network="")
+    assert await found(watch, HELD) == []
+    watch.clock.advance(10)
+    await watch.refuse("key_revoked", network="203.0.113.0/24")
+    assert await found(watch, HELD) == [("key_a", "revoked")]
+    [alert] = await watch.kept.open_alerts(10)
+    assert alert.details["networks"] == ["203.0.113.0/24"]
+
+
+async def test_jh_11_a_use_from_nowhere_is_told_all_the_same() -> None:
+    watch = await watching()
+    await watch.refuse("key_revoked", network="")
+    assert await found(watch, HELD) == []
+    watch.clock.advance(14)
+    assert await found(watch, HELD) == []
+    watch.clock.advance(1)
+    assert await found(watch, HELD) == [("key_a", "revoked")]
+    await watch.look(after=5)
+    [alert] = await watch.kept.open_alerts(10)
+    assert alert.absent_since is None
+
+
 async def test_hp_19_use_in_a_browser_is_found() -> None:
     watch = await watching()
     await watch.use(requests=5, from_browser=1)

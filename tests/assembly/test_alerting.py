@@ -187,11 +187,12 @@ async def test_a_receiver_that_hangs_delays_neither_rules_nor_the_end(
 
 def test_readings_become_health() -> None:
     assert health_of({}) == Health(
-        lost=dict.fromkeys(("access log", "request log", "recorders"), 0)
+        lost=dict.fromkeys(("audit trail", "access log", "request log", "recorders"), 0)
     )
     whole = health_of(
         {
             "store_up": {(): 0.0},
+            "audit_dropped_total": {(): 1.0},
             "access_log_dropped_total": {(): 2.0},
             "request_log_dropped_total": {(): 3.0},
             "recorder_errors_total": {("metrics",): 1.0, ("usage",): 4.0},
@@ -204,7 +205,7 @@ def test_readings_become_health() -> None:
     )
     assert whole == Health(
         store_fault="its last contact failed",
-        lost={"access log": 2.0, "request log": 3.0, "recorders": 5.0},
+        lost={"audit trail": 1.0, "access log": 2.0, "request log": 3.0, "recorders": 5.0},
         is_audit_intact=False,
         revocations_pending=2,
         is_reload_good=False,

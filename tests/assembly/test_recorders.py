@@ -221,7 +221,7 @@ async def test_the_listener_is_watched(tmp_path: Path) -> None:
         census=census,
         settings=ListenerSettings(connections_max=99),
     )
-    recorders.watch_listener(listener)
+    recorders.watch_listeners([listener])
     text = scraped(recorders)
     assert "tollhouse_connections 5.0" in text
     assert "tollhouse_in_flight_requests 3.0" in text

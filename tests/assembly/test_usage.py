@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from gateway.assembly.errors import CannotStart
 from gateway.assembly.gateway import Gateway, opened
 from gateway.config.reloading import ReloadRefused
 from gateway.domain.blueprint import KeyWish
@@ -266,7 +267,7 @@ async def gateway_at_again(folder: Path) -> AsyncIterator[Gateway]:
 
 
 async def countries(gateway: Gateway) -> dict[str, int]:
-    await gateway.usage.writer.write()
+    await gateway.usage.writer.write(is_last=True)
     rows = await gateway.usage.kept.store.facets(FacetQuery(kind=FacetKind.COUNTRY, **EVER))
     return {row.value: row.requests for row in rows}
 
@@ -329,3 +330,37 @@ async def test_requests_of_browsers_are_noticed_hp_19(tmp_path: Path) -> None:
         await gateway.usage.writer.write()
         [row] = await gateway.usage.kept.store.cells(UsageQuery(**EVER))
         assert (row.measures.requests, row.measures.from_browser) == (3, 2)
+
+
+def pretend(folder: Path) -> Path:
+    """Write a file that has the mark of a database and is none."""
+    path = folder / "geo.mmdb"
+    path.write_bytes(b"\xab\xcd\xefMaxMind.com nonsense")
+    return path
+
+
+async def test_a_database_that_cannot_be_read_is_named_at_the_start(tmp_path: Path) -> None:
+    pretend(tmp_path)
+    text = configuration("http://127.0.0.1:9")
+    config = loaded(
+        tmp_path, text.replace("country_header: CF-IPCountry", "geoip_database: geo.mmdb")
+    )
+    with pytest.raises(CannotStart, match=r"geo\.mmdb"):
+        async with opened(config, tmp_path / "config.yaml"):
+            pass
+
+
+async def test_a_database_that_breaks_while_it_is_reloaded_leaves_the_former_in_use(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    write_database(tmp_path / "first.mmdb", {"198.51.100.0/24": country("FR")})
+    pretend(tmp_path)
+    async with gateway_at(tmp_path) as gateway:
+        before = (tmp_path / "config.yaml").read_text()
+        for name in ("first.mmdb", "geo.mmdb"):
+            text = before.replace("country_header: CF-IPCountry", f"geoip_database: {name}")
+            write(tmp_path, text)
+            await gateway.reloads.reload("test")
+        assert "countries are told as before" in caplog.text
+        await ask(gateway.public_address, "/me", "", "X-Forwarded-For: 198.51.100.7")
+        assert await countries(gateway) == {"FR": 1}

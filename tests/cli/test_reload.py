@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,9 +14,11 @@ from aiohttp import web
 from gateway.admin.config import ConfigRoutes
 from gateway.cli import reload
 from gateway.config.changes import Change
+from gateway.config.planned import Planned
 from gateway.config.problems import Problem
 from gateway.config.reloading import Reloaded, ReloadRefused
-from gateway.domain.change import Actor
+from gateway.domain.change import Actor, Order
+from tests.admin.whole import a_plan
 from tests.cli.serving import served
 from tests.config.sample import HEAD, write
 
@@ -45,19 +48,28 @@ class Attempts:
     async def check(self) -> Reloaded:
         return await self.reload(Actor(kind="check", name=""))
 
+    async def roll_back(self, order: Order) -> Reloaded:
+        verb = "tried" if order.is_dry_run else "rollback"
+        return await self.reload(Actor(kind=verb, name=order.reason))
 
-def command(*arguments: str) -> int:
+    async def plan(self, first: int) -> Planned:
+        return a_plan(await self.reload(Actor(kind="plan", name=str(first))))
+
+    def routes(self) -> ConfigRoutes:
+        return ConfigRoutes(self.reload, self.check, roll_back=self.roll_back, plan=self.plan)
+
+
+def command(*arguments: str, verb: str = "reload") -> int:
     parser = argparse.ArgumentParser(prog="tollhouse")
     reload.register(parser.add_subparsers(required=True))
-    options = parser.parse_args(["reload", *arguments])
+    options = parser.parse_args([verb, *arguments])
     status: int = options.run(options)
     return status
 
 
-def asked(folder: Path, attempts: Attempts, *arguments: str) -> int:
-    routes = ConfigRoutes(attempts.reload, attempts.check)
-    with served(folder / "admin.sock", config=routes) as address:
-        return command("--admin", address, *arguments)
+def asked(folder: Path, attempts: Attempts, *arguments: str, verb: str = "reload") -> int:
+    with served(folder / "admin.sock", config=attempts.routes()) as address:
+        return command("--admin", address, *arguments, verb=verb)
 
 
 def test_it_prints_what_changed_and_what_waits_for_a_restart(
@@ -145,7 +157,7 @@ async def test_query_parameters_are_refused(aiohttp_client: Any) -> None:
     from tests.keyring.house import House
 
     attempts = Attempts(DONE)
-    routes = ConfigRoutes(attempts.reload, attempts.check)
+    routes = attempts.routes()
     token = "t" * 32
     app: web.Application = create_admin_app(
         lambda: House().keyring, token=lambda: token, config=routes
@@ -156,3 +168,33 @@ async def test_query_parameters_are_refused(aiohttp_client: Any) -> None:
     assert answer.status == 400
     assert (await client.post("/admin/v1/config:reload")).status == 401
     assert attempts.asked == []
+
+
+def test_a_rollback_says_which_generation_it_is_again_and_that_the_files_stay(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    attempts = Attempts(replace(DONE, again=5, restart=()))
+    arguments = ("--reason", "orders fail", "--output", "table")
+    assert asked(tmp_path, attempts, *arguments, verb="rollback") == 0
+    told = capsys.readouterr()
+    assert told.out.splitlines() == ["+ routes[a]", "~ plans.p.rate"]
+    assert "generation 7 is in force" in told.err
+    assert "that is generation 5 again" in told.err
+    assert "a restart would begin with them" in told.err
+    assert attempts.asked == ["rollback orders fail"]
+
+
+def test_a_dry_run_of_a_rollback_takes_nothing(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    attempts = Attempts(replace(DONE, again=5))
+    arguments = ("--reason", "x", "--dry-run", "--output", "table")
+    assert asked(tmp_path, attempts, *arguments, verb="rollback") == 0
+    assert "nothing was taken" in capsys.readouterr().err
+    assert attempts.asked == ["tried x"]
+
+
+def test_a_rollback_without_a_reason_is_wrong_usage() -> None:
+    with pytest.raises(SystemExit) as caught:
+        command(verb="rollback")
+    assert caught.value.code == 2

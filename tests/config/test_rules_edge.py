@@ -173,3 +173,52 @@ def test_targets_of_an_upstream_are_the_same_service(tmp_path: Path) -> None:
         "(a request may go to any of them)",
     ]
     assert said(tmp_path, "upstreams: {u: {targets: ['http+unix:/a', 'http://b']}}") == []
+
+
+# ---- proxies that ask
+
+
+def asking(text: str, more: str = "") -> str:
+    return f"listeners: {{forward_auth: {{{text}}}}}\n{more}"
+
+
+TRUSTED = "client_address: {trusted_proxies: [10.0.0.0/8]}\n"
+
+
+@pytest.mark.parametrize(
+    ("text", "more"),
+    [
+        ("bind: '127.0.0.1:9002'", ""),
+        ("bind: '[::1]:9002'", ""),
+        ("bind: 'unix:run/auth.sock'", ""),
+        ("bind: '10.0.0.5:9002', insecure: true", TRUSTED),
+    ],
+)
+def test_proxies_may_ask_where_nobody_listens_in(tmp_path: Path, text: str, more: str) -> None:
+    assert said(tmp_path, asking(text, more)) == []
+
+
+def test_keys_of_clients_do_not_cross_the_network_in_clear(tmp_path: Path) -> None:
+    (found,) = said(tmp_path, asking("bind: '10.0.0.5:9002'", TRUSTED))
+    assert "in clear" in found
+
+
+def test_proxies_beyond_this_machine_are_declared(tmp_path: Path) -> None:
+    (found,) = said(tmp_path, asking("bind: '10.0.0.5:9002', insecure: true"))
+    assert "trusted_proxies" in found
+
+
+def test_proxies_that_ask_say_who_their_clients_are(tmp_path: Path) -> None:
+    text = asking("bind: '127.0.0.1:9002'", "client_address: {header: none}\n")
+    (found,) = said(tmp_path, text)
+    assert "who clients are" in found
+
+
+def test_tls_of_a_listener_that_is_not_there_means_nothing(tmp_path: Path) -> None:
+    found = said(tmp_path, asking("tls: {certificates: [{certificate: c.pem, key: k.pem}]}"))
+    assert any("means nothing without `bind`" in each for each in found)
+
+
+def test_the_listener_for_proxies_has_an_address_of_its_own(tmp_path: Path) -> None:
+    (found,) = said(tmp_path, asking("bind: '127.0.0.1:8080'"))
+    assert "taken by the public listener" in found

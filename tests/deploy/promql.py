@@ -13,7 +13,7 @@ import pytest
 
 from gateway.domain.keys import KeyState
 from gateway.listeners.streams import CAUSES
-from gateway.telemetry import families
+from gateway.telemetry import families, label_values
 from gateway.telemetry.process import MEANINGS
 from gateway.upstreams.breaker import BreakerState
 
@@ -24,12 +24,12 @@ needs_promtool = pytest.mark.skipif(
 FROM_PROMETHEUS = frozenset({"job", "instance"})
 
 CLOSED: Mapping[str, frozenset[str]] = {
-    "reason": frozenset(families.DECISIONS),
-    "source": frozenset(families.SOURCES),
-    "outcome": frozenset({*families.UPSTREAM_OUTCOMES, *families.LIMIT_OUTCOMES, "failed"}),
+    "reason": frozenset(label_values.DECISIONS),
+    "source": frozenset(label_values.SOURCES),
+    "outcome": frozenset({*label_values.UPSTREAM_OUTCOMES, *label_values.LIMIT_OUTCOMES, "failed"}),
     "state": frozenset({*(state.value for state in KeyState), *(s.value for s in BreakerState)}),
     "cause": frozenset(reason.value for reason in CAUSES),
-    "result": frozenset(families.RELOAD_RESULTS),
+    "result": frozenset(label_values.RELOAD_RESULTS),
 }
 """Labels of which all values are known, whatever the metric."""
 

@@ -106,3 +106,15 @@ def test_the_documented_commands_set_the_namespace_and_where_runbooks_are(tmp_pa
     assert len(texts) == 6
     assert not [text for text in texts if "tollhouse_" in text or "example.com/runbooks" in text]
     assert "acme_requests_total" in (changed / "grafana" / "overview.json").read_text("utf-8")
+
+
+def test_each_name_of_an_alert_is_a_rule_or_told_to_be_the_gateway_s_own() -> None:
+    """The table of the how-to page says truly which alerts Prometheus has."""
+    page = HOW_TO.read_text("utf-8")
+    table = page.partition("## Which alerts are where")[2].partition("## ")[0]
+    rows = re.findall(r"^\| (`.+`) \| (yes|no)", table, re.MULTILINE)
+    told = {name: is_there for names, is_there in rows for name in re.findall(r"`(\w+)`", names)}
+    shipped = {rule["alert"] for rule in alerts()}
+    assert {name for name, is_there in told.items() if is_there == "yes"} <= shipped
+    assert {name for name, is_there in told.items() if is_there == "no"}.isdisjoint(shipped)
+    assert {name for name in shipped if name.startswith(("ApiKey", "RevokedApiKey"))} <= set(told)

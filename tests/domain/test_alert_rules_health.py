@@ -39,19 +39,19 @@ def test_a_healthy_gateway_has_nothing_to_tell() -> None:
         ),
         (
             {"is_audit_intact": False},
-            RuleName.AUDIT_LOSS,
+            RuleName.AUDIT_TAMPERED,
             "",
             "has an audit trail that was changed: tollhouse audit verify",
         ),
         (
             {"revocations_pending": 1},
-            RuleName.REVOCATION_SLOW,
+            RuleName.REVOCATION_PENDING,
             "",
             "has 1 worker that did not acknowledge a change",
         ),
         (
             {"revocations_pending": 2},
-            RuleName.REVOCATION_SLOW,
+            RuleName.REVOCATION_PENDING,
             "",
             "has 2 workers that did not acknowledge a change",
         ),
@@ -94,9 +94,19 @@ def test_a_loss_is_what_was_added_since_the_look_before() -> None:
     before = Health(lost={"access log": 5.0, "request log": 1.0})
     lost = {"access log": 6.0, "request log": 1.0, "recorders": 2.0}
     [one, other] = found(before, lost=lost)
-    assert (one.subject, one.text) == ("access log", "lost 1 request for the access log")
+    assert (one.subject, one.text) == ("access log", "lost 1 record for the access log")
     assert (other.subject, other.details) == ("recorders", {"lost": 2})
 
 
 def test_the_first_look_has_nothing_to_compare_with() -> None:
     assert found(None, lost={"access log": 5.0}) == []
+
+
+def test_what_is_missing_where_somebody_will_look_for_it_is_more_urgent() -> None:
+    lost = {"access log": 1.0, "recorders": 2.0, "request log": 3.0, "audit trail": 4.0}
+    assert {each.subject: each.rule for each in found(Health(), lost=lost)} == {
+        "access log": RuleName.LOG_LOSS,
+        "recorders": RuleName.LOG_LOSS,
+        "request log": RuleName.AUDIT_LOSS,
+        "audit trail": RuleName.AUDIT_LOSS,
+    }

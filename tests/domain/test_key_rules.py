@@ -7,7 +7,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.domain.key_rules import METADATA_BYTES_MAX, Refused, Rules, merged, settled
+from gateway.domain.key_rules import (
+    METADATA_BYTES_MAX,
+    Refused,
+    Rules,
+    merged,
+    require_reason,
+    settled,
+)
 from tests.key_samples import HIREPANDA, a_key, a_tenant
 
 NOW = 1_700_000_000.0
@@ -167,3 +174,14 @@ def test_what_sets_tenants_and_kinds_of_keys_apart_has_rules(
     rules = Rules(HIREPANDA, ("pro",), ("ci",))
     found = rules.problems(values, 1_000.0)
     assert [f"{pointer}: {text}" for pointer, text in found] == problems
+
+
+@pytest.mark.parametrize("reason", ["", " ", "x" * 501, "a\x00b"])
+def test_a_reason_that_says_nothing_that_can_be_recorded_is_refused(reason: str) -> None:
+    with pytest.raises(Refused) as caught:
+        require_reason(reason)
+    assert [pointer for pointer, _ in caught.value.problems] == ["/reason"]
+
+
+def test_a_reason_is_enough() -> None:
+    require_reason("orders fail")

@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import re
-from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_network
 
 import pytest
 from hypothesis import given
@@ -176,3 +176,46 @@ def test_a_network_holds_the_bits_that_were_asked_for(address: str, network: str
     assert network_of(address, 26, 48) == network
     with pytest.raises(ValueError, match="is not an IP address"):
         network_of("nowhere", 26, 48)
+
+
+@pytest.mark.parametrize(
+    ("entries", "entry", "is_covered"),
+    [
+        (["10.0.0.0/8"], "10.1.0.0/16 # ours", True),
+        (["10.0.0.0/8"], "10.0.0.0/8", True),
+        (["10.0.0.0/8"], "10.1.2.3", True),
+        (["10.0.0.0/8"], "11.0.0.0/8", False),
+        (["10.0.0.0/8"], "8.0.0.0/6", False),
+        (["10.1.2.3"], "10.1.2.0/24", False),
+        (["0.0.0.0/0"], "1.2.3.4", True),
+        (["0.0.0.0/0"], "2001:db8::/32", False),
+        (["2001:db8::/32"], "2001:db8:1::/48", True),
+        (["2001:db8::/32"], "2001:db9::/48", False),
+        (["::ffff:10.0.0.0/104"], "10.1.0.0/16", True),
+        ([], "10.1.0.0/16", False),
+        (["192.0.2.0/24", "10.0.0.0/8"], "10.1.0.0/16", True),
+    ],
+)
+def test_a_list_covers_a_range_that_lies_within_one_of_its_own(
+    entries: list[str], entry: str, is_covered: bool
+) -> None:
+    assert Allowlist(entries).covers(entry) is is_covered
+
+
+def test_what_is_no_range_is_not_covered_but_refused() -> None:
+    with pytest.raises(ValueError, match="is not an IP address"):
+        Allowlist(["10.0.0.0/8"]).covers("__other__")
+
+
+@given(
+    st.lists(st.ip_addresses(v=4), min_size=2, max_size=2), st.integers(8, 32), st.integers(8, 32)
+)
+def test_a_list_covers_what_the_standard_library_calls_a_subnet(
+    addresses: list[IPv4Address], outer: int, inner: int
+) -> None:
+    wide, narrow = (
+        ip_network((address, length), strict=False)
+        for address, length in zip(addresses, (outer, inner), strict=True)
+    )
+    for one, other in ((wide, narrow), (wide, ip_network((wide[0], inner), strict=False))):
+        assert Allowlist([str(one)]).covers(str(other)) is other.subnet_of(one)  # type: ignore[arg-type]

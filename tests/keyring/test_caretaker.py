@@ -1,6 +1,7 @@
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import pytest
 
@@ -8,7 +9,7 @@ from gateway.domain.change import Change, ChangeType
 from gateway.domain.keys import KeyState
 from gateway.domain.rotations import RotationState
 from gateway.domain.withdrawal import Withdrawals
-from gateway.keyring.caretaker import Caretaker
+from gateway.keyring.caretaker import LOOK_SECONDS, Caretaker
 from gateway.keyring.rotations import Rotated
 from gateway.ports import Conflict, Record, StoreUnavailable, Write
 from gateway.stores.memory import MemoryStore
@@ -33,7 +34,7 @@ async def _used(house: House, key_id: str) -> None:
     await house.store.touch({key_id: house.clock.now()})
 
 
-async def _rotating(house: House, **values: float) -> Rotated:
+async def _rotating(house: House, **values: Any) -> Rotated:
     key_id = (await house.minted()).record.key_id
     rotated = await house.keyring.rotations.start(key_id, ORDER, **values)
     house.forget()
@@ -136,16 +137,90 @@ async def test_writing_down_what_is_not_due_changes_nothing(house: House) -> Non
     assert house.changes == []
 
 
-async def test_one_look_is_bounded_and_the_next_goes_on(house: House) -> None:
-    count = 12
+class Counting(MemoryStore):
+    """Counts transactions; `on_commit` is called before each."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.sizes: list[int] = []
+        self.on_commit: Callable[[Sequence[Write]], None] = lambda _: None
+
+    async def commit(self, writes: Sequence[Write], changes: Sequence[Change] = ()) -> list[Record]:
+        self.on_commit(writes)
+        self.sizes.append(len(writes))
+        return await super().commit(writes, changes)
+
+
+async def _expired(store: Counting, count: int) -> House:
+    """Return a house with so many keys that have just expired."""
+    house = House(store)
+    await store.save_tenant(a_tenant())
     for number in range(count):
-        await house.store.save_key(a_key(f"key_{number:04}", expires_at=house.clock.now()))
-    looks = Caretaker(lambda: house.keyring, house.store, house.clock, keys_per_look=5)
+        await store.save_key(a_key(f"key_{number:04}", expires_at=house.clock.now()))
+    store.sizes.clear()
+    return house
+
+
+async def test_many_keys_that_expire_together_are_written_down_together() -> None:
+    store = Counting()
+    house = await _expired(store, 12)
+    looks = Caretaker(lambda: house.keyring, house.store, house.clock, keys_per_act=5)
     await looks.look_after()
-    assert len(house.changes) == 5
+    assert store.sizes == [5, 5, 2]
+    assert {change.key_id for change in house.changes} == {f"key_{n:04}" for n in range(12)}
+    assert await house.told() == ["key.expired"] * 12
+    assert len(house.invalidated) == 12
+    assert [
+        len(condemn.parts) for condemn in house.condemned if isinstance(condemn, Withdrawals)
+    ] == [
+        5,
+        5,
+        2,
+    ]
     await looks.look_after()
+    assert len(house.changes) == 12
+
+
+async def test_a_look_that_takes_long_lets_rotations_have_their_turn_and_the_next_goes_on() -> None:
+    store = Counting()
+    house = await _expired(store, 12)
+    rotated = await _rotating(house)
+    await _used(house, rotated.new.key_id)
+    store.on_commit = lambda _: house.clock.advance(0.6 * LOOK_SECONDS)
+    store.sizes.clear()
+    looks = Caretaker(lambda: house.keyring, house.store, house.clock, keys_per_act=2)
     await looks.look_after()
-    assert len(house.changes) == len({change.key_id for change in house.changes}) == count
+    assert store.sizes == [2, 2, 1]  # two acts took the time, then the rotation
+    for _ in range(2):
+        await looks.look_after()
+    assert len({change.key_id for change in house.changes}) == 12
+
+
+async def test_a_key_that_cannot_be_written_down_stands_in_nobody_s_way() -> None:
+    def refuse(writes: Sequence[Write]) -> None:
+        if any(getattr(each.record, "key_id", "") in ("key_0000", "key_0001") for each in writes):
+            raise Conflict("changed by someone else")
+
+    store = Counting()
+    house = await _expired(store, 9)
+    store.on_commit = refuse
+    looks = Caretaker(lambda: house.keyring, house.store, house.clock, keys_per_act=3)
+    await looks.look_after()
+    assert {change.key_id for change in house.changes} == {f"key_{n:04}" for n in range(2, 9)}
+    store.on_commit = lambda _: None
+    await looks.look_after()
+    assert len({change.key_id for change in house.changes}) == 9
+
+
+async def test_a_look_ends_when_nothing_can_be_written_down() -> None:
+    def refuse(_: Sequence[Write]) -> None:
+        raise Conflict("changed by someone else")
+
+    store = Counting()
+    house = await _expired(store, 9)
+    store.on_commit = refuse
+    await Caretaker(lambda: house.keyring, house.store, house.clock, keys_per_act=3).look_after()
+    assert house.changes == []
 
 
 # Rotations

@@ -1,17 +1,21 @@
 from __future__ import annotations
 
+import pytest
+
 from gateway.domain.denial import Denial, Reason
 from gateway.domain.limits import Grant
 from gateway.domain.outcome import Outcome
+from gateway.domain.trace_context import Sampler, Spans
 from gateway.limiters.memory import MemoryLimiter
 from gateway.pipeline.record import record
 from gateway.pipeline.values import Reply
 from gateway.ports import UpstreamFailure
 from tests.clock import FakeClock
-from tests.pipeline.fakes import ADDRESS, FakeExchange
+from tests.pipeline.fakes import ADDRESS, TRACE_ID, FakeExchange
 from tests.pipeline.samples import THINGS, bound, concurrency, head, rate
 from tests.pipeline.world import World
 
+PARENT = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
 REPLY = Reply(
     200, ended="complete", upstream="up", target="http://10.0.0.9:9000", upstream_seconds=0.25
 )
@@ -163,3 +167,53 @@ def test_why_a_response_was_cut_is_recorded_for_the_log() -> None:
     outcome = recorded(reply, 200, exchange=cut)
     assert (outcome.ended, outcome.detail, outcome.reason) == ("cut", "cut: key_revoked", None)
     assert recorded(reply, 200).detail == ""
+
+
+# ---- traces
+
+
+def traced(asked: FakeExchange, ratio: float | None) -> list[tuple[Outcome, Spans]]:
+    """Return what is handed on of a request under a generation that keeps this part of its traces."""
+    world, kept = World(), list[tuple[Outcome, Spans]]()
+    if ratio is not None:
+        world.change(sampler=Sampler(ratio))
+    world.change(traced=lambda outcome, spans: kept.append((outcome, spans)))
+    record(asked, world.generation, Outcome(0.0), REPLY, 200)
+    assert [outcome for outcome, _ in kept] == world.recorded.outcomes[: len(kept)]
+    return kept
+
+
+def test_a_request_that_is_traced_is_handed_on_once_it_was_recorded() -> None:
+    ((_, spans),) = traced(FakeExchange(head()), 1)
+    assert spans.trace_id == TRACE_ID
+    assert spans.parent_id == b""
+
+
+def test_a_request_that_is_not_traced_is_only_recorded() -> None:
+    assert traced(FakeExchange(head()), 0) == []
+    assert traced(FakeExchange(head("/v1/things", ("traceparent", PARENT))), None) == []
+
+
+def test_a_trace_that_came_is_gone_on_with_only_from_whom_it_is_believed() -> None:
+    asked = head("/v1/things", ("traceparent", PARENT))
+    ((_, spans),) = traced(FakeExchange(asked), 0)
+    assert spans.trace_id == PARENT[3:35].encode()
+    assert spans.parent_id == PARENT[36:52].encode()
+    assert traced(FakeExchange(asked, keeps_trace=False), 0) == []
+    ((_, spans),) = traced(FakeExchange(asked, keeps_trace=False), 1)
+    assert (spans.trace_id, spans.parent_id) == (TRACE_ID, b"")
+
+
+@pytest.mark.parametrize("fields", [(), (("traceparent", PARENT), ("tracestate", "a=1"))])
+async def test_the_upstream_s_parent_is_the_span_that_is_handed_on(
+    fields: tuple[tuple[str, str], ...],
+) -> None:
+    world, kept = World(), list[Spans]()
+    await world.add_key()
+    world.change(sampler=Sampler(1), traced=lambda _, spans: kept.append(spans))
+    await world.ask(head("/v1/things", *fields))
+    (spans,) = kept
+    assert world.upstream.last.fields("traceparent") == [
+        b"00-%b-%b-01" % (spans.trace_id, spans.client_id)
+    ]
+    assert world.upstream.last.fields("tracestate") == [b"a=1"] * bool(fields)

@@ -15,9 +15,10 @@ from prometheus_client.parser import text_string_to_metric_families as parse_tex
 
 from gateway.build import BUILD
 from gateway.domain.denial import Reason
-from gateway.telemetry.families import FAMILIES, UPSTREAM_OUTCOMES, Family
+from gateway.telemetry.families import FAMILIES, Family
+from gateway.telemetry.label_values import UPSTREAM_OUTCOMES
 from gateway.telemetry.metrics import Metrics
-from gateway.telemetry.readings import WATCHED_MAX, Reading
+from gateway.telemetry.readings import EXEMPLARS, WATCHED_MAX, Reading
 from tests.telemetry.outcomes import make_outcome, make_route
 from tests.telemetry.scrape import samples, total, value
 
@@ -399,3 +400,54 @@ def test_a_thousand_reloads_that_rename_everything_never_spend_the_budget() -> N
         assert value(metrics, "request_bytes_total", route=name) == 3
         assert value(metrics, "ratelimit_decisions_total", policy=name, outcome="allowed") == 1
     assert value(metrics, "series_dropped_total", metric="requests_total") == 0
+
+
+# ---- exemplars
+
+
+def exemplars(metrics: Metrics) -> dict[tuple[str, str], tuple[str, float]]:
+    """Return trace and value of each exemplar of the histogram of requests by route and bucket, as OpenMetrics."""
+    body, content_type = metrics.render(OPENMETRICS)
+    assert content_type.startswith("application/openmetrics-text")
+    return {
+        (sample.labels["route"], sample.labels["le"]): (
+            sample.exemplar.labels["trace_id"],
+            sample.exemplar.value,
+        )
+        for family in parse_openmetrics(body.decode())  # type: ignore[no-untyped-call]
+        for sample in family.samples
+        if sample.exemplar
+    }
+
+
+def test_a_traced_request_is_the_exemplar_of_its_bucket(metrics: Metrics) -> None:
+    metrics.record(make_outcome(duration=0.3))
+    metrics.record(make_outcome(duration=0.001))
+    metrics.record(make_outcome(duration=99))
+    told: Reading = {
+        ("jobs.read", "a" * 32): 0.3,
+        ("jobs.read", "b" * 32): 99.0,
+        ("gone", "c" * 32): 1.0,
+    }
+    metrics.watch(EXEMPLARS.name, lambda: told)
+    assert exemplars(metrics) == {
+        ("jobs.read", "0.5"): ("a" * 32, 0.3),
+        ("jobs.read", "+Inf"): ("b" * 32, 99.0),
+    }
+
+
+def test_exemplars_are_no_metric_of_their_own_and_not_part_of_the_older_format(
+    metrics: Metrics,
+) -> None:
+    metrics.record(make_outcome(duration=0.3))
+    metrics.watch(EXEMPLARS.name, lambda: {("jobs.read", "a" * 32): 0.3})
+    body = metrics.render("")[0].decode()
+    assert "a" * 32 not in body
+    assert "exemplars" not in body
+    assert "exemplars" not in metrics.render(OPENMETRICS)[0].decode()
+
+
+def test_too_many_exemplars_are_no_dropped_series(metrics: Metrics) -> None:
+    told: Reading = {("jobs.read", f"{number:032x}"): 0.3 for number in range(WATCHED_MAX + 1)}
+    metrics.watch(EXEMPLARS.name, lambda: told)
+    assert "exemplars" not in metrics.render("")[0].decode()

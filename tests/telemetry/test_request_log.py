@@ -375,6 +375,35 @@ def test_after_a_failed_write_lines_go_on_in_another_segment(disk: Disk) -> None
     assert [row["request_id"] for row in rows] == [3, 1]
 
 
+def test_what_was_written_is_forced_to_the_disk_before_it_counts_as_written(disk: Disk) -> None:
+    synced: list[bytes] = []
+
+    def sync(descriptor: int) -> None:
+        synced.append(Path(f"/proc/self/fd/{descriptor}").read_bytes())
+
+    writer = SegmentWriter(disk.folder, disk.clock, bytes_max=10**9, sync=sync)
+    for number in range(3):
+        disk.write(writer, START + number, request_id=number)
+    assert [content.count(b"\n") for content in synced] == [1, 2, 3]
+
+
+def test_a_disk_that_cannot_be_forced_fails_the_write_and_the_next_goes_to_another_segment(
+    disk: Disk,
+) -> None:
+    is_broken = True
+
+    def sync(_: int) -> None:
+        if is_broken:
+            raise OSError(5, "Input/output error")
+
+    writer = SegmentWriter(disk.folder, disk.clock, bytes_max=10**9, sync=sync)
+    with pytest.raises(OSError, match="Input/output"):
+        writer.write([line(START)])
+    is_broken = False
+    disk.write(writer, START + 1)
+    assert len(segments(disk.folder)) == 2
+
+
 def test_a_segment_that_was_removed_under_the_writer_is_replaced(disk: Disk) -> None:
     writer = disk.writer()
     disk.write(writer, START)

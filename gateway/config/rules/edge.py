@@ -26,7 +26,7 @@ def listeners(config: Config, _declared: Declared) -> Iterator[Finding]:
     """Each listener has an address of its own, and what reaches the admin listener over a network is
     encrypted."""
     taken: list[tuple[str, str]] = []
-    for name in ("public", "admin", "metrics", "delivery"):
+    for name in ("public", "admin", "metrics", "delivery", "forward_auth"):
         bind = getattr(config.listeners, name).bind
         if bind is None:
             continue
@@ -37,6 +37,7 @@ def listeners(config: Config, _declared: Declared) -> Iterator[Finding]:
         taken.append((name, bind))
     yield from _admin(config)
     yield from _delivery(config)
+    yield from _forward_auth(config)
 
 
 def _admin(config: Config) -> Iterator[Finding]:
@@ -44,7 +45,7 @@ def _admin(config: Config) -> Iterator[Finding]:
     host, port = split_bind(admin.bind)
     token = admin.token.get_secret_value()
     path: KeyPath = ("listeners", "admin")
-    if port >= 0 and not _is_loopback(host) and admin.tls is None and not admin.insecure:
+    if port >= 0 and not is_loopback(host) and admin.tls is None and not admin.insecure:
         message = "is in reach of the network: tokens and keys would cross it in clear"
         yield Finding((*path, "bind"), message, "use a unix socket or loopback, or set `tls`")
     if token and len(token) < TOKEN_LENGTH_MIN:
@@ -60,12 +61,36 @@ def _delivery(config: Config) -> Iterator[Finding]:
             yield Finding((*path, "tls"), "means nothing without `bind`")
         return
     host, port = split_bind(delivery.bind)
-    if port >= 0 and not _is_loopback(host) and delivery.tls is None and not delivery.insecure:
+    if port >= 0 and not is_loopback(host) and delivery.tls is None and not delivery.insecure:
         message = "is in reach of the network: secrets would cross it in clear"
         yield Finding((*path, "bind"), message, "set `tls`, or `insecure` behind a proxy with TLS")
 
 
-def _is_loopback(host: str) -> bool:
+def _forward_auth(config: Config) -> Iterator[Finding]:
+    asked, clients = config.listeners.forward_auth, config.client_address
+    path: KeyPath = ("listeners", "forward_auth")
+    if asked.bind is None:
+        if asked.tls is not None:
+            yield Finding((*path, "tls"), "means nothing without `bind`")
+        return
+    if clients.header == "none":
+        message = "needs to be told who clients are, and `client_address.header` is none"
+        yield Finding((*path, "bind"), message, "x-forwarded-for or forwarded")
+    host, port = split_bind(asked.bind)
+    if port < 0 or is_loopback(host):
+        return
+    if asked.tls is None and not asked.insecure:
+        message = "is in reach of the network: the keys of clients would cross it in clear"
+        yield Finding(
+            (*path, "bind"), message, "set `tls`, or `insecure` where something else encrypts"
+        )
+    if not clients.trusted_proxies:
+        message = "is for proxies, and none beyond this machine is declared"
+        yield Finding((*path, "bind"), message, "list them in `client_address.trusted_proxies`")
+
+
+def is_loopback(host: str) -> bool:
+    """Tell whether `host` is this machine."""
     try:
         return ip_address(host).is_loopback
     except ValueError:

@@ -33,6 +33,13 @@ def channel_authorities(config: Config, folder: Path, now: float) -> Iterator[Fi
         yield from _authorities(path, folder / name, now)
 
 
+def trace_authorities(config: Config, folder: Path, now: float) -> Iterator[Finding]:
+    """The file of `telemetry.traces.ca` can be used; one that is not valid at `now` is a warning."""
+    if config.telemetry.traces.ca:
+        path = ("telemetry", "traces", "ca")
+        yield from _authorities(path, folder / config.telemetry.traces.ca, now)
+
+
 def _tls(path: KeyPath, section: UpstreamTls, folder: Path, now: float) -> Iterator[Finding]:
     if section.ca:
         yield from _authorities((*path, "ca"), folder / section.ca, now)
@@ -91,6 +98,8 @@ def named(config: Config, folder: Path) -> Iterator[Path]:
             yield from (folder / pair.certificate, folder / pair.key)
         if section.client_certificates.ca:
             yield folder / section.client_certificates.ca
+    if config.telemetry.traces.ca:
+        yield folder / config.telemetry.traces.ca
     yield from (folder / name for _, name in _channel_files(config))
 
 
@@ -103,7 +112,7 @@ def _channel_files(config: Config) -> Iterator[tuple[KeyPath, str]]:
 
 
 def _listeners(config: Config) -> Iterator[tuple[KeyPath, Tls]]:
-    for name in ("public", "admin", "metrics", "delivery"):
+    for name in ("public", "admin", "metrics", "delivery", "forward_auth"):
         section: Tls | None = getattr(config.listeners, name).tls
         if section is not None:
             yield ("listeners", name, "tls"), section

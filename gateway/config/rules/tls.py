@@ -21,7 +21,7 @@ _HSTS: Final = "strict-transport-security"
 
 def tls(config: Config, _declared: Declared) -> Iterator[Finding]:
     """Client certificates have an authority, timeouts fit into each other, and promises can be kept."""
-    for name in ("public", "admin", "metrics", "delivery"):
+    for name in ("public", "admin", "metrics", "delivery", "forward_auth"):
         section: Tls | None = getattr(config.listeners, name).tls
         if section is not None:
             yield from _common(section, ("listeners", name, "tls"))

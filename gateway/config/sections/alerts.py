@@ -156,6 +156,13 @@ class UrgentRule(AlertRule):
     """How long it must be over before the alert is resolved: what comes back before then is not told again."""
 
 
+class LossRule(UrgentRule):
+    """A rule about evidence that is missing for good."""
+
+    resolve_after: DurationOrOff = 600.0
+    """How long it must be over before the alert is resolved: what comes back before then is not told again."""
+
+
 class LifetimeRule(KeyAlertRule):
     """A rule about the life of keys, by the sections `policies`."""
 
@@ -191,10 +198,12 @@ class AlertRules(Section):
     GatewayStoreUnavailable: UrgentRule = Field(default_factory=UrgentRule)
     """The key store does not answer, or cannot be written. Told without the store."""
     GatewayAccessLogLoss: AlertRule = Field(default_factory=AlertRule)
-    """Requests are missing from the access log or the request log."""
-    GatewayAuditLoss: UrgentRule = Field(default_factory=UrgentRule)
+    """Requests are missing from the access log."""
+    GatewayAuditLoss: LossRule = Field(default_factory=LossRule)
+    """Logins or reloads are missing in the audit trail, or requests in the request log."""
+    GatewayAuditTampered: UrgentRule = Field(default_factory=UrgentRule)
     """The audit trail does not hold what was signed any more."""
-    GatewayRevocationSlow: UrgentRule = Field(default_factory=UrgentRule)
+    GatewayRevocationPending: UrgentRule = Field(default_factory=UrgentRule)
     """A worker may still serve by what was before a change of a key."""
     GatewayConfigReloadFailed: AlertRule = Field(default_factory=AlertRule)
     """A changed configuration was refused."""

@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from gateway.config.sections.base import RESTART, Section
+from gateway.config.sections.traces import Traces
 from gateway.config.sections.usage import OptionalPerKey
 from gateway.config.sections.values import Count, Duration, Flag, Label, Text
 from gateway.config.sections.wire import Link, OptionalFieldName
@@ -127,7 +128,7 @@ class AccessLog(Section):
 
 
 class Telemetry(Section):
-    """Metrics and the access log."""
+    """Metrics, the access log and traces."""
 
     namespace: MetricPrefix = Field("tollhouse", json_schema_extra=RESTART)
     """First word of every metric's name."""
@@ -135,6 +136,8 @@ class Telemetry(Section):
     """One JSON line per request, with keys redacted."""
     series_budget: Count = Field(20000, json_schema_extra=RESTART)
     """Most time series of all metrics together; further ones are dropped and counted."""
+    traces: Traces = Field(default_factory=Traces)
+    """Spans of requests for a collector that speaks OTLP over HTTP. Needs the extra `otel`."""
     per_key: OptionalPerKey = None
     """`{top: 50}` or `top 50`: tell requests of so many keys, those with the most, and of all others
     together. Null tells none."""

@@ -130,6 +130,24 @@ class DeliveryListener(Section):
     answers with the path alone."""
 
 
+class ForwardAuthListener(Section):
+    """Where proxies ask that forward by themselves: nginx, Traefik, Caddy, Envoy. Only those of
+    `client_address.trusted_proxies`, those on this machine, and whoever may connect to a unix socket."""
+
+    bind: Bind | None = Field(None, json_schema_extra=RESTART)
+    """Address of `/nginx`, `/traefik`, `/caddy` and `/envoy`. Null: nobody may ask."""
+    tls: Tls | None = Field(None, json_schema_extra=RESTART)
+    """TLS. To add or remove it needs a restart."""
+    insecure: Flag = False
+    """Accept an address beyond loopback without `tls`: the keys of clients then cross the network in
+    clear. Only where something else encrypts, such as a mesh."""
+    connections_max: Count = 1024
+    """Open connections of proxies; a further one takes the place of the one that is idle for longest."""
+    idle_timeout: Duration = 3700.0
+    """How long an idle connection is kept for the next question: longer than proxies keep theirs (Envoy
+    an hour), so that they close first and never ask into a connection that is being closed."""
+
+
 class Listeners(Section):
     """The sockets: clients, operators and probes never share one."""
 
@@ -141,6 +159,8 @@ class Listeners(Section):
     """Where Prometheus and probes connect; it holds no rights."""
     delivery: DeliveryListener = Field(default_factory=DeliveryListener)
     """Where partners take the secret of a key with a one-time link; it holds no other right."""
+    forward_auth: ForwardAuthListener = Field(default_factory=ForwardAuthListener)
+    """Where proxies ask that forward by themselves: nginx, Traefik, Caddy, Envoy."""
 
 
 class ClientAddress(Section):

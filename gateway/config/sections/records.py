@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field
 
@@ -45,6 +45,9 @@ class RequestLog(Section):
     slows a request."""
     flush: Duration = 0.25
     """How often waiting requests are written: what a `kill -9` can lose."""
+    fsync: Literal["never", "flush"] = Field("never", json_schema_extra=RESTART)
+    """Whether what was written is also forced to the disk: with `flush`, a power failure loses no more than a
+    `kill -9`; with `never`, it loses what the operating system still holds, some 30 seconds of requests."""
 
 
 class Audit(Section):

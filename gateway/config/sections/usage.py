@@ -41,7 +41,7 @@ class Usage(Section):
     """What is counted of requests per key, tenant and route, for how long, and from where they came."""
 
     minute_retention: Annotated[Duration, AfterValidator(_an_hour)] = 2 * _DAY
-    """How long minutes are kept. A key that is active on a route takes about 150 bytes a minute."""
+    """How long minutes are kept. A key that is active on a route takes about 200 bytes a minute."""
     hour_retention: Annotated[Duration, AfterValidator(_an_hour)] = 90 * _DAY
     """How long hours are kept."""
     day_retention: Annotated[Duration, AfterValidator(_an_hour)] = 730 * _DAY

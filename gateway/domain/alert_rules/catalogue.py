@@ -29,7 +29,8 @@ class RuleName(StrEnum):
     STORE_UNAVAILABLE = "GatewayStoreUnavailable"
     LOG_LOSS = "GatewayAccessLogLoss"
     AUDIT_LOSS = "GatewayAuditLoss"
-    REVOCATION_SLOW = "GatewayRevocationSlow"
+    AUDIT_TAMPERED = "GatewayAuditTampered"
+    REVOCATION_PENDING = "GatewayRevocationPending"
     RELOAD_FAILED = "GatewayConfigReloadFailed"
     UPSTREAM_DOWN = "UpstreamDown"
     CERTIFICATE_EXPIRING = "TlsCertificateExpiringSoon"
@@ -117,12 +118,16 @@ RULES: Final[Mapping[RuleName, RuleInfo]] = {
         meaning="The key store does not answer, or cannot be written.", is_of_tenant=False
     ),
     RuleName.LOG_LOSS: RuleInfo(
-        meaning="Requests are missing from the access log or the request log.", is_of_tenant=False
+        meaning="Requests are missing from the access log.", is_of_tenant=False
     ),
     RuleName.AUDIT_LOSS: RuleInfo(
+        meaning="Logins or reloads are missing in the audit trail, or requests in the request log.",
+        is_of_tenant=False,
+    ),
+    RuleName.AUDIT_TAMPERED: RuleInfo(
         meaning="The audit trail does not hold what was signed any more.", is_of_tenant=False
     ),
-    RuleName.REVOCATION_SLOW: RuleInfo(
+    RuleName.REVOCATION_PENDING: RuleInfo(
         meaning="A worker may still serve by what was before a change of a key.", is_of_tenant=False
     ),
     RuleName.RELOAD_FAILED: RuleInfo(

@@ -7,12 +7,16 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from typing import Final
 
 from gateway.domain.alert_rules.catalogue import RuleName
 from gateway.domain.alert_rules.durations import in_words
 from gateway.domain.alert_rules.settings import RuleBook, RuleSettings
 from gateway.domain.alerts import Finding
 from gateway.domain.dialects.fill import timestamp
+
+_EVIDENCE: Final = ("audit trail", "request log")
+"""Where what is missing is missed later, by whoever asks what happened."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,13 +48,13 @@ def unhealthy(
         yield from _losses(health, before)
     if not health.is_audit_intact:
         text = "has an audit trail that was changed: tollhouse audit verify"
-        yield Finding(rule=RuleName.AUDIT_LOSS, text=text)
+        yield Finding(rule=RuleName.AUDIT_TAMPERED, text=text)
     if health.revocations_pending:
         workers = health.revocations_pending
         text = (
             f"has {workers} worker{'' if workers == 1 else 's'} that did not acknowledge a change"
         )
-        yield Finding(rule=RuleName.REVOCATION_SLOW, text=text, details={"workers": workers})
+        yield Finding(rule=RuleName.REVOCATION_PENDING, text=text, details={"workers": workers})
     if not health.is_reload_good:
         text = "refused a changed configuration, and goes on with the one before"
         yield Finding(rule=RuleName.RELOAD_FAILED, text=text)
@@ -66,9 +70,9 @@ def _losses(health: Health, before: Health) -> Iterator[Finding]:
     for where, count in health.lost.items():
         lost = int(count - before.lost.get(where, 0.0))
         if lost > 0:
-            text = f"lost {lost} request{'' if lost == 1 else 's'} for the {where}"
-            details = {"lost": lost}
-            yield Finding(rule=RuleName.LOG_LOSS, subject=where, text=text, details=details)
+            rule = RuleName.AUDIT_LOSS if where in _EVIDENCE else RuleName.LOG_LOSS
+            text = f"lost {lost} record{'' if lost == 1 else 's'} for the {where}"
+            yield Finding(rule=rule, subject=where, text=text, details={"lost": lost})
 
 
 def _certificates(health: Health, rule: RuleSettings, now: float) -> Iterator[Finding]:

@@ -1,0 +1,150 @@
+"""Restores a backup of the store: prepared beside the store, then put in its place in one step.
+
+Knows what must be true before that step: nobody uses the store; the copy is whole, of a schema that this program knows,
+and its audit trail is what was signed; what was revoked since is revoked in it; the trail tells of all that. It must
+not know how a command asks for it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import time
+from contextlib import suppress
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from gateway.assembly.errors import CannotStart
+from gateway.assembly.keys import make_keyring, nobody
+from gateway.assembly.records import audit_files
+from gateway.audit.files import AuditFiles, Unusable
+from gateway.audit.keeper import Keeper, checkpoints, verify
+from gateway.config import model
+from gateway.config.places import anchored
+from gateway.control.clock import SystemClock
+from gateway.domain.change import Change, ChangeType, Order
+from gateway.keyring.again import Again, StoppedAgain
+from gateway.ports import AuditTrail, Clock, StoreUnavailable
+from gateway.stores import sqlite, sqlite_copies
+from gateway.stores.sqlite_copies import CannotCopy, Contents
+from gateway.stores.sqlite_lock import alone
+
+_STAMP: Final = "%Y%m%dT%H%M%SZ"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Restored:
+    """What came of it: what the backup held, what was stopped in it again (None: the store that it replaces could not
+    be read, or there was none), and where that one is kept.
+    """
+
+    contents: Contents
+    stopped: StoppedAgain | None
+    kept: str
+
+
+async def restore(config: model.Config, config_path: Path, source: Path, order: Order) -> Restored:
+    """Put the backup at `source` in the place of the store. Raises `CannotCopy`, `InUse`, `OSError`; then the store is
+    as it was.
+    """
+    store = anchored(config_path, config.store.path)
+    with alone(store):
+        return await _Restoring(config, config_path, store, order).restore(source)
+
+
+class _Restoring:
+    """One restoration of `store`, which nobody uses meanwhile."""
+
+    def __init__(self, config: model.Config, config_path: Path, store: Path, order: Order) -> None:
+        self._config = config
+        self._store = store
+        self._order = order
+        self._clock: Clock = SystemClock()
+        self._staged = store.with_name(f"{store.name}.restoring")
+        self._files = audit_files(config, config_path)
+        self._staged_head = self._staged.with_suffix(".head")
+
+    async def restore(self, source: Path) -> Restored:
+        try:
+            contents = await asyncio.to_thread(sqlite_copies.stage, source, self._staged)
+            stopped = await self._bring_up(contents)
+            kept = await asyncio.to_thread(self._swap)
+        except (StoreUnavailable, CannotStart, Unusable) as error:
+            raise CannotCopy(str(error)) from error
+        finally:
+            sqlite_copies.discard(self._staged)
+            self._staged_head.unlink(missing_ok=True)
+        return Restored(contents=contents, stopped=stopped, kept=kept)
+
+    # ---- the copy
+
+    async def _bring_up(self, contents: Contents) -> StoppedAgain | None:
+        """Check the trail of the copy, stop in it what was stopped since, and tell of it."""
+        async with sqlite.opened(self._staged) as restored:
+            keeper = await self._keeper(restored.audit)
+            keyring = make_keyring(self._config, restored, self._clock, nobody(self._clock))
+            stopped = None
+            with suppress(StoreUnavailable):  # it may be the reason for all this
+                async with sqlite.opened_to_read(self._store) as replaces:
+                    actor = self._order.actor
+                    stopped = await Again(keyring, restored, replaces, actor).stop()
+            await restored.audit.append([self._told(contents, stopped)])
+            await keeper.close()
+            if keeper.fault is None:
+                report = await verify(restored.audit, keeper.files)
+                fault = report.fault
+            else:
+                fault = keeper.fault
+            if fault is not None:
+                raise CannotCopy(
+                    f"the audit trail of the backup is not what was signed: {fault.text}. If it was signed elsewhere,"
+                    f" copy audit.key and audit.pub from there beside the store first"
+                )
+        return stopped
+
+    async def _keeper(self, trail: AuditTrail) -> Keeper:
+        """Return who looks after the trail of the copy, from its own last signature on."""
+        files = AuditFiles(self._files.key_path, self._staged_head)
+        signer = files.signer()
+        latest = None
+        async for each in checkpoints(trail):
+            latest = each
+        if latest is not None:
+            files.write_head(latest)
+        return Keeper(trail, files, signer, self._clock)
+
+    def _told(self, contents: Contents, stopped: StoppedAgain | None) -> Change:
+        after: dict[str, Any] = {"audit_seq": contents.audit_seq, "keys": contents.keys}
+        if stopped is not None:
+            after["stopped_again"] = asdict(stopped)
+        return Change(
+            type=ChangeType.STORE_RESTORED,
+            actor=self._order.actor,
+            tenant_id="",
+            reason=self._order.reason,
+            before=self._replaced_head(),
+            after=after,
+            at=self._clock.now(),
+        )
+
+    def _replaced_head(self) -> dict[str, Any]:
+        """Return the end of the trail that is replaced, as it was signed: whoever keeps it can prove what was there."""
+        try:
+            head = self._files.head()
+        except Unusable:
+            return {}
+        return {} if head is None else {"audit_seq": head.seq, "audit_hash": head.hash.hex()}
+
+    # ---- the step
+
+    def _swap(self) -> str:
+        stamp = time.strftime(_STAMP, time.gmtime(self._clock.now()))
+        kept = self._store.with_name(f"{self._store.name}.replaced-{stamp}")
+        head = self._files.head_path
+        was_there = sqlite_copies.replace(self._staged, self._store, kept)
+        if was_there:
+            with suppress(OSError):  # it only helps whoever looks at what was replaced
+                os.link(head, head.with_name(f"{head.name}.replaced-{stamp}"))
+        self._staged_head.replace(head)
+        return str(kept) if was_there else ""

@@ -1,0 +1,1 @@
+"""What `tollhouse doctor` looks at, one file per part: each examination yields findings, with what to do."""

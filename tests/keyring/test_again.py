@@ -1,0 +1,116 @@
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from gateway.domain.admin_tokens import AdminToken, Role
+from gateway.domain.change import Actor, ChangeType
+from gateway.domain.keys import KeyRecord, KeyState
+from gateway.domain.tenants import Tenant
+from gateway.keyring.again import Again, StoppedAgain
+from gateway.ports import Write
+from gateway.stores.memory import MemoryStore
+from tests.key_samples import a_key, a_tenant
+from tests.keyring.house import House
+
+ROOT = Actor(kind="admin", name="uid:0")
+
+
+def a_token(token_id: str, revoked_at: float | None = None) -> AdminToken:
+    return AdminToken(
+        token_id=token_id,
+        name="t",
+        role=Role.VIEWER,
+        digest=token_id.encode().ljust(32, b"."),
+        pepper_id="p1",
+        display="tha_",
+        created_at=0.0,
+        revoked_at=revoked_at,
+    )
+
+
+@pytest.fixture
+async def house() -> House:
+    """The store of a backup: a tenant and three keys that worked."""
+    house = House()
+    await house.store.save_tenant(a_tenant())
+    for name in ("a", "b", "c"):
+        await house.store.save_key(a_key(f"key_{name}"))
+    await house.store.commit([Write(a_token("adm_a"))])
+    return house
+
+
+async def _present(*records: KeyRecord | Tenant | AdminToken) -> MemoryStore:
+    """Return the store that is replaced, with these records as they are today."""
+    store = MemoryStore()
+    await store.save_tenant(a_tenant())
+    await store.commit([Write(record) for record in records])
+    return store
+
+
+async def _stopped(house: House, present: MemoryStore) -> StoppedAgain:
+    return await Again(house.keyring, house.store, present, ROOT).stop()
+
+
+async def test_a_key_that_was_revoked_since_is_revoked_again_and_that_is_audited(
+    house: House,
+) -> None:
+    revoked = a_key("key_a", state=KeyState.REVOKED, state_reason="leaked")
+    assert await _stopped(house, await _present(revoked, a_key("key_b"))) == StoppedAgain(keys=1)
+    key = await house.key("key_a")
+    assert key.state is KeyState.REVOKED
+    assert key.state_reason == "stopped before the backup was restored: leaked"
+    assert house.events == [ChangeType.KEY_REVOKED]
+    assert house.changes[0].actor is ROOT
+    assert (await house.key("key_b")).state is KeyState.ACTIVE
+
+
+async def test_a_key_that_was_deleted_since_stays_out_of_lists(house: House) -> None:
+    deleted = a_key("key_a", state=KeyState.REVOKED, is_hidden=True)
+    await _stopped(house, await _present(deleted))
+    assert (await house.key("key_a")).is_hidden
+
+
+async def test_suspensions_are_taken_over_unless_they_are_over(house: House) -> None:
+    now = house.clock.now()
+    present = await _present(
+        a_key("key_a", state=KeyState.SUSPENDED, resume_at=now + 60),
+        a_key("key_b", state=KeyState.SUSPENDED, resume_at=now),
+        a_key("key_c", state=KeyState.SUSPENDED),
+        replace(a_tenant(), is_suspended=True, state_reason="unpaid"),
+        a_token("adm_a", revoked_at=now),
+    )
+    assert await _stopped(house, present) == StoppedAgain(keys=2, tenants=1, admin_tokens=1)
+    a, b, c = [await house.key(f"key_{name}") for name in "abc"]
+    assert (a.state, a.resume_at) == (KeyState.SUSPENDED, now + 60)
+    assert b.state is KeyState.ACTIVE
+    assert (c.state, c.resume_at) == (KeyState.SUSPENDED, None)
+    assert (await house.keyring.tenants.get("ten_a")).is_suspended
+    assert (await house.keyring.admin_tokens.get("adm_a")).revoked_at is not None
+
+
+async def test_what_does_not_work_anyway_is_left_alone(house: House) -> None:
+    now = house.clock.now()
+    await house.store.save_key(a_key("key_a", expires_at=now - 1))
+    await house.store.save_key(a_key("key_b", state=KeyState.REVOKED))
+    present = await _present(
+        a_key("key_a", state=KeyState.SUSPENDED), a_key("key_b", state=KeyState.REVOKED)
+    )
+    assert await _stopped(house, present) == StoppedAgain()
+    assert house.changes == []
+
+
+async def test_keys_that_were_made_since_are_counted_as_lost(house: House) -> None:
+    present = await _present(a_key("key_a"), a_key("key_new"), a_key("key_newer"))
+    assert await _stopped(house, present) == StoppedAgain(lost=2)
+
+
+async def test_doing_it_twice_changes_no_more(house: House) -> None:
+    present = await _present(
+        a_key("key_a", state=KeyState.REVOKED), replace(a_tenant(), is_suspended=True)
+    )
+    await _stopped(house, present)
+    house.forget()
+    assert await _stopped(house, present) == StoppedAgain()
+    assert house.changes == []
