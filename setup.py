@@ -41,6 +41,7 @@ COMPILED: Final = (
 
 LEFT_OUT: Final = {
     "gateway/**/__init__.py": "holds a docstring only",
+    "gateway/limiters/redis/*.py": "its time is spent in redis-py, which a build need not have: it is an extra",
     "gateway/limiters/shared/mutexes.py": "hands addresses of its variables to C; compiled, a variable dies after "
     "its last use",
     "gateway/limiters/shared/segment.py": "the same; works at start only",

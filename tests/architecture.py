@@ -90,6 +90,9 @@ LIBRARIES: Final[dict[str, tuple[str, ...]]] = {
     "yarl": ("gateway/upstreams/probes.py",),  # aiohttp's URLs
     "prometheus_client": ("gateway/telemetry/*", "gateway/listeners/metrics.py"),
     "opentelemetry": ("gateway/telemetry/otlp.py",),  # an extra: only who exports traces
+    "redis": (
+        "gateway/limiters/redis/*",
+    ),  # an optional extra: imported only where limits are in Redis
     "uvloop": ("gateway/control/*", "gateway/cli/*", "gateway/assembly*"),
 }
 """Third-party library -> the files that may import it."""

@@ -18,7 +18,7 @@ from gateway.admin.problems import BadRequest
 from gateway.admin.requests import (
     answer,
     answer_page,
-    attachment,
+    begin_file,
     read_body,
     read_choice,
     read_dry_run,
@@ -180,8 +180,7 @@ class AuditRoutes:
         query = read_query(request, ("since", "reason"))
         order = Order(actor=request[ACTOR], reason=query.get("reason", "")[:500])
         lines = await self._audit.export(order, read_moment(query, "since"))
-        response = attachment(request, "audit.jsonl", "application/x-ndjson")
-        await response.prepare(request)
+        response = await begin_file(request, "application/x-ndjson", "audit.jsonl")
         async for chunk in lines:
             await response.write(chunk)
         await response.write_eof()

@@ -9,7 +9,7 @@ from contextlib import AsyncExitStack
 from typing import TYPE_CHECKING
 
 from gateway.assembly import data_plane
-from gateway.assembly.counting import alone
+from gateway.assembly.counting import Elsewhere, alone
 from gateway.assembly.local_crew import LocalCrew
 from gateway.assembly.runtime import Runtime
 from gateway.limiters.memory import MemoryLimiter
@@ -32,14 +32,18 @@ async def join(
     Raises `CannotStart`.
     """
     limiter = MemoryLimiter(gateway.clock)
-    limiter.import_counts(counts)
+    here = alone(gateway.config, gateway.clock, limiter)
+    elsewhere = Elsewhere(gateway.config, gateway.config_path, gateway.clock)
+    counting = await stack.enter_async_context(
+        elsewhere.opened(here, gateway.recorders.metrics, tasks)
+    )
     runtime = Runtime(
         gateway.config_path,
         clock=gateway.clock,
         store=gateway.store,
         recorders=gateway.recorders,
         certificates=gateway.certificates,
-        counting=alone(gateway.config, gateway.clock, limiter),
+        counting=counting,
         rekey=gateway.rekeying.offer,
     )
     plane = await stack.enter_async_context(
@@ -47,7 +51,9 @@ async def join(
     )
     gateway.plane = plane
     gateway.crew = LocalCrew(plane)
-    gateway.export_counts = limiter.export_counts
+    if not elsewhere.is_wanted:  # else they are where they are counted
+        limiter.import_counts(counts)
+        gateway.export_counts = limiter.export_counts
     gateway.recorders.watch_limiter(lambda: limiter.forgotten_early)
 
     async def serve() -> None:

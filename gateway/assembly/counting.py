@@ -1,17 +1,22 @@
 """What counts requests, failures and connections against their limits: in one process, or exactly over several.
 
-Knows which memory each kind of count has, and what becomes of the counts of a worker that died. It must not know a
-claim, nor how a worker is started.
+Knows which memory each kind of count has, what becomes of the counts of a worker that died, and that limits may be in a
+Redis: failures and connections never are, because what a client does to one gateway concerns no other. It must not know
+a claim, nor how a worker is started.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+import asyncio
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Final
 
 from gateway.assembly.errors import CannotStart
 from gateway.config import model
+from gateway.domain.limits import Claim, Grant
 from gateway.limiters.headcount import MemoryHeadcount
 from gateway.limiters.memory import MemoryLimiter
 from gateway.limiters.shared.headcount import SharedHeadcount
@@ -22,7 +27,8 @@ from gateway.limiters.shared.segment import Segment, Shape
 from gateway.limiters.shared.supervision import Supervision
 from gateway.limiters.shared.throttle import SharedThrottle
 from gateway.limiters.throttle import AddressThrottle
-from gateway.ports import Clock, Headcount
+from gateway.ports import Clock, Headcount, Limiter
+from gateway.telemetry.metrics import Metrics
 
 LIMITS: Final = "limits"
 FAILURES: Final = "failures"
@@ -41,11 +47,57 @@ _HOLDINGS_MIN: Final = 65_536
 
 @dataclass(frozen=True, slots=True)
 class Counting:
-    """What a data plane counts with."""
+    """What a data plane counts with. `follow` is told of a changed configuration."""
 
-    limiter: MemoryLimiter | SharedLimiter
+    limiter: Limiter
     throttle: AddressThrottle | SharedThrottle
     headcount: Headcount
+    follow: Callable[[model.Config], None] = lambda _: None
+
+
+@dataclass(frozen=True, slots=True)
+class Elsewhere:
+    """Where else limits may be counted: what `config`, in the file at `path`, says."""
+
+    config: model.Config
+    path: Path
+    clock: Clock
+
+    @property
+    def is_wanted(self) -> bool:
+        """Tell whether limits are counted elsewhere."""
+        return bool(self.config.limits.url.get_secret_value())
+
+    @asynccontextmanager
+    async def opened(
+        self, here: Counting, metrics: Metrics, tasks: asyncio.TaskGroup
+    ) -> AsyncIterator[Counting]:
+        """Hold what counts: `here`, or a Redis, which `here` stands in for while it is away. Raises `CannotStart`."""
+        if not self.is_wanted:
+            yield here
+            return
+        try:
+            from gateway.assembly import redis_limits
+        except ImportError as error:
+            raise CannotStart(
+                f"limits.url needs a library ({error}): pip install 'tollhouse[redis]'"
+            ) from error
+        async with redis_limits.opened(self, here.limiter, metrics, tasks) as limits:
+            yield replace(here, limiter=limits.limiter, follow=limits.follow)
+
+
+class Unseen:
+    """Implements `ports.Limiter` for who only looks, where limits are in Redis: nobody can tell without waiting."""
+
+    def acquire(self, _: Sequence[Claim]) -> Grant:
+        """Refuse to be used: whoever counts asks Redis."""
+        raise RuntimeError("only looked at")
+
+    def look(self, _: Sequence[Claim]) -> None:
+        """Tell nothing."""
+
+    def release(self, grant: Grant) -> None:
+        """Do nothing: nothing was drawn."""
 
 
 def throttle_settings(config: model.Config) -> tuple[int, float, int]:
@@ -117,11 +169,12 @@ class SharedCounts:
         """What a worker inherits, by what it holds."""
         return {name: segment.descriptor for name, segment in self._segments.items()}
 
-    def looked_at(self, config: model.Config, clock: Clock) -> tuple[Onlooker, SharedThrottle]:
+    def looked_at(self, config: model.Config, clock: Clock) -> tuple[Limiter, SharedThrottle]:
         """Return what tells how the workers' buckets and failures stand, without drawing or counting."""
         failures, per_seconds, _ = throttle_settings(config)
+        is_elsewhere = bool(config.limits.url.get_secret_value())
         return (
-            Onlooker(self._segments[LIMITS], clock),
+            Unseen() if is_elsewhere else Onlooker(self._segments[LIMITS], clock),
             SharedThrottle(self._segments[FAILURES], clock, failures, per_seconds),
         )
 

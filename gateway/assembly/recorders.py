@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from enum import StrEnum
 from functools import partial
 from pathlib import Path
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from gateway import __version__
 from gateway.assembly.access_logs import (
@@ -22,7 +22,6 @@ from gateway.assembly.visitors import visitor_rules
 from gateway.assembly.writer import PATIENCE_SECONDS
 from gateway.config import model
 from gateway.domain.outcome import Outcome
-from gateway.keyring.survey import Survey
 from gateway.listeners.public import PublicListener
 from gateway.listeners.streams import OpenStreams
 from gateway.ports import Clock, KeyStore, Recorder
@@ -39,6 +38,9 @@ from gateway.telemetry.usage import UsageRecorder
 from gateway.telemetry.usage_visitors import Visitors
 from gateway.upstreams.readings import READINGS
 from gateway.upstreams.service import Service
+
+if TYPE_CHECKING:  # it brings the keyring, which workers do without
+    from gateway.keyring.survey import Survey
 
 C = TypeVar("C", bound=StrEnum)
 

@@ -72,7 +72,9 @@ class Runtime:
         self.limiter = counting.limiter
         self.throttle = counting.throttle
         self.headcount = counting.headcount
+        self._follow_limits = counting.follow
 
     def follow(self, config: model.Config) -> None:
         """Follow a changed configuration."""
         self.throttle.follow(*throttle_settings(config))
+        self._follow_limits(config)

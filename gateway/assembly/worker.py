@@ -21,7 +21,7 @@ import uvloop
 from gateway.assembly import data_plane
 from gateway.assembly.access_logs import redactor
 from gateway.assembly.certificates import Certificates
-from gateway.assembly.counting import METRICS, attached
+from gateway.assembly.counting import METRICS, Elsewhere, attached
 from gateway.assembly.data_plane import DataPlane
 from gateway.assembly.edition import Edition
 from gateway.assembly.errors import CannotStart
@@ -145,13 +145,18 @@ class Worker:
         )
         store = ObservedFinder(finder, clock, recorders.store_operation)
         recorders.watch_store(store)
+        elsewhere = Elsewhere(config, path, clock)
+        here = attached(config, clock, begin.segments, begin.seat)
+        counting = await self._running.enter_async_context(
+            elsewhere.opened(here, recorders.metrics, self._tasks)
+        )
         runtime = Runtime(
             path,
             clock=clock,
             store=store,
             recorders=recorders,
             certificates=self.certificates,
-            counting=attached(config, clock, begin.segments, begin.seat),
+            counting=counting,
             rekey=self._rekey,
             share=Share(begin.slot, begin.slots),
         )

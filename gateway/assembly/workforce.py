@@ -13,7 +13,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack
 from typing import TYPE_CHECKING, Final
 
-from gateway.assembly.counting import METRICS, SharedCounts
+from gateway.assembly.counting import METRICS, Elsewhere, SharedCounts
 from gateway.assembly.errors import CannotStart
 from gateway.assembly.explaining import Explainer
 from gateway.config.model import Supervision
@@ -147,8 +147,10 @@ async def join(
     count = gateway.workers
     force = Workforce(gateway, count, questions)
     stack.callback(force.counts.close)
-    force.counts.limits.import_counts(counts)
-    gateway.export_counts = force.counts.limits.export_counts
+    elsewhere = Elsewhere(gateway.config, gateway.config_path, gateway.clock)
+    if not elsewhere.is_wanted:  # else they are where they are counted
+        force.counts.limits.import_counts(counts)
+        gateway.export_counts = force.counts.limits.export_counts
     gateway.explainer = Explainer(gateway, force.counts.looked_at)
     gateway.recorders.watch_limiter(lambda: force.counts.limits.forgotten_early)
     supervisor = Supervisor(count, public, force, gateway.clock, tasks, questions)

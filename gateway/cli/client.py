@@ -22,14 +22,15 @@ from pathlib import Path
 from typing import Any, Final
 
 import aiohttp
-from aiohttp import web
 
-from gateway.admin.app import create_admin_app
-from gateway.admin.deliveries import link_under
 from gateway.assembly.errors import CannotStart
-from gateway.assembly.offline import open_offline
 from gateway.cli.conditions import Conditions
 from gateway.cli.output import Printer, add_output_option
+from gateway.cli.statuses import DONE as DONE
+from gateway.cli.statuses import INTERRUPTED
+from gateway.cli.statuses import REFUSED as REFUSED
+from gateway.cli.statuses import UNREACHABLE as UNREACHABLE
+from gateway.cli.statuses import WRONG_USAGE as WRONG_USAGE
 from gateway.cli.trust import Untrusted, by_authority, by_file
 from gateway.config.load import load
 from gateway.config.model import split_bind
@@ -39,13 +40,6 @@ from gateway.ports import StoreUnavailable
 
 TOKEN_VARIABLE: Final = "TOLLHOUSE_ADMIN_TOKEN"  # noqa: S105 - the name of a variable
 ANSWER_SECONDS_MAX: Final = 30.0
-
-DONE: Final = 0
-REFUSED: Final = 1
-WRONG_USAGE: Final = 2
-UNREACHABLE: Final = 3
-INTERRUPTED: Final = 130
-"""What shells say of a program that Ctrl-C ended; one that goes on until then is done."""
 
 HTTPS: Final = "https://"
 
@@ -314,6 +308,13 @@ def _read_token(path: Path) -> str:
 @asynccontextmanager
 async def _served_offline(config_path: Path) -> AsyncIterator[Path]:
     """Serve the admin API over the store's file, to this process only."""
+    # They bring most of a gateway, half a second of work that a command which only asks one does without.
+    from aiohttp import web
+
+    from gateway.admin.app import create_admin_app
+    from gateway.admin.deliveries import link_under
+    from gateway.assembly.offline import open_offline
+
     config = load(config_path, os.environ)
     async with AsyncExitStack() as stack:
         offline = await stack.enter_async_context(open_offline(config, config_path))

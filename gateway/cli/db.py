@@ -17,9 +17,9 @@ from pathlib import Path
 from typing import Any, Final
 
 from gateway.assembly.restoring import restore
-from gateway.cli.client import DONE, REFUSED
 from gateway.cli.options import Verbs
 from gateway.cli.output import Printer, add_output_option
+from gateway.cli.statuses import DONE, REFUSED
 from gateway.config import model
 from gateway.config.load import load
 from gateway.config.places import anchored

@@ -15,9 +15,9 @@ from typing import Final
 
 from gateway.cli.checkup import edge, host, secrets, store
 from gateway.cli.checkup.finding import Examination, Finding, Patient, fail, ok, warn
-from gateway.cli.client import DONE, REFUSED
 from gateway.cli.options import Verbs
 from gateway.cli.output import Printer, add_output_option
+from gateway.cli.statuses import DONE, REFUSED
 from gateway.config.load import read
 from gateway.config.places import anchored
 from gateway.stores.sqlite_lock import InUse, alone

@@ -13,16 +13,15 @@ import tempfile
 from pathlib import Path
 from typing import Final, TextIO
 
-from gateway.cli.client import DONE, REFUSED
-from gateway.cli.options import Verbs
+from gateway.cli.statuses import DONE, REFUSED
 from gateway.config.formatting import CannotFormat, formatted
 
 STDIN: Final = Path("-")
 
 
-def register(verbs: Verbs) -> None:
+def register(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Add the verb."""
-    parser: argparse.ArgumentParser = verbs.add_parser(
+    parser = verbs.add_parser(
         "fmt",
         help="format configuration files, with their comments",
         description="Format configuration files: indentation, blank lines, lines of 120 characters. Comments, quotes"

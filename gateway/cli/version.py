@@ -11,7 +11,6 @@ from typing import Any, Final
 
 from gateway import __version__
 from gateway.build import BUILD
-from gateway.cli.options import Verbs
 from gateway.cli.output import Printer, add_output_option
 from gateway.stores.migrations import newest
 
@@ -21,9 +20,9 @@ _LIBRARIES: Final = (
 )
 
 
-def register(verbs: Verbs) -> None:
+def register(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Add the verb."""
-    parser: argparse.ArgumentParser = verbs.add_parser(
+    parser = verbs.add_parser(
         "version",
         help="print the versions of the gateway and of what it stands on",
         description="Print the versions of the gateway and of what it stands on.",

@@ -57,6 +57,7 @@ RULES: Final[tuple[Rule, ...]] = (
     scopes.scopes,
     limits.plans,
     limits.route_plans,
+    limits.redis,
     routes.patterns,
     routes.overlaps,
     routes.purposes,
@@ -84,6 +85,7 @@ FILE_RULES: Final[tuple[FileRule, ...]] = (
     files.channel_authorities,
     files.trace_authorities,
     usage.geoip_database,
+    files.limits_certificates,
 )
 
 

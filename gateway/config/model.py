@@ -28,7 +28,7 @@ from gateway.config.sections.answers import (
     Telemetry,
     Throttle,
 )
-from gateway.config.sections.base import RESTART, Applies, Section
+from gateway.config.sections.base import RESTART, Applies, FromText, Section
 from gateway.config.sections.bootstrap import (
     Bootstrap,
     BootstrapKey,
@@ -52,6 +52,7 @@ from gateway.config.sections.keys import (
     Template,
 )
 from gateway.config.sections.lifecycle import Reload, Supervision, Workers
+from gateway.config.sections.limits import Limits, LimitsTls, OnFailure, redis_parts
 from gateway.config.sections.listeners import (
     AdminListener,
     ClientAddress,
@@ -132,9 +133,12 @@ __all__ = [
     "KeyAlertRule",
     "KeyFormat",
     "KeyMatch",
+    "Limits",
+    "LimitsTls",
     "Listeners",
     "Match",
     "MetricsListener",
+    "OnFailure",
     "PassiveHealth",
     "Peppers",
     "PerKey",
@@ -178,6 +182,7 @@ __all__ = [
     "Usage",
     "UsageNetworks",
     "WebhookChannel",
+    "redis_parts",
     "split_bind",
 ]
 
@@ -221,6 +226,8 @@ class Config(Section):
     """The closed list of what can be permitted."""
     plans: Mapping[Name, Plan] = Field(default_factory=dict)
     """Limits, by name."""
+    limits: Annotated[Limits, FromText("url")] = Field(default_factory=Limits)
+    """Where limits are counted: in this gateway, or in a Redis that several gateways share."""
     templates: Mapping[Name, Template] = Field(default_factory=dict)
     """Defaults for new keys, by name. The one called `default` is used when a key is created with
     neither scopes nor a template."""
@@ -255,6 +262,8 @@ class Config(Section):
     """How alerts reach people and programs, by name."""
     dashboard: Dashboard = Field(default_factory=Dashboard)
     """Pages for a browser, on the admin listener."""
+    on_failure: OnFailure = Field(default_factory=OnFailure)
+    """What becomes of requests while something that they need does not answer."""
     reload: Reload = Field(default_factory=Reload)
     """How a changed configuration reaches the running gateway."""
     workers: Workers = Field(1, json_schema_extra=RESTART)

@@ -181,11 +181,12 @@ class Grant:
     most restrictive first (fewest requests left); when refused, the first entry is the
     refusing claim's, whatever its kind. `held` are the concurrency buckets to release when the
     request ends. `measured_at` is the epoch second at which the standings were true (0 when
-    unknown).
+    unknown). `is_degraded` tells that whoever counts was away, and another one decided by a share of
+    the limits.
     """
 
     __slots__ = (
-        "_levels", "_standings", "_tightest", "held", "measured_at", "refused",
+        "_levels", "_standings", "_tightest", "held", "is_degraded", "measured_at", "refused",
         "retry_after_seconds",
     )  # fmt: skip
 
@@ -205,6 +206,7 @@ class Grant:
         self.retry_after_seconds = retry_after_seconds
         self.held = held
         self.measured_at = measured_at
+        self.is_degraded = False
 
     @staticmethod
     def admit(

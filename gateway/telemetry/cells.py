@@ -68,7 +68,7 @@ def describe(outcome: Outcome, names: Names) -> tuple[Definition, bool]:
     policy = outcome.policy if outcome.policy in names.policies else OTHER
     definition = (
         *(REQUESTS, route, folded, code, outcome.source, _decision(outcome)),
-        *(policy, "denied" if outcome.reason in _LIMITED else "allowed"),
+        *(policy, _limit_outcome(outcome)),
         *(upstream, _upstream_outcome(outcome)),
     )
     is_closed = (
@@ -84,6 +84,12 @@ def _decision(outcome: Outcome) -> str:
     if outcome.reason is not None:
         return outcome.reason.value
     return ACCEPTED if outcome.status else ""
+
+
+def _limit_outcome(outcome: Outcome) -> str:
+    if outcome.reason in _LIMITED:
+        return "denied"
+    return "degraded" if outcome.grant is not None and outcome.grant.is_degraded else "allowed"
 
 
 def _upstream_outcome(outcome: Outcome) -> str:

@@ -143,9 +143,14 @@ FAMILIES: Final[tuple[Family, ...]] = (
     ),
     _counter(
         "ratelimit_decisions_total",
-        "Requests that drew on a limit, by the policy that decided; `shadow_denied` ones, which a plan in shadow mode "
-        "would have refused, come on top.",
+        "Requests that drew on a limit, by the policy that decided; `degraded` ones were let in by a share of a limit "
+        "while Redis did not answer; `shadow_denied` ones, which a plan in shadow mode would have refused, are "
+        "counted on top.",
         "policy", "outcome",
+    ),
+    _gauge(
+        "limiter_up", "min",
+        "Whether the Redis that counts limits answers (1) or not (0); only where limits are in Redis.",
     ),
     _counter(
         "shadow_denials_total",

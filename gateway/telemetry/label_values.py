@@ -35,7 +35,7 @@ SOURCES: Final = frozenset({"gateway", "upstream", FORWARD_AUTH})
 
 DECISIONS: Final = (ACCEPTED, *(reason.value for reason in Reason))
 
-LIMIT_OUTCOMES: Final = ("allowed", "denied")
+LIMIT_OUTCOMES: Final = ("allowed", "denied", "degraded")
 SHADOW_DENIED: Final = "shadow_denied"
 """A limit in shadow mode would have refused: counted on top of what the enforced ones decided."""
 

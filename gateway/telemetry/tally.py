@@ -80,6 +80,7 @@ class Tally:
                 result.ended,
                 result.upstream,
                 None if grant is None else grant.decided_by,
+                grant is not None and grant.is_degraded,
             )
             row = self._relayed.get(key) or self._bind(key, outcome, self._relayed)
         else:
@@ -93,6 +94,7 @@ class Tally:
                 "" if result is None else result.upstream,
                 None if grant is None else grant.decided_by,
                 outcome.head.is_consultation,
+                grant is not None and grant.is_degraded,
             )
             row = self._answered.get(key) or self._bind(key, outcome, self._answered)
         row[0 if seconds <= _FASTEST else bisect_left(REQUEST_BUCKETS, seconds)] += 1.0

@@ -49,3 +49,28 @@ print([name for name in {_NOT_FOR_RUN!r} if name in sys.modules])
 """
     told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert told.stdout.strip() == "[]"
+
+
+_MOST_OF_A_GATEWAY = ("aiohttp.web", "gateway.admin.app", "gateway.assembly.gateway", "aiosqlite")
+
+
+@pytest.mark.parametrize(
+    ("verb", "unwanted"),
+    [
+        ("keys", _MOST_OF_A_GATEWAY),
+        ("reload", _MOST_OF_A_GATEWAY),
+        ("fmt", ("aiohttp", "pydantic")),
+        ("version", ("aiohttp", "pydantic")),
+    ],
+)
+def test_a_command_that_only_asks_a_gateway_does_not_bring_one_along(
+    verb: str, unwanted: tuple[str, ...]
+) -> None:
+    code = f"""
+import sys
+from gateway.cli.main import build_parser
+build_parser({verb!r})
+print([name for name in {unwanted!r} if name in sys.modules])
+"""
+    told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert told.stdout.strip() == "[]"

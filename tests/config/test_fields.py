@@ -57,6 +57,7 @@ def test_secrets_are_called_so() -> None:
         "channels.<name>.webhook.previous_secret",
         "channels.<name>.webhook.secret",
         "channels.<name>.webhook.url",
+        "limits.sentinel_password",
         "listeners.admin.token",
         "peppers.<name>",
     }

@@ -11,6 +11,11 @@ from gateway.config.formatting import CannotFormat, formatted
 
 ROOT = Path(__file__).parents[2]
 
+# Templates of a Helm chart are YAML only once they are filled in.
+SHIPPED = [
+    path for path in sorted((ROOT / "deploy").rglob("*.yaml")) if "templates" not in path.parts
+]
+
 
 def load(text: str) -> object:
     return YAML(typ="safe", pure=True).load(text)
@@ -90,9 +95,7 @@ def test_what_is_no_configuration_is_refused_without_showing_it(text: str, why: 
     assert "hunter2" not in str(caught.value)
 
 
-@pytest.mark.parametrize(
-    "path", [ROOT / "config.yaml", *sorted((ROOT / "deploy").rglob("*.yaml"))], ids=lambda p: p.name
-)
+@pytest.mark.parametrize("path", [ROOT / "config.yaml", *SHIPPED], ids=lambda path: path.name)
 def test_the_shipped_files_can_be_formatted_and_mean_the_same(path: Path) -> None:
     text = path.read_text("utf-8")
     result = formatted(text)

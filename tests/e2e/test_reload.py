@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 import requests
 
+from tests.e2e.crew import create_key, two_workers, workers
 from tests.e2e.process import ROOT, Running, running, tollhouse
 
 ADDED = "routes:\n  - {name: added, match: {path: /added}, auth: none, upstream: demo}\n"
@@ -86,6 +87,47 @@ def test_a_bad_file_is_refused_and_the_gateway_goes_on(demo_upstream: str, tmp_p
         assert "tollhouse_config_generation 1.0" in metrics
         change(gateway, "\nrutes:\n", "\nroutes:\n")
         reaches(gateway, 2)
+
+
+def test_a_change_is_planned_taken_and_rolled_back_on_every_worker(
+    demo_upstream: str, tmp_path: Path
+) -> None:
+    """D12: a plan that names callers, and the state before kept for a rollback."""
+    with two_workers(tmp_path, demo_upstream) as gateway:
+        key_id, secret = create_key(gateway)
+        fields = {"Authorization": f"Bearer {secret}"}
+
+        def jobs() -> int:
+            return requests.get(
+                gateway.url + "/api/v1/jobs", headers=fields, timeout=10
+            ).status_code
+
+        assert jobs() == 200
+        text = (tmp_path / "config.yaml").read_text()
+        change(gateway, "  #watch: true", "  watch: false")
+        gateway.cli("reload")
+        change(gateway, "      path: /api/v1/jobs\n", "      path: /elsewhere\n")
+        told = json.loads(gateway.cli("plan", "--output", "json"))
+        [losing] = told["callers"]["first_losing"]
+        assert losing["key_id"] == key_id
+        assert losing["losses"][0]["before"] == "jobs.list"
+        assert losing["losses"][0]["reason"] == "no_route"
+        assert told["result"] == "planned"
+        assert jobs() == 200
+
+        gateway.cli("reload")
+        assert {jobs() for _ in range(8)} == {405}
+        told = json.loads(
+            gateway.cli("rollback", "--reason", "nobody finds jobs", "--output", "json")
+        )
+        assert (told["result"], told["again"]) == ("rolled_back", told["generation"] - 2)
+        assert {jobs() for _ in range(8)} == {200}
+        assert {worker["generation"] for worker in workers(gateway)} == {told["generation"]}
+        metrics = requests.get(f"http://{gateway.metrics}/metrics", timeout=10).text
+        assert "tollhouse_config_rolled_back 1.0" in metrics
+        (tmp_path / "config.yaml").write_text(text)
+        gateway.cli("reload")
+        assert jobs() == 200
 
 
 @pytest.mark.slow

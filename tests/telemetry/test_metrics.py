@@ -145,6 +145,22 @@ def test_limits_count_what_they_decided(metrics: Metrics, reason: Reason, outcom
     assert value(metrics, "ratelimit_decisions_total", policy="pro/minute", outcome=outcome) == 1
 
 
+def test_what_a_share_of_a_limit_let_in_counts_as_degraded(metrics: Metrics) -> None:
+    labels = {"policy": "pro/minute"}
+    for is_degraded in (False, True, True):
+        outcome = make_outcome()
+        assert outcome.grant is not None
+        outcome.grant.is_degraded = is_degraded
+        metrics.record(outcome)
+    assert value(metrics, "ratelimit_decisions_total", outcome="allowed", **labels) == 1
+    assert value(metrics, "ratelimit_decisions_total", outcome="degraded", **labels) == 2
+    refused = make_outcome(reason=Reason.RATE_LIMITED, source="gateway")
+    assert refused.grant is not None
+    refused.grant.is_degraded = True
+    metrics.record(refused)
+    assert value(metrics, "ratelimit_decisions_total", outcome="denied", **labels) == 1
+
+
 @pytest.mark.parametrize(
     ("reason", "ended", "outcome"),
     [

@@ -30,8 +30,9 @@ async def test_random_requests_keep_series_and_memory_bounded_d10() -> None:
     tracemalloc.start()
     try:
         for _ in range(4):
-            for _ in range(3):
-                await flood.second(1_000)
+            for _ in range(10):
+                await flood.second(300)
+            await flood.writer.write(is_last=True)  # visitors wait for ten seconds
             gc.collect()
             sizes.append(tracemalloc.get_traced_memory()[0])
             series.append(flood.series())

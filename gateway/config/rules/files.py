@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-from gateway.config.model import CertificateFiles, Config, Tls, Upstream, UpstreamTls
+from gateway.config.model import CertificateFiles, Config, LimitsTls, Tls, Upstream, UpstreamTls
 from gateway.config.pem import PemError, check_authorities, check_key, read_certificates, staleness
 from gateway.config.problems import Finding, KeyPath, quoted
 from gateway.domain.validity import Validity
@@ -15,6 +15,11 @@ def upstream_certificates(config: Config, folder: Path, now: float) -> Iterator[
     """The files of `upstreams.<name>.tls` can be used; one that is not valid at `now` is a warning."""
     for name, upstream in config.upstreams.items():
         yield from _tls(("upstreams", name, "tls"), upstream.tls, folder, now)
+
+
+def limits_certificates(config: Config, folder: Path, now: float) -> Iterator[Finding]:
+    """The files of `limits.tls` can be used; one that is not valid at `now` is a warning."""
+    yield from _tls(("limits", "tls"), config.limits.tls, folder, now)
 
 
 def listener_certificates(config: Config, folder: Path, now: float) -> Iterator[Finding]:
@@ -40,7 +45,9 @@ def trace_authorities(config: Config, folder: Path, now: float) -> Iterator[Find
         yield from _authorities(path, folder / config.telemetry.traces.ca, now)
 
 
-def _tls(path: KeyPath, section: UpstreamTls, folder: Path, now: float) -> Iterator[Finding]:
+def _tls(
+    path: KeyPath, section: UpstreamTls | LimitsTls, folder: Path, now: float
+) -> Iterator[Finding]:
     if section.ca:
         yield from _authorities((*path, "ca"), folder / section.ca, now)
     if section.certificate:
@@ -58,7 +65,7 @@ def _authorities(path: KeyPath, file: Path, now: float) -> Iterator[Finding]:
 
 
 def _pair(
-    path: KeyPath, section: UpstreamTls | CertificateFiles, folder: Path, now: float
+    path: KeyPath, section: UpstreamTls | LimitsTls | CertificateFiles, folder: Path, now: float
 ) -> Iterator[Finding]:
     place, certificate = (*path, "certificate"), folder / section.certificate
     try:

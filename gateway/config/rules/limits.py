@@ -1,12 +1,22 @@
-"""Plans: each rate says one period, no two rules of a plan share a bucket, owners make sense."""
+"""Limits: each rate says one period, no two rules of a plan share a bucket, owners make sense, and Redis can count."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Final
 
-from gateway.config.model import Config, Plan
+from gateway.config.model import (
+    PERIOD_SECONDS,
+    Config,
+    Limits,
+    LimitsTls,
+    Plan,
+    redis_parts,
+)
 from gateway.config.problems import Finding, KeyPath, quoted
 from gateway.config.rules.names import Declared, repeated
+
+_CENTURY: Final = 100 * 366 * 86_400
 
 
 def plans(config: Config, _declared: Declared) -> Iterator[Finding]:
@@ -58,3 +68,41 @@ def _caller_plans(config: Config) -> Iterator[tuple[KeyPath, str]]:
         yield ("bootstrap", "tenants", n, "plan"), tenant.plan
     for n, key in enumerate(config.bootstrap.keys):
         yield ("bootstrap", "keys", n, "plan"), key.plan
+
+
+def redis(config: Config, _declared: Declared) -> Iterator[Finding]:
+    """What is said of Redis has a Redis to say it of, and fits together."""
+    section = config.limits
+    url = section.url.get_secret_value()
+    if not url:
+        for key in ("sentinels", "cluster", "tls"):
+            if getattr(section, key) != getattr(Limits(), key):
+                hint = "set `limits.url`, such as `redis://localhost`"
+                yield Finding(("limits", key), "has no effect: limits are not in a Redis", hint)
+        return
+    parts = redis_parts(url)
+    if section.tls != LimitsTls() and not parts.is_tls:
+        yield Finding(
+            ("limits", "tls"), "has no effect: `limits.url` does not begin with `rediss://`"
+        )
+    if section.tls.key and not section.tls.certificate:
+        place: KeyPath = ("limits", "tls", "key")
+        yield Finding(place, "belongs to no certificate", "set `certificate` as well")
+    if section.sentinels and parts.path:
+        yield Finding(("limits", "sentinels"), "lead to another machine than a socket of this one")
+    if section.cluster and section.sentinels:
+        yield Finding(("limits", "cluster"), "has no sentinels: its nodes know each other")
+    if section.cluster and parts.database:
+        yield Finding(("limits", "url"), "names a database, and a cluster has only one")
+    yield from _bursts(config)
+
+
+def _bursts(config: Config) -> Iterator[Finding]:
+    """Redis counts with whole numbers up to 2^53: a burst has to be full again within a century."""
+    for name, plan in config.plans.items():
+        for n, rate in enumerate(plan.rate):
+            for period, limit in rate.limits.items():
+                burst = limit if rate.burst is None else rate.burst
+                if burst * PERIOD_SECONDS[period] > limit * _CENTURY:
+                    where: KeyPath = ("plans", name, "rate", n, "burst")
+                    yield Finding(where, "takes more than a century to be full again")

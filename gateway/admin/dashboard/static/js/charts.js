@@ -44,7 +44,8 @@ class Chart extends HTMLElement {
 
 if (!customElements.get("th-chart")) customElements.define("th-chart", Chart);
 
-const chart = (model, height) => h("th-chart", { model, opaque: true, vars: { "--height": `${height}px` } });
+const chart = (model, height) =>
+  h("th-chart", { model, opaque: true, vars: { "--height": `${height}px` } });
 
 // Lines over time. `times` are dates; `series` are `{name, kind, values}`, with null where nothing is known.
 // `isStacked` puts them upon each other as areas; `isColumns` as columns.
@@ -60,7 +61,9 @@ export function timeChart({
   summary = "",
   isHeading = false,
 }) {
-  const shown = series.filter((each) => each.values.some((value) => value !== null && value !== undefined));
+  const shown = series.filter((each) =>
+    each.values.some((value) => value !== null && value !== undefined),
+  );
   const model = {
     draw: (width, element) =>
       drawTime({
@@ -84,12 +87,17 @@ export function timeChart({
       h(isHeading ? "h2.chart-title" : "span.chart-title", title),
       legend(shown, summary),
     ),
-    shown.length && times.length ? chart(model, height) : h("p.chart-empty", "Nothing in this time."),
+    shown.length && times.length
+      ? chart(model, height)
+      : h("p.chart-empty", "Nothing in this time."),
     shown.length && times.length
       ? twin(
           title,
           ["Time", ...shown.map((each) => each.name)],
-          times.map((at, n) => [label(at, stepSeconds, true), ...shown.map((each) => format(each.values[n]))]),
+          times.map((at, n) => [
+            label(at, stepSeconds, true),
+            ...shown.map((each) => format(each.values[n])),
+          ]),
         )
       : null,
   );
@@ -99,18 +107,33 @@ const legend = (series, summary) =>
   h(
     "span.legend",
     series.length > 1
-      ? series.map((each) => h("span.legend-item", h("span.swatch", { class: `kind-${each.kind}` }), each.name))
+      ? series.map((each) =>
+          h("span.legend-item", h("span.swatch", { class: `kind-${each.kind}` }), each.name),
+        )
       : null,
     summary ? h("span.legend-note", summary) : null,
   );
 
-function drawTime({ title, times, series, format, height, width, isStacked, isColumns, stepSeconds, element }) {
+function drawTime({
+  title,
+  times,
+  series,
+  format,
+  height,
+  width,
+  isStacked,
+  isColumns,
+  stepSeconds,
+  element,
+}) {
   const inner = {
     width: Math.max(40, width - MARGIN.left - MARGIN.right),
     height: height - MARGIN.top - MARGIN.bottom,
   };
   const stacks =
-    isStacked || isColumns ? stacked(series) : series.map((each) => each.values.map((value) => [0, value]));
+    isStacked || isColumns
+      ? stacked(series)
+      : series.map((each) => each.values.map((value) => [0, value]));
   const most = Math.max(...stacks.flat().map(([, top]) => top ?? 0));
   const ticks = niceTicks(most);
   const top = ticks.at(-1);
@@ -143,6 +166,9 @@ function drawTime({ title, times, series, format, height, width, isStacked, isCo
         ? s("path.area", { class: `kind-${each.kind}`, d: areaPath(points, x, y) })
         : null,
       s("path.line", { class: `kind-${each.kind}`, d: linePath(points, x, y) }),
+      alone(points).map((at) =>
+        s("circle.dot", { class: `kind-${each.kind}`, cx: x(at), cy: y(points[at][1]), r: 2.5 }),
+      ),
     ];
   });
   const cursor = s("line.cursor", { x1: 0, x2: 0, y1: MARGIN.top, y2: MARGIN.top + inner.height });
@@ -150,7 +176,10 @@ function drawTime({ title, times, series, format, height, width, isStacked, isCo
   const move = (event) => {
     const box = element.getBoundingClientRect();
     const share = (event.clientX - box.left - MARGIN.left) / inner.width;
-    const at = Math.max(0, Math.min(n - 1, isColumns ? Math.floor(share * n) : Math.round(share * (n - 1))));
+    const at = Math.max(
+      0,
+      Math.min(n - 1, isColumns ? Math.floor(share * n) : Math.round(share * (n - 1))),
+    );
     cursor.setAttribute("x1", x(at));
     cursor.setAttribute("x2", x(at));
     cursor.setAttribute("class", "cursor is-on");
@@ -167,7 +196,10 @@ function drawTime({ title, times, series, format, height, width, isStacked, isCo
     ]);
     tip.hidden = false;
     const left = Math.min(Math.max(x(at) + 12, 0), width - tip.offsetWidth - 4);
-    tip.style.setProperty("left", `${left > x(at) ? left : Math.max(0, x(at) - tip.offsetWidth - 12)}px`);
+    tip.style.setProperty(
+      "left",
+      `${left > x(at) ? left : Math.max(0, x(at) - tip.offsetWidth - 12)}px`,
+    );
   };
   const leave = () => {
     tip.hidden = true;
@@ -188,7 +220,11 @@ function drawTime({ title, times, series, format, height, width, isStacked, isCo
       },
       ticks.map((value) => [
         s("line.grid", { x1: MARGIN.left, x2: width - MARGIN.right, y1: y(value), y2: y(value) }),
-        s("text.tick", { x: MARGIN.left - 8, y: y(value) + 4, "text-anchor": "end" }, format(value)),
+        s(
+          "text.tick",
+          { x: MARGIN.left - 8, y: y(value) + 4, "text-anchor": "end" },
+          format(value),
+        ),
       ]),
       timeTicks(times, inner.width).map((at) =>
         s(
@@ -196,7 +232,8 @@ function drawTime({ title, times, series, format, height, width, isStacked, isCo
           {
             x: x(at),
             y: height - 6,
-            "text-anchor": at === 0 && !isColumns ? "start" : at === n - 1 && !isColumns ? "end" : "middle",
+            "text-anchor":
+              at === 0 && !isColumns ? "start" : at === n - 1 && !isColumns ? "end" : "middle",
           },
           label(times[at], stepSeconds),
         ),
@@ -226,6 +263,14 @@ function stacked(series) {
     }),
   );
 }
+
+const isKnown = (point) => point?.[1] !== null && point?.[1] !== undefined;
+
+// Where nothing is known on either side there is no line to see.
+const alone = (points) =>
+  points
+    .map((_, at) => at)
+    .filter((at) => isKnown(points[at]) && !isKnown(points[at - 1]) && !isKnown(points[at + 1]));
 
 function linePath(points, x, y) {
   let path = "";
@@ -296,7 +341,9 @@ const twin = (title, head, rows) =>
           rows.map((row) =>
             h(
               "tr",
-              row.map((each, n) => (n ? h("td.number", each) : h("th.main", { scope: "row" }, each))),
+              row.map((each, n) =>
+                n ? h("td.number", each) : h("th.main", { scope: "row" }, each),
+              ),
             ),
           ),
         ),
@@ -305,7 +352,13 @@ const twin = (title, head, rows) =>
   );
 
 // Amounts beside each other, the largest first as given: `{label, value, kind, href, note}`. It is its own table.
-export function barList({ title, rows, format = count, total = null, instead = "Nothing in this time." }) {
+export function barList({
+  title,
+  rows,
+  format = count,
+  total = null,
+  instead = "Nothing in this time.",
+}) {
   const most = Math.max(1, ...rows.map((each) => each.value));
   const whole = total ?? rows.reduce((sum, each) => sum + each.value, 0);
   if (!rows.length) return h("p.chart-empty", { key: `bars-${title}` }, instead);

@@ -51,9 +51,8 @@ export function bytes(n) {
 // A duration that was measured in milliseconds.
 export function milliseconds(ms) {
   if (ms === null || ms === undefined) return NONE;
-  if (ms < 1) return `${ms.toFixed(2)} ms`;
-  if (ms < 100) return `${ms.toFixed(1)} ms`;
-  return ms < 10000 ? `${Math.round(ms)} ms` : `${(ms / 1000).toFixed(1)} s`;
+  if (ms >= 10000) return `${(ms / 1000).toFixed(1)} s`;
+  return `${Number(ms.toFixed(ms < 1 ? 2 : ms < 100 ? 1 : 0))} ms`;
 }
 
 const STEPS = [

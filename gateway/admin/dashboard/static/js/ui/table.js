@@ -21,7 +21,7 @@ export function table({
   const cell = (column, row, n) => {
     const isMain = named ? column.isMain : n === 0;
     const content = column.cell(row);
-    const props = { class: column.kind ?? "", "data-label": column.title };
+    const props = { class: column.kind ?? "", "data-label": column.isQuiet ? null : column.title };
     if (!isMain) return h("td", props, h("div.cell", content));
     return h(
       "th.main",
