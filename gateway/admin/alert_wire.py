@@ -5,7 +5,7 @@ Knows names and types on the wire, as `wire` does for keys. Times are RFC 3339 i
 
 from __future__ import annotations
 
-from typing import Any, Literal, Self
+from typing import Any, Final, Literal, Self
 
 from pydantic import BaseModel
 
@@ -18,6 +18,9 @@ from gateway.domain.alerts import Alert
 
 State = Literal["pending", "firing", "acknowledged", "resolved"]
 Severity = Literal["info", "warning", "critical"]
+
+
+_APART: Final = ("state", "severity", "details", "runbook_url")
 
 
 class AlertView(BaseModel):
@@ -40,34 +43,36 @@ class AlertView(BaseModel):
     acknowledged_by: str
     acknowledged_reason: str
     occurrences: int
+    runbook_url: str
 
     @classmethod
-    def of(cls, alert: Alert) -> Self:
-        """Show `alert`."""
+    def of(cls, alert: Alert, runbook_url: str = "") -> Self:
+        """Show `alert`; what to do about it stands at `runbook_url`, empty where runbooks are not served."""
         moments = ("began_at", "fired_at", "last_seen_at", "resolved_at", "acknowledged_at")
         shown = {name: instant(getattr(alert, name)) for name in moments}
-        names = cls.model_fields.keys() - {*shown, "state", "severity", "details"}
+        names = cls.model_fields.keys() - {*shown, *_APART}
         return cls(
             **{name: getattr(alert, name) for name in names},
             **shown,
             state=alert.state.value,
             severity=alert.severity.value,
             details=dict(alert.details),
+            runbook_url=runbook_url,
         )
 
 
 class RuleView(BaseModel):
-    """How a rule is set. `numbers` are what it compares with, durations in seconds."""
+    """How a rule is set. `thresholds` are what it compares with; of durations the name ends in `_seconds`."""
 
     rule: str
-    meaning: str
+    description: str
     enabled: bool
     severity: Severity
     channels: Names
-    fire_after: float
-    resolve_after: float
+    fire_after_seconds: float
+    resolve_after_seconds: float
     except_tags: Names
-    numbers: dict[str, float]
+    thresholds: dict[str, float]
     is_of_tenant: bool
 
     @classmethod
@@ -76,14 +81,17 @@ class RuleView(BaseModel):
         info = RULES[settings.name]
         return cls(
             rule=settings.name.value,
-            meaning=info.meaning,
+            description=info.meaning,
             enabled=settings.is_enabled,
             severity=settings.severity.value,
             channels=settings.channels if with_channels else (),
-            fire_after=settings.patience.fire_after_seconds,
-            resolve_after=settings.patience.resolve_after_seconds,
+            fire_after_seconds=settings.patience.fire_after_seconds,
+            resolve_after_seconds=settings.patience.resolve_after_seconds,
             except_tags=settings.except_tags,
-            numbers=dict(settings.numbers),
+            thresholds={
+                f"{name}_seconds" if number.is_duration else name: settings[name]
+                for name, number in info.numbers.items()
+            },
             is_of_tenant=info.is_of_tenant,
         )
 
@@ -117,27 +125,27 @@ class TestView(BaseModel):
 class MessageView(BaseModel):
     """A message that is not delivered: it is tried again, or is a dead letter. Times are RFC 3339."""
 
-    message_id: str
+    delivery_id: str
     channel: str
     state: Literal["waiting", "dead"]
     subject: str
     created_at: str | None
     due_at: str | None
     attempts: int
-    error: str
+    last_error: str
     content: dict[str, Any]
 
     @classmethod
     def of(cls, message: Message) -> Self:
         """Show `message`."""
         return cls(
-            message_id=message.message_id,
+            delivery_id=message.message_id,
             channel=message.channel,
             state="waiting" if message.state == "waiting" else "dead",
             subject=subject_of(message.content),
             created_at=instant(message.created_at),
             due_at=instant(message.due_at),
             attempts=message.attempts,
-            error=message.error,
+            last_error=message.error,
             content=dict(message.content),
         )

@@ -99,14 +99,14 @@ class AlertRoutes:
         before = _read_cursor(query.get("cursor", ""))
         found = await self._desk.page(asked, before=before, limit=read_limit(query))
         cursor = str(found.cursor) if found.cursor else ""
-        return answer_page(map(AlertView.of, found.alerts), cursor)
+        return answer_page(map(self._view, found.alerts), cursor)
 
     @needs(Right.READ, is_filtered=True)
     @shows(AlertView)
     async def show(self, request: web.Request) -> web.Response:
         """Show one alert."""
         read_query(request, ())
-        return answer(AlertView.of(await self._alert(request)))
+        return answer(self._view(await self._alert(request)))
 
     @needs(Right.OPERATE, is_filtered=True)
     @describes(Description(body=Act, answer=AlertView, is_act=True))
@@ -121,7 +121,7 @@ class AlertRoutes:
         acknowledged = await self._desk.acknowledge(alert, order)
         if acknowledged is None:
             raise Conflict(f"alert '{alert.alert_id}' does not fire: it is {alert.state}")
-        return answer(AlertView.of(acknowledged))
+        return answer(self._view(acknowledged))
 
     @needs(Right.READ, is_filtered=True)
     @describes(Description(answer=RuleView, query=("tenant_id",), errors=(404,), is_page=True))
@@ -184,6 +184,9 @@ class AlertRoutes:
         order = _order(request)
         message = await self._message(request)
         return answer(MessageView.of(await self._desk.retry(message, order)))
+
+    def _view(self, alert: Alert) -> AlertView:
+        return AlertView.of(alert, self._desk.runbook_url(alert.rule))
 
     async def _alert(self, request: web.Request) -> Alert:
         alert_id = request.match_info["alert_id"]

@@ -14,7 +14,14 @@ from gateway.alert_ports import AlertPage
 from gateway.alerts.channels.channel import Undelivered
 from gateway.alerts.settings import AlertSettings
 from gateway.alerts.tenants import own_settings
-from gateway.domain.alert_messages import MESSAGE_WAITING, Message, Waiting, content_of, told
+from gateway.domain.alert_messages import (
+    MESSAGE_WAITING,
+    Message,
+    Waiting,
+    content_of,
+    runbook_of,
+    told,
+)
 from gateway.domain.alert_rules.catalogue import RULES, RuleName
 from gateway.domain.alert_rules.settings import RuleSettings
 from gateway.domain.alerts import Alert, AlertEvent, AlertQuery, Severity
@@ -99,6 +106,10 @@ class AlertDesk:
         return await self._alerts.acknowledge(alert.alert_id, now, change)
 
     # ---- rules
+
+    def runbook_url(self, rule: str) -> str:
+        """Return where it stands what to do about a rule; empty when that is nowhere."""
+        return runbook_of(rule, self._settings().runbooks_url)
 
     def rules(self, tenant: Tenant | None = None) -> list[RuleSettings]:
         """Return how the rules are set, for the gateway or as a tenant has them."""

@@ -14,9 +14,12 @@ from gateway.cli.output import Printer
 
 _COLUMNS: Final = ("alert_id", "rule", "state", "severity", "fired_at", "resolved_at", "summary")
 _RULES: Final = (
-    *("rule", "enabled", "severity", "channels", "fire_after", "resolve_after", "numbers"),
+    *("rule", "enabled", "severity", "channels", "fire_after_seconds", "resolve_after_seconds"),
+    "thresholds",
 )
-_MESSAGES: Final = (*("message_id", "channel", "state", "attempts", "due_at", "error", "subject"),)
+_MESSAGES: Final = (
+    *("delivery_id", "channel", "state", "attempts", "due_at", "last_error", "subject"),
+)
 _TRIED: Final = ("channel", "delivered", "error")
 
 
@@ -55,7 +58,7 @@ def register(verbs: Verbs) -> None:
         "--limit", type=positive, default=100, help="most messages (default: %(default)s)"
     )
     retry = _add_act(inner, "retry", _retry, "send a message again that was not delivered")
-    retry.add_argument("message_id", metavar="MESSAGE_ID")
+    retry.add_argument("delivery_id", metavar="DELIVERY_ID")
 
 
 def _add_act(verbs: Verbs, name: str, act: Act, text: str) -> argparse.ArgumentParser:
@@ -116,7 +119,7 @@ async def _deliveries(client: AdminClient, options: argparse.Namespace, printer:
 
 
 async def _retry(client: AdminClient, options: argparse.Namespace, printer: Printer) -> None:
-    path = f"/alerts/deliveries/{path_part(options.message_id)}:retry"
+    path = f"/alerts/deliveries/{path_part(options.delivery_id)}:retry"
     printer.entry(await client.call("POST", path))
 
 

@@ -94,10 +94,14 @@ def content_of(waiting: Waiting, runbooks_url: str, now: float) -> dict[str, Any
     return {"type": "alerts", "timestamp": timestamp(now), "alerts": shown, "more": more}
 
 
+def runbook_of(rule: str, runbooks_url: str) -> str:
+    """Return where it stands what to do about a rule; empty when that is nowhere."""
+    return f"{runbooks_url.rstrip('/')}/{rule}.md" if runbooks_url else ""
+
+
 def _with_runbook(notice: Mapping[str, Any], runbooks_url: str) -> dict[str, Any]:
-    if not runbooks_url:
-        return dict(notice)
-    return {**notice, "runbook_url": f"{runbooks_url.rstrip('/')}/{notice['rule']}.md"}
+    runbook = runbook_of(notice["rule"], runbooks_url)
+    return {**notice, "runbook_url": runbook} if runbook else dict(notice)
 
 
 def subject_of(content: Mapping[str, Any]) -> str:

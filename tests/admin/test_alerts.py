@@ -83,6 +83,7 @@ async def test_an_alert_is_shown_in_the_agreed_shape(call: Authorized) -> None:
         "acknowledged_by": "",
         "acknowledged_reason": "",
         "occurrences": 1,
+        "runbook_url": "https://w/r/ApiKeyHighErrorRate.md",
     }
     await call("GET", "/alerts/alr_none", expect=404)
 
@@ -158,10 +159,10 @@ async def test_rules_are_listed_as_they_are_set(call: Authorized, house: House) 
     rules = {each["rule"]: each for each in (await call("GET", "/alerts/rules"))["data"]}
     assert [*rules] == [name.value for name in RuleName]
     assert rules["UpstreamDown"]["channels"] == ["mail", "broken"]
-    assert rules["ApiKeyUnusualVolume"]["numbers"] == {
+    assert rules["ApiKeyUnusualVolume"]["thresholds"] == {
         "factor": 3.0,
         "requests_min": 200.0,
-        "history_min": 86400.0,
+        "history_min_seconds": 86400.0,
     }
     own = {"rules": {"ApiKeyUnusualVolume": {"enabled": False}}}
     await house.store.save_tenant(a_tenant("ten_b", alerts=own))
@@ -214,11 +215,11 @@ async def test_messages_that_are_not_delivered_are_listed_and_sent_again(
     await room.kept.pack(a_message("msg_1", state=MESSAGE_DEAD, attempts=10, error="no"), 0)
     await room.kept.pack(a_message("msg_2", channel="mail"), 0)
     [dead] = (await call("GET", "/alerts/deliveries?state=dead"))["data"]
-    assert (dead["message_id"], dead["attempts"], dead["error"]) == ("msg_1", 10, "no")
+    assert (dead["delivery_id"], dead["attempts"], dead["last_error"]) == ("msg_1", 10, "no")
     page = await call("GET", "/alerts/deliveries?limit=1")
     assert page["next_cursor"] == "msg_1"
     rest = await call("GET", "/alerts/deliveries?limit=1&cursor=msg_1")
-    assert [each["message_id"] for each in rest["data"]] == ["msg_2"]
+    assert [each["delivery_id"] for each in rest["data"]] == ["msg_2"]
     assert [
         each["channel"] for each in (await call("GET", "/alerts/deliveries?channel=mail"))["data"]
     ]

@@ -91,7 +91,7 @@ def test_rules_and_dead_letters_are_listed_and_sent_again(
     assert run(address, "rules", "--tenant", "ten_a") == 0
     capsys.readouterr()
     assert run(address, "deliveries", "--state", "dead", "--channel", "ops") == 0
-    assert [each["message_id"] for each in json.loads(capsys.readouterr().out)] == ["msg_1"]
+    assert [each["delivery_id"] for each in json.loads(capsys.readouterr().out)] == ["msg_1"]
     assert run(address, "retry", "msg_1") == 0
     assert json.loads(capsys.readouterr().out)["state"] == "waiting"
     assert run(address, "retry", "msg_none") == 1
