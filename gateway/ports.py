@@ -11,6 +11,9 @@ from collections.abc import Awaitable, Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+from gateway.alert_ports import AlertStore as AlertStore
+from gateway.alert_ports import KeptAlerts as KeptAlerts
+from gateway.alert_ports import Outbox as Outbox
 from gateway.domain.affinity import Affinity
 from gateway.domain.denial import Denial, Reason
 from gateway.domain.enforcement import Enforced

@@ -16,9 +16,12 @@ from typing import Final
 FILE_LINES_MAX: Final = 400
 FUNCTION_LINES_MAX: Final = 60
 
-_LOW: Final = frozenset({"build", "domain", "eager", "outbox", "ports", "config"})
+_LOW: Final = frozenset({"build", "domain", "eager", "outbox", "ports", "config", "zones"})
 _MIDDLE: Final = frozenset(
-    {"pipeline", "http1", "keyring", "audit", "stores", "limiters", "upstreams", "telemetry"}
+    {
+        *("pipeline", "http1", "keyring", "audit", "alerts", "stores", "limiters", "upstreams"),
+        "telemetry",
+    }
 )
 _SHELLS: Final = frozenset({"listeners", "admin", "control"})
 
@@ -27,12 +30,14 @@ MAY_IMPORT: Final[dict[str, frozenset[str]]] = {
     "build": frozenset(),
     "eager": frozenset(),
     "outbox": frozenset(),
+    "zones": frozenset(),
     "ports": frozenset({"domain", "eager"}),
-    "config": frozenset({"domain", "ports"}),
+    "config": frozenset({"domain", "ports", "zones"}),
     "pipeline": frozenset({"domain", "eager", "ports"}),
     "http1": frozenset({"domain"}),
     "keyring": _LOW,
     "audit": _LOW,
+    "alerts": _LOW,
     "stores": _LOW,
     "limiters": _LOW,
     "telemetry": _LOW,
@@ -54,6 +59,7 @@ ROOM_OF: Final = {
     "store_ports": "ports",
     "usage_ports": "ports",
     "cluster_ports": "ports",
+    "alert_ports": "ports",
 }
 """Modules directly under `gateway` whose room is not their own name."""
 
@@ -83,7 +89,9 @@ LIBRARIES: Final[dict[str, tuple[str, ...]]] = {
         "gateway/cli/*",
         "gateway/assembly/*",
         "gateway/upstreams/probes.py",
+        "gateway/alerts/channels/posting.py",
     ),
+    "aiosmtplib": ("gateway/alerts/channels/email.py",),
     "yarl": ("gateway/upstreams/probes.py",),  # aiohttp's URLs
     "prometheus_client": ("gateway/telemetry/*", "gateway/listeners/metrics.py"),
     "opentelemetry": ("gateway/telemetry/otlp.py",),  # an extra: only who exports traces

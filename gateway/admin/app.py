@@ -12,6 +12,7 @@ from typing import Final
 from aiohttp import web
 
 from gateway.admin.admin_tokens import AdminTokenRoutes
+from gateway.admin.alerts import AlertRoutes
 from gateway.admin.audit import AuditRoutes
 from gateway.admin.auth import Doorkeeper
 from gateway.admin.catalog import CatalogRoutes
@@ -45,6 +46,7 @@ from gateway.admin.upstreams import Overview, UpstreamRoutes
 from gateway.admin.usage import KeptUsage, UsageRoutes
 from gateway.admin.whence import Addresses
 from gateway.admin.workers import WorkerRoutes, Workers
+from gateway.alerts.desk import AlertDesk
 from gateway.audit.room import AuditRoom
 from gateway.config.model import Config
 from gateway.domain.client_address import ClientAddressResolver
@@ -68,6 +70,7 @@ def create_admin_app(
     request_log: KeptLog | None = None,
     link: Callable[[str], str] = link_under,
     explaining: Explaining | None = None,
+    alerts: AlertDesk | None = None,
     addresses: Addresses = ClientAddressResolver,
     settings: Callable[[], Config] | None = None,
     usage: KeptUsage | None = None,
@@ -77,9 +80,10 @@ def create_admin_app(
     """Return the application over the keyring in force when a request comes.
 
     Where a gateway runs, `config` can be reloaded, its `upstreams`, open `streams`, `workers` and `nodes` be looked
-    at, and `explaining` done. A `request_log` tells what was done with a key, and `usage` how much. `link` makes the
-    link of what it holds. With `settings`, the configuration in force, catalogue and dashboard are served, too, and
-    with `facts` of keys reports on them. `untold` is called for each login that the audit trail could not be told of.
+    at, and `explaining` done. A `request_log` tells what was done with a key, `usage` how much, `alerts` what is wrong.
+    `link` makes the link of what it holds. With `settings`, the configuration in force, catalogue and dashboard are
+    served, too, and with `facts` of keys reports on them. `untold` is called for each login that the audit trail
+    misses.
 
     Admin tokens of the store open it everywhere, with the rights of their roles. `token` is that of the configuration,
     which has all rights; while there is one, unix sockets ask for a token, too. Otherwise whoever the mode of the
@@ -106,7 +110,7 @@ def create_admin_app(
     app.add_routes(ExplainRoutes(explaining).routes())
     app.add_routes(IpTestRoutes(keyring, explaining, requests).routes())
     app.add_routes(ReportRoutes(requests, now).routes())
-    _add_kept(app, now, audit, request_log, usage)
+    _add_kept(app, keyring, audit, request_log, usage, alerts)
     if facts is not None:
         app.add_routes(KeyReportRoutes(keyring, facts, usage).routes())
     if settings is not None and sessions is not None:
@@ -154,10 +158,11 @@ def _add_running(
 
 def _add_kept(
     app: web.Application,
-    now: Callable[[], float],
+    keyring: Callable[[], Keyring],
     audit: AuditRoom | None,
     request_log: KeptLog | None,
     usage: KeptUsage | None,
+    alerts: AlertDesk | None,
 ) -> None:
     """Add what tells of the past, where it is kept."""
     if audit is not None:
@@ -165,7 +170,9 @@ def _add_kept(
     if request_log is not None:
         app.add_routes(RequestLogRoutes(request_log).routes())
     if usage is not None:
-        app.add_routes(UsageRoutes(usage, now).routes())
+        app.add_routes(UsageRoutes(usage, lambda: keyring().now()).routes())
+    if alerts is not None:
+        app.add_routes(AlertRoutes(alerts, keyring).routes())
 
 
 def _sessions(

@@ -18,6 +18,8 @@ from aiohttp import web
 
 from gateway.assembly import alone, membership, stores, upkeep, workforce
 from gateway.assembly.access_logs import without_logs
+from gateway.assembly.alerting import Alerting
+from gateway.assembly.background import background
 from gateway.assembly.certificates import Certificates
 from gateway.assembly.data_plane import DataPlane
 from gateway.assembly.explaining import Explainer
@@ -39,7 +41,7 @@ from gateway.domain.keys import KeyRecord
 from gateway.domain.streams import Condemn
 from gateway.keyring.door import Keyring
 from gateway.listeners.metrics import create_metrics_app
-from gateway.ports import AuditTrail, Clock, KeyStore, StoreUnavailable, UsageStore
+from gateway.ports import AuditTrail, Clock, KeptAlerts, KeyStore, StoreUnavailable, UsageStore
 from gateway.stores.observed import ObservedStore
 from gateway.stores.rekeying import Rekeying
 
@@ -74,6 +76,7 @@ class Gateway:
         *,
         trail: AuditTrail,
         usage: UsageStore,
+        alerts: KeptAlerts,
     ) -> None:
         self.config = config
         self.number = 1
@@ -93,6 +96,7 @@ class Gateway:
         self.usage = Usage(lambda: self.config, config_path, usage, clock, recorders)
         self.own = membership.introduce(self)
         self.keyring = self._keyring(config)
+        self.alerting = Alerting(self, usage, alerts)
         # A key is judged by the rules that hold when its turn has come, not when it was offered.
         self.rekeying = Rekeying(self._rekey)
         self.plane: DataPlane | None = None
@@ -270,7 +274,7 @@ async def _open(
         asking = bound(listeners.forward_auth.bind, path, mode=0o660, given=given[4])
         questions = [stack.enter_context(asking)]
     gateway = await _control_plane(config, path, stack, workers)
-    tasks = await stack.enter_async_context(_background())
+    tasks = await stack.enter_async_context(background())
     await gateway.records.start(tasks, stack)
     await gateway.usage.start(tasks, stack)
     counts = await gateway.store.load_counts(gateway.clock.now())
@@ -281,6 +285,7 @@ async def _open(
     stack.callback(gateway.reloads.close)
     await upkeep.begin(gateway, tasks, stack)
     await bootstrap(config.bootstrap, gateway.keyring)
+    await gateway.alerting.start(tasks, stack)
     watching = create_metrics_app(gateway.recorders.metrics.render, gateway.readiness, gateway.look)
     gateway.metrics_address = await _serve(stack, gateway, "metrics", watching, metrics)
     gateway.admin_address = await _serve(
@@ -314,24 +319,12 @@ async def _control_plane(
         *(config, path, clock, store, recorders, certificates, workers),
         trail=opened.audit,
         usage=opened.usage,
+        alerts=opened.alerts,
     )
     await membership.enter(gateway, opened, stack)
     stack.push_async_callback(gateway.rekeying.close)
     stack.callback(gateway.usage.close)
     return gateway
-
-
-@asynccontextmanager
-async def _background() -> AsyncIterator[asyncio.TaskGroup]:
-    """Own the work that goes on beside requests. What fails elsewhere passes as it is: a group would wrap it."""
-    failure: Exception | None = None
-    async with asyncio.TaskGroup() as tasks:
-        try:
-            yield tasks
-        except Exception as error:  # noqa: BLE001 - raised again below, when the work has ended
-            failure = error
-    if failure is not None:
-        raise failure
 
 
 async def _serve(

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Collection, Iterable
+from collections.abc import AsyncIterator, Collection, Iterable, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from gateway.assembly import policy, stores
 from gateway.assembly.errors import CannotStart
@@ -18,6 +18,7 @@ from gateway.domain.keys import KeyKind, KeyRecord
 from gateway.domain.streams import Condemn
 from gateway.domain.tenants import Tenant
 from gateway.keyring.door import Keyring
+from gateway.keyring.ledger import NotFound
 from gateway.ports import Clock, Conflict, Enforce, KeyStore
 
 _BOOTSTRAP = Order(actor=Actor(kind="bootstrap", name="config"))
@@ -93,9 +94,20 @@ async def _bootstrap_tenants(tenants: Iterable[model.BootstrapTenant], keyring: 
                 parent_id=tenant.parent,
                 ip_allowlist_mode=tenant.ip_allowlist.mode,
                 metadata=tenant.metadata,
+                alerts=await _alerts(tenant, keyring),
             ),
             _BOOTSTRAP,
         )
+
+
+async def _alerts(tenant: model.BootstrapTenant, keyring: Keyring) -> Mapping[str, Any]:
+    """Return the alert settings of a tenant: those of the file, or what is stored where it says nothing."""
+    if tenant.alerts is not None:
+        return tenant.alerts
+    try:
+        return (await keyring.tenants.get(tenant.id)).alerts
+    except NotFound:
+        return {}
 
 
 async def _bootstrap_keys(keys: Iterable[model.BootstrapKey], keyring: Keyring) -> None:

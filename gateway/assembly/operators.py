@@ -48,8 +48,9 @@ class Operators:
             addresses=self._addresses,
             settings=lambda: gateway.config,
             usage=gateway.usage.kept,
+            alerts=gateway.alerting.desk,
             facts=ConfiguredFacts(lambda: gateway.config),
-            untold=lambda: gateway.recorders.metrics.count("audit_dropped_total"),
+            untold=gateway.recorders.count_unaudited,
         )
 
     def link_app(self) -> web.Application:

@@ -15,7 +15,7 @@ from gateway.assembly.errors import CannotStart
 from gateway.config import model
 from gateway.config.places import anchored
 from gateway.domain.database_address import DatabaseAddress, read_address
-from gateway.ports import AuditTrail, KeyFinder, KeyStore, UsageStore
+from gateway.ports import AuditTrail, KeptAlerts, KeyFinder, KeyStore, UsageStore
 from gateway.stores import sqlite
 
 if TYPE_CHECKING:
@@ -27,12 +27,13 @@ if TYPE_CHECKING:
 class Opened:
     """A store with its audit trail; `database` is None for a file, which only one gateway uses.
 
-    `usage` lies in a file of each gateway's own in any case: it tells what this one has served.
+    `usage` and `alerts` lie in a file of each gateway's own in any case: they tell what this one has served.
     """
 
     store: KeyStore
     audit: AuditTrail
     usage: UsageStore
+    alerts: KeptAlerts
     database: Database | None = None
 
 
@@ -41,7 +42,7 @@ async def opened(config: model.Config, path: Path) -> AsyncIterator[Opened]:
     """Open the store, create or migrate it, and close it at the end. Raises `StoreUnavailable`, `CannotStart`."""
     if not config.store.url.get_secret_value():
         async with sqlite.opened(anchored(path, config.store.path)) as file:
-            yield Opened(file, file.audit, file.usage)
+            yield Opened(file, file.audit, file.usage, file.alerts)
         return
     _require_driver()
     from gateway.stores.postgres import opening
@@ -52,7 +53,7 @@ async def opened(config: model.Config, path: Path) -> AsyncIterator[Opened]:
         sqlite.opened(anchored(path, config.store.path)) as file,
     ):
         store = PostgresStore(database)
-        yield Opened(store, store.audit, file.usage, database)
+        yield Opened(store, store.audit, file.usage, file.alerts, database)
 
 
 @asynccontextmanager

@@ -6,11 +6,11 @@ Knows how often each is done, what only one of several gateways does, and that a
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
 from contextlib import AsyncExitStack
 from typing import TYPE_CHECKING, Final
 
 from gateway.assembly import membership
+from gateway.assembly.background import last_time
 from gateway.assembly.run_out import LOOK_SECONDS, RunOut
 from gateway.control.periodic import Periodic
 from gateway.keyring.caretaker import Caretaker
@@ -54,14 +54,4 @@ async def begin(gateway: Gateway, tasks: asyncio.TaskGroup, stack: AsyncExitStac
         ),
     )
     running = {work: tasks.create_task(work.run(), name=work.name) for work in everything}
-    stack.push_async_callback(_last_time, running)
-
-
-async def _last_time(running: Mapping[Periodic, asyncio.Task[None]]) -> None:
-    """Let all be done once more, and wait for that: what it reads is closed next.
-
-    At the same time: a store that does not answer is waited for once.
-    """
-    for work in running:
-        work.stop()
-    await asyncio.wait(running.values())
+    stack.push_async_callback(last_time, running)

@@ -36,6 +36,7 @@ VERBS: Final[Mapping[str, str]] = {
     "admin": "admin",
     "audit": "audit",
     "requests": "requests",
+    "alerts": "alerts",
     "usage": "usage",
     "streams": "streams",
     "upstreams": "upstreams",

@@ -17,6 +17,7 @@ from gateway.config.include import read_files
 from gateway.config.model import Config
 from gateway.config.problems import ConfigErrors, Finding, Problem, Report
 from gateway.config.rules import (
+    alerts,
     edge,
     files,
     keys,
@@ -66,6 +67,9 @@ RULES: Final[tuple[Rule, ...]] = (
     tenancy.selector,
     tenancy.owners,
     tls.tls,
+    alerts.names,
+    alerts.channels,
+    alerts.tenants,
     telemetry.traces,
     usage.usage,
     usage.per_key,
@@ -80,6 +84,7 @@ FileRule = Callable[[Config, Path, float], Iterator[Finding]]
 FILE_RULES: Final[tuple[FileRule, ...]] = (
     files.listener_certificates,
     files.upstream_certificates,
+    files.channel_authorities,
     files.trace_authorities,
     usage.geoip_database,
     files.limits_certificates,

@@ -12,6 +12,12 @@ from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
 
+from gateway.config.sections.alerts import (
+    AlertRule,
+    AlertRules,
+    Alerts,
+    KeyAlertRule,
+)
 from gateway.config.sections.answers import (
     AccessLog,
     Authentication,
@@ -29,6 +35,7 @@ from gateway.config.sections.bootstrap import (
     BootstrapTenant,
     TenantAllowlist,
 )
+from gateway.config.sections.channels import Channel, EmailChannel, SlackChannel, WebhookChannel
 from gateway.config.sections.dashboard import Dashboard
 from gateway.config.sections.keys import (
     PERIOD_SECONDS,
@@ -97,6 +104,9 @@ __all__ = [
     "ActiveHealth",
     "AdminListener",
     "Affinity",
+    "AlertRule",
+    "AlertRules",
+    "Alerts",
     "Audit",
     "Authentication",
     "Bootstrap",
@@ -105,6 +115,7 @@ __all__ = [
     "Breaker",
     "Bundle",
     "CertificateFiles",
+    "Channel",
     "ClientAddress",
     "ClientCertificates",
     "Cluster",
@@ -112,6 +123,7 @@ __all__ = [
     "Dashboard",
     "DeliveryListener",
     "Dialect",
+    "EmailChannel",
     "Environment",
     "ExpiryPolicy",
     "ForwardAuthListener",
@@ -119,6 +131,7 @@ __all__ = [
     "Health",
     "IdentityHeaders",
     "IpAllowlist",
+    "KeyAlertRule",
     "KeyFormat",
     "KeyMatch",
     "Limits",
@@ -151,6 +164,7 @@ __all__ = [
     "RouteTimeout",
     "Scopes",
     "Section",
+    "SlackChannel",
     "Store",
     "StoreTls",
     "StrictTransportSecurity",
@@ -169,6 +183,7 @@ __all__ = [
     "UpstreamTls",
     "Usage",
     "UsageNetworks",
+    "WebhookChannel",
     "redis_parts",
     "split_bind",
 ]
@@ -245,6 +260,10 @@ class Config(Section):
     """What is counted of requests per key, tenant and route, for how long, and from where they came."""
     audit: Audit = Field(default_factory=Audit)
     """The audit trail, and what makes a change to it visible."""
+    alerts: Alerts = Field(default_factory=Alerts)
+    """Rules that tell when something is not as it should be."""
+    channels: Mapping[Name, Channel] = Field(default_factory=dict)
+    """How alerts reach people and programs, by name."""
     dashboard: Dashboard = Field(default_factory=Dashboard)
     """Pages for a browser, on the admin listener."""
     on_failure: OnFailure = Field(default_factory=OnFailure)

@@ -315,11 +315,27 @@ FAMILIES: Final[tuple[Family, ...]] = (
         "audit_dropped_total",
         "Records missing in the audit trail because the store did not answer: logins and reloads. A change that is not "
         "in the trail was not made.",
+        is_watched=True,
     ),
     _gauge("audit_head_seq", "max", "Number of the last record of the audit trail."),
     _gauge(
         "audit_intact", "min",
         "Whether the audit trail still holds all that was signed (1), or was changed (0): `tollhouse audit verify`.",
+    ),
+    _gauge("alerts_firing", "max", "Alerts that have fired and are not over, by rule.", "rule"),
+    _gauge(
+        "alerts_evaluated_timestamp_seconds", "max",
+        "When all rules of alerts were looked at last (epoch seconds).",
+    ),
+    _counter(
+        "alert_notifications_total",
+        "Attempts to deliver a message about alerts: `delivered`, `retried` (to be tried again) or `dead` (given up).",
+        "channel", "outcome",
+    ),
+    _gauge(
+        "alert_messages", "max",
+        "Messages about alerts that are not delivered: `waiting` for another attempt, or `dead` letters.",
+        "channel", "state",
     ),
     _counter(
         "key_requests_total",

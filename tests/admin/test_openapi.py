@@ -114,6 +114,7 @@ BODIES: dict[str, Any] = {
     "/admin/v1/keys:lookup": {"secret": "x"},
     "/admin/v1/tenants": {"name": ""},
     "/admin/v1/admin-tokens": {"name": "", "role": "viewer"},
+    "/admin/v1/alerts:test": {"channel": "", "rule": ""},
     "/admin/v1/audit:prune": {"before": "2026-01-01T00:00:00Z", "reason": "x"},
 }
 """Bodies that are read, so that the query is looked at, and then refused."""

@@ -28,6 +28,7 @@ from gateway.keyring.door import Keyring
 from gateway.stores.memory_usage import MemoryUsage
 from gateway.telemetry.request_log import FileRequestLog
 from tests.admin.caller import TOKEN
+from tests.alerts.desk_samples import Room
 from tests.clock import FakeClock
 from tests.contracts.audit_trail import a_change
 from tests.open_streams import OneStream, SomeStreams
@@ -136,6 +137,7 @@ def whole_app(keyring: Callable[[], Keyring]) -> web.Application:
         settings=lambda: CONFIG,
         audit=cast("AuditRoom", OneRecord()),
         usage=KeptUsage(MemoryUsage(), lambda: KEPT),
+        alerts=Room().desk,
         facts=NoFacts(),
         request_log=FileRequestLog(Path("nowhere"), FakeClock()),
         nodes=NoNodes(),

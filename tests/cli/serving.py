@@ -18,7 +18,9 @@ from gateway.admin.request_log import KeptLog
 from gateway.admin.upstreams import Overview
 from gateway.admin.usage import KeptUsage
 from gateway.admin.workers import Workers
+from gateway.alerts.desk import AlertDesk
 from gateway.cli import admin, deliveries, incidents, keys, rotations, templates, tenants
+from gateway.cli import alerts as alert_verbs
 from gateway.cli import db as db_verbs
 from gateway.cli import nodes as node_verbs
 from gateway.cli import streams as stream_verbs
@@ -42,6 +44,7 @@ def served(
     nodes: Nodes | None = None,
     request_log: KeptLog | None = None,
     usage: KeptUsage | None = None,
+    alerts: AlertDesk | None = None,
 ) -> Iterator[str]:
     """Serve a keyring with the tenant `ten_a` on a unix socket or on TCP; yield its address."""
     is_ready = threading.Event()
@@ -61,6 +64,7 @@ def served(
             nodes=nodes,
             request_log=request_log,
             usage=usage,
+            alerts=alerts,
         )
         runner = web.AppRunner(app, access_log=None)
         await runner.setup()
@@ -100,6 +104,7 @@ def command(*arguments: str) -> int:
     usage_verbs.register(verbs)
     node_verbs.register(verbs)
     db_verbs.register(verbs)
+    alert_verbs.register(verbs)
     options = parser.parse_args(arguments)
     status: int = options.run(options)
     return status

@@ -68,8 +68,11 @@ class Stage:
 
 
 @contextmanager
-def staged(folder: Path, upstream: str, *, further: str = "") -> Iterator[Stage]:
-    """Run a gateway with its admin API on TCP and two tenants; `further` is added to its configuration."""
+def staged(folder: Path, upstream: str, *, further: str = "", **replaced: str) -> Iterator[Stage]:
+    """Run a gateway with its admin API on TCP and two tenants.
+
+    `further` is added to its configuration, and what is `replaced` stands there otherwise.
+    """
     port = _free_port()
     path = write_config(
         folder,
@@ -79,6 +82,7 @@ def staged(folder: Path, upstream: str, *, further: str = "") -> Iterator[Stage]
             '    #token: ""': f'    token: "{TOKEN}"',
             "\npolicies:\n": f"\n{ROTATION}",
         },
+        **replaced,
     )
     with running(folder, upstream, path.read_text() + further) as gateway:
         stage = Stage(gateway, f"http://127.0.0.1:{port}")

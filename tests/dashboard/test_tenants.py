@@ -41,11 +41,11 @@ def test_alert_settings_are_kept_as_they_are_written(stage: Stage, visit: Visit)
     settings.fill("[1]")
     page.get_by_role("button", name="Save settings").click()
     expect(settings).to_have_attribute("aria-invalid", "true")
-    settings.fill('{"ApiKeyUnusualVolume": {"enabled": false}}')
+    settings.fill('{"rules": {"ApiKeyUnusualVolume": {"enabled": false}}}')
     page.get_by_role("button", name="Save settings").click()
     expect(page.get_by_text("Saved.")).to_be_visible()
     assert stage.api("GET", "/tenants/hooli")["alerts"] == {
-        "ApiKeyUnusualVolume": {"enabled": False}
+        "rules": {"ApiKeyUnusualVolume": {"enabled": False}}
     }
 
 

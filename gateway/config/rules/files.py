@@ -45,6 +45,12 @@ def listener_certificates(config: Config, folder: Path, now: float) -> Iterator[
             yield from _authorities(where, folder / section.client_certificates.ca, now)
 
 
+def channel_authorities(config: Config, folder: Path, now: float) -> Iterator[Finding]:
+    """The authorities that channels are checked by can be read."""
+    for path, name in _channel_files(config):
+        yield from _authorities(path, folder / name, now)
+
+
 def trace_authorities(config: Config, folder: Path, now: float) -> Iterator[Finding]:
     """The file of `telemetry.traces.ca` can be used; one that is not valid at `now` is a warning."""
     if config.telemetry.traces.ca:
@@ -117,6 +123,15 @@ def named(config: Config, folder: Path) -> Iterator[Path]:
             yield folder / section.client_certificates.ca
     if config.telemetry.traces.ca:
         yield folder / config.telemetry.traces.ca
+    yield from (folder / name for _, name in _channel_files(config))
+
+
+def _channel_files(config: Config) -> Iterator[tuple[KeyPath, str]]:
+    for name, channel in config.channels.items():
+        for kind in ("webhook", "slack", "email"):
+            section = getattr(channel, kind)
+            if section is not None and section.ca:
+                yield ("channels", name, kind, "ca"), section.ca
 
 
 def _listeners(config: Config) -> Iterator[tuple[KeyPath, Tls]]:

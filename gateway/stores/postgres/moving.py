@@ -30,10 +30,11 @@ _UNMOVED: Final = frozenset(
     {
         *("store", "key_counts", "usage_dimensions", "usage_cells", "usage_durations"),
         *("usage_reasons", "usage_facets", "usage_state"),
+        *("alerts", "alert_notices", "alert_messages"),
     }
 )
-"""Tables of the file that are not copied: the revision is set, keys are counted anew, and usage stays where it is: each
-gateway keeps what it has served in a file of its own.
+"""Tables of the file that are not copied: the revision is set, keys are counted anew, and usage and alerts stay where
+they are: each gateway keeps what it has served in a file of its own.
 """
 
 

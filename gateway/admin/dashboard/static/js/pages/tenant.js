@@ -272,7 +272,11 @@ function alertsPart(root, tenant, { refresh }) {
                   show();
                 },
               }),
-            { key: "alerts", errors, hint: "A JSON object." },
+            {
+              key: "alerts",
+              errors,
+              hint: "A JSON object, such as {\"rules\": {\"ApiKeyHighErrorRate\": {\"requests_min\": 500}}}.",
+            },
           ),
           h(
             "div.row",
