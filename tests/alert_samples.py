@@ -57,10 +57,9 @@ def an_alert(alert_id: str = "alr_1", **values: Any) -> Alert:
 
 def a_row(**values: Any) -> UsageRow:
     """Return usage of `key_a`; fields of a row by their names, everything else as a measure."""
-    of_row = {name: values.pop(name) for name in ("start", "key_id", "owner_id") if name in values}
-    return UsageRow(
-        measures=Measures(**values), **({"key_id": "key_a", "owner_id": "ten_a"} | of_row)
-    )
+    of_row: dict[str, Any] = {"key_id": "key_a", "owner_id": "ten_a"}
+    of_row |= {name: values.pop(name) for name in ("start", "key_id", "owner_id") if name in values}
+    return UsageRow(measures=Measures(**values), **of_row)
 
 
 def some_settings(

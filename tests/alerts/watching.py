@@ -45,7 +45,9 @@ class ToldRequests:
         found = [row for row in self.rows if row["reason"] == query.reason]
         return RequestPage([*found[:limit]], "")
 
-    async def clients(self, key_id: str, since: float) -> list[Any]:
+    async def clients(
+        self, key_id: str, since: float, tenant_ids: tuple[str, ...] | None = None
+    ) -> list[Any]:
         return []
 
 
