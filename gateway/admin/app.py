@@ -110,9 +110,7 @@ def create_admin_app(
     app.add_routes(ExplainRoutes(explaining).routes())
     app.add_routes(IpTestRoutes(keyring, explaining, requests).routes())
     app.add_routes(ReportRoutes(requests, now).routes())
-    _add_kept(app, keyring, audit, request_log, usage, alerts)
-    if facts is not None:
-        app.add_routes(KeyReportRoutes(keyring, facts, usage).routes())
+    _add_kept(app, keyring, audit, request_log, usage, alerts, facts)
     if settings is not None and sessions is not None:
         app.add_routes(CatalogRoutes(settings).routes())
         app.add_routes(RouteRoutes(settings).routes())
@@ -163,8 +161,9 @@ def _add_kept(
     request_log: KeptLog | None,
     usage: KeptUsage | None,
     alerts: AlertDesk | None,
+    facts: KeyFacts | None,
 ) -> None:
-    """Add what tells of the past, where it is kept."""
+    """Add what tells of the past, where it is kept, and what that says of keys."""
     if audit is not None:
         app.add_routes(AuditRoutes(audit).routes())
     if request_log is not None:
@@ -173,6 +172,8 @@ def _add_kept(
         app.add_routes(UsageRoutes(usage, lambda: keyring().now()).routes())
     if alerts is not None:
         app.add_routes(AlertRoutes(alerts, keyring).routes())
+    if facts is not None:
+        app.add_routes(KeyReportRoutes(keyring, facts, usage).routes())
 
 
 def _sessions(
