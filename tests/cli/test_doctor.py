@@ -295,6 +295,17 @@ def test_what_is_not_for_clients_is_out_of_their_reach(
     assert level(edge.exposure, patient(tmp_path, "", listen)) == expected
 
 
+@pytest.mark.parametrize("listener", ["forward_auth", "delivery"])
+def test_listeners_through_which_secrets_pass_are_looked_at_when_they_are_there(
+    listener: str, tmp_path: Path
+) -> None:
+    for bind, expected in (("127.0.0.1:0", "ok"), ("0.0.0.0:0", "fail")):
+        listen = f"{LISTEN}  {listener}: {{bind: '{bind}', insecure: true}}\n"
+        of = patient(tmp_path, "client_address: {trusted_proxies: [10.0.0.0/8]}\n", listen)
+        assert level(edge.exposure, of) == expected
+        assert f"listeners.{listener}" in said(edge.exposure, of)
+
+
 def test_an_admin_api_beyond_this_host_is_warned_of_even_with_tls(tmp_path: Path) -> None:
     issue(tmp_path, authority(), "api.test")
     tls = "bind: '0.0.0.0:0', tls: {certificates: [{certificate: server.pem, key: server.key}]}"

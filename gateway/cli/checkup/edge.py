@@ -11,12 +11,19 @@ from pathlib import Path
 from typing import Final
 
 from gateway.cli.checkup.finding import Finding, Patient, fail, ok, warn
-from gateway.config.model import Tls, split_bind
+from gateway.config.model import Listeners, Tls, split_bind
 from gateway.config.pem import PemError, read_certificates
 
 _DAY: Final = 86_400.0
 _SOON: Final = 14 * _DAY
-_LISTENERS: Final = ("public", "admin", "metrics", "delivery")
+_LISTENERS: Final = (*Listeners.model_fields,)
+
+_IN_CLEAR: Final = {
+    "admin": "tokens and new keys",
+    "delivery": "secrets that are taken with a link",
+    "forward_auth": "the keys of clients",
+}
+"""Listener -> what crosses the network in clear when it is beyond this host and does not speak TLS."""
 _EVERYBODY: Final = {4: 8, 6: 16}
 """A trusted network with a shorter prefix than that is more than anybody's own proxies."""
 
@@ -82,29 +89,35 @@ def trusted_proxies(patient: Patient) -> Iterator[Finding]:
 
 
 def exposure(patient: Patient) -> Iterator[Finding]:
-    """The admin API and the metrics are out of reach of clients."""
+    """What is not for clients is out of their reach, and speaks TLS where it is not."""
     listeners = patient.config.listeners
-    admin = listeners.admin
-    if _is_near(admin.bind):
-        yield ok("admin API", f"listens on {admin.bind}")
-    elif admin.tls is None:
-        yield fail(
-            "admin API",
-            f"listens on {admin.bind} without TLS: tokens and new keys cross the network in clear",
-            "listeners.admin.tls, or a unix socket",
-        )
-    else:
+    for name, what in _IN_CLEAR.items():
+        section = getattr(listeners, name)
+        if section.bind is not None:
+            yield _exposed(name, section.bind, section.tls, what)
+    bind = listeners.metrics.bind
+    if not _is_near(bind) and listeners.metrics.tls is None:
         yield warn(
-            "admin API",
-            f"listens on {admin.bind}, beyond this host",
-            "let a firewall allow operators only; ask for client certificates",
-        )
-    if not _is_near(listeners.metrics.bind) and listeners.metrics.tls is None:
-        yield warn(
-            "metrics",
-            f"listen on {listeners.metrics.bind} without TLS: they tell the names of routes and upstreams",
+            "exposure",
+            f"listeners.metrics listens on {bind} without TLS: it tells the names of routes and upstreams",
             "let a firewall allow Prometheus only",
         )
+
+
+def _exposed(name: str, bind: str, tls: Tls | None, what: str) -> Finding:
+    if _is_near(bind):
+        return ok("exposure", f"listeners.{name} listens on {bind}")
+    if tls is None:
+        return fail(
+            "exposure",
+            f"listeners.{name} listens on {bind} without TLS: {what} cross the network in clear",
+            f"listeners.{name}.tls, or a unix socket",
+        )
+    return warn(
+        "exposure",
+        f"listeners.{name} listens on {bind}, beyond this host",
+        "let a firewall allow those only whom it is for; ask for client certificates",
+    )
 
 
 def _is_near(bind: str) -> bool:

@@ -10,7 +10,7 @@ from typing import Final
 
 from gateway.assembly.records import audit_files
 from gateway.cli.checkup.finding import Finding, Patient, fail, ok, warn
-from gateway.config.model import Tls
+from gateway.config.model import Listeners, Tls
 
 _OTHERS: Final = stat.S_IRWXO
 _WRITING: Final = stat.S_IWGRP | stat.S_IWOTH
@@ -49,8 +49,8 @@ def _named_files(patient: Patient) -> tuple[list[Path], list[Path]]:
     """Return the files of secrets, and those that anybody may read: certificates."""
     public: set[Path] = set()
     listeners = patient.config.listeners
-    for each in (listeners.public, listeners.admin, listeners.metrics, listeners.delivery):
-        section: Tls | None = each.tls
+    for name in Listeners.model_fields:
+        section: Tls | None = getattr(listeners, name).tls
         if section is not None:
             public |= {patient.anchored(p.certificate) for p in section.certificates if p.key}
             if section.client_certificates.ca:
