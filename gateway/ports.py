@@ -22,6 +22,7 @@ from gateway.domain.routes import Route
 from gateway.domain.streams import Condemn, StreamReport
 from gateway.domain.timeouts import Timeouts
 from gateway.eager import Signal
+from gateway.store_ports import AuditReading as AuditReading
 from gateway.store_ports import AuditTrail as AuditTrail
 from gateway.store_ports import Conflict as Conflict
 from gateway.store_ports import KeyFinder as KeyFinder

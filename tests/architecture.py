@@ -53,11 +53,16 @@ ROOM_OF: Final = {
     "blueprint": "assembly",
     "store_ports": "ports",
     "usage_ports": "ports",
+    "cluster_ports": "ports",
 }
 """Modules directly under `gateway` whose room is not their own name."""
 
 LIBRARIES: Final[dict[str, tuple[str, ...]]] = {
     "aiosqlite": ("gateway/stores/sqlite*",),
+    "asyncpg": (
+        "gateway/stores/postgres/*",
+        "gateway/assembly/stores.py",
+    ),  # the latter asks whether it is there
     "orjson": (
         "gateway/telemetry/*",
         "gateway/admin/*",
@@ -106,6 +111,7 @@ TASK_OWNERS: Final = frozenset(
         "gateway/control/supervisor.py",  # the lives of workers, in the group it was given
         "gateway/stores/acting.py",  # one look-up of a tenant for all that wait, ended by its close()
         "gateway/stores/cached.py",  # one look-up for all that wait, ended by its close()
+        "gateway/stores/postgres/database.py",  # transactions whose callers may go away, awaited by its close()
         "gateway/stores/rekeying.py",  # one worker for all that waits, ended by its close()
         "gateway/stores/sqlite_file.py",  # transactions whose callers may go away, awaited by its settle()
         "gateway/upstreams/dialer.py",  # attempts to connect, ended by its close()

@@ -75,18 +75,21 @@ def _is_free(port: int) -> bool:
 class Server:
     """A Redis: `port` on this machine, and a client to look at it with."""
 
-    def __init__(self, folder: Path, port: int, *options: str, program: str = "") -> None:
+    def __init__(
+        self, folder: Path, port: int, *options: str, program: str = "", host: str = "127.0.0.1"
+    ) -> None:
         self.folder = folder
+        self.host = host
         self.port = port
         self._options = options
         self._program = program
         self.process: subprocess.Popen[bytes] | None = None
         once = Retry(NoBackoff(), 0)
-        self.client: Any = Redis(host="127.0.0.1", port=port, socket_timeout=20, retry=once)
+        self.client: Any = Redis(host=host, port=port, socket_timeout=20, retry=once)
 
     @property
     def url(self) -> str:
-        return f"redis://127.0.0.1:{self.port}"
+        return f"redis://{self.host}:{self.port}"
 
     @property
     def pid(self) -> int:
@@ -168,7 +171,8 @@ def any_server(folder: Path) -> Iterator[Server]:
         with own_server(folder) as server:
             yield server
         return
-    server = Server(folder, int(ADDRESS.rpartition(":")[2]))
+    host, _, port = ADDRESS.rpartition(":")
+    server = Server(folder, int(port), host=host)
     server.wait()
     yield server
     server.close()

@@ -15,6 +15,7 @@ random() {
     head -c 32 /dev/urandom | od -An -tx1 | tr -d ' \n'
 }
 make_secret pepper "$(random)"
+make_secret audit-key "$(openssl genpkey -algorithm ed25519)"
 make_secret postgres-password "$(random)"
 make_secret grafana-password "$(random)"
 make_secret store-url "postgresql://tollhouse:$(cat secrets/postgres-password)@postgres/tollhouse?sslmode=disable"

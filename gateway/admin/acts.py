@@ -12,6 +12,7 @@ from datetime import timedelta
 from typing import TypeVar
 
 from aiohttp import web
+from pydantic import BaseModel
 
 from gateway.admin.auth import PRINCIPAL
 from gateway.admin.problems import BadRequest
@@ -80,6 +81,16 @@ def named_as_in_body(names: Mapping[str, str]) -> Iterator[None]:
     except Refused as refused:
         problems = [(names.get(where, where), text) for where, text in refused.problems]
         raise Refused(problems) from None
+
+
+def spans_of(body: BaseModel) -> dict[str, str]:
+    """Return the times that a body gives as spans from now, for `named_as_in_body`."""
+    spans = ("expires", "resume")
+    return {
+        f"/{name}_at": f"/{name}_in"
+        for name in spans
+        if getattr(body, f"{name}_in", None) is not None
+    }
 
 
 def seconds(duration: timedelta | None) -> float | None:

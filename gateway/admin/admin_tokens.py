@@ -12,6 +12,7 @@ from typing import Final
 
 from aiohttp import web
 
+from gateway.admin.acts import named_as_in_body, spans_of
 from gateway.admin.admin_token_wire import (
     AdminTokenCreate,
     AdminTokenView,
@@ -88,13 +89,14 @@ class AdminTokenRoutes:
         return await once(request, self._keyring().repeats, make)
 
     async def _create(self, body: AdminTokenCreate, order: Order) -> tuple[str, web.Response]:
-        minted = await self._keyring().admin_tokens.create(
-            body.name,
-            body.role,
-            order,
-            tenant_id=body.tenant_id,
-            expires_at=body.until(self._keyring().now()),
-        )
+        with named_as_in_body(spans_of(body)):
+            minted = await self._keyring().admin_tokens.create(
+                body.name,
+                body.role,
+                order,
+                tenant_id=body.tenant_id,
+                expires_at=body.until(self._keyring().now()),
+            )
         shown = NewAdminToken(token=self._view(minted.record), secret=minted.secret or None)
         token_id = minted.record.token_id
         return token_id, answer(shown, status=201, location=f"{_ALL}/{token_id}")

@@ -30,6 +30,7 @@ from gateway.admin.ip_test import IpTestRoutes
 from gateway.admin.key_life import KeyLifeRoutes
 from gateway.admin.key_reports import KeyFacts, KeyReportRoutes
 from gateway.admin.keys import KeyRoutes
+from gateway.admin.nodes import NodeRoutes, Nodes
 from gateway.admin.openapi import OpenApiRoutes
 from gateway.admin.problems import answer_problems
 from gateway.admin.reports import ReportRoutes
@@ -62,6 +63,7 @@ def create_admin_app(
     upstreams: Overview | None = None,
     streams: Streams | None = None,
     workers: Workers | None = None,
+    nodes: Nodes | None = None,
     audit: AuditRoom | None = None,
     request_log: KeptLog | None = None,
     link: Callable[[str], str] = link_under,
@@ -74,10 +76,10 @@ def create_admin_app(
 ) -> web.Application:
     """Return the application over the keyring in force when a request comes.
 
-    Where a gateway runs, `config` can be reloaded, its `upstreams`, open `streams` and `workers` be looked at, and
-    `explaining` done. A `request_log` tells what was done with a key, and `usage` how much. `link` makes the link of
-    what it holds. With `settings`, the configuration in force, catalogue and dashboard are served, too, and with
-    `facts` of keys reports on them. `untold` is called for each login that the audit trail could not be told of.
+    Where a gateway runs, `config` can be reloaded, its `upstreams`, open `streams`, `workers` and `nodes` be looked
+    at, and `explaining` done. A `request_log` tells what was done with a key, and `usage` how much. `link` makes the
+    link of what it holds. With `settings`, the configuration in force, catalogue and dashboard are served, too, and
+    with `facts` of keys reports on them. `untold` is called for each login that the audit trail could not be told of.
 
     Admin tokens of the store open it everywhere, with the rights of their roles. `token` is that of the configuration,
     which has all rights; while there is one, unix sockets ask for a token, too. Otherwise whoever the mode of the
@@ -86,6 +88,9 @@ def create_admin_app(
 
     def requests() -> RequestLog | None:
         return request_log if request_log is not None and request_log.is_kept else None
+
+    def now() -> float:
+        return keyring().now()
 
     sessions = _sessions(keyring, settings)
     door = Doorkeeper(keyring, token, addresses, sessions, untold)
@@ -96,15 +101,12 @@ def create_admin_app(
     _add_records(app, keyring, link, request_log, addresses)
     if config is not None:
         app.add_routes(config.routes())
-    if upstreams is not None:
-        app.add_routes(UpstreamRoutes(upstreams, lambda: keyring().now()).routes())
+    _add_running(app, now, upstreams, workers, nodes)
     app.add_routes(StreamRoutes(streams).routes())
     app.add_routes(ExplainRoutes(explaining).routes())
     app.add_routes(IpTestRoutes(keyring, explaining, requests).routes())
-    app.add_routes(ReportRoutes(requests, lambda: keyring().now()).routes())
-    if workers is not None:
-        app.add_routes(WorkerRoutes(workers, lambda: keyring().now()).routes())
-    _add_kept(app, audit, request_log, usage, lambda: keyring().now())
+    app.add_routes(ReportRoutes(requests, now).routes())
+    _add_kept(app, now, audit, request_log, usage)
     if facts is not None:
         app.add_routes(KeyReportRoutes(keyring, facts, usage).routes())
     if settings is not None and sessions is not None:
@@ -134,12 +136,28 @@ def _add_records(
     app.add_routes(AdminTokenRoutes(keyring).routes())
 
 
+def _add_running(
+    app: web.Application,
+    now: Callable[[], float],
+    upstreams: Overview | None,
+    workers: Workers | None,
+    nodes: Nodes | None,
+) -> None:
+    """Add what tells how a running gateway is."""
+    if upstreams is not None:
+        app.add_routes(UpstreamRoutes(upstreams, now).routes())
+    if workers is not None:
+        app.add_routes(WorkerRoutes(workers, now).routes())
+    if nodes is not None:
+        app.add_routes(NodeRoutes(nodes, now).routes())
+
+
 def _add_kept(
     app: web.Application,
+    now: Callable[[], float],
     audit: AuditRoom | None,
     request_log: KeptLog | None,
     usage: KeptUsage | None,
-    now: Callable[[], float],
 ) -> None:
     """Add what tells of the past, where it is kept."""
     if audit is not None:

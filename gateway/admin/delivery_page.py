@@ -64,7 +64,7 @@ def gone() -> str:
     """Return the page for a link that gives nothing, whatever the cause."""
     return _page(
         "This link gives nothing",
-        "<p>It was used, it has expired, or it never existed. Ask whoever sent it for a new one. If you did not use it"
+        "<p>It was used, it has ended, or it never existed. Ask whoever sent it for a new one. If you did not use it"
         " yourself, tell them: then somebody else has.</p>",
     )
 

@@ -11,7 +11,7 @@ from typing import Final, Protocol
 
 from aiohttp import web
 
-from gateway.admin.acts import read_act
+from gateway.admin.acts import named_as_in_body, read_act, spans_of
 from gateway.admin.auth import PRINCIPAL
 from gateway.admin.described import Description, changes, describes
 from gateway.admin.life_wire import Imported, KeyExtend, KeysImport, KeySuspend
@@ -69,7 +69,8 @@ class KeyLifeRoutes:
         """Give a key a new end, also after the old one has passed."""
         body, order = await read_act(request, KeyExtend)
         until = body.until(self._keys().now())
-        return self._answer(await self._keys().extend_key(_key_id(request), until, order))
+        with named_as_in_body(spans_of(body)):
+            return self._answer(await self._keys().extend_key(_key_id(request), until, order))
 
     @needs(Right.OPERATE)
     @changes(KeySuspend, KeyView)
@@ -77,7 +78,8 @@ class KeyLifeRoutes:
         """Stop a key for a while: until it is resumed, or until a time."""
         body, order = await read_act(request, KeySuspend)
         until = body.until(self._keys().now())
-        return self._answer(await self._keys().suspend_key(_key_id(request), order, until))
+        with named_as_in_body(spans_of(body)):
+            return self._answer(await self._keys().suspend_key(_key_id(request), order, until))
 
     @needs(Right.OPERATE)
     @changes(Act, KeyView)

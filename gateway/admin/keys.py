@@ -12,6 +12,7 @@ from typing import Final
 
 from aiohttp import web
 
+from gateway.admin.acts import named_as_in_body, spans_of
 from gateway.admin.auth import ACTOR, PRINCIPAL
 from gateway.admin.described import Description, changes, creates, describes, lists, shows
 from gateway.admin.idempotency import once
@@ -78,10 +79,9 @@ class KeyRoutes:
         return await once(request, self._keyring().repeats, make)
 
     async def _create(self, body: KeyCreate, order: Order) -> tuple[str, web.Response]:
-        wish = body.wish(self._keyring().now())
-        minted = await self._keyring().create_key(
-            wish, order, delivery_seconds=body.delivery_seconds()
-        )
+        wish, seconds = body.wish(self._keyring().now()), body.delivery_seconds()
+        with named_as_in_body(spans_of(body)):
+            minted = await self._keyring().create_key(wish, order, delivery_seconds=seconds)
         record, token = minted.record, minted.delivery_token
         shown = NewKey(
             key=self._view(record),
@@ -141,7 +141,8 @@ class KeyRoutes:
         if body.tenants:
             await _require_tenants(request, body.tenants)
         wanted, order = body.changes(self._keyring().now()), order_of(request)
-        return self._answer(await self._keyring().update_key(_key_id(request), wanted, order))
+        with named_as_in_body(spans_of(body)):
+            return self._answer(await self._keyring().update_key(_key_id(request), wanted, order))
 
     @needs(Right.OPERATE)
     @changes(Act, KeyView)

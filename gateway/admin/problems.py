@@ -43,6 +43,9 @@ CODES: Final[Mapping[int, str]] = {
 }
 """Status -> stable machine name; clients switch on it, people read `detail`."""
 
+SERVER: Final = "tollhouse"
+"""Which versions of what run here is no business of whoever asks."""
+
 REQUEST_ID: Final = web.RequestKey("request_id", str)
 
 _log = logging.getLogger(__name__)
@@ -90,6 +93,7 @@ async def answer_problems(request: web.Request, handler: Handler) -> web.StreamR
     response.headers["X-Request-Id"] = request_id
     response.headers.setdefault("Cache-Control", "no-store")
     response.headers.setdefault("X-Content-Type-Options", "nosniff")
+    response.headers["Server"] = SERVER
     return response
 
 

@@ -19,9 +19,9 @@ from gateway.admin.described import Description, describes
 from gateway.admin.life_wire import RequestsView
 from gateway.admin.moments import read_moment
 from gateway.admin.problems import BadRequest
-from gateway.admin.requests import LIMIT_MAX, read_choice, read_limit, read_query
+from gateway.admin.requests import LIMIT_MAX, begin_file, read_choice, read_limit, read_query
 from gateway.admin.rights import needs
-from gateway.admin.spreadsheet import csv_lines, csv_response
+from gateway.admin.spreadsheet import CSV, csv_lines
 from gateway.domain.admin_tokens import Right
 from gateway.domain.queries import RequestQuery
 from gateway.ports import RequestLog
@@ -112,8 +112,7 @@ class RequestLogRoutes:
     async def _stream(self, request: web.Request, asked: RequestQuery) -> web.StreamResponse:
         """Write everything that is found, page by page, at the pace of whoever reads."""
         page = await self._log.search(asked, limit=LIMIT_MAX)
-        response = csv_response(request, "requests.csv")
-        await response.prepare(request)
+        response = await begin_file(request, CSV, "requests.csv")
         await response.write(csv_head())
         while True:
             await response.write(csv_of(page.rows))

@@ -17,7 +17,7 @@ from pydantic import BaseModel, ValidationError
 
 from gateway.admin.auth import ACTOR
 from gateway.admin.described import ways
-from gateway.admin.problems import REQUEST_ID, BadRequest
+from gateway.admin.problems import REQUEST_ID, SERVER, BadRequest
 from gateway.admin.wire import Act, EnforcementView
 from gateway.domain.change import Order
 from gateway.domain.enforcement import Enforced
@@ -181,6 +181,21 @@ def answer_page(entries: Iterable[BaseModel], cursor: str) -> web.Response:
     return _json({"data": data, "next_cursor": cursor or None, "has_more": bool(cursor)}, 200)
 
 
+async def begin_file(request: web.Request, kind: str, name: str) -> web.StreamResponse:
+    """Begin an answer that is kept as a file, written as it comes: `kind` is its media type."""
+    response = web.StreamResponse(
+        headers={
+            "Content-Type": kind,
+            "Content-Disposition": f'attachment; filename="{name}"',
+            "Cache-Control": "no-store",
+            "Server": SERVER,
+            "X-Request-Id": request[REQUEST_ID],
+        }
+    )
+    await response.prepare(request)
+    return response
+
+
 def answer_json(value: dict[str, Any]) -> web.Response:
     """Answer with an object that has no shape of its own."""
     return _json(value, 200)
@@ -200,17 +215,3 @@ def _problem_of(error: Any) -> Problem:
     steps = [str(step).replace("~", "~0").replace("/", "~1") for step in error["loc"]]
     text = "unknown field" if error["type"] == "extra_forbidden" else error["msg"]
     return "".join(f"/{step}" for step in steps), text.removeprefix("Value error, ")
-
-
-def attachment(request: web.Request, name: str, content_type: str) -> web.StreamResponse:
-    """Return a response, not yet begun, that is saved as the file `name`; its head leaves before anybody else adds
-    to it.
-    """
-    return web.StreamResponse(
-        headers={
-            "Content-Type": content_type,
-            "Content-Disposition": f'attachment; filename="{name}"',
-            "Cache-Control": "no-store",
-            "X-Request-Id": request[REQUEST_ID],
-        }
-    )

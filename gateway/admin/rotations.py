@@ -5,7 +5,7 @@ Knows paths, status codes and how two lists of clients become one answer. It mus
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import Final
 
@@ -47,6 +47,7 @@ from gateway.domain.change import Order
 from gateway.domain.keys import KeyRecord
 from gateway.domain.rotations import Rotation, RotationState
 from gateway.keyring.door import Keyring
+from gateway.keyring.ledger import Changed
 from gateway.keyring.narrowing import Narrowing
 
 _KEY: Final = "/admin/v1/keys/{key_id:[A-Za-z0-9._-]{1,64}}"
@@ -198,16 +199,19 @@ class RotationRoutes:
     @changes(Act, RotationView)
     async def complete(self, request: web.Request) -> web.Response:
         """Stop the old key now."""
-        order = await read_order(request)
-        changed = await self._keyring().rotations.complete(request.match_info["rotation_id"], order)
-        return answer_changed(RotationView.of(changed.record), changed.enforced)
+        return await self._ended(request, self._keyring().rotations.complete)
 
     @needs(Right.OPERATE)
     @changes(Act, RotationView)
     async def abort(self, request: web.Request) -> web.Response:
         """Go back to the old key; the new one is revoked."""
+        return await self._ended(request, self._keyring().rotations.abort)
+
+    async def _ended(
+        self, request: web.Request, end: Callable[[str, Order], Awaitable[Changed[Rotation]]]
+    ) -> web.Response:
         order = await read_order(request)
-        changed = await self._keyring().rotations.abort(request.match_info["rotation_id"], order)
+        changed = await end(request.match_info["rotation_id"], order)
         return answer_changed(RotationView.of(changed.record), changed.enforced)
 
     async def _rotation(self, request: web.Request) -> Rotation:

@@ -7,9 +7,7 @@ import io
 from collections.abc import Iterable, Sequence
 from typing import Final
 
-from aiohttp import web
-
-from gateway.admin.requests import attachment
+CSV: Final = "text/csv; charset=utf-8"
 
 _FORMULA: Final = ("=", "+", "-", "@", "\t", "\r")
 """A cell that begins so is a formula to a spreadsheet; clients choose what stands in ours."""
@@ -22,11 +20,6 @@ def csv_lines(rows: Iterable[Sequence[object]]) -> bytes:
     for row in rows:
         writer.writerow(map(_cell, row))
     return text.getvalue().encode()
-
-
-def csv_response(request: web.Request, name: str) -> web.StreamResponse:
-    """Return a response, not yet begun, that is saved as the file `name`."""
-    return attachment(request, name, "text/csv; charset=utf-8")
 
 
 def _cell(value: object) -> object:

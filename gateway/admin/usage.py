@@ -18,9 +18,16 @@ from gateway.admin.auth import PRINCIPAL
 from gateway.admin.described import Description, describes
 from gateway.admin.moments import moment_of
 from gateway.admin.problems import BadRequest
-from gateway.admin.requests import LIMIT_MAX, answer_json, read_choice, read_limit, read_query
+from gateway.admin.requests import (
+    LIMIT_MAX,
+    answer_json,
+    begin_file,
+    read_choice,
+    read_limit,
+    read_query,
+)
 from gateway.admin.rights import needs
-from gateway.admin.spreadsheet import csv_lines, csv_response
+from gateway.admin.spreadsheet import CSV, csv_lines
 from gateway.admin.usage_wire import (
     FacetRowView,
     FacetsView,
@@ -129,8 +136,7 @@ class UsageRoutes:
                 raise BadRequest(400, f"A CSV holds all that is found, in order: no `{name}`.")
         asked = replace(asked, limit=_ROWS_PER_PAGE)
         rows = await self._usage.store.cells(asked)
-        response = csv_response(request, "usage.csv")
-        await response.prepare(request)
+        response = await begin_file(request, CSV, "usage.csv")
         await response.write(csv_lines([columns(asked.group_by)]))
         while rows:
             for start in range(0, len(rows), LIMIT_MAX):

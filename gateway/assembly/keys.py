@@ -7,10 +7,9 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import TypeVar
 
-from gateway.assembly import policy
+from gateway.assembly import policy, stores
 from gateway.assembly.errors import CannotStart
 from gateway.config import model
-from gateway.config.places import anchored
 from gateway.control.clock import SystemClock
 from gateway.domain.change import Actor, Order
 from gateway.domain.enforcement import Enforced
@@ -20,7 +19,6 @@ from gateway.domain.streams import Condemn
 from gateway.domain.tenants import Tenant
 from gateway.keyring.door import Keyring
 from gateway.ports import Clock, Conflict, Enforce, KeyStore
-from gateway.stores import sqlite
 
 _BOOTSTRAP = Order(actor=Actor(kind="bootstrap", name="config"))
 
@@ -45,8 +43,8 @@ def make_keyring(config: model.Config, store: KeyStore, clock: Clock, enforce: E
 async def open_keyring(config: model.Config, config_path: Path) -> AsyncIterator[Keyring]:
     """Open the store by itself, for commands that work on the file of a gateway that may not be running."""
     clock = SystemClock()
-    async with sqlite.opened(anchored(config_path, config.store.path)) as store:
-        yield make_keyring(config, store, clock, nobody(clock))
+    async with stores.opened(config, config_path) as found:
+        yield make_keyring(config, found.store, clock, nobody(clock))
 
 
 def nobody(clock: Clock) -> Enforce:

@@ -27,9 +27,8 @@ from gateway.cli.client import (
 from gateway.cli.lists import (
     Filter,
     Listing,
-    add_filters,
-    add_limit,
     add_list,
+    add_tail,
     asked,
     follow,
     rows_of,
@@ -74,10 +73,7 @@ def register(verbs: Verbs) -> None:
     )
     inner = parser.add_subparsers(dest="audit_verb", metavar="VERB", required=True)
     add_list(inner, _QUERY, "search the trail, the newest record first", name="query", limit=100)
-    tail = add_verb(inner, "tail", _tail, "show the latest records, and those that come")
-    add_filters(tail, _TAIL.filters)
-    add_limit(tail, "records to begin with", 20)
-    tail.add_argument("--follow", action="store_true", help="go on until interrupted")
+    add_tail(inner, _TAIL, _tail)
     _add_verify(inner)
     export = add_verb(inner, "export", _export, "write the trail as a file that can be verified")
     export.add_argument(

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from gateway.assembly.restoring import restore
+from gateway.cli import migrate_to
 from gateway.cli.options import Verbs
 from gateway.cli.output import Printer, add_output_option
 from gateway.cli.statuses import DONE, REFUSED
@@ -68,6 +69,7 @@ def register(verbs: Verbs) -> None:
         _migrate,
         "bring the store to the schema of this program, as a start does. No gateway may run",
     )
+    migrate_to.add(inner)
 
 
 def _add(verbs: Verbs, name: str, act: Act, text: str) -> argparse.ArgumentParser:

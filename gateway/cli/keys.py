@@ -22,8 +22,8 @@ from gateway.cli.options import (
     Verbs,
     add_act,
     add_change,
+    add_object,
     add_verb,
-    json_object,
     moment,
     path_part,
 )
@@ -130,12 +130,7 @@ def _add_settings(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--tag", action="append", help=f"tag{repeat}")
     parser.add_argument("--plan", help="plan of the config; '' for the tenant's")
     parser.add_argument("--expires", metavar="WHEN", help=f"{_WHEN}; never")
-    parser.add_argument(
-        "--metadata",
-        type=json_object,
-        metavar="JSON",
-        help="JSON object; an update merges it, and null removes a member",
-    )
+    add_object(parser, "--metadata", "JSON object")
 
 
 async def _create(client: AdminClient, options: argparse.Namespace, printer: Printer) -> None:

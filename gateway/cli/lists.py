@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any, Final
 
-from gateway.cli.client import AdminClient
+from gateway.cli.client import Act, AdminClient
 from gateway.cli.options import Verbs, add_verb, positive
 from gateway.cli.output import Printer
 
@@ -86,6 +86,15 @@ def add_filters(parser: argparse.ArgumentParser, filters: Iterable[Filter]) -> N
             type=each.type,
             help=each.help,
         )
+
+
+def add_tail(verbs: Verbs, listing: Listing, act: Act) -> None:
+    """Add a verb that shows the end of a list, and with `--follow` what comes."""
+    text = f"show the latest {listing.things}, and those that come"
+    parser = add_verb(verbs, "tail", act, text)
+    add_filters(parser, listing.filters)
+    add_limit(parser, f"{listing.things} to begin with", 20)
+    parser.add_argument("--follow", action="store_true", help="go on until interrupted")
 
 
 def add_limit(parser: argparse.ArgumentParser, things: str, limit: int) -> None:

@@ -40,6 +40,7 @@ VERBS: Final[Mapping[str, str]] = {
     "streams": "streams",
     "upstreams": "upstreams",
     "workers": "workers",
+    "nodes": "nodes",
     "explain": "explain",
     "ip-test": "ip_test",
     "report": "report",

@@ -45,6 +45,12 @@ def add_act(
     return parser
 
 
+def add_object(parser: argparse.ArgumentParser, name: str, text: str) -> None:
+    """Add an option whose value is a JSON object, called `text`, which an update merges (RFC 7396)."""
+    helped = f"{text}; an update merges it, and null removes a member"
+    parser.add_argument(name, type=json_object, metavar="JSON", help=helped)
+
+
 def is_duration(text: str) -> bool:
     """Tell whether `text` is meant as a duration, and not as a time."""
     return text.startswith("P") or re.fullmatch(r"[0-9]+[smhdw]", text) is not None

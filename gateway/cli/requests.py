@@ -12,9 +12,9 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
 from gateway.cli.client import AdminClient
-from gateway.cli.lists import Filter, Listing, add_filters, add_limit, add_list, asked, follow
+from gateway.cli.lists import Filter, Listing, add_list, add_tail, asked, follow
 from gateway.cli.moments import moment
-from gateway.cli.options import Verbs, add_verb
+from gateway.cli.options import Verbs
 from gateway.cli.output import Printer
 
 _TAIL: Final = Listing(
@@ -63,10 +63,7 @@ def register(verbs: Verbs) -> None:
     )
     inner = parser.add_subparsers(dest="requests_verb", metavar="VERB", required=True)
     add_list(inner, _QUERY, "search for requests, the newest first", name="query", limit=100)
-    tail = add_verb(inner, "tail", _tail, "show the latest requests, and those that come")
-    add_filters(tail, _TAIL.filters)
-    add_limit(tail, "requests to begin with", 20)
-    tail.add_argument("--follow", action="store_true", help="go on until interrupted")
+    add_tail(inner, _TAIL, _tail)
 
 
 async def _tail(client: AdminClient, options: argparse.Namespace, printer: Printer) -> None:

@@ -15,8 +15,8 @@ from gateway.cli.options import (
     Verbs,
     add_act,
     add_change,
+    add_object,
     add_verb,
-    json_object,
     path_part,
 )
 from gateway.cli.output import Printer
@@ -84,19 +84,9 @@ def _add_settings(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--export-name", metavar="NAME", help="variable that its customers keep a key in"
     )
-    parser.add_argument(
-        "--alerts",
-        type=json_object,
-        metavar="JSON",
-        help="alert settings of its own; an update merges",
-    )
+    add_object(parser, "--alerts", "alert settings of its own")
     parser.add_argument("--plan", help="plan of the tenant and of its keys without one")
-    parser.add_argument(
-        "--metadata",
-        type=json_object,
-        metavar="JSON",
-        help="JSON object; an update merges it, and null removes a member",
-    )
+    add_object(parser, "--metadata", "JSON object")
 
 
 async def _create(client: AdminClient, options: argparse.Namespace, printer: Printer) -> None:

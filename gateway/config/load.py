@@ -25,6 +25,7 @@ from gateway.config.rules import (
     reach,
     routes,
     scopes,
+    store,
     telemetry,
     tenancy,
     tls,
@@ -53,6 +54,7 @@ RULES: Final[tuple[Rule, ...]] = (
     keys.offered,
     keys.bootstrap,
     names.names,
+    store.store,
     scopes.scopes,
     limits.plans,
     limits.route_plans,
@@ -81,6 +83,7 @@ FILE_RULES: Final[tuple[FileRule, ...]] = (
     files.trace_authorities,
     usage.geoip_database,
     files.limits_certificates,
+    files.store_certificates,
 )
 
 

@@ -41,7 +41,6 @@ from gateway.config.sections.keys import (
     QuotaLimits,
     RateLimit,
     Scopes,
-    Store,
     Template,
 )
 from gateway.config.sections.lifecycle import Reload, Supervision, Workers
@@ -68,6 +67,7 @@ from gateway.config.sections.routing import (
     RoutePath,
     RouteTimeout,
 )
+from gateway.config.sections.store import Cluster, Store, StoreTls
 from gateway.config.sections.tenancy import Tenancy, TenantSelector
 from gateway.config.sections.tls import (
     CertificateFiles,
@@ -107,6 +107,7 @@ __all__ = [
     "CertificateFiles",
     "ClientAddress",
     "ClientCertificates",
+    "Cluster",
     "Config",
     "Dashboard",
     "DeliveryListener",
@@ -151,6 +152,7 @@ __all__ = [
     "Scopes",
     "Section",
     "Store",
+    "StoreTls",
     "StrictTransportSecurity",
     "Supervision",
     "Telemetry",
@@ -196,8 +198,10 @@ class Config(Section):
     """The sockets: clients, operators and probes never share one."""
     client_address: ClientAddress = Field(default_factory=ClientAddress)
     """Whose address counts for IP rules, throttling and logs."""
-    store: Store = Field(default_factory=Store)
+    store: Annotated[Store, FromText("url")] = Field(default_factory=Store)
     """The system of record for keys and tenants, and the cache in front of it."""
+    cluster: Cluster = Field(default_factory=Cluster)
+    """How gateways that share a database wait for each other."""
     peppers: Peppers
     """Server-side secrets under which keys are hashed, by id. Required: without them a stolen store
     would be a list of keys to guess."""

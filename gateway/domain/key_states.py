@@ -56,9 +56,14 @@ def next_state(verb: Verb, record: KeyRecord, now: float) -> KeyState | None:
     state = MOVES[verb].get(record.state_at(now))
     if state is not KeyState.ACTIVE:
         return state
-    was_suspended = record.is_held or record.state is KeyState.SUSPENDED
-    is_over = record.resume_at is not None and now >= record.resume_at
-    if verb is Verb.EXTEND and was_suspended and not is_over:
+    if verb is Verb.EXTEND and is_held_at(record, now):
         return KeyState.SUSPENDED
     is_retiring = record.retires_at is not None and verb is not Verb.ABORT
     return KeyState.ROTATING if is_retiring else KeyState.ACTIVE
+
+
+def is_held_at(record: KeyRecord, now: float) -> bool:
+    """Tell whether a key is suspended at `now`, or would be if it had not expired."""
+    was_suspended = record.is_held or record.state is KeyState.SUSPENDED
+    is_over = record.resume_at is not None and now >= record.resume_at
+    return was_suspended and not is_over

@@ -65,9 +65,7 @@ class Lapses:
             act.moves.append((key, key))
         elif state is KeyState.EXPIRED and key.state is not KeyState.EXPIRED:
             order = Order(actor=SYSTEM, reason="it has expired")
-            is_held = key.state is KeyState.SUSPENDED and not has_waited
-            expired = ChangeType.KEY_EXPIRED
-            self._steps.take(act, key, Verb.EXPIRE, expired, order, is_held=is_held)
+            self._steps.take(act, key, Verb.EXPIRE, ChangeType.KEY_EXPIRED, order)
         elif key.retires_at is not None and now >= key.retires_at:
             order = Order(actor=SYSTEM, reason="the deadline of its rotation is over")
             self._steps.retire(act, key, order)

@@ -11,7 +11,7 @@ from dataclasses import replace
 from typing import Any, Final
 
 from gateway.domain.change import ChangeType, Order
-from gateway.domain.key_states import Verb, next_state
+from gateway.domain.key_states import Verb, is_held_at, next_state
 from gateway.domain.keys import KeyRecord, KeyState
 from gateway.domain.rotations import OPEN, Rotation, RotationEnd, RotationState
 from gateway.keyring.ledger import Act, Ledger
@@ -52,6 +52,8 @@ class Steps:
         if state is None:
             holds = before.state_at(now)
             raise Conflict(f"cannot {verb} key '{before.key_id}': it is {holds}")
+        if state is KeyState.EXPIRED:  # what it was suspended for is not over with that
+            values["is_held"] = is_held_at(before, now)
         after = replace(before, state=state, **values)
         if after != before:
             is_moved = state is not before.state

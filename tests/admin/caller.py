@@ -36,6 +36,7 @@ class Caller:
             self.headers = response.headers
         assert response.status == expect, answer
         assert response.headers["Cache-Control"] == "no-store"
+        assert response.headers["Server"] == "tollhouse"
         assert response.headers["X-Request-Id"].startswith("req_")
         if expect >= 400:
             assert response.content_type == "application/problem+json"

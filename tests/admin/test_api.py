@@ -201,7 +201,24 @@ async def test_unknown_fields_are_refused_with_a_pointer(call: Caller) -> None:
 
 @pytest.mark.parametrize("expires_in", ["0d", "999999999w", "tomorrow", "999999w"])
 async def test_a_lifetime_that_cannot_be_is_refused(call: Caller, expires_in: str) -> None:
-    await call("POST", "/keys", {**CREATE, "expires_in": expires_in}, expect=422)
+    answer = await call("POST", "/keys", {**CREATE, "expires_in": expires_in}, expect=422)
+    assert {error["pointer"] for error in answer["errors"]} == {"/expires_in"}
+
+
+async def test_a_refusal_points_to_the_field_by_which_a_time_was_given(
+    call: Caller, house: House
+) -> None:
+    await house.store.save_key(a_key(expires_at=house.clock.now()))
+    body = {"reason": "x"}
+    for method, path, how in (
+        ("PATCH", "/keys/key_a", {"expires_in": "1d"}),
+        ("PATCH", "/keys/key_a", {"expires_at": "2999-01-01T00:00:00Z"}),
+        ("POST", "/keys/key_a:extend", {**body, "expires_in": "999999w"}),
+        ("POST", "/keys/key_a:suspend", {**body, "resume_in": "999999w"}),
+        ("POST", "/admin-tokens", {"name": "x", "role": "viewer", "expires_in": "999999w"}),
+    ):
+        answer = await call(method, path, how, expect=422)
+        assert [error["pointer"] for error in answer["errors"]] == [f"/{[*how][-1]}"], path
 
 
 async def test_two_expiries_are_refused(call: Caller) -> None:

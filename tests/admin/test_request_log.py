@@ -93,6 +93,8 @@ async def test_a_key_in_the_path_is_not_asked_for_twice(client: Any) -> None:
 async def test_a_csv_holds_everything_and_no_formula(client: Any) -> None:
     async with client.get("/admin/v1/requests?format=csv") as response:
         assert response.headers["Content-Type"] == "text/csv; charset=utf-8"
+        assert response.headers["X-Request-Id"].startswith("req_")
+        assert response.headers["Server"] == "tollhouse"
         rows = [*csv.DictReader(io.StringIO(await response.text()))]
     assert [row["request_id"] for row in rows] == [f"req_{n}" for n in (4, 3, 2, 1, 0)]
     assert tuple(rows[0]) == COLUMNS

@@ -55,12 +55,13 @@ class Response:
 
 async def ask(address: str, path: str, token: str = "", *fields: str) -> Response:
     """Send one request to `host:port` or `unix:path` and read what comes back."""
+    name = "admin" if address.startswith("unix:") else "api.test"
     if address.startswith("unix:"):
         reader, writer = await asyncio.open_unix_connection(address.removeprefix("unix:"))
     else:
         host, _, port = address.rpartition(":")
         reader, writer = await asyncio.open_connection(host, int(port))
-    lines = [f"GET {path} HTTP/1.1", "Host: api.test", "Connection: close", *fields]
+    lines = [f"GET {path} HTTP/1.1", f"Host: {name}", "Connection: close", *fields]
     if token:
         lines.append(f"Authorization: Bearer {token}")
     writer.write("\r\n".join(lines).encode() + b"\r\n\r\n")

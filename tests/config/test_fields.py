@@ -54,6 +54,8 @@ def test_secrets_are_called_so() -> None:
     assert {path for path, key in ALL.items() if key.type == "secret"} == {
         "limits.sentinel_password",
         "listeners.admin.token",
+        "store.url",
+        "store.session_url",
         "peppers.<name>",
     }
 

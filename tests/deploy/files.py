@@ -10,6 +10,7 @@ from typing import Any
 
 from ruamel.yaml import YAML
 
+from gateway.config import model
 from tests.deploy.promql import exported
 
 ROOT = Path(__file__).parents[2]
@@ -24,6 +25,13 @@ Rule = dict[str, Any]
 
 def read(path: Path) -> Any:
     return YAML(typ="safe").load(StringIO(path.read_text("utf-8")))
+
+
+def can_share() -> bool:
+    """Tell whether gateways of this build can share a store and limits."""
+    fields = model.Config.model_fields
+    sections = (fields[name].annotation for name in ("store", "limits") if name in fields)
+    return sum("url" in getattr(each, "model_fields", ()) for each in sections) == 2
 
 
 def rules() -> list[Rule]:

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.domain.key_states import MOVES, Verb, next_state
+from gateway.domain.key_states import MOVES, Verb, is_held_at, next_state
 from gateway.domain.keys import KeyRecord, KeyState
 from tests.key_samples import a_key
 
@@ -102,3 +102,10 @@ def test_suspension_and_rotation_outlast_what_happens_beside_them(
     verb: Verb, changes: dict[str, Any], state: KeyState | None
 ) -> None:
     assert next_state(verb, a_key(**changes), NOW) is state
+
+
+@given(KEYS)
+def test_a_key_is_held_while_it_is_suspended_or_would_be_but_for_its_end(key: KeyRecord) -> None:
+    is_over = key.resume_at == BEFORE
+    was_suspended = key.is_held or key.state is KeyState.SUSPENDED
+    assert is_held_at(key, NOW) is (was_suspended and not is_over)

@@ -5,7 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-from gateway.config.model import CertificateFiles, Config, LimitsTls, Tls, Upstream, UpstreamTls
+from gateway.config.model import (
+    CertificateFiles,
+    Config,
+    LimitsTls,
+    StoreTls,
+    Tls,
+    Upstream,
+    UpstreamTls,
+)
 from gateway.config.pem import PemError, check_authorities, check_key, read_certificates, staleness
 from gateway.config.problems import Finding, KeyPath, quoted
 from gateway.domain.validity import Validity
@@ -20,6 +28,11 @@ def upstream_certificates(config: Config, folder: Path, now: float) -> Iterator[
 def limits_certificates(config: Config, folder: Path, now: float) -> Iterator[Finding]:
     """The files of `limits.tls` can be used; one that is not valid at `now` is a warning."""
     yield from _tls(("limits", "tls"), config.limits.tls, folder, now)
+
+
+def store_certificates(config: Config, folder: Path, now: float) -> Iterator[Finding]:
+    """The files of `store.tls` can be used; one that is not valid at `now` is a warning."""
+    yield from _tls(("store", "tls"), config.store.tls, folder, now)
 
 
 def listener_certificates(config: Config, folder: Path, now: float) -> Iterator[Finding]:
@@ -40,7 +53,7 @@ def trace_authorities(config: Config, folder: Path, now: float) -> Iterator[Find
 
 
 def _tls(
-    path: KeyPath, section: UpstreamTls | LimitsTls, folder: Path, now: float
+    path: KeyPath, section: UpstreamTls | LimitsTls | StoreTls, folder: Path, now: float
 ) -> Iterator[Finding]:
     if section.ca:
         yield from _authorities((*path, "ca"), folder / section.ca, now)
@@ -59,7 +72,10 @@ def _authorities(path: KeyPath, file: Path, now: float) -> Iterator[Finding]:
 
 
 def _pair(
-    path: KeyPath, section: UpstreamTls | LimitsTls | CertificateFiles, folder: Path, now: float
+    path: KeyPath,
+    section: UpstreamTls | LimitsTls | StoreTls | CertificateFiles,
+    folder: Path,
+    now: float,
 ) -> Iterator[Finding]:
     place, certificate = (*path, "certificate"), folder / section.certificate
     try:

@@ -22,10 +22,10 @@ class Call:
     """A command. `finish` is told the answer, `fail` why there is none; one of them is, once.
 
     Made of `count` parts, written as `body`, behind what calls `script`, if it calls one. `key` is one that it
-    concerns, for a cluster to find its way.
+    concerns, for a cluster to find its way; `hops` counts how often it was sent on there.
     """
 
-    __slots__ = ("_body", "_count", "_script", "deadline", "key")
+    __slots__ = ("_body", "_count", "_script", "deadline", "hops", "key")
 
     def __init__(
         self, count: int, body: bytes, key: bytes = b"", script: Script | None = None
@@ -35,6 +35,7 @@ class Call:
         self._script = script
         self.key = key
         self.deadline = 0.0
+        self.hops = 0
 
     def written(self) -> bytes:
         """Return the command as it is sent."""

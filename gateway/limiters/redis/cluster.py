@@ -13,7 +13,7 @@ from itertools import count
 from typing import Any, Final
 
 from redis.asyncio.connection import AbstractConnection
-from redis.exceptions import AskError, MovedError, RedisError, ResponseError
+from redis.exceptions import AskError, MovedError, RedisError, ResponseError, TryAgainError
 
 from gateway.limiters.redis.calls import Awaited, Call, command
 from gateway.limiters.redis.dial import Dialer
@@ -23,6 +23,9 @@ from gateway.ports import LimiterUnavailable
 SLOTS: Final = 16_384
 _LOOK_SECONDS: Final = 10.0
 """How often the cluster is asked who has what, if nothing calls for it earlier."""
+
+_HOPS_MAX: Final = 5
+"""Nodes that do not agree who has a slot send a call no further."""
 
 Address = tuple[str, int]
 
@@ -222,8 +225,15 @@ class Cluster:
 
     def _moved(self, call: Call, error: ResponseError) -> bool:
         """Send a call to where a node says that its slot is now, or is just being moved to."""
+        if isinstance(error, TryAgainError):  # its keys are on their way, some here and some there
+            call.fail(LimiterUnavailable("a slot of the cluster is being moved"))
+            return True
         if not isinstance(error, AskError):
             return False
+        call.hops += 1
+        if call.hops > _HOPS_MAX:
+            call.fail(LimiterUnavailable(f"no node of the cluster has slot {error.slot_id}"))
+            return True
         address = (error.host or self._dialer.host, error.port)
         is_there = isinstance(error, MovedError)
         if is_there:

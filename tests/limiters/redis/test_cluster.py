@@ -219,15 +219,48 @@ async def test_a_slot_that_moved_is_found_again(
             move(masters, slot, target, source, key)
 
 
-def move(masters: Masters, slot: int, source: Server, target: Server, key: bytes) -> None:
-    """Move a slot with its one key from one master to another."""
+async def test_a_slot_that_is_on_its_way_costs_its_own_calls_only(
+    masters: Masters, prefix: str, clock: FakeClock
+) -> None:
+    """One of two buckets of an owner has arrived, the other has not: nobody can draw on both."""
+    both = claim(quota(9), "lineage:torn"), claim(rate(burst=9), "lineage:torn")
+    async with node(masters, prefix, clock) as one:
+        assert (await one.acquire(*both)).refused is None
+        keys = [one.key(each) for each in both]
+        slot, source = slot_of(keys[0]), masters.owner_of(keys[0])
+        target = next(server for server in masters.servers if server is not source)
+        begin_to_move(slot, source, target)
+        try:
+            source.client.execute_command("MIGRATE", "127.0.0.1", target.port, keys[0], 0, 5000)
+            assert (await one.acquire(*both)).is_degraded
+            alone = await one.acquire(both[0])  # asked for where it has arrived
+            assert (alone.is_degraded, alone.standings[0].remaining) == (False, 7)
+            assert one.cluster.is_whole
+        finally:
+            source.client.execute_command("MIGRATE", "127.0.0.1", target.port, keys[1], 0, 5000)
+            end_move(masters, slot, source, target)
+            move(masters, slot, target, source, *keys)
+
+
+def begin_to_move(slot: int, source: Server, target: Server) -> None:
     source_id = source.client.execute_command("CLUSTER", "MYID")
     target_id = target.client.execute_command("CLUSTER", "MYID")
     target.client.execute_command("CLUSTER", "SETSLOT", slot, "IMPORTING", source_id)
     source.client.execute_command("CLUSTER", "SETSLOT", slot, "MIGRATING", target_id)
-    source.client.execute_command("MIGRATE", "127.0.0.1", target.port, key, 0, 5000)
+
+
+def end_move(masters: Masters, slot: int, source: Server, target: Server) -> None:
+    target_id = target.client.execute_command("CLUSTER", "MYID")
     for server in (target, source, *masters.servers):
         server.client.execute_command("CLUSTER", "SETSLOT", slot, "NODE", target_id)
+
+
+def move(masters: Masters, slot: int, source: Server, target: Server, *keys: bytes) -> None:
+    """Move a slot with its keys from one master to another."""
+    begin_to_move(slot, source, target)
+    for key in keys:
+        source.client.execute_command("MIGRATE", "127.0.0.1", target.port, key, 0, 5000)
+    end_move(masters, slot, source, target)
 
 
 async def test_a_master_that_is_away_concerns_only_its_own_buckets(

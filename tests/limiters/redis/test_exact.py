@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from random import Random
 
 import pytest
 
 from gateway.control.clock import SystemClock
 from gateway.domain.limits import Grant, Quota
+from gateway.limiters.memory import MemoryLimiter
 from gateway.ports import Limiter
 from tests.clock import FakeClock
 from tests.contracts.limiter import (
@@ -19,7 +21,7 @@ from tests.contracts.limiter import (
     quota,
     rate,
 )
-from tests.limiters.redis.nodes import node, until
+from tests.limiters.redis.nodes import Node, node, until
 from tests.redis_server import Server
 
 
@@ -30,6 +32,48 @@ class TestExactLimiter(LimiterContract):
     async def limiter(self, redis: Server, prefix: str, clock: FakeClock) -> AsyncIterator[Limiter]:
         async with node(redis.url, prefix, clock) as made:
             yield made.limiter
+
+
+@pytest.mark.parametrize("seed", range(4))
+async def test_two_nodes_answer_together_as_one_process_would(
+    redis: Server, prefix: str, clock: FakeClock, seed: int
+) -> None:
+    """Whatever is asked of either, at whatever time: the same is admitted, and the same is told of it."""
+    random, memory = Random(seed), MemoryLimiter(clock)
+    claims = (
+        claim(rate(limit=7, burst=4)),
+        claim(rate(limit=90, burst=9), "tenant:t"),
+        claim(quota(40)),
+        claim(concurrency(3)),
+        claim(concurrency(5), "tenant:t"),
+    )
+    held: list[tuple[Grant, Grant, Node]] = []
+    day = 86_400.0  # nobody beats here
+    async with (
+        node(redis.url, prefix, clock, concurrency_timeout=day) as one,
+        node(redis.url, prefix, clock, concurrency_timeout=day) as other,
+    ):
+        for _ in range(400):
+            if random.random() < 0.3:
+                # Sixty-fourths of a second: exact in floats, in microseconds and in nanoseconds.
+                clock.advance(random.choice((1, 5, 64, 640, 64 * 120)) / 64)
+            if held and random.random() < 0.5:
+                expected, found, at = held.pop(random.randrange(len(held)))
+                memory.release(expected)
+                at.limiter.release(found)
+                await at.exact.settled()
+            at = random.choice((one, other))
+            wanted = random.sample(claims, random.randint(1, len(claims)))
+            expected, found = memory.acquire(wanted), await at.acquire(*wanted)
+            assert found.refused is expected.refused
+            assert found.retry_after_seconds == expected.retry_after_seconds
+            assert told(found) == told(expected)
+            if found.held:
+                held.append((expected, found, at))
+
+
+def told(grant: Grant) -> list[tuple[str, int, int]]:
+    return [(each.claim.bucket, each.remaining, each.reset_seconds) for each in grant.standings]
 
 
 async def test_a_request_is_one_command_for_all_of_its_buckets(

@@ -1,6 +1,7 @@
 {{- define "tollhouse.name" -}}
-{{- if contains .Chart.Name .Release.Name }}{{ .Release.Name | trunc 63 | trimSuffix "-" }}
-{{- else }}{{ printf "%s-%s" .Release.Name .Chart.Name | trunc 63 | trimSuffix "-" }}{{ end }}
+{{- /* 63 characters less those of -metrics */}}
+{{- if contains .Chart.Name .Release.Name }}{{ .Release.Name | trunc 55 | trimSuffix "-" }}
+{{- else }}{{ printf "%s-%s" .Release.Name .Chart.Name | trunc 55 | trimSuffix "-" }}{{ end }}
 {{- end }}
 
 {{- define "tollhouse.selector" -}}
@@ -31,4 +32,35 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version }}
 {{- if or (gt (int .Values.replicas) 1) .Values.autoscaling.enabled }}
 {{- fail "store: sqlite is for one pod: set replicas to 1 and autoscaling.enabled to false, or use postgresql" }}
 {{- end }}true{{ end }}
+{{- end }}
+
+{{- define "tollhouse.securityContext" -}}
+allowPrivilegeEscalation: false
+readOnlyRootFilesystem: true
+privileged: false
+capabilities: {drop: [ALL]}
+{{- end }}
+
+{{- define "tollhouse.config" -}}
+version: 1
+include: ["conf.d/*.yaml"]
+workers: {{ .Values.workers }}
+listeners:
+  public:
+    bind: "0.0.0.0:8080"
+    drain_delay: {{ .Values.drain.delaySeconds }}s
+    drain_timeout: {{ .Values.drain.timeoutSeconds }}s
+  admin: {bind: "unix:/var/lib/tollhouse/admin.sock"}
+  metrics: {bind: "0.0.0.0:9100"}
+store:
+  path: /var/lib/tollhouse/tollhouse.db
+  {{- if eq .Values.store "postgresql" }}
+  url: "${file:/run/secrets/tollhouse/store-url}"
+limits:
+  url: "${file:/run/secrets/tollhouse/limits-url}"
+  {{- end }}
+request_log: {path: /var/lib/tollhouse/requests, bytes_max: 1GB}
+peppers:
+  current: p1
+  p1: "${file:/run/secrets/tollhouse/pepper}"
 {{- end }}

@@ -4,7 +4,10 @@
 // come from the style sheet, by the kind of a series, so light and dark are alike; nothing is told by colour alone.
 
 import { h, morph, s } from "./dom.js";
-import { count, exact, percent, short, shortDay, time } from "./format.js";
+import { exact, short, shortDay, time } from "./format.js";
+import { alone, areaPath, linePath, niceTicks } from "./shapes.js";
+
+export { barList, shareBar, sparkline } from "./bars.js";
 
 const MARGIN = { top: 10, right: 12, bottom: 22, left: 46 };
 const DAY_SECONDS = 86400;
@@ -44,7 +47,8 @@ class Chart extends HTMLElement {
 
 if (!customElements.get("th-chart")) customElements.define("th-chart", Chart);
 
-const chart = (model, height) => h("th-chart", { model, opaque: true, vars: { "--height": `${height}px` } });
+const chart = (model, height) =>
+  h("th-chart", { model, opaque: true, vars: { "--height": `${height}px` } });
 
 // Lines over time. `times` are dates; `series` are `{name, kind, values}`, with null where nothing is known.
 // `isStacked` puts them upon each other as areas; `isColumns` as columns.
@@ -60,7 +64,9 @@ export function timeChart({
   summary = "",
   isHeading = false,
 }) {
-  const shown = series.filter((each) => each.values.some((value) => value !== null && value !== undefined));
+  const shown = series.filter((each) =>
+    each.values.some((value) => value !== null && value !== undefined),
+  );
   const model = {
     draw: (width, element) =>
       drawTime({
@@ -84,12 +90,17 @@ export function timeChart({
       h(isHeading ? "h2.chart-title" : "span.chart-title", title),
       legend(shown, summary),
     ),
-    shown.length && times.length ? chart(model, height) : h("p.chart-empty", "Nothing in this time."),
+    shown.length && times.length
+      ? chart(model, height)
+      : h("p.chart-empty", "Nothing in this time."),
     shown.length && times.length
       ? twin(
           title,
           ["Time", ...shown.map((each) => each.name)],
-          times.map((at, n) => [label(at, stepSeconds, true), ...shown.map((each) => format(each.values[n]))]),
+          times.map((at, n) => [
+            label(at, stepSeconds, true),
+            ...shown.map((each) => format(each.values[n])),
+          ]),
         )
       : null,
   );
@@ -99,18 +110,33 @@ const legend = (series, summary) =>
   h(
     "span.legend",
     series.length > 1
-      ? series.map((each) => h("span.legend-item", h("span.swatch", { class: `kind-${each.kind}` }), each.name))
+      ? series.map((each) =>
+          h("span.legend-item", h("span.swatch", { class: `kind-${each.kind}` }), each.name),
+        )
       : null,
     summary ? h("span.legend-note", summary) : null,
   );
 
-function drawTime({ title, times, series, format, height, width, isStacked, isColumns, stepSeconds, element }) {
+function drawTime({
+  title,
+  times,
+  series,
+  format,
+  height,
+  width,
+  isStacked,
+  isColumns,
+  stepSeconds,
+  element,
+}) {
   const inner = {
     width: Math.max(40, width - MARGIN.left - MARGIN.right),
     height: height - MARGIN.top - MARGIN.bottom,
   };
   const stacks =
-    isStacked || isColumns ? stacked(series) : series.map((each) => each.values.map((value) => [0, value]));
+    isStacked || isColumns
+      ? stacked(series)
+      : series.map((each) => each.values.map((value) => [0, value]));
   const most = Math.max(...stacks.flat().map(([, top]) => top ?? 0));
   const ticks = niceTicks(most);
   const top = ticks.at(-1);
@@ -143,6 +169,9 @@ function drawTime({ title, times, series, format, height, width, isStacked, isCo
         ? s("path.area", { class: `kind-${each.kind}`, d: areaPath(points, x, y) })
         : null,
       s("path.line", { class: `kind-${each.kind}`, d: linePath(points, x, y) }),
+      alone(points).map((at) =>
+        s("circle.dot", { class: `kind-${each.kind}`, cx: x(at), cy: y(points[at][1]), r: 2.5 }),
+      ),
     ];
   });
   const cursor = s("line.cursor", { x1: 0, x2: 0, y1: MARGIN.top, y2: MARGIN.top + inner.height });
@@ -150,7 +179,10 @@ function drawTime({ title, times, series, format, height, width, isStacked, isCo
   const move = (event) => {
     const box = element.getBoundingClientRect();
     const share = (event.clientX - box.left - MARGIN.left) / inner.width;
-    const at = Math.max(0, Math.min(n - 1, isColumns ? Math.floor(share * n) : Math.round(share * (n - 1))));
+    const at = Math.max(
+      0,
+      Math.min(n - 1, isColumns ? Math.floor(share * n) : Math.round(share * (n - 1))),
+    );
     cursor.setAttribute("x1", x(at));
     cursor.setAttribute("x2", x(at));
     cursor.setAttribute("class", "cursor is-on");
@@ -167,7 +199,10 @@ function drawTime({ title, times, series, format, height, width, isStacked, isCo
     ]);
     tip.hidden = false;
     const left = Math.min(Math.max(x(at) + 12, 0), width - tip.offsetWidth - 4);
-    tip.style.setProperty("left", `${left > x(at) ? left : Math.max(0, x(at) - tip.offsetWidth - 12)}px`);
+    tip.style.setProperty(
+      "left",
+      `${left > x(at) ? left : Math.max(0, x(at) - tip.offsetWidth - 12)}px`,
+    );
   };
   const leave = () => {
     tip.hidden = true;
@@ -188,7 +223,11 @@ function drawTime({ title, times, series, format, height, width, isStacked, isCo
       },
       ticks.map((value) => [
         s("line.grid", { x1: MARGIN.left, x2: width - MARGIN.right, y1: y(value), y2: y(value) }),
-        s("text.tick", { x: MARGIN.left - 8, y: y(value) + 4, "text-anchor": "end" }, format(value)),
+        s(
+          "text.tick",
+          { x: MARGIN.left - 8, y: y(value) + 4, "text-anchor": "end" },
+          format(value),
+        ),
       ]),
       timeTicks(times, inner.width).map((at) =>
         s(
@@ -196,7 +235,8 @@ function drawTime({ title, times, series, format, height, width, isStacked, isCo
           {
             x: x(at),
             y: height - 6,
-            "text-anchor": at === 0 && !isColumns ? "start" : at === n - 1 && !isColumns ? "end" : "middle",
+            "text-anchor":
+              at === 0 && !isColumns ? "start" : at === n - 1 && !isColumns ? "end" : "middle",
           },
           label(times[at], stepSeconds),
         ),
@@ -225,41 +265,6 @@ function stacked(series) {
       return [low, base[n]];
     }),
   );
-}
-
-function linePath(points, x, y) {
-  let path = "";
-  let isDown = false;
-  points.forEach(([, value], n) => {
-    if (value === null || value === undefined) {
-      isDown = false;
-      return;
-    }
-    path += `${isDown ? "L" : "M"}${x(n).toFixed(1)} ${y(value).toFixed(1)}`;
-    isDown = true;
-  });
-  return path;
-}
-
-function areaPath(points, x, y) {
-  const known = points
-    .map(([low, high], n) => [n, low, high])
-    .filter(([, , high]) => high !== null && high !== undefined);
-  if (!known.length) return "";
-  const above = known.map(([n, , high]) => `${x(n).toFixed(1)} ${y(high).toFixed(1)}`);
-  const below = known.map(([n, low]) => `${x(n).toFixed(1)} ${y(low).toFixed(1)}`).reverse();
-  return `M${[...above, ...below].join("L")}Z`;
-}
-
-// Three to five round numbers from 0 to at least `most`.
-export function niceTicks(most) {
-  if (!(most > 0)) return [0, 1];
-  const rough = most / 3;
-  const power = 10 ** Math.floor(Math.log10(rough));
-  const step = [1, 2, 2.5, 5, 10].map((each) => each * power).find((each) => each >= rough);
-  const ticks = [0];
-  while (ticks.at(-1) < most) ticks.push(Number((ticks.at(-1) + step).toPrecision(12)));
-  return ticks;
 }
 
 function timeTicks(times, width) {
@@ -296,104 +301,12 @@ const twin = (title, head, rows) =>
           rows.map((row) =>
             h(
               "tr",
-              row.map((each, n) => (n ? h("td.number", each) : h("th.main", { scope: "row" }, each))),
+              row.map((each, n) =>
+                n ? h("td.number", each) : h("th.main", { scope: "row" }, each),
+              ),
             ),
           ),
         ),
       ),
     ),
   );
-
-// Amounts beside each other, the largest first as given: `{label, value, kind, href, note}`. It is its own table.
-export function barList({ title, rows, format = count, total = null, instead = "Nothing in this time." }) {
-  const most = Math.max(1, ...rows.map((each) => each.value));
-  const whole = total ?? rows.reduce((sum, each) => sum + each.value, 0);
-  if (!rows.length) return h("p.chart-empty", { key: `bars-${title}` }, instead);
-  return h(
-    "ul.bar-list",
-    { key: `bars-${title}`, "aria-label": title },
-    rows.map((each) =>
-      h(
-        "li",
-        { key: each.key ?? each.label },
-        h(
-          "span.bar-label",
-          each.href ? h("a", { href: each.href }, each.label) : each.label,
-          each.note ? h("span.muted", ` ${each.note}`) : null,
-        ),
-        h(
-          "span.bar-value",
-          format(each.value),
-          whole ? h("span.muted", ` ${percent(each.value / whole)}`) : null,
-        ),
-        h(
-          "span.bar-track",
-          { "aria-hidden": "true" },
-          h("span.bar-fill", {
-            class: `kind-${each.kind ?? "requests"}`,
-            vars: { "--share": String(each.value / most) },
-          }),
-        ),
-      ),
-    ),
-  );
-}
-
-// The shape of a development, beside a number that says what it came to.
-export function sparkline(values, { kind = "requests", text = "" } = {}) {
-  const known = values.map((value) => value ?? 0);
-  const most = Math.max(1e-9, ...known);
-  const [width, height] = [120, 28];
-  const x = (n) => (known.length < 2 ? width / 2 : (n / (known.length - 1)) * width);
-  const y = (value) => height - 2 - (value / most) * (height - 4);
-  const points = known.map((value) => [0, value]);
-  return s(
-    "svg.sparkline",
-    {
-      viewBox: `0 0 ${width} ${height}`,
-      preserveAspectRatio: "none",
-      role: text ? "img" : null,
-      "aria-label": text || null,
-      "aria-hidden": text ? null : "true",
-    },
-    s("path.area", { class: `kind-${kind}`, d: areaPath(points, x, y) }),
-    s("path.line", { class: `kind-${kind}`, d: linePath(points, x, y) }),
-  );
-}
-
-// Parts of a whole in one bar: `{label, value, kind}`.
-export function shareBar({ title, parts, format = count }) {
-  const whole = parts.reduce((sum, each) => sum + each.value, 0);
-  if (!whole) return h("p.chart-empty", { key: `share-${title}` }, "Nothing in this time.");
-  return h(
-    "div.share",
-    { key: `share-${title}` },
-    h(
-      "div.share-bar",
-      { "aria-hidden": "true" },
-      parts
-        .filter((each) => each.value)
-        .map((each) =>
-          h("span", {
-            class: `kind-${each.kind}`,
-            key: each.label,
-            vars: { "--share": String(each.value / whole) },
-          }),
-        ),
-    ),
-    h(
-      "ul.share-list",
-      { "aria-label": title },
-      parts.map((each) =>
-        h(
-          "li",
-          { key: each.label },
-          h("span.swatch", { class: `kind-${each.kind}` }),
-          h("span", each.label),
-          h("strong", format(each.value)),
-          h("span.muted", percent(each.value / whole)),
-        ),
-      ),
-    ),
-  );
-}

@@ -4,6 +4,7 @@ import { get, optional, post } from "../api.js";
 import { h, morph } from "../dom.js";
 import { count, duration, moment, sentence } from "../format.js";
 import { tenantName, tenants } from "../known.js";
+import { subject } from "../subject.js";
 import { askAct, dialog } from "../ui/dialog.js";
 import { filterBar, select } from "../ui/form.js";
 import {
@@ -20,7 +21,6 @@ import {
 } from "../ui/parts.js";
 import { Pager, table } from "../ui/table.js";
 import { toast } from "../ui/toast.js";
-import { keyPath, tenantPath } from "./index.js";
 
 const STATES = [
   ["", "All"],
@@ -178,16 +178,8 @@ const columns = (owners, show, acknowledge) => [
   },
 ];
 
-const about = (alert, owners) => [
-  alert.key_id ? h("a.mono", { href: keyPath(alert.key_id) }, alert.key_id.slice(0, 12)) : null,
-  alert.tenant_id
-    ? h(
-        "span.cell-sub",
-        h("a", { href: tenantPath(alert.tenant_id) }, tenantName(owners, alert.tenant_id)),
-      )
-    : null,
-  alert.key_id || alert.tenant_id ? null : h("span.muted", "the gateway"),
-];
+const about = (alert, owners) =>
+  subject(alert, tenantName(owners, alert.tenant_id), h("span.muted", "the gateway"));
 
 async function acknowledge(alert, list) {
   const done = await askAct({

@@ -3,6 +3,7 @@
 import { blob, get, post } from "../api.js";
 import { h, morph } from "../dom.js";
 import { abridged, exact, moment, plural, sentence } from "../format.js";
+import { subject } from "../subject.js";
 import { dialog } from "../ui/dialog.js";
 import { filterBar, input, select, settled, toInstant } from "../ui/form.js";
 import {
@@ -17,7 +18,6 @@ import {
 } from "../ui/parts.js";
 import { Pager, table } from "../ui/table.js";
 import { toast } from "../ui/toast.js";
-import { keyPath, tenantPath } from "./index.js";
 
 const FAMILIES = [
   ["", "All events"],
@@ -157,19 +157,14 @@ const COLUMNS = [
   },
   {
     title: "About",
-    cell: (record) => [
-      record.key_id
-        ? h("a.mono", { href: keyPath(record.key_id) }, record.key_id.slice(0, 12))
-        : null,
-      record.tenant_id
-        ? h("span.cell-sub", h("a", { href: tenantPath(record.tenant_id) }, record.tenant_id))
-        : null,
-      record.key_id || record.tenant_id
-        ? null
-        : record.subject_id
+    cell: (record) =>
+      subject(
+        record,
+        record.tenant_id,
+        record.subject_id
           ? h("code", { title: record.subject_id }, abridged(record.subject_id))
           : h("span.muted", "–"),
-    ],
+      ),
   },
   {
     title: "Acts",
@@ -230,7 +225,8 @@ async function verify(root) {
   morph(root, [notice("info", h("p", "Every record and every signature is being checked …"))]);
   try {
     const found = await post("/audit:verify");
-    const signed = `${plural(found.records, "record")}, ${found.first_seq} to ${found.last_seq}; signed up to ${found.signed_seq}.`;
+    const range = `${found.first_seq} to ${found.last_seq}`;
+    const signed = `${plural(found.records, "record")}, ${range}; signed up to ${found.signed_seq}.`;
     morph(root, [
       found.fault
         ? notice(

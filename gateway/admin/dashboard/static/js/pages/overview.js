@@ -166,7 +166,7 @@ function numbers({ whole, range }, rows, total) {
   return h(
     "div.stats",
     stat("Requests", short(total.requests), {
-      note: `${(total.requests / range.seconds).toFixed(total.requests < range.seconds ? 3 : 1)} a second on average`,
+      note: rateText(total.requests, range.seconds),
       trend: sparkline(valuesOf(rows, (row) => row.requests)),
     }),
     stat("Errors", percent(total.error_ratio), {
@@ -201,6 +201,11 @@ function numbers({ whole, range }, rows, total) {
     }),
   );
 }
+
+const rateText = (requests, seconds) =>
+  requests < seconds
+    ? `${short(Math.round((requests * 3600) / seconds))} an hour on average`
+    : `${(requests / seconds).toFixed(1)} a second on average`;
 
 function places({ countries, networks }) {
   const known = (countries ?? []).filter((row) => row.value && row.value !== "__other__");
