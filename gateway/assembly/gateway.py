@@ -62,6 +62,9 @@ _BEGIN_SECONDS: Final = 2.0
 _LOOK_SECONDS: Final = 1.0
 """How often keys are looked after: how late it is told that a key has expired. Requests are judged by the clock."""
 
+_SOON_SECONDS: Final = 0.1
+"""The same while there is more to be done than one look has time for."""
+
 _LISTENERS: Final = ("public", "admin", "metrics", "delivery", "forward_auth")
 
 _NOTHING: Final[Mapping[str, str]] = {}
@@ -334,7 +337,11 @@ async def _upkeep(gateway: Gateway, tasks: asyncio.TaskGroup, stack: AsyncExitSt
     recorders.watch_keys(survey)
     for work in (
         Periodic("ending what has run out", lambda: LOOK_SECONDS, RunOut(gateway).look),
-        Periodic("looking after keys", lambda: _LOOK_SECONDS, caretaker.look_after),
+        Periodic(
+            "looking after keys",
+            lambda: _SOON_SECONDS if caretaker.is_behind else _LOOK_SECONDS,
+            caretaker.look_after,
+        ),
         Periodic("following the key store", lambda: gateway.config.store.poll, follow),
         Periodic("saving counters", lambda: _SAVE_SECONDS, lambda: gateway.save(store)),
         Periodic("counting keys", lambda: _COUNT_SECONDS, lambda: recorders.count_keys(store)),
