@@ -15,7 +15,7 @@ COMPILED_PIP := PIP_QUIET=2 PIP_DISABLE_PIP_VERSION_CHECK=1 $(COMPILED)/bin/pyth
 .PHONY: help run test lint types bench bench-quick bench-full bench-growth bench-workers bench-docs bench-transfer \
         bench-handshakes bench-streams bench-revocation bench-stream-cut bench-hostile bench-reload bench-keys \
         bench-soak bench-instructions bench-usage bench-series profile autobahn conformance fuzz docs dashboards \
-        screenshots fmt clean distclean bench-traces compile run-compiled test-compiled bench-limits
+        screenshots alerts-demo fmt clean distclean bench-traces compile run-compiled test-compiled bench-limits
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-18s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -129,6 +129,9 @@ bench-soak: $(VENV)/.ready-to-run ## ten minutes (SOAK_SECONDS) of mixed load; w
 
 docs: $(VENV)/.ready-to-run ## write docs/reference from the code
 	@$(BIN)/tollhouse docs
+
+alerts-demo: $(VENV)/.ready-to-run ## demo traffic in which each alert fires once; writes docs/figures/alerts.md (needs openssl)
+	@$(BIN)/python -m gateway.demo.alerts --write docs/figures/alerts.md
 
 screenshots: $(VENV)/.ready-to-test ## take pictures of the dashboard for docs/dashboard (needs chromium; better with pngquant and Inter)
 	@$(BIN)/python -m tests.dashboard.screenshots $(PICTURES)

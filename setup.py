@@ -34,6 +34,7 @@ COMPILED: Final = (
     "gateway/outbox.py",
     "gateway/pipeline/*.py",
     "gateway/stores/cached.py",
+    "gateway/stores/fenced.py",
     "gateway/telemetry/*.py",
     "gateway/upstreams/*.py",
 )

@@ -11,6 +11,9 @@ from collections.abc import Awaitable, Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+from gateway.alert_ports import AlertStore as AlertStore
+from gateway.alert_ports import KeptAlerts as KeptAlerts
+from gateway.alert_ports import Outbox as Outbox
 from gateway.domain.affinity import Affinity
 from gateway.domain.denial import Denial, Reason
 from gateway.domain.enforcement import Enforced
@@ -22,6 +25,7 @@ from gateway.domain.routes import Route
 from gateway.domain.streams import Condemn, StreamReport
 from gateway.domain.timeouts import Timeouts
 from gateway.eager import Signal
+from gateway.store_ports import AuditReading as AuditReading
 from gateway.store_ports import AuditTrail as AuditTrail
 from gateway.store_ports import Conflict as Conflict
 from gateway.store_ports import KeyFinder as KeyFinder

@@ -173,12 +173,8 @@ class KeyStore(KeyFinder, Protocol):
         ...
 
 
-class AuditTrail(Protocol):
-    """The chain of sealed records. Records of changes are appended by `KeyStore.commit`, with the change itself."""
-
-    async def append(self, changes: Sequence[Change]) -> None:
-        """Seal and store records of what changes nothing in the store (a refused login, an export)."""
-        ...
+class AuditReading(Protocol):
+    """The part of an audit trail that only reads: enough to verify it."""
 
     async def audit_head(self) -> Head:
         """Return the end of the chain."""
@@ -195,6 +191,14 @@ class AuditTrail(Protocol):
 
     async def checkpoints(self, *, after: int = 0, limit: int = 1000) -> list[Checkpoint]:
         """Return the signed checkpoints with a `seq` beyond `after`, the oldest first."""
+        ...
+
+
+class AuditTrail(AuditReading, Protocol):
+    """The chain of sealed records. Records of changes are appended by `KeyStore.commit`, with the change itself."""
+
+    async def append(self, changes: Sequence[Change]) -> None:
+        """Seal and store records of what changes nothing in the store (a refused login, an export)."""
         ...
 
     async def add_checkpoint(self, checkpoint: Checkpoint) -> None:

@@ -16,9 +16,12 @@ from typing import Final
 FILE_LINES_MAX: Final = 400
 FUNCTION_LINES_MAX: Final = 60
 
-_LOW: Final = frozenset({"build", "domain", "eager", "outbox", "ports", "config"})
+_LOW: Final = frozenset({"build", "domain", "eager", "outbox", "ports", "config", "zones"})
 _MIDDLE: Final = frozenset(
-    {"pipeline", "http1", "keyring", "audit", "stores", "limiters", "upstreams", "telemetry"}
+    {
+        *("pipeline", "http1", "keyring", "audit", "alerts", "stores", "limiters", "upstreams"),
+        "telemetry",
+    }
 )
 _SHELLS: Final = frozenset({"listeners", "admin", "control"})
 
@@ -27,12 +30,14 @@ MAY_IMPORT: Final[dict[str, frozenset[str]]] = {
     "build": frozenset(),
     "eager": frozenset(),
     "outbox": frozenset(),
+    "zones": frozenset(),
     "ports": frozenset({"domain", "eager"}),
-    "config": frozenset({"domain", "ports"}),
+    "config": frozenset({"domain", "ports", "zones"}),
     "pipeline": frozenset({"domain", "eager", "ports"}),
     "http1": frozenset({"domain"}),
     "keyring": _LOW,
     "audit": _LOW,
+    "alerts": _LOW,
     "stores": _LOW,
     "limiters": _LOW,
     "telemetry": _LOW,
@@ -53,11 +58,17 @@ ROOM_OF: Final = {
     "blueprint": "assembly",
     "store_ports": "ports",
     "usage_ports": "ports",
+    "cluster_ports": "ports",
+    "alert_ports": "ports",
 }
 """Modules directly under `gateway` whose room is not their own name."""
 
 LIBRARIES: Final[dict[str, tuple[str, ...]]] = {
     "aiosqlite": ("gateway/stores/sqlite*",),
+    "asyncpg": (
+        "gateway/stores/postgres/*",
+        "gateway/assembly/stores.py",
+    ),  # the latter asks whether it is there
     "orjson": (
         "gateway/telemetry/*",
         "gateway/admin/*",
@@ -78,7 +89,9 @@ LIBRARIES: Final[dict[str, tuple[str, ...]]] = {
         "gateway/cli/*",
         "gateway/assembly/*",
         "gateway/upstreams/probes.py",
+        "gateway/alerts/channels/posting.py",
     ),
+    "aiosmtplib": ("gateway/alerts/channels/email.py",),
     "yarl": ("gateway/upstreams/probes.py",),  # aiohttp's URLs
     "prometheus_client": ("gateway/telemetry/*", "gateway/listeners/metrics.py"),
     "opentelemetry": ("gateway/telemetry/otlp.py",),  # an extra: only who exports traces
@@ -106,6 +119,7 @@ TASK_OWNERS: Final = frozenset(
         "gateway/control/supervisor.py",  # the lives of workers, in the group it was given
         "gateway/stores/acting.py",  # one look-up of a tenant for all that wait, ended by its close()
         "gateway/stores/cached.py",  # one look-up for all that wait, ended by its close()
+        "gateway/stores/postgres/database.py",  # transactions whose callers may go away, awaited by its close()
         "gateway/stores/rekeying.py",  # one worker for all that waits, ended by its close()
         "gateway/stores/sqlite_file.py",  # transactions whose callers may go away, awaited by its settle()
         "gateway/upstreams/dialer.py",  # attempts to connect, ended by its close()

@@ -12,6 +12,7 @@ from typing import Final
 from aiohttp import web
 
 from gateway.admin.admin_tokens import AdminTokenRoutes
+from gateway.admin.alerts import AlertRoutes
 from gateway.admin.audit import AuditRoutes
 from gateway.admin.auth import Doorkeeper
 from gateway.admin.catalog import CatalogRoutes
@@ -30,6 +31,7 @@ from gateway.admin.ip_test import IpTestRoutes
 from gateway.admin.key_life import KeyLifeRoutes
 from gateway.admin.key_reports import KeyFacts, KeyReportRoutes
 from gateway.admin.keys import KeyRoutes
+from gateway.admin.nodes import NodeRoutes, Nodes
 from gateway.admin.openapi import OpenApiRoutes
 from gateway.admin.problems import answer_problems
 from gateway.admin.reports import ReportRoutes
@@ -44,6 +46,7 @@ from gateway.admin.upstreams import Overview, UpstreamRoutes
 from gateway.admin.usage import KeptUsage, UsageRoutes
 from gateway.admin.whence import Addresses
 from gateway.admin.workers import WorkerRoutes, Workers
+from gateway.alerts.desk import AlertDesk
 from gateway.audit.room import AuditRoom
 from gateway.config.model import Config
 from gateway.domain.client_address import ClientAddressResolver
@@ -62,10 +65,12 @@ def create_admin_app(
     upstreams: Overview | None = None,
     streams: Streams | None = None,
     workers: Workers | None = None,
+    nodes: Nodes | None = None,
     audit: AuditRoom | None = None,
     request_log: KeptLog | None = None,
     link: Callable[[str], str] = link_under,
     explaining: Explaining | None = None,
+    alerts: AlertDesk | None = None,
     addresses: Addresses = ClientAddressResolver,
     settings: Callable[[], Config] | None = None,
     usage: KeptUsage | None = None,
@@ -74,10 +79,11 @@ def create_admin_app(
 ) -> web.Application:
     """Return the application over the keyring in force when a request comes.
 
-    Where a gateway runs, `config` can be reloaded, its `upstreams`, open `streams` and `workers` be looked at, and
-    `explaining` done. A `request_log` tells what was done with a key, and `usage` how much. `link` makes the link of
-    what it holds. With `settings`, the configuration in force, catalogue and dashboard are served, too, and with
-    `facts` of keys reports on them. `untold` is called for each login that the audit trail could not be told of.
+    Where a gateway runs, `config` can be reloaded, its `upstreams`, open `streams`, `workers` and `nodes` be looked
+    at, and `explaining` done. A `request_log` tells what was done with a key, `usage` how much, `alerts` what is wrong.
+    `link` makes the link of what it holds. With `settings`, the configuration in force, catalogue and dashboard are
+    served, too, and with `facts` of keys reports on them. `untold` is called for each login that the audit trail
+    misses.
 
     Admin tokens of the store open it everywhere, with the rights of their roles. `token` is that of the configuration,
     which has all rights; while there is one, unix sockets ask for a token, too. Otherwise whoever the mode of the
@@ -86,6 +92,9 @@ def create_admin_app(
 
     def requests() -> RequestLog | None:
         return request_log if request_log is not None and request_log.is_kept else None
+
+    def now() -> float:
+        return keyring().now()
 
     sessions = _sessions(keyring, settings)
     door = Doorkeeper(keyring, token, addresses, sessions, untold)
@@ -96,17 +105,12 @@ def create_admin_app(
     _add_records(app, keyring, link, request_log, addresses)
     if config is not None:
         app.add_routes(config.routes())
-    if upstreams is not None:
-        app.add_routes(UpstreamRoutes(upstreams, lambda: keyring().now()).routes())
+    _add_running(app, now, upstreams, workers, nodes)
     app.add_routes(StreamRoutes(streams).routes())
     app.add_routes(ExplainRoutes(explaining).routes())
     app.add_routes(IpTestRoutes(keyring, explaining, requests).routes())
-    app.add_routes(ReportRoutes(requests, lambda: keyring().now()).routes())
-    if workers is not None:
-        app.add_routes(WorkerRoutes(workers, lambda: keyring().now()).routes())
-    _add_kept(app, audit, request_log, usage, lambda: keyring().now())
-    if facts is not None:
-        app.add_routes(KeyReportRoutes(keyring, facts, usage).routes())
+    app.add_routes(ReportRoutes(requests, now).routes())
+    _add_kept(app, keyring, audit, request_log, usage, alerts, facts)
     if settings is not None and sessions is not None:
         app.add_routes(CatalogRoutes(settings).routes())
         app.add_routes(RouteRoutes(settings).routes())
@@ -134,20 +138,42 @@ def _add_records(
     app.add_routes(AdminTokenRoutes(keyring).routes())
 
 
+def _add_running(
+    app: web.Application,
+    now: Callable[[], float],
+    upstreams: Overview | None,
+    workers: Workers | None,
+    nodes: Nodes | None,
+) -> None:
+    """Add what tells how a running gateway is."""
+    if upstreams is not None:
+        app.add_routes(UpstreamRoutes(upstreams, now).routes())
+    if workers is not None:
+        app.add_routes(WorkerRoutes(workers, now).routes())
+    if nodes is not None:
+        app.add_routes(NodeRoutes(nodes, now).routes())
+
+
 def _add_kept(
     app: web.Application,
+    keyring: Callable[[], Keyring],
     audit: AuditRoom | None,
     request_log: KeptLog | None,
     usage: KeptUsage | None,
-    now: Callable[[], float],
+    alerts: AlertDesk | None,
+    facts: KeyFacts | None,
 ) -> None:
-    """Add what tells of the past, where it is kept."""
+    """Add what tells of the past, where it is kept, and what that says of keys."""
     if audit is not None:
         app.add_routes(AuditRoutes(audit).routes())
     if request_log is not None:
         app.add_routes(RequestLogRoutes(request_log).routes())
     if usage is not None:
-        app.add_routes(UsageRoutes(usage, now).routes())
+        app.add_routes(UsageRoutes(usage, lambda: keyring().now()).routes())
+    if alerts is not None:
+        app.add_routes(AlertRoutes(alerts, keyring).routes())
+    if facts is not None:
+        app.add_routes(KeyReportRoutes(keyring, facts, usage).routes())
 
 
 def _sessions(

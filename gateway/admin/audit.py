@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Any, Final, Self
 
 from aiohttp import web
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
+from pydantic import AwareDatetime, BaseModel, Field
 
 from gateway.admin.auth import ACTOR, PRINCIPAL
 from gateway.admin.described import Description, describes, lists, shows
@@ -41,11 +41,7 @@ _ORDERS: Final = ("newest", "oldest")
 _SEQ_DIGITS: Final = 16
 
 
-class _View(BaseModel):
-    model_config = ConfigDict(extra="forbid")
-
-
-class AuditActorView(_View):
+class AuditActorView(BaseModel):
     """Who did it."""
 
     kind: str
@@ -55,7 +51,7 @@ class AuditActorView(_View):
     request_id: str
 
 
-class AuditView(_View):
+class AuditView(BaseModel):
     """One record of the trail. `hash` is that of the record, `prev_hash` that of the one before, in hexadecimal."""
 
     id: str
@@ -82,7 +78,7 @@ class AuditView(_View):
         )
 
 
-class FaultView(_View):
+class FaultView(BaseModel):
     """What is wrong, and the first record that it is about."""
 
     kind: str
@@ -96,7 +92,7 @@ class FaultView(_View):
         return cls(kind=fault.kind, seq=fault.seq, id=audit_id(fault.seq), detail=fault.text)
 
 
-class VerificationView(_View):
+class VerificationView(BaseModel):
     """What a check found: `records` were sound, `signed_seq` is the last of them that a signature covers."""
 
     result: str

@@ -13,7 +13,7 @@ from aiohttp import web
 
 from gateway.admin.acts import read_act
 from gateway.admin.auth import ACTOR
-from gateway.admin.config_wire import PlanView, ReloadView, RollbackView
+from gateway.admin.config_wire import PlannedView, ReloadView, RollbackView
 from gateway.admin.described import Description, describes
 from gateway.admin.problems import BadRequest
 from gateway.admin.requests import answer, read_dry_run, read_limit, read_query
@@ -71,11 +71,11 @@ class ConfigRoutes:
         return answer(ReloadView.of(await self._check(), "checked"))
 
     @needs(Right.OPERATE)
-    @describes(Description(answer=PlanView, query=("limit",), errors=(422,)))
+    @describes(Description(answer=PlannedView, query=("limit",), errors=(422,)))
     async def plan(self, request: web.Request) -> web.Response:
         """Say what a reload would do to routes, limits and upstreams, and which keys would lose or gain access."""
         first = read_limit(read_query(request, ("limit",)))
-        return answer(PlanView.of_plan(await self._plan(first)))
+        return answer(PlannedView.of_plan(await self._plan(first)))
 
     @needs(Right.OPERATE)
     @describes(Description(body=Act, answer=RollbackView, is_act=True))

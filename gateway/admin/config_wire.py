@@ -56,7 +56,7 @@ class RollbackView(ReloadView):
         return cls(**dict(ReloadView.of(reloaded, result)), again=reloaded.again)
 
 
-class RouteView(BaseModel):
+class PlannedRouteView(BaseModel):
     """A route that comes, goes or changes; `keys` are the keys of its section that differ."""
 
     name: str
@@ -183,10 +183,10 @@ class CallersView(BaseModel):
         )
 
 
-class PlanView(ReloadView):
+class PlannedView(ReloadView):
     """The answer to `POST /config:plan`; `anyone` is what callers without a key lose and gain."""
 
-    routes: tuple[RouteView, ...]
+    routes: tuple[PlannedRouteView, ...]
     upstreams: tuple[UpstreamChangeView, ...]
     limits: tuple[LimitView, ...]
     anyone: DifferenceView
@@ -207,7 +207,7 @@ class PlanView(ReloadView):
         ]
         return cls(
             **dict(ReloadView.of(planned.reloaded, "planned")),
-            routes=tuple(map(RouteView.of, planned.routes)),
+            routes=tuple(map(PlannedRouteView.of, planned.routes)),
             upstreams=tuple(map(UpstreamChangeView.of, planned.upstreams)),
             limits=tuple(limits),
             anyone=DifferenceView.of(planned.anyone),

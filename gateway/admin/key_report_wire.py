@@ -25,7 +25,7 @@ from gateway.domain.least_privilege import (
 from gateway.domain.usage import FacetRow
 
 
-class FindingView(BaseModel):
+class FlawView(BaseModel):
     """One flaw: `since` when, and `count` how much of it, where that means something."""
 
     finding: Flaw
@@ -45,7 +45,7 @@ class HygieneView(BaseModel):
     created_at: str | None
     last_used_at: str | None
     expires_at: str | None
-    findings: list[FindingView]
+    findings: list[FlawView]
 
     @classmethod
     def of(cls, key: KeyRecord, state: KeyState, found: Iterable[Finding]) -> Self:
@@ -58,7 +58,7 @@ class HygieneView(BaseModel):
             last_used_at=instant(key.last_used_at),
             expires_at=instant(key.expires_at),
             findings=[
-                FindingView(finding=each.flaw, since=instant(each.since), count=each.count)
+                FlawView(finding=each.flaw, since=instant(each.since), count=each.count)
                 for each in found
             ],
         )

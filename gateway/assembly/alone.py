@@ -45,6 +45,7 @@ async def join(
         certificates=gateway.certificates,
         counting=counting,
         rekey=gateway.rekeying.offer,
+        lease=None if gateway.cluster is None else gateway.cluster.lease,
     )
     plane = await stack.enter_async_context(
         data_plane.opened(gateway.config, gateway.number, runtime, tasks)

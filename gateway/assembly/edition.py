@@ -18,6 +18,7 @@ from gateway.assembly.recorders import Recorders
 from gateway.assembly.runtime import Runtime
 from gateway.assembly.tracing import sampler
 from gateway.config import model
+from gateway.control.clock import uptime
 from gateway.domain.keys import KeyRecord
 from gateway.pipeline.authenticate import Authenticator, Keys
 from gateway.pipeline.generation import Generation
@@ -25,6 +26,7 @@ from gateway.pipeline.represent import Acting, Representative
 from gateway.ports import Clock, Limiter, Throttle, Upstream
 from gateway.stores.acting import ACTING_MAX, ActingKeys, TenantLookups
 from gateway.stores.cached import CachedKeys
+from gateway.stores.fenced import FencedActing, FencedKeys
 from gateway.upstreams.service import Service
 
 
@@ -71,7 +73,9 @@ def make_edition(draft: Draft, number: int, runtime: Runtime, before: Edition | 
     }
     return Edition(
         draft=draft,
-        generation=make_generation(draft, number, runtime, keys, acting, services),
+        generation=make_generation(
+            draft, number, runtime, *_fenced(keys, acting, runtime), services
+        ),
         keys=keys,
         acting=acting,
         services=services,
@@ -123,6 +127,13 @@ def _acting(
     )
     acting = lookups.current = ActingKeys(lookups, bind.act)
     return acting
+
+
+def _fenced(keys: CachedKeys, acting: ActingKeys, runtime: Runtime) -> tuple[Keys, Acting]:
+    """Return what requests ask: memory, where others write to the store for as long as it may be believed."""
+    if runtime.lease is None:
+        return keys, acting
+    return FencedKeys(keys, runtime.lease, uptime), FencedActing(acting, runtime.lease, uptime)
 
 
 def _representative(

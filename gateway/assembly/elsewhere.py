@@ -1,4 +1,4 @@
-"""What was changed in the key store elsewhere (`keys revoke --offline`, another process) reaches open streams.
+"""What was changed in the key store elsewhere (`keys revoke --offline`, another gateway) reaches open streams.
 
 Knows that nobody said what such a change takes away, so what the store holds now is what is left. Changes that were
 made here come this way again, and find nothing more to end.
@@ -6,7 +6,7 @@ made here come this way again, and find nothing more to end.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import islice
 from typing import TYPE_CHECKING, Final
 
@@ -25,15 +25,28 @@ if TYPE_CHECKING:
 _BATCH: Final = 1000
 """Keys that are read together: of a hundred thousand that were imported, the loop is kept from others by none."""
 
+_APART_MAX: Final = 16
+"""So many records are looked at one by one, so that whoever changed one of them can be told what that has ended."""
 
-async def take_over(gateway: Gateway, ids: Sequence[str]) -> None:
-    """Let everybody forget what has the `ids`, then end what it no longer allows. Raises `StoreUnavailable`."""
+
+async def take_over(gateway: Gateway, ids: Sequence[str]) -> Mapping[str, int]:
+    """Let everybody forget what has the `ids`, then end what it no longer allows. Raises `StoreUnavailable`.
+
+    Returns how many requests ended for which record; nothing when there are too many to tell them apart.
+    """
     await gateway.crew.forget(ids)
+    cut: dict[str, int] = {}
     rest = iter(ids)
     while batch := list(islice(rest, _BATCH)):
         parts = await _left(gateway, batch)
-        if parts:
-            await gateway.crew.streams.cut(Withdrawals(tuple(parts)))
+        if len(ids) > _APART_MAX:
+            if parts:
+                await gateway.crew.streams.cut(Withdrawals(tuple(parts)))
+            continue
+        for part in parts:
+            record_id = part.key_id or part.tenant_id
+            cut[record_id] = await gateway.crew.streams.cut(Withdrawals((part,)))
+    return cut
 
 
 async def _left(gateway: Gateway, ids: Sequence[str]) -> list[Withdrawn]:

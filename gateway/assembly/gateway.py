@@ -16,54 +16,34 @@ from typing import Any, Final
 
 from aiohttp import web
 
-from gateway.assembly import alone, workforce
+from gateway.assembly import alone, membership, stores, upkeep, workforce
 from gateway.assembly.access_logs import without_logs
+from gateway.assembly.alerting import Alerting
+from gateway.assembly.background import background
 from gateway.assembly.certificates import Certificates
 from gateway.assembly.data_plane import DataPlane
-from gateway.assembly.elsewhere import take_over
 from gateway.assembly.explaining import Explainer
 from gateway.assembly.keys import bootstrap, make_keyring
 from gateway.assembly.operators import Operators
 from gateway.assembly.recorders import Recorders
 from gateway.assembly.records import Records
 from gateway.assembly.reloads import Reloads
-from gateway.assembly.run_out import LOOK_SECONDS, RunOut
 from gateway.assembly.sockets import bound, bound_for, describe
 from gateway.assembly.usage import Usage
 from gateway.config import model
-from gateway.config.places import anchored
 from gateway.config.sources import Sources
 from gateway.control.clock import SystemClock
+from gateway.control.cluster import Cluster, Reach
 from gateway.control.cores import worker_count
 from gateway.control.crew import Crew
-from gateway.control.follower import Follower
-from gateway.control.periodic import Periodic
 from gateway.domain.enforcement import Enforced
 from gateway.domain.keys import KeyRecord
 from gateway.domain.streams import Condemn
-from gateway.keyring.caretaker import Caretaker
 from gateway.keyring.door import Keyring
-from gateway.keyring.survey import Survey
 from gateway.listeners.metrics import create_metrics_app
-from gateway.ports import AuditTrail, Clock, KeyStore, StoreUnavailable, UsageStore
-from gateway.stores import sqlite
+from gateway.ports import AuditTrail, Clock, KeptAlerts, KeyStore, StoreUnavailable, UsageStore
 from gateway.stores.observed import ObservedStore
 from gateway.stores.rekeying import Rekeying
-
-_SAVE_SECONDS: Final = 1.0
-"""How often quota counters and last uses are written: what a `kill -9` can lose."""
-
-_COUNT_SECONDS: Final = 15.0
-"""How often keys are counted for the metrics: nobody needs that number to the second."""
-
-_BEGIN_SECONDS: Final = 2.0
-"""The same until all keys were seen once."""
-
-_LOOK_SECONDS: Final = 1.0
-"""How often keys are looked after: how late it is told that a key has expired. Requests are judged by the clock."""
-
-_SOON_SECONDS: Final = 0.1
-"""The same while there is more to be done than one look has time for."""
 
 _LISTENERS: Final = ("public", "admin", "metrics", "delivery", "forward_auth")
 
@@ -96,6 +76,7 @@ class Gateway:
         *,
         trail: AuditTrail,
         usage: UsageStore,
+        alerts: KeptAlerts,
     ) -> None:
         self.config = config
         self.number = 1
@@ -104,11 +85,18 @@ class Gateway:
         self.store = store
         self.recorders = recorders
         self.certificates = certificates
-        self.records = Records(lambda: self.config, config_path, trail, clock, recorders.metrics)
+        self.cluster: Cluster | None = None
+        self.records = Records(
+            *(lambda: self.config, config_path, trail, clock, recorders.metrics),
+            leads=lambda: self.leads,
+            joining=lambda: self.cluster is not None and self.cluster.has_company,
+        )
         self.audit = self.records.audit
         self.request_log = self.records.requests
         self.usage = Usage(lambda: self.config, config_path, usage, clock, recorders)
+        self.own = membership.introduce(self)
         self.keyring = self._keyring(config)
+        self.alerting = Alerting(self, usage, alerts)
         # A key is judged by the rules that hold when its turn has come, not when it was offered.
         self.rekeying = Rekeying(self._rekey)
         self.plane: DataPlane | None = None
@@ -126,6 +114,11 @@ class Gateway:
         self.forward_auth_address = ""
         self._unsaved_counts: dict[str, tuple[int, int]] = {}
         self._hurry = asyncio.Event()
+
+    @property
+    def leads(self) -> bool:
+        """Tell whether what only one gateway may do is for this one."""
+        return self.cluster is None or self.cluster.is_leader
 
     @property
     def here(self) -> DataPlane:
@@ -152,19 +145,30 @@ class Gateway:
     async def _enforce(self, ids: Collection[str], condemn: Condemn | None) -> Enforced:
         """Let everybody go by what the store holds now, then end what `condemn` does."""
         started = self.clock.monotonic()
-        done = await self.crew.forget(ids)
+        done, elsewhere = await asyncio.gather(self.crew.forget(ids), self._reach(ids))
         effective_at, seconds = self.clock.now(), self.clock.monotonic() - started
         self.recorders.metrics.observe("revocation_propagation_seconds", seconds)
         closed = 0 if condemn is None else await self.crew.streams.cut(condemn)
-        silent = tuple(dict.fromkeys((*done.silent, *self.crew.silent)))
+        silent = tuple(dict.fromkeys((*done.silent, *self.crew.silent, *elsewhere.silent)))
+        of = done.of + elsewhere.of
         return Enforced(
             effective_at=effective_at,
-            acknowledged=max(0, done.of - len(silent)),
-            of=done.of,
+            acknowledged=max(0, of - len(silent)),
+            of=of,
             seconds=seconds,
             silent=silent,
-            streams_closed=closed,
+            streams_closed=closed + elsewhere.cut,
         )
+
+    async def _reach(self, ids: Collection[str]) -> Reach:
+        """Wait for the other gateways to go by it, too."""
+        if self.cluster is None or not ids:
+            return Reach()
+        return await self.cluster.reach(ids)
+
+    def pending(self) -> int:
+        """Return how many workers and gateways may still serve by what was before a change."""
+        return len(self.crew.silent) + (0 if self.cluster is None else len(self.cluster.silent))
 
     async def _rekey(self, record: KeyRecord, digest: bytes, pepper_id: str) -> None:
         await self.keyring.rekey(record, digest, pepper_id)
@@ -270,17 +274,18 @@ async def _open(
         asking = bound(listeners.forward_auth.bind, path, mode=0o660, given=given[4])
         questions = [stack.enter_context(asking)]
     gateway = await _control_plane(config, path, stack, workers)
-    tasks = await stack.enter_async_context(_background())
+    tasks = await stack.enter_async_context(background())
     await gateway.records.start(tasks, stack)
     await gateway.usage.start(tasks, stack)
     counts = await gateway.store.load_counts(gateway.clock.now())
     join = workforce.join if workers > 1 else alone.join
     serve = await join(gateway, public, questions, counts, tasks, stack)
-    gateway.recorders.metrics.watch("revocations_pending", lambda: len(gateway.crew.silent))
-    await bootstrap(config.bootstrap, gateway.keyring)
+    gateway.recorders.metrics.watch("revocations_pending", gateway.pending)
     gateway.reloads = Reloads(gateway, environ, tasks)
     stack.callback(gateway.reloads.close)
-    await _upkeep(gateway, tasks, stack)
+    await upkeep.begin(gateway, tasks, stack)
+    await bootstrap(config.bootstrap, gateway.keyring)
+    await gateway.alerting.start(tasks, stack)
     watching = create_metrics_app(gateway.recorders.metrics.render, gateway.readiness, gateway.look)
     gateway.metrics_address = await _serve(stack, gateway, "metrics", watching, metrics)
     gateway.admin_address = await _serve(
@@ -292,6 +297,8 @@ async def _open(
         )
     gateway.public_address = describe(public[0])
     gateway.forward_auth_address = describe(questions[0]) if questions else ""
+    if gateway.cluster is not None:
+        gateway.cluster.serve_at(gateway.public_address)
     await serve()
     stack.push_async_callback(gateway.drain)
     return gateway
@@ -304,74 +311,20 @@ async def _control_plane(
     recorders = Recorders(without_logs(config) if workers > 1 else config, path, clock)
     stack.push_async_callback(recorders.close)
     certificates = Certificates(config, path, clock, recorders.metrics)
-    raw_store = await stack.enter_async_context(sqlite.opened(anchored(path, config.store.path)))
-    store = ObservedStore(raw_store, clock, recorders.store_operation)
+    opened = await stack.enter_async_context(stores.opened(config, path))
+    store = ObservedStore(opened.store, clock, recorders.store_operation)
     recorders.watch_store(store)
     await recorders.count_keys(store)
     gateway = Gateway(
         *(config, path, clock, store, recorders, certificates, workers),
-        trail=raw_store.audit,
-        usage=raw_store.usage,
+        trail=opened.audit,
+        usage=opened.usage,
+        alerts=opened.alerts,
     )
+    await membership.enter(gateway, opened, stack)
     stack.push_async_callback(gateway.rekeying.close)
     stack.callback(gateway.usage.close)
     return gateway
-
-
-async def _upkeep(gateway: Gateway, tasks: asyncio.TaskGroup, stack: AsyncExitStack) -> None:
-    """Start the work that is done again and again."""
-    store, recorders = gateway.store, gateway.recorders
-    follower = Follower(
-        store,
-        lambda ids: take_over(gateway, [*ids]),
-        gateway.crew.forget_all,
-        await store.revision(),
-    )
-
-    async def follow() -> None:
-        async with gateway.reloads.settling:
-            await follower.follow()
-
-    caretaker = Caretaker(lambda: gateway.keyring, store, gateway.clock)
-    survey = Survey(lambda: gateway.keyring, store, gateway.clock)
-    recorders.watch_keys(survey)
-    for work in (
-        Periodic("ending what has run out", lambda: LOOK_SECONDS, RunOut(gateway).look),
-        Periodic(
-            "looking after keys",
-            lambda: _SOON_SECONDS if caretaker.is_behind else _LOOK_SECONDS,
-            caretaker.look_after,
-        ),
-        Periodic("following the key store", lambda: gateway.config.store.poll, follow),
-        Periodic("saving counters", lambda: _SAVE_SECONDS, lambda: gateway.save(store)),
-        Periodic("counting keys", lambda: _COUNT_SECONDS, lambda: recorders.count_keys(store)),
-        Periodic(
-            "surveying keys",
-            lambda: _COUNT_SECONDS if survey.is_complete else _BEGIN_SECONDS,
-            survey.look,
-        ),
-    ):
-        task = tasks.create_task(work.run(), name=work.name)
-        stack.push_async_callback(_last_time, work, task)
-
-
-async def _last_time(work: Periodic, task: asyncio.Task[None]) -> None:
-    """Let `work` be done once more, and wait for that: what it reads is closed next."""
-    work.stop()
-    await asyncio.wait((task,))
-
-
-@asynccontextmanager
-async def _background() -> AsyncIterator[asyncio.TaskGroup]:
-    """Own the work that goes on beside requests. What fails elsewhere passes as it is: a group would wrap it."""
-    failure: Exception | None = None
-    async with asyncio.TaskGroup() as tasks:
-        try:
-            yield tasks
-        except Exception as error:  # noqa: BLE001 - raised again below, when the work has ended
-            failure = error
-    if failure is not None:
-        raise failure
 
 
 async def _serve(

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Collection, Iterable
+from collections.abc import AsyncIterator, Collection, Iterable, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
-from gateway.assembly import policy
+from gateway.assembly import policy, stores
 from gateway.assembly.errors import CannotStart
 from gateway.config import model
-from gateway.config.places import anchored
 from gateway.control.clock import SystemClock
 from gateway.domain.change import Actor, Order
 from gateway.domain.enforcement import Enforced
@@ -19,8 +18,8 @@ from gateway.domain.keys import KeyKind, KeyRecord
 from gateway.domain.streams import Condemn
 from gateway.domain.tenants import Tenant
 from gateway.keyring.door import Keyring
+from gateway.keyring.ledger import NotFound
 from gateway.ports import Clock, Conflict, Enforce, KeyStore
-from gateway.stores import sqlite
 
 _BOOTSTRAP = Order(actor=Actor(kind="bootstrap", name="config"))
 
@@ -45,8 +44,8 @@ def make_keyring(config: model.Config, store: KeyStore, clock: Clock, enforce: E
 async def open_keyring(config: model.Config, config_path: Path) -> AsyncIterator[Keyring]:
     """Open the store by itself, for commands that work on the file of a gateway that may not be running."""
     clock = SystemClock()
-    async with sqlite.opened(anchored(config_path, config.store.path)) as store:
-        yield make_keyring(config, store, clock, nobody(clock))
+    async with stores.opened(config, config_path) as found:
+        yield make_keyring(config, found.store, clock, nobody(clock))
 
 
 def nobody(clock: Clock) -> Enforce:
@@ -95,9 +94,20 @@ async def _bootstrap_tenants(tenants: Iterable[model.BootstrapTenant], keyring: 
                 parent_id=tenant.parent,
                 ip_allowlist_mode=tenant.ip_allowlist.mode,
                 metadata=tenant.metadata,
+                alerts=await _alerts(tenant, keyring),
             ),
             _BOOTSTRAP,
         )
+
+
+async def _alerts(tenant: model.BootstrapTenant, keyring: Keyring) -> Mapping[str, Any]:
+    """Return the alert settings of a tenant: those of the file, or what is stored where it says nothing."""
+    if tenant.alerts is not None:
+        return tenant.alerts
+    try:
+        return (await keyring.tenants.get(tenant.id)).alerts
+    except NotFound:
+        return {}
 
 
 async def _bootstrap_keys(keys: Iterable[model.BootstrapKey], keyring: Keyring) -> None:

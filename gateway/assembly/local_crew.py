@@ -41,6 +41,9 @@ class LocalCrew:
         """Name nobody: what is told is done when the call returns."""
         return ()
 
+    def prolong(self, until: float) -> None:
+        """Do nothing: who prolongs the lease and who goes by it share it."""
+
     async def prepare(self, number: int, config: model.Config) -> None:
         """Make `config` ready. Raises `ReloadRefused`."""
         await self._plane.heir.prepare(number, config)

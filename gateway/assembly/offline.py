@@ -8,15 +8,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from gateway.admin.usage import KeptUsage
+from gateway.assembly import stores
 from gateway.assembly.keys import make_keyring, nobody
 from gateway.assembly.records import make_keeper, make_request_log
 from gateway.assembly.usage import retention
 from gateway.audit.room import AuditRoom
 from gateway.config import model
-from gateway.config.places import anchored
 from gateway.control.clock import SystemClock
 from gateway.keyring.door import Keyring
-from gateway.stores import sqlite
 from gateway.telemetry.request_log import FileRequestLog
 
 
@@ -37,12 +36,12 @@ async def open_offline(config: model.Config, config_path: Path) -> AsyncIterator
     Raises `StoreUnavailable`, `CannotStart`.
     """
     clock = SystemClock()
-    async with sqlite.opened(anchored(config_path, config.store.path)) as store:
-        keeper = make_keeper(lambda: config, config_path, store.audit, clock)
+    async with stores.opened(config, config_path) as found:
+        keeper = make_keeper(lambda: config, config_path, found.audit, clock)
         yield Offline(
-            make_keyring(config, store, clock, nobody(clock)),
+            make_keyring(config, found.store, clock, nobody(clock)),
             AuditRoom(keeper, clock),
             make_request_log(config, config_path, clock),
-            KeptUsage(store.usage, lambda: retention(config)),
+            KeptUsage(found.usage, lambda: retention(config)),
         )
         await keeper.close()

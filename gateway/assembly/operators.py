@@ -12,6 +12,7 @@ from aiohttp import web
 
 from gateway.admin.app import create_admin_app, create_link_app
 from gateway.admin.deliveries import link_under
+from gateway.assembly import membership
 from gateway.assembly.generation import address_rules
 from gateway.assembly.key_facts import ConfiguredFacts
 from gateway.config import model
@@ -39,6 +40,7 @@ class Operators:
             upstreams=gateway.crew.overview,
             streams=gateway.crew.streams,
             workers=gateway.crew,
+            nodes=membership.Register(gateway),
             link=self.link,
             audit=gateway.audit,
             request_log=gateway.request_log,
@@ -46,8 +48,9 @@ class Operators:
             addresses=self._addresses,
             settings=lambda: gateway.config,
             usage=gateway.usage.kept,
+            alerts=gateway.alerting.desk,
             facts=ConfiguredFacts(lambda: gateway.config),
-            untold=lambda: gateway.recorders.metrics.count("audit_dropped_total"),
+            untold=gateway.recorders.count_unaudited,
         )
 
     def link_app(self) -> web.Application:

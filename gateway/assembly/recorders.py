@@ -86,6 +86,8 @@ class Recorders:
         self._request_log: OpenRequestLog | None = None
         self.metrics.watch("recorder_errors_total", self.fanout.faults)
         self.metrics.watch("access_log_dropped_total", self._dropped)
+        self._unaudited = 0
+        self.metrics.watch("audit_dropped_total", lambda: self._unaudited)
         self.metrics.watch("usage_folded_total", lambda: self.usage.folded)
         self._key_counts: Mapping[tuple[str, ...], float] = {}
         self.metrics.watch("keys", lambda: self._key_counts)
@@ -163,6 +165,10 @@ class Recorders:
                 self.metrics.count("ratelimit_decisions_total", finding.policy, SHADOW_DENIED)
 
     # ---- what is measured elsewhere
+
+    def count_unaudited(self) -> None:
+        """Take note of a record that the audit trail misses because the store did not answer."""
+        self._unaudited += 1
 
     def store_operation(self, operation: str, seconds: float) -> None:
         """Take note of one operation of the key store."""

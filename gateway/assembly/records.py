@@ -45,6 +45,8 @@ def make_keeper(
     trail: AuditTrail,
     clock: Clock,
     count: Callable[[str], None] = lambda _: None,
+    signs: Callable[[], bool] = lambda: True,
+    is_vouched: Callable[[], bool] = lambda: False,
 ) -> Keeper:
     """Return who looks after `trail`. Raises `CannotStart` when the key cannot be read or made."""
     files = audit_files(config(), path)
@@ -57,7 +59,13 @@ def make_keeper(
         section = config().audit
         return Pace(seconds=section.checkpoint_every, records=section.checkpoint_records)
 
-    return Keeper(trail, files, signer, clock, pace=pace, count=count)
+    return Keeper(
+        *(trail, files, signer, clock),
+        pace=pace,
+        count=count,
+        signs=signs,
+        is_vouched=is_vouched,
+    )
 
 
 def make_request_log(config: model.Config, path: Path, clock: Clock) -> FileRequestLog:
@@ -67,7 +75,11 @@ def make_request_log(config: model.Config, path: Path, clock: Clock) -> FileRequ
 
 
 class Records:
-    """The audit trail (`audit`) and the request log (`requests`) of a running gateway."""
+    """The audit trail (`audit`) and the request log (`requests`) of a running gateway.
+
+    Of several that share the trail, the one that `leads` sets checkpoints and removes what is old; a gateway that is
+    `joining` others need not have kept the trail before.
+    """
 
     def __init__(
         self,
@@ -76,11 +88,18 @@ class Records:
         trail: AuditTrail,
         clock: Clock,
         metrics: Metrics,
+        *,
+        leads: Callable[[], bool] = lambda: True,
+        joining: Callable[[], bool] = lambda: False,
     ) -> None:
+        self._leads = leads
         self._config = config
         self._clock = clock
         self._keeper = make_keeper(
-            config, path, trail, clock, lambda event: metrics.count("audit_events_total", event)
+            *(config, path, trail, clock),
+            lambda event: metrics.count("audit_events_total", event),
+            signs=leads,
+            is_vouched=joining,
         )
         self.audit = AuditRoom(self._keeper, clock)
         self.requests = make_request_log(config(), path, clock)
@@ -102,7 +121,7 @@ class Records:
 
     async def _prune(self) -> None:
         retention = self._config().audit.retention
-        if retention is not None and self._keeper.fault is None:
+        if retention is not None and self._keeper.fault is None and self._leads():
             order = Order(actor=SYSTEM, reason="audit.retention")
             await self.audit.prune(self._clock.now() - retention, order)
 

@@ -184,7 +184,7 @@ class Reloads:
         try:
             await self._gateway.audit.append(change)
         except StoreUnavailable as error:
-            self._gateway.recorders.metrics.count("audit_dropped_total")
+            self._gateway.recorders.count_unaudited()
             _log.error("%s is missing in the audit trail: %s", event, error)
 
     def _read(self) -> Loaded:

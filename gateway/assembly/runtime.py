@@ -20,6 +20,7 @@ from gateway.assembly.upstreams import Builder
 from gateway.config import model
 from gateway.control.deadlines import DeadlineWheel
 from gateway.domain.keys import KeyRecord
+from gateway.domain.nodes import Lease
 from gateway.outbox import Outbox
 from gateway.ports import Clock, KeyFinder
 from gateway.upstreams.dialer import Dialer
@@ -32,6 +33,7 @@ Rekey = Callable[[KeyRecord, bytes, str], None]
 class Runtime:
     """The shared parts of a process that serves, with its `share` of all that serve.
 
+    `lease` says for how long what is in memory may be believed; None: for as long as nobody says otherwise.
     `rekey` is told of a key that was found under an old pepper: the record, its current digest and that one's pepper.
     """
 
@@ -46,6 +48,7 @@ class Runtime:
         counting: Counting,
         rekey: Rekey,
         share: Share = _ALL,
+        lease: Lease | None = None,
     ) -> None:
         self.config_path = config_path
         self.clock = clock
@@ -53,6 +56,7 @@ class Runtime:
         self.recorders = recorders
         self.certificates = certificates
         self.share = share
+        self.lease = lease
         self.rekey = rekey
         self.loop = asyncio.get_running_loop()
         self.deadlines = DeadlineWheel(self.loop)

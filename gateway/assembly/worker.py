@@ -18,7 +18,7 @@ from typing import Any, Final
 
 import uvloop
 
-from gateway.assembly import data_plane
+from gateway.assembly import data_plane, stores
 from gateway.assembly.access_logs import redactor
 from gateway.assembly.certificates import Certificates
 from gateway.assembly.counting import METRICS, Elsewhere, attached
@@ -30,7 +30,6 @@ from gateway.assembly.runtime import Runtime
 from gateway.assembly.share import Share
 from gateway.assembly.tls_files import Prepared
 from gateway.config import model
-from gateway.config.places import anchored
 from gateway.config.reloading import ReloadRefused
 from gateway.control import messages
 from gateway.control.beside import beside
@@ -41,9 +40,9 @@ from gateway.control.heartbeat import Heartbeat, Pulse
 from gateway.control.member import DUMP_SIGNAL
 from gateway.control.periodic import Periodic
 from gateway.domain.keys import KeyRecord
+from gateway.domain.nodes import Lease
 from gateway.domain.streams import StreamReport
 from gateway.ports import StoreUnavailable
-from gateway.stores import sqlite
 from gateway.stores.observed import ObservedFinder
 from gateway.telemetry import log
 from gateway.telemetry.readings import Readings
@@ -85,6 +84,7 @@ class Worker:
         self._acts: Mapping[type, Callable[[Any], Awaitable[object]]] = {
             messages.Serve: self._serve,
             messages.Forget: self._forget,
+            messages.Prolong: self._prolong,
             messages.Prepare: self._prepare,
             messages.Install: self._install,
             messages.Abandon: self._abandon,
@@ -140,9 +140,7 @@ class Worker:
         recorders = Recorders(config, path, clock, rows=rows)
         self._parts.push_async_callback(recorders.close)
         self.certificates = Certificates(config, path, clock, recorders.metrics)
-        finder = await self._parts.enter_async_context(
-            sqlite.opened_to_find(anchored(path, config.store.path))
-        )
+        finder = await self._parts.enter_async_context(stores.opened_to_find(config, path))
         store = ObservedFinder(finder, clock, recorders.store_operation)
         recorders.watch_store(store)
         elsewhere = Elsewhere(config, path, clock)
@@ -159,6 +157,7 @@ class Worker:
             counting=counting,
             rekey=self._rekey,
             share=Share(begin.slot, begin.slots),
+            lease=None if begin.lease_until is None else Lease(begin.lease_until),
         )
         self.plane = await self._running.enter_async_context(
             data_plane.opened(config, begin.generation, runtime, self._tasks)
@@ -232,6 +231,11 @@ class Worker:
             self.plane.forget_all()
         else:
             self.plane.forget(message.ids)
+
+    async def _prolong(self, message: messages.Prolong) -> None:
+        lease = self.plane.runtime.lease
+        if lease is not None:
+            lease.until = message.until
 
     async def _list_streams(self, _: messages.ListStreams) -> list[StreamReport]:
         return await self.plane.streams.listed()

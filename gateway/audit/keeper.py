@@ -17,7 +17,7 @@ from gateway.audit.files import AuditFiles, Unusable
 from gateway.audit.signer import Signer
 from gateway.domain.audit import AuditRecord, Checkpoint, Head
 from gateway.domain.change import Actor, Change, ChangeType
-from gateway.ports import AuditTrail, Clock
+from gateway.ports import AuditReading, AuditTrail, Clock
 
 PAGE: Final = 100
 """Records looked at in one turn of the event loop: about a millisecond."""
@@ -36,7 +36,11 @@ class Pace:
 
 
 class Keeper:
-    """Looks after one trail; `count` is told the type of each new record. One at a time holds `turn`."""
+    """Looks after one trail; `count` is told the type of each new record. One at a time holds `turn`.
+
+    Of several keepers of one trail each checks it and signs a head of its own; checkpoints are due for the one that
+    `signs`. `is_vouched` tells whether others have kept it while this one did not.
+    """
 
     def __init__(
         self,
@@ -47,6 +51,8 @@ class Keeper:
         *,
         pace: Callable[[], Pace] = Pace,
         count: Callable[[str], None] = lambda _: None,
+        signs: Callable[[], bool] = lambda: True,
+        is_vouched: Callable[[], bool] = lambda: False,
     ) -> None:
         self.trail = trail
         self.files = files
@@ -55,6 +61,8 @@ class Keeper:
         self._clock = clock
         self._pace = pace
         self._count = count
+        self._signs = signs
+        self._is_vouched = is_vouched
         self._chain: Chain | None = None
         self._is_head_written = False
         self._waiting_since: float | None = None
@@ -76,7 +84,7 @@ class Keeper:
     async def close(self) -> None:
         """Sign everything, once more at the end."""
         async with self.turn:
-            await self.advance(is_due=True)
+            await self.advance(is_due=self._signs())
 
     async def advance(self, *, is_due: bool = False) -> Checkpoint | None:
         """Check and sign what is new, with a checkpoint if one `is_due`; return the head that was signed, None for a
@@ -127,10 +135,11 @@ class Keeper:
 
     def _is_due(self, seq: int) -> bool:
         pace = self._pace()
-        return seq - self._checkpoint_seq >= pace.records or (
+        has_waited = (
             self._waiting_since is not None
             and self._clock.monotonic() - self._waiting_since >= pace.seconds
         )
+        return self._signs() and (has_waited or seq - self._checkpoint_seq >= pace.records)
 
     # ---- the beginning
 
@@ -145,13 +154,16 @@ class Keeper:
             chain.fail("forged", 0, str(error))
             head = None
         else:
-            if head is None and latest is not None:
+            if head is None and latest is not None and not self._is_vouched():
                 await self._restart(latest)
         if latest is not None and not verifier.signed(latest):
             chain.fail("forged", latest.seq, "the signature of the last checkpoint is wrong")
         base = head if head is not None else latest
         if base is not None and base.seq > 0 and chain.fault is None:
-            if not await self._is_there(base):
+            pruned = await first_base(self.trail)
+            if pruned is not None and pruned.seq > base.seq and verifier.signed(pruned):
+                base = pruned  # another keeper has let go of more, which the chain tells
+            elif not await self._is_there(base):
                 chain.fail("truncated", base.seq, f"record {base.seq} is not what was signed")
             chain.begin(base, is_pruned=False)
         elif base is not None and not verifier.signed(base):
@@ -214,7 +226,7 @@ class Keeper:
             return await verify(self.trail, self.files)
 
 
-async def verify(trail: AuditTrail, files: AuditFiles) -> Report:
+async def verify(trail: AuditReading, files: AuditFiles) -> Report:
     """Check a whole chain against the public keys and the head file. Raises `StoreUnavailable`, `Unusable`."""
     try:
         head = await asyncio.to_thread(files.head)
@@ -234,7 +246,7 @@ async def verify(trail: AuditTrail, files: AuditFiles) -> Report:
     return chain.end()
 
 
-async def _walk(trail: AuditTrail, chain: Chain) -> None:
+async def _walk(trail: AuditReading, chain: Chain) -> None:
     base = await first_base(trail)
     if base is not None:
         chain.begin(base, is_pruned=True)
@@ -247,7 +259,7 @@ async def _walk(trail: AuditTrail, chain: Chain) -> None:
             chain.checkpoint(each)
 
 
-async def first_base(trail: AuditTrail) -> Checkpoint | None:
+async def first_base(trail: AuditReading) -> Checkpoint | None:
     """Return the checkpoint on which a chain hangs whose beginning was pruned."""
     for record in await trail.audit_records(limit=1):
         if record.seq > 1:
@@ -257,7 +269,7 @@ async def first_base(trail: AuditTrail) -> Checkpoint | None:
 
 
 async def entries(
-    trail: AuditTrail, after: int, until: int | None = None
+    trail: AuditReading, after: int, until: int | None = None
 ) -> AsyncIterator[AuditRecord | Checkpoint]:
     """Yield the records beyond `after`, to `until`, each followed by its checkpoint; then checkpoints without one."""
     signed = checkpoints(trail, after)
@@ -277,7 +289,7 @@ async def entries(
         waiting = await anext(signed, None)
 
 
-async def records(trail: AuditTrail, after: int) -> AsyncIterator[AuditRecord]:
+async def records(trail: AuditReading, after: int) -> AsyncIterator[AuditRecord]:
     """Yield all records beyond `after`."""
     while page := await trail.audit_records(after=after, limit=PAGE):
         for record in page:
@@ -285,7 +297,7 @@ async def records(trail: AuditTrail, after: int) -> AsyncIterator[AuditRecord]:
         after = page[-1].seq
 
 
-async def checkpoints(trail: AuditTrail, after: int = 0) -> AsyncIterator[Checkpoint]:
+async def checkpoints(trail: AuditReading, after: int = 0) -> AsyncIterator[Checkpoint]:
     """Yield all checkpoints beyond `after`."""
     while page := await trail.checkpoints(after=after):
         for each in page:

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from gateway.assembly.restoring import restore
+from gateway.cli import migrate_to
 from gateway.cli.options import Verbs
 from gateway.cli.output import Printer, add_output_option
 from gateway.cli.statuses import DONE, REFUSED
@@ -35,6 +36,11 @@ Act = Callable[[model.Config, argparse.Namespace, Printer], None]
 _ELSEWHERE: Final = (
     "keep as well, in another place: the peppers (no key works without them), the configuration, and audit.key with"
     " audit.pub"
+)
+
+_IN_DATABASE: Final = (
+    "the keys are in the database of store.url: back that up as well, with pg_dump. This file holds usage figures and"
+    " alerts only"
 )
 
 
@@ -68,6 +74,7 @@ def register(verbs: Verbs) -> None:
         _migrate,
         "bring the store to the schema of this program, as a start does. No gateway may run",
     )
+    migrate_to.add(inner)
 
 
 def _add(verbs: Verbs, name: str, act: Act, text: str) -> argparse.ArgumentParser:
@@ -110,7 +117,7 @@ def _back_up(config: model.Config, options: argparse.Namespace, printer: Printer
     contents = sqlite_copies.back_up(_store(config, options), options.target)
     told: dict[str, Any] = {"file": str(options.target), **asdict(contents)}
     printer.entry({**told, "seconds": round(time.monotonic() - started, 3)})
-    printer.message(_ELSEWHERE)
+    printer.message(_IN_DATABASE if config.store.url.get_secret_value() else _ELSEWHERE)
 
 
 def _restore(config: model.Config, options: argparse.Namespace, printer: Printer) -> None:

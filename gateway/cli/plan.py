@@ -13,7 +13,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Final
 
-from gateway.admin.config_wire import PlanView
+from gateway.admin.config_wire import PlannedView
 from gateway.assembly.planning import plan_between
 from gateway.cli.client import (
     DONE,
@@ -93,7 +93,7 @@ def _compare(old: Path, new: Path, first: int, printer: Printer) -> int:
     except ReloadRefused as error:
         printer.message(f"tollhouse: it would be refused: {error}")
         return REFUSED
-    _print(PlanView.of_plan(planned).model_dump(mode="json"), printer)
+    _print(PlannedView.of_plan(planned).model_dump(mode="json"), printer)
     return DONE
 
 

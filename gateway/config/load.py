@@ -17,6 +17,7 @@ from gateway.config.include import read_files
 from gateway.config.model import Config
 from gateway.config.problems import ConfigErrors, Finding, Problem, Report
 from gateway.config.rules import (
+    alerts,
     edge,
     files,
     keys,
@@ -25,6 +26,7 @@ from gateway.config.rules import (
     reach,
     routes,
     scopes,
+    store,
     telemetry,
     tenancy,
     tls,
@@ -53,6 +55,7 @@ RULES: Final[tuple[Rule, ...]] = (
     keys.offered,
     keys.bootstrap,
     names.names,
+    store.store,
     scopes.scopes,
     limits.plans,
     limits.route_plans,
@@ -64,6 +67,9 @@ RULES: Final[tuple[Rule, ...]] = (
     tenancy.selector,
     tenancy.owners,
     tls.tls,
+    alerts.names,
+    alerts.channels,
+    alerts.tenants,
     telemetry.traces,
     usage.usage,
     usage.per_key,
@@ -78,9 +84,11 @@ FileRule = Callable[[Config, Path, float], Iterator[Finding]]
 FILE_RULES: Final[tuple[FileRule, ...]] = (
     files.listener_certificates,
     files.upstream_certificates,
+    files.channel_authorities,
     files.trace_authorities,
     usage.geoip_database,
     files.limits_certificates,
+    files.store_certificates,
 )
 
 

@@ -12,6 +12,12 @@ from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
 
+from gateway.config.sections.alerts import (
+    AlertRule,
+    AlertRules,
+    Alerts,
+    KeyAlertRule,
+)
 from gateway.config.sections.answers import (
     AccessLog,
     Authentication,
@@ -29,6 +35,7 @@ from gateway.config.sections.bootstrap import (
     BootstrapTenant,
     TenantAllowlist,
 )
+from gateway.config.sections.channels import Channel, EmailChannel, SlackChannel, WebhookChannel
 from gateway.config.sections.dashboard import Dashboard
 from gateway.config.sections.keys import (
     PERIOD_SECONDS,
@@ -41,7 +48,6 @@ from gateway.config.sections.keys import (
     QuotaLimits,
     RateLimit,
     Scopes,
-    Store,
     Template,
 )
 from gateway.config.sections.lifecycle import Reload, Supervision, Workers
@@ -68,6 +74,7 @@ from gateway.config.sections.routing import (
     RoutePath,
     RouteTimeout,
 )
+from gateway.config.sections.store import Cluster, Store, StoreTls
 from gateway.config.sections.tenancy import Tenancy, TenantSelector
 from gateway.config.sections.tls import (
     CertificateFiles,
@@ -97,6 +104,9 @@ __all__ = [
     "ActiveHealth",
     "AdminListener",
     "Affinity",
+    "AlertRule",
+    "AlertRules",
+    "Alerts",
     "Audit",
     "Authentication",
     "Bootstrap",
@@ -105,12 +115,15 @@ __all__ = [
     "Breaker",
     "Bundle",
     "CertificateFiles",
+    "Channel",
     "ClientAddress",
     "ClientCertificates",
+    "Cluster",
     "Config",
     "Dashboard",
     "DeliveryListener",
     "Dialect",
+    "EmailChannel",
     "Environment",
     "ExpiryPolicy",
     "ForwardAuthListener",
@@ -118,6 +131,7 @@ __all__ = [
     "Health",
     "IdentityHeaders",
     "IpAllowlist",
+    "KeyAlertRule",
     "KeyFormat",
     "KeyMatch",
     "Limits",
@@ -150,7 +164,9 @@ __all__ = [
     "RouteTimeout",
     "Scopes",
     "Section",
+    "SlackChannel",
     "Store",
+    "StoreTls",
     "StrictTransportSecurity",
     "Supervision",
     "Telemetry",
@@ -167,6 +183,7 @@ __all__ = [
     "UpstreamTls",
     "Usage",
     "UsageNetworks",
+    "WebhookChannel",
     "redis_parts",
     "split_bind",
 ]
@@ -196,8 +213,10 @@ class Config(Section):
     """The sockets: clients, operators and probes never share one."""
     client_address: ClientAddress = Field(default_factory=ClientAddress)
     """Whose address counts for IP rules, throttling and logs."""
-    store: Store = Field(default_factory=Store)
+    store: Annotated[Store, FromText("url")] = Field(default_factory=Store)
     """The system of record for keys and tenants, and the cache in front of it."""
+    cluster: Cluster = Field(default_factory=Cluster)
+    """How gateways that share a database wait for each other."""
     peppers: Peppers
     """Server-side secrets under which keys are hashed, by id. Required: without them a stolen store
     would be a list of keys to guess."""
@@ -241,6 +260,10 @@ class Config(Section):
     """What is counted of requests per key, tenant and route, for how long, and from where they came."""
     audit: Audit = Field(default_factory=Audit)
     """The audit trail, and what makes a change to it visible."""
+    alerts: Alerts = Field(default_factory=Alerts)
+    """Rules that tell when something is not as it should be."""
+    channels: Mapping[Name, Channel] = Field(default_factory=dict)
+    """How alerts reach people and programs, by name."""
     dashboard: Dashboard = Field(default_factory=Dashboard)
     """Pages for a browser, on the admin listener."""
     on_failure: OnFailure = Field(default_factory=OnFailure)

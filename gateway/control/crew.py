@@ -69,6 +69,10 @@ class Crew(Protocol):
         """Name those who did not do what they were told and could not be ended; they are asked until it is over."""
         ...
 
+    def prolong(self, until: float) -> None:
+        """Let everybody believe what is in memory until then, in the order of what else they are told."""
+        ...
+
     async def prepare(self, number: int, config: model.Config) -> None:
         """Let everybody make `config` ready as generation `number`. Raises `ReloadRefused` when anybody cannot.
 

@@ -21,14 +21,20 @@ class Follower:
         self._invalidate = invalidate
         self._invalidate_all = invalidate_all
         self._revision = revision
+        self._is_distrusted = False
 
-    async def follow(self) -> None:
-        """Forget every bound key that is no longer true; raises `StoreUnavailable`."""
+    def distrust(self) -> None:
+        """Forget everything the next time: what the store said before may not be true of it any more."""
+        self._is_distrusted = True
+
+    async def follow(self) -> int:
+        """Forget every bound key that is no longer true; return up to which revision. Raises `StoreUnavailable`."""
         revision, ids = await self._store.changes_since(self._revision)
-        if revision < self._revision:
-            await (
-                self._invalidate_all()
-            )  # another database: nothing that is remembered is known to be true
+        if revision < self._revision or self._is_distrusted:
+            # Another database: nothing that is remembered is known to be true.
+            await self._invalidate_all()
+            self._is_distrusted = False
         elif ids:
             await self._invalidate(ids)
         self._revision = revision
+        return revision

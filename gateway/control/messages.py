@@ -22,7 +22,8 @@ class Begin:
     The numbers are descriptors that the worker has inherited: the listening `sockets`, one for each slot or one for
     all, those on which proxies ask `questions`, which are everybody's, the `heartbeat`, and `segments` of shared memory
     by what they hold. `seat` is its number among all who hold something there: two workers of one slot, while one
-    replaces the other, have two.
+    replaces the other, have two. Until `lease_until` what is in memory may be believed; None where the store is not
+    shared.
     """
 
     config: model.Config
@@ -37,6 +38,7 @@ class Begin:
     seat: int
     log_level: str
     log_is_json: bool
+    lease_until: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +53,14 @@ class Forget:
     """Forget the keys, and the keys of the tenants, with these ids; None: all. Answered with None when it is done."""
 
     ids: tuple[str, ...] | None
+
+
+@dataclass(frozen=True, slots=True)
+class Prolong:
+    """Believe what is in memory until then (`control.clock.uptime`). Nobody waits for it: a lease that is not prolonged
+    runs out."""
+
+    until: float
 
 
 @dataclass(frozen=True, slots=True)

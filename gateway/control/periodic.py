@@ -5,23 +5,25 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 
 _log = logging.getLogger(__name__)
 
 
 class Periodic:
-    """Calls `action` every `seconds`, which is asked each time, and a last time when stopped.
+    """Calls `action` every `seconds`, which is asked each time, or `soon`, and a last time when stopped.
 
     A failure is logged and does not end it.
     """
 
     def __init__(
-        self, name: str, seconds: Callable[[], float], action: Callable[[], Awaitable[None]]
+        self, name: str, seconds: Callable[[], float], action: Callable[[], Awaitable[object]]
     ) -> None:
         self.name = name
         self._seconds = seconds
         self._action = action
-        self._stopping = asyncio.Event()
+        self._wanted = asyncio.Event()
+        self._is_stopping = False
         self._is_failing = False
 
     async def run(self) -> None:
@@ -33,15 +35,20 @@ class Periodic:
 
     async def _pause(self) -> bool:
         """Wait for the next round; tell whether it is the last."""
-        try:
+        with suppress(TimeoutError):
             async with asyncio.timeout(self._seconds()):
-                return await self._stopping.wait()
-        except TimeoutError:
-            return False
+                await self._wanted.wait()
+        self._wanted.clear()
+        return self._is_stopping
+
+    def soon(self) -> None:
+        """Let the next round begin at once; one that is under way is followed by another."""
+        self._wanted.set()
 
     def stop(self) -> None:
         """Let `run` act once more and return."""
-        self._stopping.set()
+        self._is_stopping = True
+        self._wanted.set()
 
     async def _act(self) -> None:
         try:

@@ -25,6 +25,7 @@ from gateway.control.messages import (
     LookAtLoad,
     LookAtUpstreams,
     Prepare,
+    Prolong,
     ReopenLogs,
 )
 from gateway.control.stragglers import Stragglers
@@ -104,6 +105,11 @@ class RemoteCrew:
     def silent(self) -> Sequence[str]:
         """Name those who did not do what they were told and could not be ended."""
         return [str(each) for each in self.stragglers.members]
+
+    def prolong(self, until: float) -> None:
+        """Let all workers believe what is in memory until then."""
+        for member in self.supervisor.members:
+            member.tell(Prolong(until))
 
     # ---- the configuration
 

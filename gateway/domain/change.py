@@ -46,6 +46,9 @@ class ChangeType(StrEnum):
     ADMIN_LOGIN_FAILED = "admin.login_failed"
     ADMIN_TOKEN_CREATED = "admin.token_created"  # noqa: S105 - the name of an event
     ADMIN_TOKEN_REVOKED = "admin.token_revoked"  # noqa: S105 - the name of an event
+    ALERT_FIRED = "alert.fired"
+    ALERT_RESOLVED = "alert.resolved"
+    ALERT_ACKNOWLEDGED = "alert.acknowledged"
     CONFIG_RELOADED = "config.reloaded"
     CONFIG_RELOAD_REJECTED = "config.reload_rejected"
     CONFIG_ROLLED_BACK = "config.rolled_back"

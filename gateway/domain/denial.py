@@ -8,7 +8,7 @@ that is `dialects`.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from functools import partial
 from typing import Final
@@ -100,7 +100,7 @@ class Denial:
     waiting does not help. `allow` lists the methods for 405 (RFC 9110 section 15.5.6).
     `client_address` is told to authenticated callers only. `limit`, `remaining` and `reset_seconds`
     describe the bucket that refused (all 0 when none did); `grant` is the limiter's whole answer
-    then.
+    then. `key` (a `BoundKey`) is whose key was refused, for the record: no answer tells anything of it.
     """
 
     reason: Reason
@@ -116,6 +116,7 @@ class Denial:
     grant: Grant | None = None
     upstream: str = ""
     upstream_seconds: float = 0.0
+    key: object = field(default=None, compare=False, repr=False)
 
 
 def _verdict(

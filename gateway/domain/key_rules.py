@@ -11,6 +11,7 @@ import re
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Any, Final
 
+from gateway.domain.alert_rules import overrides
 from gateway.domain.keys import KeyKind
 from gateway.domain.networks import Allowlist
 from gateway.domain.scopes import ScopeCatalogue
@@ -43,14 +44,22 @@ _VARIABLE: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,99}")
 
 
 class Rules:
-    """The rules of every field, bound to the scopes, plans and templates that the config declares."""
+    """The rules of every field, bound to the scopes, plans and templates that the config declares.
+
+    `zone_named` knows the time zones.
+    """
 
     def __init__(
-        self, scopes: ScopeCatalogue, plans: Collection[str], templates: Collection[str] = ()
+        self,
+        scopes: ScopeCatalogue,
+        plans: Collection[str],
+        templates: Collection[str] = (),
+        zone_named: overrides.ZoneNamed = lambda _: None,
     ) -> None:
         self._scopes = scopes
         self._plans = plans
         self._templates = templates
+        self._zone_named = zone_named
         self._checks: dict[str, Callable[[Any], Iterator[str | Problem]]] = {
             "name": _name,
             "tags": _tags,
@@ -61,7 +70,7 @@ class Rules:
             "tenants": _tenant_ids,
             "kind": _kind,
             "default_template": self._template,
-            "alerts": _metadata,
+            "alerts": self._alerts,
             "ip_allowlist_mode": _mode,
             "export_name": _export_name,
             "scopes": self._scope_names,
@@ -98,6 +107,10 @@ class Rules:
             complaint = self._scopes.complaint(name)
             if complaint:
                 yield f"/{index}", complaint
+
+    def _alerts(self, alerts: Mapping[str, Any]) -> Iterator[str | Problem]:
+        yield from _metadata(alerts)
+        yield from overrides.problems(alerts, self._zone_named)
 
     def _plan(self, plan: str) -> Iterator[str]:
         if plan and plan not in self._plans:

@@ -40,6 +40,7 @@ from gateway.keyring.steps import Steps
 from gateway.keyring.tenants import TenantRoll
 from gateway.keyring.workshop import Workshop
 from gateway.ports import Clock, Conflict, Enforce, KeyStore, R
+from gateway.zones import zone_named
 
 _POLICED: Final = ("scopes", "tags", "expires_at")
 
@@ -101,7 +102,7 @@ class Keyring:
         policies: PolicyRules = NO_RULES,
         random: Callable[[int], bytes] = secrets.token_bytes,
     ) -> None:
-        rules = Rules(scopes, plans, templates.by_name)
+        rules = Rules(scopes, plans, templates.by_name, zone_named)
         blueprints = Blueprints(formats, templates, environment_aliases or {})
         ledger = Ledger(store, clock, enforce, scopes.granted)
         workshop = Workshop(

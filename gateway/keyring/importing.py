@@ -46,7 +46,12 @@ class Imports:
             raise Refused(problems)
         if await self._store.get_key(record.key_id) is None:
             fresh = replace(record, created_at=record.created_at or self._clock.now())
-            return await self._ledger.insert(fresh, ChangeType.KEY_CREATED, order)
+            try:
+                return await self._ledger.insert(fresh, ChangeType.KEY_CREATED, order)
+            except Conflict:
+                if await self._store.get_key(record.key_id) is None:
+                    raise
+                # Another gateway, which declares the same keys, was faster.
 
         def edit(before: KeyRecord) -> KeyRecord:
             return self._brought_up(before, record)

@@ -66,7 +66,13 @@ class TenantRoll:
         """
         stored = await self._store.get_tenant(tenant.tenant_id)
         if stored is None:
-            return await self.create(tenant, order)
+            try:
+                return await self.create(tenant, order)
+            except Conflict:
+                # Another gateway, which declares the same tenants, was faster.
+                stored = await self._store.get_tenant(tenant.tenant_id)
+                if stored is None:
+                    raise
         if stored.parent_id != tenant.parent_id:
             raise Conflict(f"tenant '{tenant.tenant_id}' exists with another parent")
         values = {name: getattr(tenant, name) for name in TENANT_FIELD_EVENTS}

@@ -110,6 +110,7 @@ class Authenticator:
             return Denial(
                 reason=Reason.ENV_MISMATCH,
                 internal=f"{key.record.key_id}: token and record disagree",
+                key=key,
             )
         principal = credential.principal = Principal(match, key)
         return principal
@@ -120,11 +121,14 @@ class Authenticator:
             wait = self._throttle.failed(address)
             if wait:
                 return Denial(
-                    reason=Reason.AUTH_THROTTLED, retry_after_seconds=wait, internal=reason.value
+                    reason=Reason.AUTH_THROTTLED,
+                    retry_after_seconds=wait,
+                    internal=reason.value,
+                    key=key,
                 )
         if key is None:
             return self._denials[reason]
-        return Denial(reason=reason, internal=key.record.key_id)
+        return Denial(reason=reason, internal=key.record.key_id, key=key)
 
     def _credential(self, head: RequestHead) -> Credential | Reason:
         memo = head.memo_credential

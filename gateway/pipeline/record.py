@@ -7,6 +7,7 @@ Every request pays for each store here: what can be worked out later is left to 
 from __future__ import annotations
 
 from gateway.domain.denial import Denial
+from gateway.domain.keys import BoundKey
 from gateway.domain.outcome import Outcome, Reply
 from gateway.domain.trace_context import Sampler, given_trace
 from gateway.pipeline.generation import Generation
@@ -62,6 +63,10 @@ def _answered_here(
         outcome.detail = result.internal
         if result.grant is not None:
             outcome.grant = result.grant
+        if outcome.key is None and isinstance(result.key, BoundKey):
+            outcome.key = (
+                result.key
+            )  # who was refused: known now, and not before the answer was made
     outcome.ended = "complete"
     if not status:
         outcome.ended = "client_gone" if exchange.is_gone else "cut"

@@ -95,7 +95,8 @@ def _ended_at(scene: Scene) -> str:
     at = _STEP_OF.get(outcome.result.reason, "")
     if at:
         return at
-    return "key" if outcome.key is None and outcome.route.needs_key else "handler"
+    was_let_in = outcome.key is not None and outcome.result.key is None
+    return "handler" if was_let_in or not outcome.route.needs_key else "key"
 
 
 def _is_asked(name: str, route: Route | None) -> bool:

@@ -10,7 +10,7 @@ import asyncio
 from collections.abc import Callable, Iterable
 from enum import Enum
 from functools import partial
-from typing import Final, Literal
+from typing import Any, Final, Literal
 
 from gateway.domain.keys import BoundKey
 from gateway.domain.tenants import Tenant
@@ -64,6 +64,24 @@ class ActingKeys:
             if current is None or current is self:
                 raise
             return await current._find(key, tenant_id)  # noqa: SLF001 - its own class
+
+    async def find_afresh(self, key: BoundKey, tenant_id: str) -> BoundKey | None:
+        """Return what `find` returns by what the store holds now, whatever is known here; unchanged, the same object.
+
+        Asks the store each time. Raises what `find` raises.
+        """
+        lookups = self.lookups
+        began = lookups.revision
+        tenant = await lookups.ask(tenant_id)
+        if tenant is None or not key.record.may_act_for(tenant):
+            return None
+        known = lookups.peek(key, tenant_id)
+        if isinstance(known, BoundKey) and known.tenant == tenant:
+            return known
+        acting = self._bind(key, tenant)
+        if began == lookups.revision:
+            lookups.keep(key, tenant_id, acting)
+        return acting
 
     async def _find(self, key: BoundKey, tenant_id: str) -> BoundKey | None:
         lookups = self.lookups
@@ -120,6 +138,7 @@ class TenantLookups:
         self._old: dict[str, dict[str, _Entry]] = {}
         self._count = 0
         self._flights: dict[str, asyncio.Task[tuple[Tenant | None, int]]] = {}
+        self._questions: set[asyncio.Task[Tenant | None]] = set()
         self._forgotten: dict[str, int] = {}
         self._all_forgotten = 0
 
@@ -166,6 +185,14 @@ class TenantLookups:
         # One client that goes away must not fail the others that wait for the same tenant.
         return await asyncio.shield(flight)
 
+    async def ask(self, tenant_id: str) -> Tenant | None:
+        """Return the tenant, for nobody but who asks."""
+        # A task of its own: a request is told without one until it waits for the first time.
+        question = asyncio.create_task(self._store.get_tenant(tenant_id), name="ask for tenant")
+        self._questions.add(question)
+        question.add_done_callback(self._questions.discard)
+        return await question
+
     async def _read(self, tenant_id: str) -> tuple[Tenant | None, int]:
         """Read until nothing that was forgotten overtook the answer."""
         for _ in range(READS_MAX):
@@ -200,7 +227,7 @@ class TenantLookups:
 
     async def close(self) -> None:
         """End the reads that are under way."""
-        flights = list(self._flights.values())
+        flights: list[asyncio.Task[Any]] = [*self._flights.values(), *self._questions]
         for flight in flights:
             flight.cancel()
         await asyncio.gather(*flights, return_exceptions=True)

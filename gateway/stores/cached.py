@@ -11,9 +11,10 @@ import asyncio
 import hmac
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from enum import Enum
 from functools import partial
-from typing import Final, Literal
+from typing import Any, Final, Literal
 
 from gateway.domain.digest import Peppers
 from gateway.domain.keys import BoundKey, KeyRecord
@@ -114,12 +115,36 @@ class CachedKeys:
             return await self._find(values)
         except LookupError as error:
             unbound = error
-        async with self.lookups.settling:
-            current = self.lookups.current
-        # Under other peppers it has another digest, which only a request of that generation knows.
-        if current is None or current is self or current._peppers != self._peppers:  # noqa: SLF001
+        current = await self._successor()
+        if current is None:
             raise unbound
         return await current.find(digests)
+
+    async def find_afresh(self, digests: Sequence[tuple[str, bytes]]) -> BoundKey | None:
+        """Return what the store holds now, whatever is known here; a key that did not change is the same object.
+
+        Asks the store each time. Raises what `find` raises.
+        """
+        values = tuple(digest for _, digest in digests)
+        began = self.lookups.revision
+        found = await self.lookups.ask(values)
+        try:
+            return self._found_afresh(values, found, began)
+        except LookupError as error:
+            unbound = error
+        current = await self._successor()
+        if current is None:
+            raise unbound
+        return await current.find_afresh(digests)
+
+    async def _successor(self) -> CachedKeys | None:
+        """Return the generation in force where it is another one that may bind what this one cannot."""
+        async with self.lookups.settling:
+            current = self.lookups.current
+        # Under other peppers a key has another digest, which only a request of that generation knows.
+        if current is None or current is self or current._peppers != self._peppers:  # noqa: SLF001
+            return None
+        return current
 
     async def _find(self, values: Sequence[bytes]) -> BoundKey | None:
         for _ in range(READS_MAX):
@@ -160,6 +185,20 @@ class CachedKeys:
             self._rekey(record, current)
         return bound
 
+    def _found_afresh(self, digests: Sequence[bytes], found: Found, began: int) -> BoundKey | None:
+        if found is None or not any(hmac.compare_digest(found[0].digest, each) for each in digests):
+            return None
+        record, tenant = found
+        known = self._memory.recall(digests[0])
+        if known is not None and known.generation == self._generation:
+            as_known = replace(record, last_used_at=known.record.last_used_at)
+            if known.record == as_known and known.tenant == tenant:
+                return known
+        bound = self._bind(record, tenant)
+        if began != self.lookups.revision:
+            return bound  # what was read may be overtaken: true for whoever asked, and nobody else
+        return self._keep(digests[0], bound)
+
     def _keep(self, digest: bytes, bound: BoundKey) -> BoundKey:
         """Remember a key; one that an earlier generation bound is for the request that asked, and nobody else."""
         if self.lookups.current is self:
@@ -180,6 +219,7 @@ class Lookups:
         self.settling = asyncio.Lock()
         self._store = store
         self._flights: dict[Sequence[bytes], asyncio.Task[_Landing]] = {}
+        self._questions: set[asyncio.Task[Found]] = set()
         self._invalidated: dict[str, int] = {}
         self._all_invalidated = 0
 
@@ -195,6 +235,14 @@ class Lookups:
             flight.add_done_callback(partial(self._landed, digests))
         # One client that goes away must not fail the others that wait for the same key.
         return await asyncio.shield(flight)
+
+    async def ask(self, digests: Sequence[bytes]) -> Found:
+        """Return what the store has under one of `digests`, for nobody but who asks."""
+        # A task of its own: a request is told without one until it waits for the first time.
+        question = asyncio.create_task(self._store.find(digests), name="ask for key")
+        self._questions.add(question)
+        question.add_done_callback(self._questions.discard)
+        return await question
 
     def invalidate(self, ids: Iterable[str]) -> None:
         """Forget the keys and the keys of the tenants with these ids, and all unknown digests."""
@@ -213,7 +261,7 @@ class Lookups:
 
     async def close(self) -> None:
         """End the look-ups that are under way."""
-        flights = list(self._flights.values())
+        flights: list[asyncio.Task[Any]] = [*self._flights.values(), *self._questions]
         for flight in flights:
             flight.cancel()
         await asyncio.gather(*flights, return_exceptions=True)

@@ -20,7 +20,7 @@ from gateway.domain.keys import KeyRecord
 from gateway.domain.queries import ANY_KEY, NOTHING, KeyQuery, Sort, Wanted
 from gateway.domain.tenants import Tenant
 from gateway.ports import Conflict, KeyFinder, R, Record, StoreUnavailable, Write
-from gateway.stores import sqlite_audit, sqlite_file, sqlite_usage
+from gateway.stores import sqlite_alerts, sqlite_audit, sqlite_file, sqlite_usage
 from gateway.stores.rows import (
     KEY_COLUMNS,
     KEYS,
@@ -130,7 +130,7 @@ _QUERIED: Final = {
 
 
 class SqliteStore:
-    """Implements `ports.KeyStore`. Made by `opened`; `audit` and `usage` are in the same file.
+    """Implements `ports.KeyStore`. Made by `opened`; `audit`, `usage` and `alerts` are in the same file.
 
     Questions about usage, which may have much to read, are asked `aside`.
     """
@@ -140,6 +140,7 @@ class SqliteStore:
         self._rows = SharedRows()
         self.audit = sqlite_audit.SqliteAudit(file)
         self.usage = sqlite_usage.SqliteUsage(file, aside or file)
+        self.alerts = sqlite_alerts.SqliteAlerts(file)
 
     # ---- records
 

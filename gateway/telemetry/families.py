@@ -230,6 +230,20 @@ FAMILIES: Final[tuple[Family, ...]] = (
         STORE_BUCKETS,
         "op",
     ),
+    _gauge(
+        "nodes", "max",
+        "Gateways that share the store, as this one sees them: `live`, or `lost` (no sign of life within the lease).",
+        "state",
+    ),
+    _gauge(
+        "node_is_leader", "sum",
+        "Whether this gateway does what one of all does: looks after keys, sets checkpoints (1), or not (0).",
+    ),
+    _gauge(
+        "node_lease_seconds", "min",
+        "How long this gateway may still serve keys from memory without having reached the store; at 0 it asks the "
+        "store about every request.",
+    ),
     _gauge("config_generation", "max", "Number of the configuration in force; grows with each reload."),
     _gauge("config_last_reload_successful", "min", "Whether the last reload succeeded (1) or not (0)."),
     _gauge(
@@ -261,13 +275,14 @@ FAMILIES: Final[tuple[Family, ...]] = (
     ),
     _histogram(
         "revocation_propagation_seconds",
-        "Time from the commit of a change of a key or tenant until no worker serves by what was before.",
+        "Time from the commit of a change of a key or tenant until no worker, and no other gateway, serves by what was "
+        "before.",
         LAG_BUCKETS,
     ),
     _gauge(
         "revocations_pending", "sum",
-        "Workers that neither acknowledged a change of a key or tenant nor could be killed for it: they may still "
-        "serve by what was before, and are asked and killed again every second. Anything but 0 is an alarm.",
+        "Workers that neither acknowledged a change of a key or tenant nor could be killed for it, and other gateways "
+        "that did not acknowledge it in time: they may still serve by what was before. Anything but 0 is an alarm.",
     ),
     _gauge(
         "event_loop_tasks", "sum",
@@ -300,11 +315,27 @@ FAMILIES: Final[tuple[Family, ...]] = (
         "audit_dropped_total",
         "Records missing in the audit trail because the store did not answer: logins and reloads. A change that is not "
         "in the trail was not made.",
+        is_watched=True,
     ),
     _gauge("audit_head_seq", "max", "Number of the last record of the audit trail."),
     _gauge(
         "audit_intact", "min",
         "Whether the audit trail still holds all that was signed (1), or was changed (0): `tollhouse audit verify`.",
+    ),
+    _gauge("alerts_firing", "max", "Alerts that have fired and are not over, by rule.", "rule"),
+    _gauge(
+        "alerts_evaluated_timestamp_seconds", "max",
+        "When all rules of alerts were looked at last (epoch seconds).",
+    ),
+    _counter(
+        "alert_notifications_total",
+        "Attempts to deliver a message about alerts: `delivered`, `retried` (to be tried again) or `dead` (given up).",
+        "channel", "outcome",
+    ),
+    _gauge(
+        "alert_messages", "max",
+        "Messages about alerts that are not delivered: `waiting` for another attempt, or `dead` letters.",
+        "channel", "state",
     ),
     _counter(
         "key_requests_total",

@@ -18,6 +18,7 @@ _REFUSED_KEYS: Final = (
     Reason.KEY_SUSPENDED,
     Reason.KEY_REVOKED,
     Reason.TENANT_SUSPENDED,
+    Reason.AUTH_THROTTLED,
 )
 
 

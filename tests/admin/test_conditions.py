@@ -203,15 +203,17 @@ async def test_the_children_of_a_tenant_are_listed(call: Caller) -> None:
         "parent_id": "ten_a",
         "ip_allowlist_mode": "shadow",
         "export_name": "ACME_KEY",
-        "alerts": {"expiry": ["7d"]},
+        "alerts": {"time_zone": "Europe/Berlin", "rules": {"ApiKeyUnusualVolume": {"factor": 2}}},
     }
     made = await call("POST", "/tenants", child, expect=201)
     assert {name: made[name] for name in child} == child
     listed = await call("GET", "/tenants?parent_id=ten_a")
     assert [each["tenant_id"] for each in listed["data"]] == ["ten_child"]
-    patch = {"alerts": {"expiry": None, "volume": 2}, "export_name": None}
+    own = {"ApiKeyUnusualVolume": {"factor": None, "requests_min": 5}}
+    patch = {"alerts": {"time_zone": None, "rules": own}, "export_name": None}
     changed = await call("PATCH", "/tenants/ten_child", patch)
-    assert (changed["alerts"], changed["export_name"]) == ({"volume": 2}, "")
+    merged = {"rules": {"ApiKeyUnusualVolume": {"requests_min": 5}}}
+    assert (changed["alerts"], changed["export_name"]) == (merged, "")
     answer = await call("PATCH", "/tenants/ten_child", {"parent_id": ""}, expect=422)
     assert answer["errors"] == [{"pointer": "/parent_id", "detail": "unknown field"}]
 

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 from aiohttp import web
 from openapi_spec_validator import OpenAPIV31SpecValidator
+from pydantic import BaseModel
 
 from gateway.admin.described import description_of
 from gateway.admin.openapi import document
@@ -47,6 +50,20 @@ def test_the_document_is_valid() -> None:
 def test_the_document_names_every_route_and_nothing_else() -> None:
     named = {(method, path) for path, each in DOCUMENT["paths"].items() for method in each}
     assert named == _routes(APP)
+
+
+def test_shapes_have_names_of_their_own() -> None:
+    counts = Counter(shape.__name__ for shape in set(_shapes(BaseModel)))
+    shown = DOCUMENT["components"]["schemas"]
+    assert [name for name, count in counts.items() if count > 1 and name in shown] == []
+
+
+def _shapes(base: type[BaseModel]) -> Iterator[type[BaseModel]]:
+    """Return the shapes of the admin API: in the document they stand side by side, whatever module they are of."""
+    for shape in base.__subclasses__():
+        if shape.__module__.startswith("gateway.admin."):
+            yield shape
+        yield from _shapes(shape)
 
 
 def test_operations_have_names_of_their_own() -> None:
@@ -114,6 +131,7 @@ BODIES: dict[str, Any] = {
     "/admin/v1/keys:lookup": {"secret": "x"},
     "/admin/v1/tenants": {"name": ""},
     "/admin/v1/admin-tokens": {"name": "", "role": "viewer"},
+    "/admin/v1/alerts:test": {"channel": "", "rule": ""},
     "/admin/v1/audit:prune": {"before": "2026-01-01T00:00:00Z", "reason": "x"},
 }
 """Bodies that are read, so that the query is looked at, and then refused."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable
+from pathlib import Path
 from typing import Final, cast
 
 from aiohttp import web
@@ -25,8 +26,10 @@ from gateway.domain.queries import AuditQuery
 from gateway.domain.streams import StreamKind
 from gateway.keyring.door import Keyring
 from gateway.stores.memory_usage import MemoryUsage
+from gateway.telemetry.request_log import FileRequestLog
 from tests.admin.caller import TOKEN
-from tests.admin.life import ListedLog
+from tests.alerts.desk_samples import Room
+from tests.clock import FakeClock
 from tests.contracts.audit_trail import a_change
 from tests.open_streams import OneStream, SomeStreams
 from tests.usage_samples import KEPT
@@ -72,6 +75,13 @@ class NoFacts:
 
     def scopes_of_routes(self) -> dict[str, tuple[str, ...]]:
         return {}
+
+
+class NoNodes:
+    """Implements `gateway.admin.nodes.Nodes` for a gateway that nobody has heard of yet."""
+
+    async def report(self) -> tuple[()]:
+        return ()
 
 
 async def _reloaded(_: object = None) -> Reloaded:
@@ -126,7 +136,9 @@ def whole_app(keyring: Callable[[], Keyring]) -> web.Application:
         workers=NoWorkers(),
         settings=lambda: CONFIG,
         audit=cast("AuditRoom", OneRecord()),
-        request_log=ListedLog(),
         usage=KeptUsage(MemoryUsage(), lambda: KEPT),
+        alerts=Room().desk,
         facts=NoFacts(),
+        request_log=FileRequestLog(Path("nowhere"), FakeClock()),
+        nodes=NoNodes(),
     )

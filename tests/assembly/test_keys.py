@@ -64,6 +64,20 @@ def declared(
 # ---- bootstrap
 
 
+async def test_the_alerts_of_a_declared_tenant_are_those_of_the_file_or_stay_as_they_are(
+    tmp_path: Path,
+) -> None:
+    house = House()
+    await house.boot(declared(tmp_path, tenant="alerts: {time_zone: Europe/Berlin}"))
+    tenants = house.keyring(declared(tmp_path)).tenants
+    assert (await tenants.get("acme")).alerts == {"time_zone": "Europe/Berlin"}
+    await tenants.update("acme", {"alerts": {"time_zone": "Asia/Tokyo"}}, ORDER)
+    await house.boot(declared(tmp_path))  # says nothing about them
+    assert (await tenants.get("acme")).alerts == {"time_zone": "Asia/Tokyo"}
+    await house.boot(declared(tmp_path, tenant="alerts: {}"))
+    assert (await tenants.get("acme")).alerts == {}
+
+
 async def test_declared_tenants_and_keys_are_stored_with_everything_they_say(
     tmp_path: Path,
 ) -> None:

@@ -118,6 +118,15 @@ async def test_after_log_rotation_lines_go_to_a_new_file(tmp_path: Path) -> None
     assert [line["request_id"] for line in lines(path)] == ["req_new"]
 
 
+async def test_what_the_audit_trail_misses_is_counted_and_can_be_read(tmp_path: Path) -> None:
+    recorders = made(loaded(tmp_path, CONFIG), tmp_path)
+    assert "tollhouse_audit_dropped_total 0.0" in scraped(recorders)
+    recorders.count_unaudited()
+    assert "tollhouse_audit_dropped_total 1.0" in scraped(recorders)
+    assert recorders.metrics.readings()["audit_dropped_total"] == {(): 1.0}
+    await recorders.close()
+
+
 async def test_a_log_that_is_full_drops_lines_and_counts_them(tmp_path: Path) -> None:
     text = CONFIG + "telemetry: {access_log: {path: access.log, lines_max: 2}}\n"
     recorders = made(loaded(tmp_path, text), tmp_path)

@@ -8,11 +8,11 @@ from pathlib import Path
 import pytest
 
 from gateway.audit.files import AuditFiles, Unusable
-from gateway.audit.keeper import Pace
+from gateway.audit.keeper import Keeper, Pace
 from gateway.audit.signer import NotAKey, Signer, Verifier
 from gateway.domain.audit import Head, seal
 from gateway.domain.change import ChangeType
-from tests.audit.trail import Trail, signed
+from tests.audit.trail import ORDER, Trail, signed
 from tests.contracts.audit_trail import a_change
 
 
@@ -235,3 +235,87 @@ async def test_a_head_that_somebody_else_signed_is_a_fault(tmp_path: Path) -> No
         await trail.keeper.keep()
         assert trail.keeper.fault is not None
         assert trail.keeper.fault.kind == "forged"
+
+
+# ---- several keepers of one trail
+
+
+def another(trail: Trail, folder: Path, *, signs: bool = False, is_vouched: bool = True) -> Keeper:
+    """Return a keeper of the same trail, with the same key and a folder of its own."""
+    files = AuditFiles(folder / "audit.key")
+    if not files.key_path.exists():
+        folder.mkdir(exist_ok=True)
+        files.key_path.write_bytes(trail.files.key_path.read_bytes())
+    return Keeper(
+        trail.audit,
+        files,
+        files.signer(),
+        trail.clock,
+        pace=lambda: Pace(records=1),
+        signs=lambda: signs,
+        is_vouched=lambda: is_vouched,
+    )
+
+
+async def test_who_does_not_sign_checks_everything_and_keeps_a_head_of_its_own(
+    tmp_path: Path,
+) -> None:
+    trail = await signed(tmp_path / "one")
+    other = another(trail, tmp_path / "two")
+    await other.keep()
+    await trail.append(3)
+    await other.keep()
+    assert other.fault is None
+    assert [*trail.audit.signatures] == [4, 8, 12]
+    head = other.files.head()
+    assert head is not None
+    assert head.seq == 15
+    await other.close()
+    assert [*trail.audit.signatures] == [4, 8, 12]
+    trail.change(14, body="{}")
+    assert (await other.verify()).fault is not None
+
+
+async def test_whoever_takes_over_signs_what_waits(tmp_path: Path) -> None:
+    trail = await signed(tmp_path / "one")
+    await trail.append(2)
+    other = another(trail, tmp_path / "two", signs=True)
+    await other.keep()
+    assert [*trail.audit.signatures] == [4, 8, 12, 14]
+
+
+@pytest.mark.parametrize("is_vouched", [True, False])
+async def test_a_head_that_is_missing_leaves_a_trace_unless_others_have_kept_the_trail(
+    tmp_path: Path, is_vouched: bool
+) -> None:
+    trail = await signed(tmp_path / "one")
+    await another(trail, tmp_path / "two", is_vouched=is_vouched).keep()
+    told = [record.type for record in trail.audit.rows]
+    assert ("audit.restarted" in told) is not is_vouched
+
+
+async def test_who_was_away_goes_on_behind_what_another_has_let_go(tmp_path: Path) -> None:
+    trail = await signed(tmp_path / "one")
+    await another(trail, tmp_path / "two").keep()
+    await trail.append(8)
+    trail.clock.advance(1000)
+    await trail.keeper.keep()
+    await trail.room.prune(trail.clock.now() + 10**9, ORDER)
+    assert trail.audit.rows[0].seq > 12
+    back = another(trail, tmp_path / "two")
+    await back.keep()
+    assert back.fault is None
+    assert (await back.verify()).fault is None
+
+
+async def test_who_was_away_does_not_believe_in_a_beginning_that_nobody_signed(
+    tmp_path: Path,
+) -> None:
+    trail = await signed(tmp_path / "one")
+    await another(trail, tmp_path / "two").keep()
+    await trail.append(8)
+    await trail.keeper.keep()
+    del trail.audit.rows[:14]
+    back = another(trail, tmp_path / "two")
+    await back.keep()
+    assert back.fault is not None

@@ -13,11 +13,16 @@ from aiohttp import web
 
 from gateway.admin.app import create_admin_app
 from gateway.admin.config import ConfigRoutes
+from gateway.admin.nodes import Nodes
 from gateway.admin.request_log import KeptLog
 from gateway.admin.upstreams import Overview
 from gateway.admin.usage import KeptUsage
 from gateway.admin.workers import Workers
+from gateway.alerts.desk import AlertDesk
 from gateway.cli import admin, deliveries, incidents, keys, rotations, templates, tenants
+from gateway.cli import alerts as alert_verbs
+from gateway.cli import db as db_verbs
+from gateway.cli import nodes as node_verbs
 from gateway.cli import streams as stream_verbs
 from gateway.cli import upstreams as upstream_verbs
 from gateway.cli import usage as usage_verbs
@@ -36,8 +41,10 @@ def served(
     streams: Streams | None = None,
     config: ConfigRoutes | None = None,
     workers: Workers | None = None,
+    nodes: Nodes | None = None,
     request_log: KeptLog | None = None,
     usage: KeptUsage | None = None,
+    alerts: AlertDesk | None = None,
 ) -> Iterator[str]:
     """Serve a keyring with the tenant `ten_a` on a unix socket or on TCP; yield its address."""
     is_ready = threading.Event()
@@ -54,8 +61,10 @@ def served(
             upstreams=upstreams,
             streams=streams,
             workers=workers,
+            nodes=nodes,
             request_log=request_log,
             usage=usage,
+            alerts=alerts,
         )
         runner = web.AppRunner(app, access_log=None)
         await runner.setup()
@@ -93,6 +102,9 @@ def command(*arguments: str) -> int:
     stream_verbs.register(verbs)
     worker_verbs.register(verbs)
     usage_verbs.register(verbs)
+    node_verbs.register(verbs)
+    db_verbs.register(verbs)
+    alert_verbs.register(verbs)
     options = parser.parse_args(arguments)
     status: int = options.run(options)
     return status

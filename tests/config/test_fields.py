@@ -51,9 +51,16 @@ def test_sockets_need_a_restart_and_secrets_and_routes_do_not() -> None:
 
 
 def test_secrets_are_called_so() -> None:
-    assert {path for path, key in ALL.items() if key.type == "secret"} == {
+    assert {path for path, key in ALL.items() if key.type.startswith("secret")} == {
+        "channels.<name>.email.password",
+        "channels.<name>.slack.url",
+        "channels.<name>.webhook.previous_secret",
+        "channels.<name>.webhook.secret",
+        "channels.<name>.webhook.url",
         "limits.sentinel_password",
         "listeners.admin.token",
+        "store.url",
+        "store.session_url",
         "peppers.<name>",
     }
 

@@ -85,3 +85,39 @@ async def test_a_store_that_went_back_makes_everything_forgotten() -> None:
     await follower.follow()
     await follower.follow()
     assert forgotten.calls == [["*"]]
+
+
+async def test_a_store_that_is_not_believed_any_more_makes_everything_forgotten_once() -> None:
+    store, forgotten = MemoryStore(), Forgotten()
+    await save(store, "a")
+    follower = Follower(store, forgotten, forgotten.everything, 1)
+    follower.distrust()
+    assert await follower.follow() == 1
+    await save(store, "b")
+    assert await follower.follow() == 2
+    assert forgotten.calls == [["*"], ["b"]]
+
+
+async def test_a_distrust_that_met_an_outage_holds_until_all_was_forgotten() -> None:
+    store, forgotten = BrokenStore(), Forgotten()
+    follower = Follower(store, forgotten, forgotten.everything, 0)
+    follower.distrust()
+    store.is_away = True
+    with pytest.raises(StoreUnavailable):
+        await follower.follow()
+    store.is_away = False
+    await follower.follow()
+    assert forgotten.calls == [["*"]]
+
+
+async def test_a_distrust_that_could_not_be_carried_out_is_tried_again() -> None:
+    forgotten = Forgotten()
+
+    async def fail() -> None:
+        raise ValueError("broken")
+
+    follower = Follower(MemoryStore(), forgotten, fail, 0)
+    follower.distrust()
+    for _ in range(2):
+        with pytest.raises(ValueError, match="broken"):
+            await follower.follow()

@@ -96,3 +96,32 @@ async def test_cancellation_of_the_work_is_not_swallowed() -> None:
 
     with pytest.raises(asyncio.CancelledError):
         await Periodic("work", lambda: 0.0, Work(cancelled)).run()
+
+
+async def test_work_that_is_wanted_soon_is_done_at_once_and_goes_on_in_its_rhythm() -> None:
+    work = Work()
+    periodic = Periodic("work", lambda: NEVER, work)
+    running = asyncio.create_task(periodic.run())
+    periodic.soon()
+    periodic.soon()  # as well as once
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    assert work.done == 1
+    periodic.stop()
+    await running
+    assert work.done == 2
+
+
+async def test_what_is_wanted_while_the_work_is_done_is_done_after_it() -> None:
+    def again() -> None:
+        periodic.soon()
+
+    work = Work(again, nothing)
+    periodic = Periodic("work", lambda: NEVER, work)
+    running = asyncio.create_task(periodic.run())
+    periodic.soon()
+    for _ in range(4):
+        await asyncio.sleep(0)
+    assert work.done == 2
+    periodic.stop()
+    await running

@@ -6,10 +6,10 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser
+from playwright.sync_api import Browser, expect
 
 from tests.dashboard.stage import Stage, staged
-from tests.dashboard.visit import Visit, chromium
+from tests.dashboard.visit import WAIT_MILLISECONDS, Visit, chromium
 from tests.e2e.conftest import demo_upstream
 
 __all__ = ["demo_upstream"]
@@ -19,6 +19,7 @@ Visiting = Callable[..., Visit]
 
 @pytest.fixture(scope="session")
 def browser() -> Iterator[Browser]:
+    expect.set_options(timeout=WAIT_MILLISECONDS)
     with chromium() as browser:
         yield browser
 
@@ -38,6 +39,7 @@ def visiting(browser: Browser, stage: Stage) -> Iterator[Visiting]:
 
     def begin(**options: Any) -> Visit:
         visit = Visit(browser.new_context(**options), stage.admin)
+        visit.expected |= stage.missing
         visits.append(visit)
         return visit
 

@@ -55,9 +55,10 @@ def pictures(key_id: str) -> Iterator[tuple[str, str, Act | None]]:
     yield "tenants", "/tenants", None
     yield "tenant", "/tenants/acme", None
     yield "settings-api-keys", "/settings/api-keys?tenant_id=acme", None
+    yield "explain", "/explain", _explain
     whitelist = "/settings/security/ip-whitelist?tenant_id=northwind"
     yield "settings-ip-whitelist", whitelist, None
-    for name in ("upstreams", "limits", "explain", "alerts", "audit", "hygiene"):
+    for name in ("upstreams", "limits", "alerts", "audit", "hygiene"):
         yield name, f"/{name}", None
 
 
@@ -79,6 +80,13 @@ def _make(page: Page, look: str) -> None:
     dialog.get_by_role("button", name="Create key").click()
     shown = page.get_by_role("dialog", name=f"Key “{NAMES[look]}”")
     shown.wait_for()
+
+
+def _explain(page: Page, _look: str) -> None:
+    page.get_by_label("Path or URL").fill("/api/v1/jobs")
+    page.get_by_role("button", name="Explain").click()
+    page.wait_for_load_state("networkidle")
+    page.locator("#main h1").focus()
 
 
 def take(visit: Visit, key_id: str, look: str, wanted: set[str]) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import requests
 
@@ -15,6 +15,8 @@ from tests.e2e.process import Running, running, write_config
 
 TOKEN = "tha_" + "stage" * 9
 """The token of the configuration: the stage is set with it."""
+
+_HEADERS: Final = {"Authorization": f"Bearer {TOKEN}"}
 
 ROTATION = "policies:\n  rotation:\n    - {match: {tags: [nightly]}, every: 1s}\n    - {match: {}, every: 180d}\n"
 
@@ -26,13 +28,19 @@ class Stage:
     gateway: Running
     admin: str
 
+    @property
+    def missing(self) -> set[int]:
+        """Return 404 where a part of the API that pages ask for is not served yet, else nothing."""
+        answer = requests.get(f"{self.admin}/admin/v1/alerts", headers=_HEADERS, timeout=30)
+        return {404} & {answer.status_code}
+
     def api(self, method: str, path: str, body: Any = None, *, expect: int = 0) -> Any:
         """Call the admin API with all rights."""
         answer = requests.request(
             method,
             f"{self.admin}/admin/v1{path}",
             json=body,
-            headers={"Authorization": f"Bearer {TOKEN}"},
+            headers=_HEADERS,
             timeout=30,
         )
         assert answer.status_code == expect if expect else answer.ok, answer.text
@@ -60,8 +68,11 @@ class Stage:
 
 
 @contextmanager
-def staged(folder: Path, upstream: str, *, further: str = "") -> Iterator[Stage]:
-    """Run a gateway with its admin API on TCP and two tenants; `further` is added to its configuration."""
+def staged(folder: Path, upstream: str, *, further: str = "", **replaced: str) -> Iterator[Stage]:
+    """Run a gateway with its admin API on TCP and two tenants.
+
+    `further` is added to its configuration, and what is `replaced` stands there otherwise.
+    """
     port = _free_port()
     path = write_config(
         folder,
@@ -71,6 +82,7 @@ def staged(folder: Path, upstream: str, *, further: str = "") -> Iterator[Stage]
             '    #token: ""': f'    token: "{TOKEN}"',
             "\npolicies:\n": f"\n{ROTATION}",
         },
+        **replaced,
     )
     with running(folder, upstream, path.read_text() + further) as gateway:
         stage = Stage(gateway, f"http://127.0.0.1:{port}")

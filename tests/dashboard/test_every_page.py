@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Page, Route, expect
 
 from tests.dashboard.conftest import Visiting
 from tests.dashboard.stage import Stage
@@ -184,8 +184,24 @@ def test_a_refresh_takes_neither_the_focus_nor_what_is_being_written(
 
 def test_what_fails_is_told_with_its_request_id(stage: Stage, visit: Visit, token: str) -> None:
     page = visit.sign_in(token)
-    visit.expected = {404}
+    visit.expected |= {404}
     visit.open("/keys/key_that_is_not_there")
     alert = page.get_by_role("alert")
     expect(alert).to_contain_text("Not found")
     expect(alert).to_contain_text("req_")
+
+
+def test_a_page_that_comes_late_takes_the_focus_from_nobody(
+    stage: Stage, visit: Visit, token: str
+) -> None:
+    page = visit.sign_in(token)
+
+    def late(route: Route) -> None:
+        page.wait_for_timeout(500)
+        route.continue_()
+
+    page.route("**/admin/v1/tenants?*", late)
+    page.get_by_role("link", name="Tenants").click()
+    page.get_by_label("Signed in as").click()
+    expect(page.get_by_role("table", name="Tenants")).to_be_visible()
+    expect(page.get_by_role("button", name="Sign out")).to_be_visible()

@@ -30,7 +30,7 @@ def test_a_wrong_token_is_told_and_an_address_that_keeps_failing_waits(
     stage: Stage, visiting: Visiting
 ) -> None:
     visit = visiting(extra_http_headers={"X-Test": "throttle"})
-    visit.expected = {401, 429}
+    visit.expected |= {401, 429}
     page = visit.open("/keys")
     alert = page.get_by_role("alert")
     for _ in range(11):
@@ -43,7 +43,7 @@ def test_a_wrong_token_is_told_and_an_address_that_keeps_failing_waits(
         expect(alert).to_contain_text("opens nothing")
     expect(alert).to_contain_text("Try again in")
     expect(page.get_by_role("button", name="Sign in")).to_be_disabled()
-    expect(page.get_by_role("button", name="Sign in")).to_be_enabled(timeout=15_000)
+    expect(page.get_by_role("button", name="Sign in")).to_be_enabled()
     page.get_by_label("Admin token").fill(stage.token())
     page.get_by_role("button", name="Sign in").click()
     expect(page.get_by_role("heading", level=1)).to_have_text("Keys")
@@ -57,7 +57,7 @@ def test_whoever_loses_their_token_is_put_out(stage: Stage, visit: Visit) -> Non
         if each["display"].endswith(token[-4:])
     ]
     stage.api("POST", f"/admin-tokens/{mine[0]['token_id']}:revoke", {"reason": "left"})
-    visit.expected = {401}
+    visit.expected |= {401}
     page.get_by_role("link", name="Tenants").click()
     expect(page.get_by_role("heading", level=1)).to_have_text("Sign in")
     expect(page.get_by_role("alert")).to_contain_text("Your session has ended")

@@ -27,7 +27,7 @@ ARGUMENTS = (
     "--disable-component-update",
     "--disable-sync",
 )
-WAIT_MILLISECONDS = 15_000
+WAIT_MILLISECONDS = 30_000
 _STATUS = re.compile(r"Failed to load resource: the server responded with a status of (\d+)")
 
 

@@ -9,7 +9,9 @@ from pathlib import Path
 import pytest
 
 from gateway.cli.main import build_parser
+from gateway.config import model
 from gateway.config.fields import keys
+from gateway.domain.alert_rules.catalogue import RuleName
 from tests.deploy.files import RUNBOOKS, alerts, blocks
 from tests.deploy.promql import breaches, check_all, exported, needs_promtool
 
@@ -20,11 +22,20 @@ PAGES = sorted(page for page in RUNBOOKS.glob("*.md") if page.name != "README.md
 each_page = pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
 
 
-def severities() -> dict[str, list[str]]:
+def of_prometheus() -> dict[str, list[str]]:
     found: dict[str, list[str]] = {}
     for rule in alerts():
         found.setdefault(rule["alert"], []).append(rule["labels"]["severity"])
     return found
+
+
+def built_in() -> dict[str, list[str]]:
+    rules = model.AlertRules()
+    return {name.value: [getattr(rules, name.value).severity] for name in RuleName}
+
+
+def severities() -> dict[str, list[str]]:
+    return {**built_in(), **of_prometheus()}
 
 
 def verbs(parser: argparse.ArgumentParser, before: str = "tollhouse") -> set[str]:
@@ -42,9 +53,25 @@ def test_every_alert_has_a_page_and_no_page_is_left_over() -> None:
 
 def test_the_index_lists_every_alert_with_its_severity() -> None:
     index = (RUNBOOKS / "README.md").read_text("utf-8")
-    rows = re.findall(r"^\| \[(\w+)\]\((\w+)\.md\) \| ([\w, ]+) \| .+ \|$", index, re.MULTILINE)
-    assert all(name == link for name, link, _ in rows)
-    assert {name: severity.split(", ") for name, _, severity in rows} == severities()
+    row = r"^\| \[(\w+)\]\((\w+)\.md\) \| ([\w, ]+) \| [^|]+ \| ([\w-]+) \|$"
+    rows = re.findall(row, index, re.MULTILINE)
+    assert all(name == link for name, link, _, _ in rows)
+    assert {name: severity.split(", ") for name, _, severity, _ in rows} == severities()
+    tellers = {
+        name: "both"
+        if name in of_prometheus() and name in built_in()
+        else "built-in"
+        if name in built_in()
+        else "Prometheus"
+        for name in severities()
+    }
+    assert {name: teller for name, _, _, teller in rows} == tellers
+
+
+def test_who_tells_of_an_alert_does_not_change_how_urgent_it_is() -> None:
+    prometheus = of_prometheus()
+    for name, [severity] in built_in().items():
+        assert severity == prometheus.get(name, [severity])[0], name
 
 
 @each_page

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from datetime import UTC
 from typing import Any
 
 import pytest
@@ -116,6 +117,21 @@ def test_changes_settle_to_what_a_record_holds() -> None:
     assert settled(record, {"metadata": None}) == {"metadata": {}}
     assert settled(record, {}) == {}
     assert settled(a_tenant(alerts={"x": 1}), {"alerts": {"x": None}}) == {"alerts": {}}
+
+
+def test_the_alerts_of_a_tenant_are_judged_with_their_places() -> None:
+    rules = Rules(HIREPANDA, ("pro",), (), {"Europe/Berlin": UTC}.get)
+    good = {"time_zone": "Europe/Berlin", "rules": {"ApiKeyExpiringSoon": {"enabled": False}}}
+    assert rules.problems({"alerts": good}, NOW) == []
+    wrong = {"time_zone": "Berlin", "rules": {"ApiKeyUnusualVolume": {"factor": 0}}}
+    assert [pointer for pointer, _ in rules.problems({"alerts": wrong}, NOW)] == [
+        "/alerts/time_zone",
+        "/alerts/rules/ApiKeyUnusualVolume/factor",
+    ]
+    long = {"holidays": ["2026-12-25"] * 100, "time_zone": "x" * 5000}
+    assert ("/alerts", "is longer than 4096 bytes of JSON") in rules.problems({"alerts": long}, NOW)
+    without_zones = Rules(HIREPANDA, ())
+    assert without_zones.problems({"alerts": {"time_zone": "Europe/Berlin"}}, NOW)
 
 
 @pytest.mark.parametrize(

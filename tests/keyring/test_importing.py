@@ -8,6 +8,7 @@ from gateway.domain.change import ChangeType
 from gateway.domain.key_rules import Refused
 from gateway.domain.keys import KeyRecord, KeyState
 from gateway.ports import Conflict
+from gateway.stores.memory import MemoryStore
 from tests.key_samples import ORDER, a_key, a_tenant, an_order
 from tests.keyring.house import DAY, PEPPERS, House
 
@@ -137,3 +138,28 @@ def _renamed(record: KeyRecord) -> KeyRecord:
     return a_key(
         "acme-web", format="imported", pepper_id="p1", scopes=("read",), name=f"{record.name} 2"
     )
+
+
+class LateStore(MemoryStore):
+    """Does not see what somebody else has just written, the first time that it is asked."""
+
+    is_late = True
+
+    async def get_key(self, key_id: str) -> KeyRecord | None:
+        is_late, self.is_late = self.is_late, False
+        return None if is_late else await super().get_key(key_id)
+
+
+async def test_an_import_that_another_gateway_was_faster_with_brings_its_key_up_to_date() -> None:
+    house = House(LateStore())
+    await house.store.save_tenant(a_tenant())
+    await house.store.save_key(_imported(created_at=1.0))
+    found = (await house.keyring.import_key(_imported(name="New name"), ORDER)).record
+    assert (found.name, found.created_at) == ("New name", 1.0)
+
+
+async def test_an_import_whose_secret_belongs_to_another_key_is_no_lost_race(house: House) -> None:
+    await house.keyring.import_key(_imported(), ORDER)
+    other = a_key("other", format="imported", scopes=("read",), digest=_imported().digest)
+    with pytest.raises(Conflict, match="same digest"):
+        await house.keyring.import_key(other, ORDER)

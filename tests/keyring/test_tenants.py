@@ -4,8 +4,10 @@ import pytest
 
 from gateway.domain.change import ChangeType
 from gateway.domain.key_rules import Refused
+from gateway.domain.tenants import Tenant
 from gateway.keyring.ledger import Changed, NotFound
 from gateway.ports import Conflict
+from gateway.stores.memory import MemoryStore
 from tests.key_samples import ORDER, a_tenant, an_order
 from tests.keyring.house import House
 
@@ -99,3 +101,22 @@ async def test_tenants_are_paged_and_unknown_ones_are_not_found(house: House) ->
     assert ([tenant.tenant_id for tenant in last.records], last.cursor) == (["c"], "")
     with pytest.raises(NotFound):
         await tenants.get("x")
+
+
+class LateStore(MemoryStore):
+    """Does not see what somebody else has just written, the first time that it is asked for `acme`."""
+
+    is_late = True
+
+    async def get_tenant(self, tenant_id: str) -> Tenant | None:
+        is_late, self.is_late = self.is_late, False
+        return None if is_late else await super().get_tenant(tenant_id)
+
+
+async def test_an_import_that_another_gateway_was_faster_with_brings_its_tenant_up_to_date() -> (
+    None
+):
+    house = House(LateStore())
+    await house.store.save_tenant(a_tenant("acme"))
+    found = (await house.keyring.tenants.import_(a_tenant("acme", name="Inc."), ORDER)).record
+    assert found.name == "Inc."

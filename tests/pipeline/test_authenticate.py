@@ -8,7 +8,7 @@ import pytest
 from gateway.domain.denial import Denial, Reason
 from gateway.domain.digest import Peppers
 from gateway.domain.key_format import KeyFormat, KeyFormats
-from gateway.domain.keys import KeyState
+from gateway.domain.keys import BoundKey, KeyState
 from gateway.domain.request import RequestHead
 from gateway.domain.tenants import Tenant
 from gateway.pipeline.authenticate import Authenticator
@@ -322,6 +322,8 @@ async def test_a_key_that_may_not_be_used_is_refused_by_name_in_the_log(
     denial = await refusal(world)
     assert denial.reason is expected
     assert denial.internal == "key_a"
+    assert isinstance(denial.key, BoundKey)
+    assert denial.key.record.key_id == "key_a"
 
 
 @pytest.mark.parametrize("state", [KeyState.ACTIVE, KeyState.ROTATING])
@@ -353,6 +355,7 @@ async def test_a_dead_key_is_throttled_like_a_guess() -> None:
     await world.add_key(state=KeyState.REVOKED)
     seen = [await reason(world) for _ in range(3)]
     assert seen == [Reason.KEY_REVOKED, Reason.KEY_REVOKED, Reason.AUTH_THROTTLED]
+    assert isinstance((await refusal(world)).key, BoundKey)  # known all the same, for the record
 
 
 async def test_a_token_of_one_environment_never_opens_a_key_of_another() -> None:

@@ -72,6 +72,16 @@ def test_a_relayed_response_is_recorded_with_everything_about_it() -> None:
     assert outcome.ended == "complete"
 
 
+def test_a_refused_key_is_recorded_as_whose_request_it_was() -> None:
+    """HP-13, IV-26: who was refused is found by the key, also when it was the key that was refused."""
+    denial = Denial(reason=Reason.KEY_REVOKED, internal="key_a", key=bound())
+    outcome = recorded(denial, 401, is_matched=False)
+    assert outcome.key is not None
+    assert outcome.key.record.key_id == "key_a"
+    unknown = Denial(reason=Reason.UNKNOWN_KEY)
+    assert recorded(unknown, 401, is_matched=False).key is None
+
+
 def test_a_refusal_is_recorded_with_its_reason_and_what_only_the_log_may_know() -> None:
     denial = Denial(
         reason=Reason.UPSTREAM_TIMEOUT,

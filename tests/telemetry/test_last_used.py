@@ -22,7 +22,10 @@ def test_a_request_without_a_key_uses_none() -> None:
     assert last_used.drain() == {}
 
 
-@pytest.mark.parametrize("reason", [Reason.KEY_REVOKED, Reason.KEY_EXPIRED, Reason.KEY_SUSPENDED])
+@pytest.mark.parametrize(
+    "reason",
+    [Reason.KEY_REVOKED, Reason.KEY_EXPIRED, Reason.KEY_SUSPENDED, Reason.AUTH_THROTTLED],
+)
 def test_a_refused_key_was_not_used(reason: Reason) -> None:
     last_used = LastUsed(FakeClock(now=0.0, monotonic=0.0))
     last_used.record(make_outcome(key=make_key(), reason=reason))

@@ -5,7 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-from gateway.config.model import CertificateFiles, Config, LimitsTls, Tls, Upstream, UpstreamTls
+from gateway.config.model import (
+    CertificateFiles,
+    Config,
+    LimitsTls,
+    StoreTls,
+    Tls,
+    Upstream,
+    UpstreamTls,
+)
 from gateway.config.pem import PemError, check_authorities, check_key, read_certificates, staleness
 from gateway.config.problems import Finding, KeyPath, quoted
 from gateway.domain.validity import Validity
@@ -22,6 +30,11 @@ def limits_certificates(config: Config, folder: Path, now: float) -> Iterator[Fi
     yield from _tls(("limits", "tls"), config.limits.tls, folder, now)
 
 
+def store_certificates(config: Config, folder: Path, now: float) -> Iterator[Finding]:
+    """The files of `store.tls` can be used; one that is not valid at `now` is a warning."""
+    yield from _tls(("store", "tls"), config.store.tls, folder, now)
+
+
 def listener_certificates(config: Config, folder: Path, now: float) -> Iterator[Finding]:
     """The files of `listeners.<name>.tls` can be used; one that is not valid at `now` is a warning."""
     for path, section in _listeners(config):
@@ -32,6 +45,12 @@ def listener_certificates(config: Config, folder: Path, now: float) -> Iterator[
             yield from _authorities(where, folder / section.client_certificates.ca, now)
 
 
+def channel_authorities(config: Config, folder: Path, now: float) -> Iterator[Finding]:
+    """The authorities that channels are checked by can be read."""
+    for path, name in _channel_files(config):
+        yield from _authorities(path, folder / name, now)
+
+
 def trace_authorities(config: Config, folder: Path, now: float) -> Iterator[Finding]:
     """The file of `telemetry.traces.ca` can be used; one that is not valid at `now` is a warning."""
     if config.telemetry.traces.ca:
@@ -40,7 +59,7 @@ def trace_authorities(config: Config, folder: Path, now: float) -> Iterator[Find
 
 
 def _tls(
-    path: KeyPath, section: UpstreamTls | LimitsTls, folder: Path, now: float
+    path: KeyPath, section: UpstreamTls | LimitsTls | StoreTls, folder: Path, now: float
 ) -> Iterator[Finding]:
     if section.ca:
         yield from _authorities((*path, "ca"), folder / section.ca, now)
@@ -59,7 +78,10 @@ def _authorities(path: KeyPath, file: Path, now: float) -> Iterator[Finding]:
 
 
 def _pair(
-    path: KeyPath, section: UpstreamTls | LimitsTls | CertificateFiles, folder: Path, now: float
+    path: KeyPath,
+    section: UpstreamTls | LimitsTls | StoreTls | CertificateFiles,
+    folder: Path,
+    now: float,
 ) -> Iterator[Finding]:
     place, certificate = (*path, "certificate"), folder / section.certificate
     try:
@@ -101,6 +123,15 @@ def named(config: Config, folder: Path) -> Iterator[Path]:
             yield folder / section.client_certificates.ca
     if config.telemetry.traces.ca:
         yield folder / config.telemetry.traces.ca
+    yield from (folder / name for _, name in _channel_files(config))
+
+
+def _channel_files(config: Config) -> Iterator[tuple[KeyPath, str]]:
+    for name, channel in config.channels.items():
+        for kind in ("webhook", "slack", "email"):
+            section = getattr(channel, kind)
+            if section is not None and section.ca:
+                yield ("channels", name, kind, "ca"), section.ca
 
 
 def _listeners(config: Config) -> Iterator[tuple[KeyPath, Tls]]:

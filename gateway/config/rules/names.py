@@ -25,6 +25,7 @@ class Declared:
     tenants: frozenset[str]
     peppers: frozenset[str]
     templates: frozenset[str]
+    channels: frozenset[str]
 
     @classmethod
     def of(cls, config: Config, raw: object = None) -> Self:
@@ -40,6 +41,7 @@ class Declared:
             | _ids(raw, "bootstrap", "tenants"),
             peppers=frozenset(config.peppers.keys) | (_keys(raw, "peppers") - {"current"}),
             templates=frozenset(config.templates) | _keys(raw, "templates"),
+            channels=frozenset(config.channels) | _keys(raw, "channels"),
         )
 
 

@@ -88,6 +88,9 @@ class BootstrapTenant(Section):
     parent: OptionalName = ""
     """The tenant that this one belongs to (a partner's customer): its `multi_tenant` keys may act for
     this one. Empty: it stands by itself."""
+    alerts: Metadata | None = None
+    """Its business hours, and what it wants of each rule, as `PATCH /tenants` takes it. Null leaves what
+    is stored."""
     metadata: Metadata = Field(default_factory=dict)
     """Free JSON object."""
 

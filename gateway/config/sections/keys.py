@@ -1,4 +1,4 @@
-"""Keys and what they may do: storage, peppers, formats, environments, scopes, plans, templates."""
+"""Keys and what they may do: peppers, formats, environments, scopes, plans, templates."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Annotated, ClassVar, Final, Literal
 
 from pydantic import ConfigDict, Field
 
-from gateway.config.sections.base import RESTART, OneOrMany, Section, Shorthand
+from gateway.config.sections.base import OneOrMany, Section, Shorthand
 from gateway.config.sections.bootstrap import Metadata
 from gateway.config.sections.values import (
     Atom,
@@ -29,25 +29,6 @@ from gateway.config.sections.wire import FieldName, FieldValue, Network
 
 Period = Literal["second", "minute", "hour", "day"]
 PERIOD_SECONDS: Final[dict[Period, int]] = {"second": 1, "minute": 60, "hour": 3600, "day": 86400}
-
-
-class Store(Section):
-    """The system of record for keys and tenants, and the cache in front of it."""
-
-    path: Annotated[str, Field(min_length=1), Label("path")] = Field(
-        "data/tollhouse.db", json_schema_extra=RESTART
-    )
-    """SQLite file, created when missing. A relative path starts at the folder of this file."""
-    cache_keys_max: Count = 100000
-    """Keys held in memory; the least used leave first. The 8,192 used last take about 1.6 KB each,
-    every further one 0.6 KB: the default is 65 MB when it is full. A key that is not in memory is
-    looked up in the store."""
-    negative_ttl: Duration = 5.0
-    """How long an unknown key is remembered as unknown, so that guessing does not reach the store.
-    """
-    poll: Duration = 1.0
-    """How often the store is asked for changes that another process made: the longest time that a
-    revocation made elsewhere can take."""
 
 
 class Peppers(Section):

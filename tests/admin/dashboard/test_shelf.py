@@ -15,6 +15,7 @@ SHELF = load()
 TEXTS = {path: asset.body.decode() for path, asset in SHELF.assets.items()}
 SCRIPTS = {path: text for path, text in TEXTS.items() if path.endswith(".js")}
 _IMPORT = re.compile(r"""(?:from|import)\s*\(?\s*"(\.[^"]+)";?""")
+_NAMES = re.compile(r"""import\s*\{([^}]*)\}\s*from\s*"([^"]+)";""")
 _COMMENT = re.compile(r"^\s*//.*$", re.MULTILINE)
 
 
@@ -26,17 +27,33 @@ def test_the_page_names_files_that_are_there() -> None:
     assert "{assets}" not in page
 
 
+def module(path: str, name: str) -> str:
+    """Return the path of what the module at `path` imports as `name`."""
+    parts: list[str] = []
+    for part in (PurePosixPath(path).parent / name).parts:
+        if part == "..":
+            parts.pop()
+        elif part != ".":
+            parts.append(part)
+    return "/".join(parts)
+
+
 @pytest.mark.parametrize("path", sorted(SCRIPTS))
 def test_every_module_imports_modules_that_are_there(path: str) -> None:
-    folder = PurePosixPath(path).parent
     for name in _IMPORT.findall(_COMMENT.sub("", SCRIPTS[path])):
-        parts: list[str] = []
-        for part in (folder / name).parts:
-            if part == "..":
-                parts.pop()
-            elif part != ".":
-                parts.append(part)
-        assert "/".join(parts) in SHELF.assets, name
+        assert module(path, name) in SHELF.assets, name
+
+
+@pytest.mark.parametrize("path", sorted(SCRIPTS))
+def test_what_is_imported_is_exported_there_and_used_here(path: str) -> None:
+    text = _COMMENT.sub("", SCRIPTS[path])
+    body = _NAMES.sub("", text)
+    for names, source in _NAMES.findall(text):
+        exported = SCRIPTS[module(path, source)]
+        for name in filter(None, (each.strip() for each in names.split(","))):
+            assert re.search(rf"\b{name}\b", body), f"{name} is not used"
+            way = rf"export (async )?(function|const|class) {name}\b|export {{[^}}]*\b{name}\b"
+            assert re.search(way, exported), f"{source} has no {name}"
 
 
 @pytest.mark.parametrize("path", sorted(TEXTS))

@@ -103,7 +103,9 @@ export class AllowlistEditor {
         "div.columns.even",
         h(
           "div.stack",
-          this.problem && !errors.length ? problemBox(this.problem, null, "The list was not saved") : null,
+          this.problem && !errors.length
+            ? problemBox(this.problem, null, "The list was not saved")
+            : null,
           field(
             "Addresses and networks",
             area({
@@ -152,7 +154,11 @@ export class AllowlistEditor {
               onclick: () => this.#store(),
             }),
             this.isChanged
-              ? h("button", { type: "button", key: "undo", onclick: () => this.#undo() }, "Undo changes")
+              ? h(
+                  "button",
+                  { type: "button", key: "undo", onclick: () => this.#undo() },
+                  "Undo changes",
+                )
               : null,
           ),
         ),
@@ -195,7 +201,13 @@ export class AllowlistEditor {
       return h("div.preview", { key: "preview" }, head, h("p.muted", text));
     }
     if (!this.preview) return h("div.preview", { key: "preview" }, head, h("p.muted", "Looking …"));
-    const { would_block: refused, addresses, networks, is_complete: isComplete, warnings } = this.preview;
+    const {
+      would_block: refused,
+      addresses,
+      networks,
+      is_complete: isComplete,
+      warnings,
+    } = this.preview;
     const further = warnings.filter((text) => !text.endsWith("would be refused")); // said above already
     const isEmpty = !entriesOf(this.text).length;
     return h(
@@ -323,7 +335,9 @@ const verdict = (found) =>
               h(
                 "span",
                 ` the list of the ${rule.rule.replace("_ip", "")}`,
-                rule.mode === "enforce" ? "" : ` (${rule.mode === "off" ? "switched off" : "shadow mode"})`,
+                rule.mode === "enforce"
+                  ? ""
+                  : ` (${rule.mode === "off" ? "switched off" : "shadow mode"})`,
                 rule.network ? [": ", h("code", rule.network)] : "",
               ),
             ),

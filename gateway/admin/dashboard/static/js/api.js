@@ -30,14 +30,20 @@ export class Problem extends Error {
 
   // What is wrong with one field of the body.
   about(pointer) {
-    return this.errors.filter((each) => each.pointer === pointer || each.pointer.startsWith(`${pointer}/`));
+    return this.errors.filter(
+      (each) => each.pointer === pointer || each.pointer.startsWith(`${pointer}/`),
+    );
   }
 }
 
 export const isAborted = (error) => error instanceof DOMException && error.name === "AbortError";
 
 // Sends one request. `refresh` marks what a page asks for by itself: it keeps no session alive.
-async function send(method, path, { query, body, headers = {}, signal, refresh = false, raw = false } = {}) {
+async function send(
+  method,
+  path,
+  { query, body, headers = {}, signal, refresh = false, raw = false } = {},
+) {
   const url = new URL(path.startsWith("/dashboard") ? path : BASE + path, location.origin);
   for (const [name, value] of Object.entries(query ?? {})) {
     if (value !== undefined && value !== null && value !== "") url.searchParams.set(name, value);
@@ -73,7 +79,9 @@ async function send(method, path, { query, body, headers = {}, signal, refresh =
 
 function unreachable(response) {
   const status = response?.status ?? 0;
-  const detail = response ? "The answer could not be read." : "The gateway does not answer. Is it running?";
+  const detail = response
+    ? "The answer could not be read."
+    : "The gateway does not answer. Is it running?";
   return new Problem(status, { detail, code: "unreachable" });
 }
 
@@ -86,7 +94,12 @@ export const remove = (path, body, options) => only(send("DELETE", path, { body,
 
 // A file, such as an export, as a blob.
 export async function blob(path, query, options) {
-  const response = await send("GET", path, { query, raw: true, headers: { Accept: "*/*" }, ...options });
+  const response = await send("GET", path, {
+    query,
+    raw: true,
+    headers: { Accept: "*/*" },
+    ...options,
+  });
   return response.blob();
 }
 

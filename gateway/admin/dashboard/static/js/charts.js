@@ -4,7 +4,10 @@
 // come from the style sheet, by the kind of a series, so light and dark are alike; nothing is told by colour alone.
 
 import { h, morph, s } from "./dom.js";
-import { count, exact, percent, short, shortDay, time } from "./format.js";
+import { exact, short, shortDay, time } from "./format.js";
+import { alone, areaPath, linePath, niceTicks } from "./shapes.js";
+
+export { barList, shareBar, sparkline } from "./bars.js";
 
 const MARGIN = { top: 10, right: 12, bottom: 22, left: 46 };
 const DAY_SECONDS = 86400;
@@ -264,49 +267,6 @@ function stacked(series) {
   );
 }
 
-const isKnown = (point) => point?.[1] !== null && point?.[1] !== undefined;
-
-// Where nothing is known on either side there is no line to see.
-const alone = (points) =>
-  points
-    .map((_, at) => at)
-    .filter((at) => isKnown(points[at]) && !isKnown(points[at - 1]) && !isKnown(points[at + 1]));
-
-function linePath(points, x, y) {
-  let path = "";
-  let isDown = false;
-  points.forEach(([, value], n) => {
-    if (value === null || value === undefined) {
-      isDown = false;
-      return;
-    }
-    path += `${isDown ? "L" : "M"}${x(n).toFixed(1)} ${y(value).toFixed(1)}`;
-    isDown = true;
-  });
-  return path;
-}
-
-function areaPath(points, x, y) {
-  const known = points
-    .map(([low, high], n) => [n, low, high])
-    .filter(([, , high]) => high !== null && high !== undefined);
-  if (!known.length) return "";
-  const above = known.map(([n, , high]) => `${x(n).toFixed(1)} ${y(high).toFixed(1)}`);
-  const below = known.map(([n, low]) => `${x(n).toFixed(1)} ${y(low).toFixed(1)}`).reverse();
-  return `M${[...above, ...below].join("L")}Z`;
-}
-
-// Three to five round numbers from 0 to at least `most`.
-export function niceTicks(most) {
-  if (!(most > 0)) return [0, 1];
-  const rough = most / 3;
-  const power = 10 ** Math.floor(Math.log10(rough));
-  const step = [1, 2, 2.5, 5, 10].map((each) => each * power).find((each) => each >= rough);
-  const ticks = [0];
-  while (ticks.at(-1) < most) ticks.push(Number((ticks.at(-1) + step).toPrecision(12)));
-  return ticks;
-}
-
 function timeTicks(times, width) {
   const room = Math.max(2, Math.floor(width / 84));
   const step = Math.max(1, Math.ceil(times.length / room));
@@ -350,103 +310,3 @@ const twin = (title, head, rows) =>
       ),
     ),
   );
-
-// Amounts beside each other, the largest first as given: `{label, value, kind, href, note}`. It is its own table.
-export function barList({
-  title,
-  rows,
-  format = count,
-  total = null,
-  instead = "Nothing in this time.",
-}) {
-  const most = Math.max(1, ...rows.map((each) => each.value));
-  const whole = total ?? rows.reduce((sum, each) => sum + each.value, 0);
-  if (!rows.length) return h("p.chart-empty", { key: `bars-${title}` }, instead);
-  return h(
-    "ul.bar-list",
-    { key: `bars-${title}`, "aria-label": title },
-    rows.map((each) =>
-      h(
-        "li",
-        { key: each.key ?? each.label },
-        h(
-          "span.bar-label",
-          each.href ? h("a", { href: each.href }, each.label) : each.label,
-          each.note ? h("span.muted", ` ${each.note}`) : null,
-        ),
-        h(
-          "span.bar-value",
-          format(each.value),
-          whole ? h("span.muted", ` ${percent(each.value / whole)}`) : null,
-        ),
-        h(
-          "span.bar-track",
-          { "aria-hidden": "true" },
-          h("span.bar-fill", {
-            class: `kind-${each.kind ?? "requests"}`,
-            vars: { "--share": String(each.value / most) },
-          }),
-        ),
-      ),
-    ),
-  );
-}
-
-// The shape of a development, beside a number that says what it came to.
-export function sparkline(values, { kind = "requests", text = "" } = {}) {
-  const known = values.map((value) => value ?? 0);
-  const most = Math.max(1e-9, ...known);
-  const [width, height] = [120, 28];
-  const x = (n) => (known.length < 2 ? width / 2 : (n / (known.length - 1)) * width);
-  const y = (value) => height - 2 - (value / most) * (height - 4);
-  const points = known.map((value) => [0, value]);
-  return s(
-    "svg.sparkline",
-    {
-      viewBox: `0 0 ${width} ${height}`,
-      preserveAspectRatio: "none",
-      role: text ? "img" : null,
-      "aria-label": text || null,
-      "aria-hidden": text ? null : "true",
-    },
-    s("path.area", { class: `kind-${kind}`, d: areaPath(points, x, y) }),
-    s("path.line", { class: `kind-${kind}`, d: linePath(points, x, y) }),
-  );
-}
-
-// Parts of a whole in one bar: `{label, value, kind}`.
-export function shareBar({ title, parts, format = count }) {
-  const whole = parts.reduce((sum, each) => sum + each.value, 0);
-  if (!whole) return h("p.chart-empty", { key: `share-${title}` }, "Nothing in this time.");
-  return h(
-    "div.share",
-    { key: `share-${title}` },
-    h(
-      "div.share-bar",
-      { "aria-hidden": "true" },
-      parts
-        .filter((each) => each.value)
-        .map((each) =>
-          h("span", {
-            class: `kind-${each.kind}`,
-            key: each.label,
-            vars: { "--share": String(each.value / whole) },
-          }),
-        ),
-    ),
-    h(
-      "ul.share-list",
-      { "aria-label": title },
-      parts.map((each) =>
-        h(
-          "li",
-          { key: each.label },
-          h("span.swatch", { class: `kind-${each.kind}` }),
-          h("span", each.label),
-          h("strong", format(each.value)),
-          h("span.muted", percent(each.value / whole)),
-        ),
-      ),
-    ),
-  );
-}

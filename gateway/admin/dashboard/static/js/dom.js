@@ -28,7 +28,10 @@ export function s(tag, props, ...children) {
 }
 
 function build(create, tag, props, children) {
-  if (props !== null && (typeof props !== "object" || props instanceof Node || Array.isArray(props))) {
+  if (
+    props !== null &&
+    (typeof props !== "object" || props instanceof Node || Array.isArray(props))
+  ) {
     children = [props, ...children];
     props = null;
   }
@@ -56,7 +59,8 @@ function set(node, own, name, value) {
   } else if (name === "class") {
     const all = [node.getAttribute("class"), value].filter(Boolean).join(" ");
     if (all) node.setAttribute("class", all);
-  } else if (name.startsWith("aria-") && typeof value === "boolean") node.setAttribute(name, String(value));
+  } else if (name.startsWith("aria-") && typeof value === "boolean")
+    node.setAttribute(name, String(value));
   else if (value === true) node.setAttribute(name, "");
   else if (value !== false && value !== null && value !== undefined) node.setAttribute(name, value);
 }
@@ -69,7 +73,8 @@ function setVars(node, vars) {
 export function nodes(children) {
   const found = [];
   for (const child of [children].flat(Infinity)) {
-    if (child === null || child === undefined || child === false || child === true || child === "") continue;
+    if (child === null || child === undefined || child === false || child === true || child === "")
+      continue;
     found.push(child instanceof Node ? child : document.createTextNode(String(child)));
   }
   return found;
@@ -106,7 +111,8 @@ export function morph(parent, fresh) {
   }
 }
 
-const isSame = (a, b) => a.nodeType === b.nodeType && a.nodeName === b.nodeName && of(a).key === of(b).key;
+const isSame = (a, b) =>
+  a.nodeType === b.nodeType && a.nodeName === b.nodeName && of(a).key === of(b).key;
 
 function become(old, fresh) {
   if (old.nodeType === Node.TEXT_NODE) {

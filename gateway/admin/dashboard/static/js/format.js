@@ -16,7 +16,11 @@ const minutes = new Intl.DateTimeFormat("en", {
   second: "2-digit",
   hourCycle: "h23",
 });
-const clock = new Intl.DateTimeFormat("en", { hour: "2-digit", minute: "2-digit", hourCycle: "h23" });
+const clock = new Intl.DateTimeFormat("en", {
+  hour: "2-digit",
+  minute: "2-digit",
+  hourCycle: "h23",
+});
 const clockExact = new Intl.DateTimeFormat("en", {
   hour: "2-digit",
   minute: "2-digit",

@@ -21,8 +21,10 @@ export function live(container, { load, render, every = 10, signal, placeholder 
 
   const show = () => {
     if (signal.aborted) return;
-    if (!hasLoaded) morph(container, nodes(failure ? problemBox(failure, () => refresh()) : placeholder()));
-    else morph(container, nodes([failure ? staleNote(failure, () => refresh()) : null, render(data)]));
+    if (!hasLoaded)
+      morph(container, nodes(failure ? problemBox(failure, () => refresh()) : placeholder()));
+    else
+      morph(container, nodes([failure ? staleNote(failure, () => refresh()) : null, render(data)]));
   };
 
   const schedule = () => {

@@ -43,7 +43,8 @@ class Context {
   // Keeps what is filtered by in the address, without another entry in the history.
   setQuery(changes) {
     for (const [name, value] of Object.entries(changes)) {
-      if (value === undefined || value === null || value === "" || value === false) this.query.delete(name);
+      if (value === undefined || value === null || value === "" || value === false)
+        this.query.delete(name);
       else this.query.set(name, value);
     }
     const text = this.query.toString();
@@ -64,6 +65,7 @@ export function navigate(path, { replace = false } = {}) {
 const addressOf = () => location.pathname + location.search;
 
 async function showPage({ isMove = false } = {}) {
+  const before = document.activeElement;
   shown = addressOf();
   leaving.abort();
   leaving = new AbortController();
@@ -94,7 +96,9 @@ async function showPage({ isMove = false } = {}) {
       problemBox(error, () => showPage()),
     );
   }
-  if (isMove && !signal.aborted) shell.focusPage();
+  // Whoever has gone on to something else meanwhile stays there.
+  const hasStayed = [before, document.body].includes(document.activeElement);
+  if (isMove && hasStayed && !signal.aborted) shell.focusPage();
   return undefined;
 }
 
@@ -139,8 +143,10 @@ whenSignedOut(() => {
 // Links within the dashboard change the page without loading everything again.
 document.addEventListener("click", (event) => {
   const link = event.target.closest?.("a[href]");
-  const isPlain = event.button === 0 && !event.metaKey && !event.ctrlKey && !event.shiftKey && !event.altKey;
-  if (!link || !isPlain || event.defaultPrevented || link.target || link.hasAttribute("download")) return;
+  const isPlain =
+    event.button === 0 && !event.metaKey && !event.ctrlKey && !event.shiftKey && !event.altKey;
+  if (!link || !isPlain || event.defaultPrevented || link.target || link.hasAttribute("download"))
+    return;
   const url = new URL(link.href, location.href);
   if (url.origin !== location.origin || !url.pathname.startsWith(`${BASE}/`)) return;
   if (url.hash && url.pathname === location.pathname && url.search === location.search) return;

@@ -21,6 +21,7 @@ export async function tenantChoice(ctx, root, change) {
     options.length <= LISTED_MAX
       ? select(options, { value: wanted, onchange: (event) => choose(event.target.value) })
       : suggest(options, { value: wanted, onchange: (event) => choose(event.target.value.trim()) });
-  if (options.length > 1) morph(root, [h("div.tenant-choice", field("Tenant", control, { required: true }))]);
+  if (options.length > 1)
+    morph(root, [h("div.tenant-choice", field("Tenant", control, { required: true }))]);
   return wanted;
 }

@@ -57,7 +57,12 @@ export function createShell({ navigate, signOut: afterSignOut }) {
     h("div.veil", { onclick: close }),
     h(
       "div.body",
-      h("header.top", toggle, searchForm(navigate), h("div.top-end", themeSwitch(), whoMenu(afterSignOut))),
+      h(
+        "header.top",
+        toggle,
+        searchForm(navigate),
+        h("div.top-end", themeSwitch(), whoMenu(afterSignOut)),
+      ),
       main,
     ),
   );
@@ -98,7 +103,9 @@ function menuItems(marked) {
       h(
         "ul",
         routes.map((route) => {
-          const title = route.path.endsWith("ip-whitelist") ? session().allowlist_name : route.title;
+          const title = route.path.endsWith("ip-whitelist")
+            ? session().allowlist_name
+            : route.title;
           const against = reasonAgainst(route.needs);
           const link = h(
             "a",
@@ -153,7 +160,8 @@ function searchForm(navigate) {
 async function lookUp(secret, navigate) {
   try {
     const key = await post("/keys:lookup", { secret });
-    location.pathname === keyPath(key.key_id) || navigate(`/keys/${encodeURIComponent(key.key_id)}`);
+    location.pathname === keyPath(key.key_id) ||
+      navigate(`/keys/${encodeURIComponent(key.key_id)}`);
   } catch (error) {
     toast(error.status === 404 ? "No key has that secret." : error.detail, "bad");
   }
@@ -208,7 +216,8 @@ function whoMenu(afterSignOut) {
         menu.firstElementChild.focus();
       },
       onfocusout: (event) => {
-        if (menu.open && !menu.contains(event.relatedTarget) && event.relatedTarget) menu.open = false;
+        if (menu.open && !menu.contains(event.relatedTarget) && event.relatedTarget)
+          menu.open = false;
       },
     },
     h(
@@ -222,7 +231,9 @@ function whoMenu(afterSignOut) {
       h("p", h("strong", nameOf(who))),
       h("p.muted", `Role: ${who.role}`),
       who.tenant_id ? h("p.muted", "Bound to tenant ", h("code", who.tenant_id)) : null,
-      who.token_id ? h("p.muted", h("code", who.token_id)) : h("p.muted", "Token of the configuration"),
+      who.token_id
+        ? h("p.muted", h("code", who.token_id))
+        : h("p.muted", "Token of the configuration"),
       h("button", { type: "button", onclick: out }, icon("out"), "Sign out"),
     ),
   );

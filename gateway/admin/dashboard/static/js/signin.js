@@ -45,7 +45,8 @@ export function signInPage(root, { message = "", done }) {
       done();
     } catch (problem) {
       isBusy = false;
-      if (problem.status === 401) error = "This token opens nothing: it is wrong, has expired or was revoked.";
+      if (problem.status === 401)
+        error = "This token opens nothing: it is wrong, has expired or was revoked.";
       else if (problem.status === 429) {
         error = "Too many attempts from this address failed.";
         countDown(problem.retryAfter ?? 10);
@@ -92,7 +93,11 @@ export function signInPage(root, { message = "", done }) {
               h("code", "tollhouse admin bootstrap"),
               " for the first one. It is not kept in this browser.",
             ),
-            h("p.field-error", { id: wrong, role: "alert" }, text ? [icon("warning"), h("span", text)] : null),
+            h(
+              "p.field-error",
+              { id: wrong, role: "alert" },
+              text ? [icon("warning"), h("span", text)] : null,
+            ),
             h(
               "button.primary.wide",
               { type: "submit", disabled: isBusy || wait > 0 },

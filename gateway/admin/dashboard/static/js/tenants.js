@@ -3,7 +3,8 @@
 import { idempotencyKey, patch, post } from "./api.js";
 import { h } from "./dom.js";
 import { catalog, forgetKnown, templates, tenantOptions, tenants } from "./known.js";
-import { mergePatch, told } from "./keys/acts.js";
+import { told } from "./keys/acts.js";
+import { mergePatch } from "./keys/edit.js";
 import { ownTenant } from "./session.js";
 import { askAct } from "./ui/dialog.js";
 import { field, input, select, suggest } from "./ui/form.js";
@@ -51,18 +52,26 @@ export async function createTenant(parentId = ownTenant() ?? "") {
           "div.field-grid",
           ownTenant()
             ? null
-            : field("Id", input({ ...bind("tenant_id"), class: "mono", placeholder: "made for you" }), {
-                errors: about("tenant_id"),
-                hint: "Letters, digits, _ . and -. It cannot be changed later.",
-              }),
+            : field(
+                "Id",
+                input({ ...bind("tenant_id"), class: "mono", placeholder: "made for you" }),
+                {
+                  errors: about("tenant_id"),
+                  hint: "Letters, digits, _ . and -. It cannot be changed later.",
+                },
+              ),
           field(
             "Parent",
             suggest(tenantOptions(known), { ...bind("parent_id"), readonly: Boolean(ownTenant()) }),
             { errors: about("parent_id"), hint: "The partner whose customer this is." },
           ),
-          field("Plan", select([["", "None"], ...offered.plans.map((each) => each.name)], bind("plan")), {
-            errors: about("plan"),
-          }),
+          field(
+            "Plan",
+            select([["", "None"], ...offered.plans.map((each) => each.name)], bind("plan")),
+            {
+              errors: about("plan"),
+            },
+          ),
           field(
             "Default template",
             select(
@@ -71,18 +80,24 @@ export async function createTenant(parentId = ownTenant() ?? "") {
             ),
             { errors: about("default_template"), hint: "For keys that say nothing else." },
           ),
-          field("Variable", input({ ...bind("export_name"), class: "mono", placeholder: "ACME_API_KEY" }), {
-            errors: about("export_name"),
-            key: "export_name",
-            hint: "What its people keep a key in.",
-          }),
+          field(
+            "Variable",
+            input({ ...bind("export_name"), class: "mono", placeholder: "ACME_API_KEY" }),
+            {
+              errors: about("export_name"),
+              key: "export_name",
+              hint: "What its people keep a key in.",
+            },
+          ),
         ),
       ];
     },
     act: (state) =>
       post(
         "/tenants",
-        Object.fromEntries(Object.entries(state).filter(([name, value]) => name !== "reason" && value !== "")),
+        Object.fromEntries(
+          Object.entries(state).filter(([name, value]) => name !== "reason" && value !== ""),
+        ),
         options,
       ),
   });
@@ -120,10 +135,14 @@ export async function editTenant(tenant) {
           "div.field-grid",
           isOwn
             ? null
-            : field("Plan", select([["", "None"], ...offered.plans.map((each) => each.name)], bind("plan")), {
-                errors: about("plan"),
-                hint: "Limits the tenant as a whole, and its keys that have none.",
-              }),
+            : field(
+                "Plan",
+                select([["", "None"], ...offered.plans.map((each) => each.name)], bind("plan")),
+                {
+                  errors: about("plan"),
+                  hint: "Limits the tenant as a whole, and its keys that have none.",
+                },
+              ),
           field(
             "Default template",
             select(
@@ -140,7 +159,8 @@ export async function editTenant(tenant) {
         ),
         field(
           "Metadata",
-          (given) => h("textarea.mono", { ...given, rows: 4, spellcheck: "false", ...bind("metadata") }),
+          (given) =>
+            h("textarea.mono", { ...given, rows: 4, spellcheck: "false", ...bind("metadata") }),
           { errors: about("metadata"), hint: "A JSON object." },
         ),
       ];

@@ -45,7 +45,9 @@ export async function top(groupBy, query, range, options) {
 }
 
 export async function facets(kind, query, range, options) {
-  const page = await optional(get("/usage/facets", { ...query, ...bounds(spanOf(range)), kind }, options));
+  const page = await optional(
+    get("/usage/facets", { ...query, ...bounds(spanOf(range)), kind }, options),
+  );
   return page?.data ?? null;
 }
 
@@ -57,7 +59,9 @@ const secondsOf = (text) => Math.floor(new Date(text).getTime() / 1000);
 export async function series(query, range, options) {
   const asked = { ...query, ...bounds(spanOf(range)) };
   const [page, whole] = await Promise.all([
-    optional(get("/usage", { ...asked, interval: range.interval, group_by: "time", limit: 1000 }, options)),
+    optional(
+      get("/usage", { ...asked, interval: range.interval, group_by: "time", limit: 1000 }, options),
+    ),
     optional(get("/usage", asked, options)),
   ]);
   if (!page || !whole) return null;
@@ -95,7 +99,11 @@ export const valuesOf = (rows, read, missing = 0) => rows.map((row) => (row ? re
 
 // Answers by who is to blame, as stacked series: together they are all requests.
 export const outcomeSeries = (rows) => [
-  { name: "Answered", kind: "requests", values: valuesOf(rows, (row) => row.requests - row.errors) },
+  {
+    name: "Answered",
+    kind: "requests",
+    values: valuesOf(rows, (row) => row.requests - row.errors),
+  },
   { name: "Denied by us", kind: "denied", values: valuesOf(rows, (row) => row.denied) },
   { name: "Upstream 4xx", kind: "client", values: valuesOf(rows, (row) => row.upstream_4xx) },
   {

@@ -4,7 +4,8 @@ import { patch } from "../api.js";
 import { h, morph } from "../dom.js";
 import { addressTest, AllowlistEditor } from "../allowlist.js";
 import { actButton, card } from "../ui/parts.js";
-import { editScopes, told } from "./acts.js";
+import { told } from "./acts.js";
+import { editScopes } from "./edit.js";
 
 export function accessPart(root, key, { signal, refresh, keyId }) {
   let now = key;
@@ -27,8 +28,16 @@ export function accessPart(root, key, { signal, refresh, keyId }) {
       },
       scopes,
     ),
-    card("Addresses", { note: "Where the key may be used from; its tenant's list counts, too." }, editor),
-    card("Test access", { note: "What the lists in force say to an address; without one, to yours." }, test),
+    card(
+      "Addresses",
+      { note: "Where the key may be used from; its tenant's list counts, too." },
+      editor,
+    ),
+    card(
+      "Test access",
+      { note: "What the lists in force say to an address; without one, to yours." },
+      test,
+    ),
   );
   addressTest(test, () => ({ key_id: keyId }), signal);
   const list = new AllowlistEditor(editor, {
@@ -50,7 +59,8 @@ export function accessPart(root, key, { signal, refresh, keyId }) {
 }
 
 function scopesOf(key) {
-  if (!key.scopes.length) return h("p.muted", "None: every route that needs a scope refuses this key.");
+  if (!key.scopes.length)
+    return h("p.muted", "None: every route that needs a scope refuses this key.");
   return h(
     "ul.scope-tags",
     key.scopes.map((scope) => h("li", h("code.tag", scope))),

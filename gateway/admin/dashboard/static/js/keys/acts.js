@@ -1,39 +1,52 @@
 // What may be done to a key, and when: each act asks for its reason and says what it does.
 
-import { idempotencyKey, patch, post, remove } from "../api.js";
+import { idempotencyKey, post, remove } from "../api.js";
 import { h } from "../dom.js";
-import { exact, plural, timeExact } from "../format.js";
+import { plural, timeExact } from "../format.js";
 import { askAct } from "../ui/dialog.js";
-import { chips, field, input, PERIODS, select, toInstant } from "../ui/form.js";
+import { field, input, PERIODS, select, toInstant } from "../ui/form.js";
 import { toast } from "../ui/toast.js";
-import { catalog } from "../known.js";
-import { scopePicker } from "./scopes.js";
 import { showSecret } from "./secret.js";
 
-const path = (key, verb = "") => `/keys/${encodeURIComponent(key.key_id)}${verb}`;
-const match = (key) => ({ headers: { "If-Match": `"${key.revision}"` } });
+export const path = (key, verb = "") => `/keys/${encodeURIComponent(key.key_id)}${verb}`;
 const retried = () => ({ headers: { "Idempotency-Key": idempotencyKey() } });
 
 // Says how far a change has reached.
 export function told(what, changed) {
   const reached = changed.enforcement;
   if (!reached) return toast(`${what}.`, "good");
-  const streams = reached.streams_closed ? `; ${plural(reached.streams_closed, "open stream")} ended` : "";
+  const streams = reached.streams_closed
+    ? `; ${plural(reached.streams_closed, "open stream")} ended`
+    : "";
   if (reached.silent.length)
-    return toast(`${what}, but ${reached.silent.join(", ")} has not answered yet${streams}.`, "bad");
+    return toast(
+      `${what}, but ${reached.silent.join(", ")} has not answered yet${streams}.`,
+      "bad",
+    );
   const where = reached.of > 1 ? ` in all ${reached.of} processes` : "";
-  return toast(`${what}. In force${where} since ${timeExact(reached.effective_at)}${streams}.`, "good");
+  return toast(
+    `${what}. In force${where} since ${timeExact(reached.effective_at)}${streams}.`,
+    "good",
+  );
 }
 
 // When something shall happen: in so long, or at a time.
-const until = (state, set, problem, { name, label, none, more = [] }) => [
+export const until = (state, set, problem, { name, label, none, more = [] }) => [
   field(
     label,
     select(
-      [["", none], ...more, ...PERIODS.map(([value, text]) => [value, `In ${text}`]), ["at", "At a time …"]],
+      [
+        ["", none],
+        ...more,
+        ...PERIODS.map(([value, text]) => [value, `In ${text}`]),
+        ["at", "At a time …"],
+      ],
       { value: state.period, onchange: (event) => set({ period: event.target.value }) },
     ),
-    { key: "period", errors: ["at", "in"].flatMap((end) => problem?.about?.(`/${name}_${end}`) ?? []) },
+    {
+      key: "period",
+      errors: ["at", "in"].flatMap((end) => problem?.about?.(`/${name}_${end}`) ?? []),
+    },
   ),
   state.period === "at"
     ? field(
@@ -48,7 +61,7 @@ const until = (state, set, problem, { name, label, none, more = [] }) => [
     : null,
 ];
 
-const moment = (state, name) =>
+export const moment = (state, name) =>
   state.period === "at"
     ? { [`${name}_at`]: toInstant(state.at) }
     : state.period
@@ -62,7 +75,11 @@ export const suspend = (key) =>
     text: "Requests with this key are refused from now on. Nothing is lost: it can be resumed.",
     values: { period: "", at: "" },
     fields: (state, set, problem) =>
-      until(state, set, problem, { name: "resume", label: "Works again", none: "When it is resumed" }),
+      until(state, set, problem, {
+        name: "resume",
+        label: "Works again",
+        none: "When it is resumed",
+      }),
     act: async (state) => {
       const changed = await post(path(key, ":suspend"), {
         reason: state.reason,
@@ -242,121 +259,6 @@ export async function compromise(key) {
   return opened;
 }
 
-export async function edit(key) {
-  const offered = await catalog();
-  return askAct({
-    title: `Change “${key.name}”`,
-    label: "Save",
-    needsReason: false,
-    text: null,
-    values: {
-      name: key.name,
-      plan: key.plan,
-      period: "",
-      at: "",
-      tags: [...key.tags],
-      metadata: JSON.stringify(key.metadata, null, 2),
-    },
-    fields: (state, set, problem) => [
-      field(
-        "Name",
-        input({
-          value: state.name,
-          maxlength: 100,
-          oninput: (event) => set({ name: event.target.value }),
-        }),
-        { required: true, errors: problem?.about?.("/name") ?? [] },
-      ),
-      field(
-        "Plan",
-        select([["", "Of the tenant"], ...offered.plans.map((each) => each.name)], {
-          value: state.plan,
-          onchange: (event) => set({ plan: event.target.value }),
-        }),
-        { errors: problem?.about?.("/plan") ?? [] },
-      ),
-      until(state, set, problem, {
-        name: "expires",
-        label: "Expires",
-        none: key.expires_at ? `As now (${exact(key.expires_at)})` : "Never, as now",
-        more: key.expires_at ? [["never", "Never"]] : [],
-      }),
-      field(
-        "Tags",
-        chips(state.tags, (tags) => set({ tags })),
-        { errors: problem?.about?.("/tags") ?? [] },
-      ),
-      field(
-        "Metadata",
-        (given) =>
-          h("textarea.mono", {
-            ...given,
-            rows: 5,
-            spellcheck: "false",
-            value: state.metadata,
-            oninput: (event) => set({ metadata: event.target.value }),
-          }),
-        { errors: problem?.about?.("/metadata") ?? [] },
-      ),
-    ],
-    act: async (state) => {
-      const changed = await patch(
-        path(key),
-        {
-          name: state.name,
-          plan: state.plan || null,
-          ...(state.period === "never" ? { expires_at: null } : moment(state, "expires")),
-          tags: state.tags,
-          metadata: mergePatch(key.metadata, objectOf(state.metadata)),
-        },
-        match(key),
-      );
-      told("Saved", changed);
-      return changed;
-    },
-  });
-}
-
-function objectOf(text) {
-  try {
-    return text.trim() ? JSON.parse(text) : {};
-  } catch {
-    return text;
-  }
-}
-
-const isObject = (value) => value !== null && typeof value === "object" && !Array.isArray(value);
-
-// What makes `before` into `after` (RFC 7396): what is gone becomes null.
-export function mergePatch(before, after) {
-  if (!isObject(before) || !isObject(after)) return after;
-  const gone = Object.keys(before).filter((name) => !(name in after));
-  return {
-    ...Object.fromEntries(gone.map((name) => [name, null])),
-    ...Object.fromEntries(
-      Object.entries(after).map(([name, value]) => [name, mergePatch(before[name], value)]),
-    ),
-  };
-}
-
-export async function editScopes(key) {
-  const offered = await catalog();
-  return askAct({
-    title: `Permissions of “${key.name}”`,
-    label: "Save",
-    needsReason: false,
-    text: "What is taken away is refused from the next request on, and streams that needed it are ended.",
-    values: { scopes: [...key.scopes] },
-    fields: (state, set, problem) =>
-      scopePicker(offered, state.scopes, (scopes) => set({ scopes }), problem?.about?.("/scopes") ?? []),
-    act: async ({ scopes }) => {
-      const changed = await patch(path(key), { scopes }, match(key));
-      told("Saved", changed);
-      return changed;
-    },
-  });
-}
-
 // The acts that a state allows, in the order of how often they are wanted.
 export function actsFor({ state, expires_at: expiresAt }) {
   const isInUse = state === "active" || state === "rotating";
@@ -365,7 +267,9 @@ export function actsFor({ state, expires_at: expiresAt }) {
     state === "suspended" ? { label: "Resume", pictured: "play", run: resume } : null,
     isInUse ? { label: "Suspend", pictured: "pause", run: suspend } : null,
     state === "revoked" || !expiresAt ? null : { label: "Extend", pictured: "clock", run: extend },
-    state === "revoked" ? null : { label: "Compromised", pictured: "alert", kind: "danger", run: compromise },
+    state === "revoked"
+      ? null
+      : { label: "Compromised", pictured: "alert", kind: "danger", run: compromise },
     state === "revoked"
       ? { label: "Delete", pictured: "trash", kind: "danger", run: deleteKey }
       : { label: "Revoke", pictured: "stop", kind: "danger", run: revoke },

@@ -5,7 +5,17 @@ import { h } from "../dom.js";
 import { catalog, templates, tenantOptions, tenants } from "../known.js";
 import { can, ownTenant } from "../session.js";
 import { dialog } from "../ui/dialog.js";
-import { area, chips, choices, field, input, PERIODS, select, suggest, toInstant } from "../ui/form.js";
+import {
+  area,
+  chips,
+  choices,
+  field,
+  input,
+  PERIODS,
+  select,
+  suggest,
+  toInstant,
+} from "../ui/form.js";
 import { plural, duration } from "../format.js";
 import { notice, problemBox } from "../ui/parts.js";
 import { scopePicker } from "./scopes.js";
@@ -37,7 +47,8 @@ export async function createKey({ tenantId = "", heading = "Create key" } = {}) 
       try {
         const body = bodyOf(wish);
         // What there is to be said about the key, before it is made.
-        if (!warnings) warnings = (await post("/keys", body, { query: { dry_run: "true" } })).warnings;
+        if (!warnings)
+          warnings = (await post("/keys", body, { query: { dry_run: "true" } })).warnings;
         if (!warnings.length || wish.isWarned)
           close(await post("/keys", body, { headers: { "Idempotency-Key": key } }));
         wish.isWarned = warnings.length > 0;
@@ -117,7 +128,10 @@ function parsed(text) {
 
 function formOf({ wish, set, submit, close, problem, warnings, isBusy, owners, offered, classes }) {
   const about = (pointer) => problem?.about?.(pointer) ?? [];
-  const bind = (name) => ({ value: wish[name], oninput: (event) => set({ [name]: event.target.value }) });
+  const bind = (name) => ({
+    value: wish[name],
+    oninput: (event) => set({ [name]: event.target.value }),
+  });
   const options = tenantOptions(owners);
   const isListed = options.length && options.length <= TENANTS_LISTED_MAX;
   const chosen = classes.find((each) => each.name === wish.template);
@@ -137,12 +151,15 @@ function formOf({ wish, set, submit, close, problem, warnings, isBusy, owners, o
     "/format",
   ];
   const isElsewhere =
-    problem && !problem.errors?.some((each) => known.some((pointer) => each.pointer.startsWith(pointer)));
+    problem &&
+    !problem.errors?.some((each) => known.some((pointer) => each.pointer.startsWith(pointer)));
   return h(
     "form",
     { onsubmit: submit, novalidate: true },
     isElsewhere ? problemBox(problem, null, "The key was not made") : null,
-    problem && !isElsewhere ? notice("bad", h("p", "Some fields cannot be accepted; they say why.")) : null,
+    problem && !isElsewhere
+      ? notice("bad", h("p", "Some fields cannot be accepted; they say why."))
+      : null,
     h(
       "div.field-grid",
       field(
@@ -198,7 +215,9 @@ function formOf({ wish, set, submit, close, problem, warnings, isBusy, owners, o
           ],
           bind("expiry"),
         ),
-        { errors: [...about("/expires_in"), ...(wish.expiry === "at" ? [] : about("/expires_at"))] },
+        {
+          errors: [...about("/expires_in"), ...(wish.expiry === "at" ? [] : about("/expires_at"))],
+        },
       ),
       wish.expiry === "at"
         ? field("Until", input({ ...bind("expires_at"), type: "datetime-local" }), {
@@ -316,7 +335,10 @@ function further({ wish, set, bind, about, offered, options }) {
             ],
             bind("deliver_in"),
           ),
-          { errors: about("/deliver_in"), hint: "Whoever opens the link first sees the key, once." },
+          {
+            errors: about("/deliver_in"),
+            hint: "Whoever opens the link first sees the key, once.",
+          },
         ),
         offered.formats.length > 1
           ? field(
@@ -324,7 +346,10 @@ function further({ wish, set, bind, about, offered, options }) {
               select(
                 [
                   ["", "Of the template"],
-                  ...offered.formats.map((each) => [each.name, `${each.name} (${each.prefix || "no prefix"})`]),
+                  ...offered.formats.map((each) => [
+                    each.name,
+                    `${each.name} (${each.prefix || "no prefix"})`,
+                  ]),
                 ],
                 bind("format"),
               ),
@@ -356,10 +381,14 @@ function further({ wish, set, bind, about, offered, options }) {
             { errors: about("/tenants"), hint: "Beside the children of its own." },
           )
         : null,
-      field("Metadata", area({ ...bind("metadata"), class: "mono", placeholder: '{"team": "data"}' }), {
-        errors: about("/metadata"),
-        hint: "A JSON object.",
-      }),
+      field(
+        "Metadata",
+        area({ ...bind("metadata"), class: "mono", placeholder: '{"team": "data"}' }),
+        {
+          errors: about("/metadata"),
+          hint: "A JSON object.",
+        },
+      ),
     ),
   );
 }

@@ -13,7 +13,8 @@ import { icon } from "../ui/icons.js";
 
 const LIMIT = 50;
 
-const KIND = (status) => (status >= 500 ? "bad" : status >= 400 ? "warn" : status >= 300 ? "info" : "good");
+const KIND = (status) =>
+  status >= 500 ? "bad" : status >= 400 ? "warn" : status >= 300 ? "info" : "good";
 
 export function requestsPart(root, key, { signal, keyId }) {
   const against = reasonAgainst("audit");

@@ -21,14 +21,20 @@ export function rotationPart(root, key, { ctx, signal, refresh }) {
     every: 5,
     load: async (options) => {
       const [rotations, lineage] = await Promise.all([
-        get("/rotations", { lineage_id: now.lineage_id, tenant_id: now.tenant_id, limit: 100 }, options),
+        get(
+          "/rotations",
+          { lineage_id: now.lineage_id, tenant_id: now.tenant_id, limit: 100 },
+          options,
+        ),
         get("/keys", { lineage_id: now.lineage_id, with_hidden: "true", limit: 100 }, options),
       ]);
       const open = rotations.data.find((each) => OPEN.includes(each.state));
       const [report, clients] = open
         ? await Promise.all([
             get(`/rotations/${open.rotation_id}`, {}, options),
-            can("audit") ? optional(get(`/rotations/${open.rotation_id}/clients`, {}, options)) : null,
+            can("audit")
+              ? optional(get(`/rotations/${open.rotation_id}/clients`, {}, options))
+              : null,
           ])
         : [null, null];
       return { rotations: rotations.data, lineage: lineage.data, report, clients };
@@ -38,7 +44,8 @@ export function rotationPart(root, key, { ctx, signal, refresh }) {
         ? progress(data, act)
         : idle(now, async () => {
             const begun = await rotate(now);
-            if (begun) ctx.navigate(`/keys/${encodeURIComponent(begun.new_key.key_id)}?tab=rotation`);
+            if (begun)
+              ctx.navigate(`/keys/${encodeURIComponent(begun.new_key.key_id)}?tab=rotation`);
           }),
       lineageOf(data, now),
     ],
@@ -87,17 +94,28 @@ function progress({ report, clients }, act) {
           pictured: "check",
           onclick: () => act("complete", report),
         }),
-        actButton("Abort", { right: "operate", kind: "danger", onclick: () => act("abort", report) }),
+        actButton("Abort", {
+          right: "operate",
+          kind: "danger",
+          onclick: () => act("abort", report),
+        }),
       ],
     },
     facts([
       ["State", badge(report.state, KINDS[report.state])],
-      ["New key has worked", report.has_new_key_worked ? badge("yes", "good") : badge("not yet", "warn")],
+      [
+        "New key has worked",
+        report.has_new_key_worked ? badge("yes", "good") : badge("not yet", "warn"),
+      ],
       ["New key last used", moment(report.new_key_last_used_at, { instead: "never" })],
       ["Old key last used", moment(report.old_key_last_used_at, { instead: "never" })],
       [
         "The old key stops",
-        h("span", moment(report.deadline), h("span.muted", ` (${duration(report.seconds_left)} left)`)),
+        h(
+          "span",
+          moment(report.deadline),
+          h("span.muted", ` (${duration(report.seconds_left)} left)`),
+        ),
       ],
       ["Begun", moment(report.started_at)],
     ]),
@@ -189,7 +207,8 @@ const lineageOf = ({ lineage, rotations }, key) =>
         {
           title: "Replaced because",
           cell: (row) =>
-            rotations.find((each) => each.old_key_id === row.key_id)?.reason || h("span.muted", "–"),
+            rotations.find((each) => each.old_key_id === row.key_id)?.reason ||
+            h("span.muted", "–"),
         },
       ],
     }),

@@ -8,7 +8,9 @@ function groupsOf(scopes) {
   const parts = scopes.map((scope) => scope.split(":"));
   const distinct = (n) => new Set(parts.map((each) => each[n] ?? "")).size;
   const by = distinct(0) <= distinct(1) || parts.every((each) => each.length === 1) ? 0 : 1;
-  const isActionFirst = parts.every((each) => ["read", "write", "delete", "admin", "*"].includes(each[0]));
+  const isActionFirst = parts.every((each) =>
+    ["read", "write", "delete", "admin", "*"].includes(each[0]),
+  );
   const groups = new Map();
   for (const scope of scopes) {
     const about = scope.split(":")[isActionFirst ? 1 : scope.includes(":") ? 0 : by] ?? "other";
@@ -20,7 +22,8 @@ function groupsOf(scopes) {
 // `chosen` are names of scopes; `change` is told the new list.
 export function scopePicker(offered, chosen, change, errors = []) {
   const has = (name) => chosen.includes(name);
-  const put = (name) => (isOn) => change(isOn ? [...chosen, name] : chosen.filter((each) => each !== name));
+  const put = (name) => (isOn) =>
+    change(isOn ? [...chosen, name] : chosen.filter((each) => each !== name));
   const known = new Set([...offered.scopes, ...offered.bundles.map((each) => each.name)]);
   const others = chosen.filter((each) => !known.has(each));
   const keepKnown = chosen.filter((each) => known.has(each));
@@ -28,7 +31,9 @@ export function scopePicker(offered, chosen, change, errors = []) {
     "fieldset.scopes",
     { key: "scopes" },
     h("legend", "Permissions"),
-    errors.length ? h("p.field-error", { role: "alert" }, errors.map((each) => each.detail).join("; ")) : null,
+    errors.length
+      ? h("p.field-error", { role: "alert" }, errors.map((each) => each.detail).join("; "))
+      : null,
     offered.bundles.length
       ? h(
           "div.scope-group",

@@ -48,7 +48,11 @@ function secretParts(made, lead) {
   return [
     notice(
       "warn",
-      h("p", h("strong", "This is shown once."), " Copy it now: nobody can read it again, not even here."),
+      h(
+        "p",
+        h("strong", "This is shown once."),
+        " Copy it now: nobody can read it again, not even here.",
+      ),
       lead ? h("p", lead) : null,
     ),
     shown("Key", made.secret, "Copy key", "secret"),
@@ -59,7 +63,10 @@ function secretParts(made, lead) {
 const linkParts = (made) => [
   notice(
     "info",
-    h("p", "Send this link to whoever needs the key. It shows the key once, to whoever opens it first."),
+    h(
+      "p",
+      "Send this link to whoever needs the key. It shows the key once, to whoever opens it first.",
+    ),
   ),
   shown(
     "Link",

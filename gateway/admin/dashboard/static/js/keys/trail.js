@@ -67,7 +67,9 @@ function changesOf({ before, after }) {
   const names = [...new Set([...Object.keys(before ?? {}), ...Object.keys(after ?? {})])].filter(
     (name) => !QUIET.includes(name),
   );
-  const changed = names.filter((name) => JSON.stringify(before?.[name]) !== JSON.stringify(after?.[name]));
+  const changed = names.filter(
+    (name) => JSON.stringify(before?.[name]) !== JSON.stringify(after?.[name]),
+  );
   if (!changed.length || !Object.keys(before ?? {}).length) return null;
   return h(
     "dl.trail-changes",
@@ -75,7 +77,12 @@ function changesOf({ before, after }) {
       h(
         "div",
         h("dt", h("code", name)),
-        h("dd", h("code.was", shownValue(before[name], name)), " → ", h("code", shownValue(after[name], name))),
+        h(
+          "dd",
+          h("code.was", shownValue(before[name], name)),
+          " → ",
+          h("code", shownValue(after[name], name)),
+        ),
       ),
     ),
   );

@@ -4,7 +4,16 @@ import { h, morph } from "../dom.js";
 import { barList, shareBar, timeChart } from "../charts.js";
 import { bytes, count, milliseconds, moment, percent, short } from "../format.js";
 import { live } from "../live.js";
-import { facets, latencySeries, outcomeParts, outcomeSeries, RANGES, rangeOf, series, top } from "../usage.js";
+import {
+  facets,
+  latencySeries,
+  outcomeParts,
+  outcomeSeries,
+  RANGES,
+  rangeOf,
+  series,
+  top,
+} from "../usage.js";
 import { card, empty, stat } from "../ui/parts.js";
 
 // Shows the usage of whatever `query` says: of a key, a tenant, a route.

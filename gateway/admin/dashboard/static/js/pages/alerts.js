@@ -293,17 +293,28 @@ const thresholds = (all) =>
   Object.entries(all).map(([name, value]) =>
     h(
       "div",
-      `${sentence(name)}: `,
+      `${sentence(name.replace(/_seconds$/, ""))}: `,
       h("strong", name.endsWith("_seconds") ? duration(value) : shown(value)),
     ),
   );
 
 async function sample(what) {
+  let tried;
   try {
-    await post("/alerts:test", what);
-    toast("A sample is on its way.", "good");
+    tried = (await post("/alerts:test", what)).channels;
   } catch (error) {
     await dialog("The sample was not sent", () => problemBox(error));
+    return;
+  }
+  const names = tried.map((each) => each.channel).join(", ");
+  if (!tried.length) {
+    toast("Nobody is told of this rule: it has no channel.", "bad");
+  } else if (tried.every((each) => each.delivered)) {
+    toast(`A sample was delivered: ${names}.`, "good");
+  } else {
+    await dialog("The sample was not delivered everywhere", () =>
+      facts(tried.map((each) => [each.channel, each.error ?? "delivered"])),
+    );
   }
 }
 

@@ -225,7 +225,8 @@ async function verify(root) {
   morph(root, [notice("info", h("p", "Every record and every signature is being checked …"))]);
   try {
     const found = await post("/audit:verify");
-    const signed = `${plural(found.records, "record")}, ${found.first_seq} to ${found.last_seq}; signed up to ${found.signed_seq}.`;
+    const range = `${found.first_seq} to ${found.last_seq}`;
+    const signed = `${plural(found.records, "record")}, ${range}; signed up to ${found.signed_seq}.`;
     morph(root, [
       found.fault
         ? notice(

@@ -45,7 +45,7 @@ export default function page(ctx) {
   const [form, answer] = [h("div"), h("div.stack", { "aria-live": "polite" })];
   ctx.show(
     pageHead("Explain", {
-      lead: "Describe a request: the gateway tells step by step what would become of it. Nothing is sent, nothing is counted.",
+      lead: "Describe a request and see step by step what would become of it. Nothing is sent or counted.",
     }),
     form,
     answer,

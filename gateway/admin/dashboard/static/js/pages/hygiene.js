@@ -1,6 +1,6 @@
 // Hygiene: keys that need care, and keys that may do more than they do.
 
-import { get, optional, post } from "../api.js";
+import { get, optional } from "../api.js";
 import { sparkline } from "../charts.js";
 import { h, morph } from "../dom.js";
 import { count, moment, percent, plural } from "../format.js";
@@ -186,7 +186,7 @@ function rightsList(ctx, root, { signal, owners }) {
                 "info",
                 h(
                   "p",
-                  "Of the last 30 days. A tighter key is made by a rotation: the old one goes on until its user has moved.",
+                  "Of the last 30 days. A rotation makes a tighter key; the old one goes on until its user has moved.",
                 ),
               ),
               found.data.length

@@ -20,17 +20,26 @@ export const ROUTES = [
   route("/limits", "Limits", () => import("./limits.js"), { nav: "Traffic", icon: "limits" }),
   route("/explain", "Explain", () => import("./explain.js"), { nav: "Traffic", icon: "explain" }),
   route("/alerts", "Alerts", () => import("./alerts.js"), { nav: "Watch", icon: "bell" }),
-  route("/audit", "Audit", () => import("./audit.js"), { nav: "Watch", icon: "scroll", needs: "audit" }),
+  route("/audit", "Audit", () => import("./audit.js"), {
+    nav: "Watch",
+    icon: "scroll",
+    needs: "audit",
+  }),
   route("/hygiene", "Hygiene", () => import("./hygiene.js"), { nav: "Watch", icon: "broom" }),
   route("/settings/api-keys", "API Keys", () => import("./settings-api-keys.js"), {
     nav: "Settings",
     icon: "keyring",
   }),
-  route("/settings/security/ip-whitelist", "IP Whitelist", () => import("./settings-ip-whitelist.js"), {
-    nav: "Settings",
-    under: "Security",
-    icon: "shield",
-  }),
+  route(
+    "/settings/security/ip-whitelist",
+    "IP Whitelist",
+    () => import("./settings-ip-whitelist.js"),
+    {
+      nav: "Settings",
+      under: "Security",
+      icon: "shield",
+    },
+  ),
 ];
 
 const PATTERNS = ROUTES.map((each) => ({
@@ -43,7 +52,10 @@ export function find(path) {
   for (const { route: found, pattern } of PATTERNS) {
     const match = pattern.exec(path);
     if (!match) continue;
-    const params = Object.entries(match.groups ?? {}).map(([name, value]) => [name, decodeURIComponent(value)]);
+    const params = Object.entries(match.groups ?? {}).map(([name, value]) => [
+      name,
+      decodeURIComponent(value),
+    ]);
     return { route: found, params: Object.fromEntries(params) };
   }
   return null;

@@ -18,7 +18,8 @@ import {
   tabs,
   tags,
 } from "../ui/parts.js";
-import { actsFor, edit } from "../keys/acts.js";
+import { actsFor } from "../keys/acts.js";
+import { edit } from "../keys/edit.js";
 import { accessPart } from "../keys/access.js";
 import { auditPart } from "../keys/trail.js";
 import { requestsPart } from "../keys/requests.js";
@@ -73,7 +74,12 @@ export default async function page(ctx) {
     leaving = new AbortController();
     const inner = h("div.stack");
     panel.replaceChildren(tabPanel(chosen.id, inner));
-    part = chosen.part(inner, list.data, { ctx, signal: leaving.signal, refresh: list.refresh, keyId });
+    part = chosen.part(inner, list.data, {
+      ctx,
+      signal: leaving.signal,
+      refresh: list.refresh,
+      keyId,
+    });
   };
   await list.first;
   if (list.data && !ctx.signal.aborted) choose(ctx.query.get("tab"));
@@ -104,7 +110,9 @@ function heading(key, owners, run) {
             onclick: () => run(each.run),
           }),
         ),
-      key.state === "revoked" ? null : actButton("Edit", { right: "operate", onclick: () => run(edit) }),
+      key.state === "revoked"
+        ? null
+        : actButton("Edit", { right: "operate", onclick: () => run(edit) }),
     ],
   });
 }
@@ -143,7 +151,13 @@ function stateNotice(key) {
   if (key.state === "expired")
     return notice(
       "warn",
-      h("p", h("strong", "Expired"), " ", moment(key.expires_at), ". It works again only when it is extended."),
+      h(
+        "p",
+        h("strong", "Expired"),
+        " ",
+        moment(key.expires_at),
+        ". It works again only when it is extended.",
+      ),
     );
   return null;
 }

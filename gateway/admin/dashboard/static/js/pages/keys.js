@@ -37,7 +37,12 @@ export default async function page(ctx) {
 }
 
 // The list with its filters. With a `tenantId` it is that tenant's, and nobody else can be chosen.
-export function keyList(ctx, root, [owners, offered, classes], { tenantId = "", create = null } = {}) {
+export function keyList(
+  ctx,
+  root,
+  [owners, offered, classes],
+  { tenantId = "", create = null } = {},
+) {
   const pager = new Pager(() => list.refresh());
   const value = (name) => ctx.query.get(name) ?? "";
   const choose = (changes) => {
@@ -77,7 +82,10 @@ export function keyList(ctx, root, [owners, offered, classes], { tenantId = "", 
       {
         name: "template",
         label: "Template",
-        control: select(names(classes), { value: value("template"), onchange: onchange("template") }),
+        control: select(names(classes), {
+          value: value("template"),
+          onchange: onchange("template"),
+        }),
       },
       tenantId
         ? null
@@ -134,7 +142,11 @@ export function keyList(ctx, root, [owners, offered, classes], { tenantId = "", 
           ? [key.template, h("span.cell-sub", plural(key.scopes.length, "scope"))]
           : tags(key.scopes.slice(0, 3), "none"),
     },
-    { title: "Last used", sort: "last_used_at", cell: (key) => moment(key.last_used_at, { instead: "never" }) },
+    {
+      title: "Last used",
+      sort: "last_used_at",
+      cell: (key) => moment(key.last_used_at, { instead: "never" }),
+    },
     {
       title: "Expires",
       sort: "expires_at",
@@ -143,11 +155,13 @@ export function keyList(ctx, root, [owners, offered, classes], { tenantId = "", 
     {
       title: "Created",
       sort: "created_at",
-      cell: (key) => (key.created_at ? h("time", { datetime: key.created_at }, day(key.created_at)) : "–"),
+      cell: (key) =>
+        key.created_at ? h("time", { datetime: key.created_at }, day(key.created_at)) : "–",
     },
   ].filter(Boolean);
 
-  const isFiltered = () => ["q", "state", "environment", "template", "tag", "tenant_id"].some(value);
+  const isFiltered = () =>
+    ["q", "state", "environment", "template", "tag", "tenant_id"].some(value);
   const nothing = () =>
     isFiltered()
       ? empty(

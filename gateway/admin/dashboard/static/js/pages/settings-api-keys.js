@@ -124,7 +124,12 @@ const classesOf = (classes) =>
       caption: "Templates",
       rows: classes,
       key: (row) => row.name,
-      empty: empty("No templates", "They stand under `templates` in the configuration.", null, "key"),
+      empty: empty(
+        "No templates",
+        "They stand under `templates` in the configuration.",
+        null,
+        "key",
+      ),
       columns: [
         {
           title: "Name",
@@ -132,11 +137,15 @@ const classesOf = (classes) =>
           cell: (row) => h("span.row", row.name, row.is_default ? badge("default", "info") : null),
         },
         { title: "Permissions", cell: (row) => tags(row.granted_scopes, "none") },
-        { title: "Environment", cell: (row) => row.environment || h("span.muted", "chosen when made") },
+        {
+          title: "Environment",
+          cell: (row) => row.environment || h("span.muted", "chosen when made"),
+        },
         { title: "Plan", cell: (row) => row.plan || h("span.muted", "of the tenant") },
         {
           title: "Lives",
-          cell: (row) => (row.expires_after_seconds ? duration(row.expires_after_seconds) : "for ever"),
+          cell: (row) =>
+            row.expires_after_seconds ? duration(row.expires_after_seconds) : "for ever",
         },
       ],
     }),

@@ -34,7 +34,9 @@ export default async function page(ctx) {
   };
   const chosen = await tenantChoice(ctx, choice, show);
   if (chosen) return show(chosen);
-  body.replaceChildren(empty("No tenants yet", "An address list belongs to a tenant.", null, "building"));
+  body.replaceChildren(
+    empty("No tenants yet", "An address list belongs to a tenant.", null, "building"),
+  );
   return undefined;
 }
 
@@ -45,7 +47,11 @@ function about(root, tenantId, signal, name) {
   root.replaceChildren(
     head,
     card("Addresses", null, editing),
-    card("Test access", { note: "What the list in force says to an address; without one, to yours." }, test),
+    card(
+      "Test access",
+      { note: "What the list in force says to an address; without one, to yours." },
+      test,
+    ),
   );
   addressTest(test, () => ({ tenant_id: tenantId }), signal);
   let editor = null;

@@ -8,7 +8,14 @@ import { trailOf } from "../keys/trail.js";
 import { usageOf } from "../keys/usage.js";
 import { catalog, templates, tenants } from "../known.js";
 import { can, ownTenant } from "../session.js";
-import { changeTenant, createTenant, editTenant, jsonOf, resumeTenant, suspendTenant } from "../tenants.js";
+import {
+  changeTenant,
+  createTenant,
+  editTenant,
+  jsonOf,
+  resumeTenant,
+  suspendTenant,
+} from "../tenants.js";
 import { field } from "../ui/form.js";
 import {
   actButton,
@@ -135,7 +142,10 @@ const about = (tenant) =>
       ["Tenant id", copyable(tenant.tenant_id)],
       ["Plan", tenant.plan || h("span.muted", "none")],
       ["Default template", tenant.default_template || h("span.muted", "that of the gateway")],
-      ["Variable", tenant.export_name ? h("code", tenant.export_name) : h("span.muted", "by the key's format")],
+      [
+        "Variable",
+        tenant.export_name ? h("code", tenant.export_name) : h("span.muted", "by the key's format"),
+      ],
       [
         "Address list",
         h(
@@ -197,7 +207,12 @@ function childrenPart(root, tenant, { ctx, signal }) {
             rows: found,
             key: (row) => row.tenant_id,
             href: (row) => tenantPath(row.tenant_id),
-            empty: empty("No children", "Tenants that belong to this one stand here.", null, "building"),
+            empty: empty(
+              "No children",
+              "Tenants that belong to this one stand here.",
+              null,
+              "building",
+            ),
             columns: [
               {
                 title: "Name",
@@ -240,7 +255,9 @@ function alertsPart(root, tenant, { refresh }) {
         { note: "Thresholds and switches of this tenant's own; what is missing is as configured." },
         h(
           "div.stack",
-          problem && !errors.length ? problemBox(problem, null, "The settings were not saved") : null,
+          problem && !errors.length
+            ? problemBox(problem, null, "The settings were not saved")
+            : null,
           field(
             "Settings",
             (given) =>
@@ -255,7 +272,11 @@ function alertsPart(root, tenant, { refresh }) {
                   show();
                 },
               }),
-            { key: "alerts", errors, hint: "A JSON object." },
+            {
+              key: "alerts",
+              errors,
+              hint: "A JSON object, such as {\"rules\": {\"ApiKeyHighErrorRate\": {\"requests_min\": 500}}}.",
+            },
           ),
           h(
             "div.row",

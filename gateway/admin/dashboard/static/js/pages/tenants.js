@@ -64,7 +64,8 @@ export default function page(ctx) {
   const list = ctx.live(
     {
       every: 15,
-      load: (options) => all("/tenants", { parent_id: value("parent_id") }, { max: READ_MAX, ...options }),
+      load: (options) =>
+        all("/tenants", { parent_id: value("parent_id") }, { max: READ_MAX, ...options }),
       render: (found) =>
         shown(
           found,
@@ -88,7 +89,11 @@ function shown(found, wanted, create) {
     : empty(
         "No tenants yet",
         "Keys belong to a tenant, so the first one comes before the first key.",
-        actButton("Create the first tenant", { right: "administer", kind: "primary", onclick: create }),
+        actButton("Create the first tenant", {
+          right: "administer",
+          kind: "primary",
+          onclick: create,
+        }),
         "building",
       );
   return card(
@@ -120,7 +125,8 @@ function shown(found, wanted, create) {
         },
         {
           title: "Created",
-          cell: (row) => (row.created_at ? h("time", { datetime: row.created_at }, day(row.created_at)) : "–"),
+          cell: (row) =>
+            row.created_at ? h("time", { datetime: row.created_at }, day(row.created_at)) : "–",
         },
       ],
     }),
@@ -131,6 +137,7 @@ function shown(found, wanted, create) {
 }
 
 export function listState(tenant) {
-  if (!tenant.ip_allowlist_enabled) return badge(tenant.ip_allowlist.length ? "off" : "none", "off");
+  if (!tenant.ip_allowlist_enabled)
+    return badge(tenant.ip_allowlist.length ? "off" : "none", "off");
   return tenant.ip_allowlist_mode === "shadow" ? badge("shadow", "info") : badge("on", "good");
 }

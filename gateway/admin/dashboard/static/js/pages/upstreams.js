@@ -65,7 +65,12 @@ function upstreamCard(each) {
     each.name,
     {
       note: [
-        `${each.balance.replaceAll("_", " ")} · ${plural(each.requests, "request")} · ${count(each.retries)} sent again · ${plural(each.ejections, "ejection")}`,
+        [
+          each.balance.replaceAll("_", " "),
+          plural(each.requests, "request"),
+          `${count(each.retries)} sent again`,
+          plural(each.ejections, "ejection"),
+        ].join(" · "),
       ],
       actions: [
         state,

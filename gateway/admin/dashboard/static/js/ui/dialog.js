@@ -45,7 +45,11 @@ export function dialog(title, render, { kind = "", isSealed = false } = {}) {
         h("h2", { id, tabindex: "-1" }, title),
         isSealed
           ? null
-          : h("button.icon", { type: "button", "aria-label": "Close", onclick: () => close() }, icon("cross")),
+          : h(
+              "button.icon",
+              { type: "button", "aria-label": "Close", onclick: () => close() },
+              icon("cross"),
+            ),
       ),
       body,
       h("div.toasts", { role: "status", "aria-live": "polite" }),

@@ -23,7 +23,9 @@ export function field(
   { hint = "", errors = [], required = false, optional = false, key = label, wide = false } = {},
 ) {
   const id = `${prefix}${key.replaceAll(/[^A-Za-z0-9]+/g, "-").toLowerCase()}`;
-  const described = [hint ? `${id}-hint` : "", errors.length ? `${id}-error` : ""].filter(Boolean).join(" ");
+  const described = [hint ? `${id}-hint` : "", errors.length ? `${id}-error` : ""]
+    .filter(Boolean)
+    .join(" ");
   const props = {
     id,
     "aria-describedby": described || null,
@@ -49,7 +51,8 @@ export function field(
 
 export const input = (props) => (given) =>
   h("input", { type: "text", autocomplete: "off", spellcheck: "false", ...props, ...given });
-export const area = (props) => (given) => h("textarea", { rows: 3, spellcheck: "false", ...props, ...given });
+export const area = (props) => (given) =>
+  h("textarea", { rows: 3, spellcheck: "false", ...props, ...given });
 
 // `options` are texts, or pairs of a value and a text.
 export const select = (options, props) => (given) =>
@@ -66,7 +69,14 @@ export const suggest = (options, props) => (given) => {
   const list = `${given.id}-list`;
   return h(
     "div.suggest",
-    h("input", { type: "text", autocomplete: "off", spellcheck: "false", list, ...props, ...given }),
+    h("input", {
+      type: "text",
+      autocomplete: "off",
+      spellcheck: "false",
+      list,
+      ...props,
+      ...given,
+    }),
     h(
       "datalist",
       { id: list },
@@ -139,7 +149,11 @@ export function choices(legend, list, chosen, choose, { hint = "" } = {}) {
 }
 
 // Several words: Enter, a comma or leaving the field adds one; Backspace in the empty field takes the last.
-export function chips(list, change, { placeholder = "", suggestions = [], complain = () => "" } = {}) {
+export function chips(
+  list,
+  change,
+  { placeholder = "", suggestions = [], complain = () => "" } = {},
+) {
   return (given) => {
     const listId = `${given.id}-list`;
     const add = (input) => {
@@ -223,7 +237,12 @@ export const toInstant = (local) => (local ? new Date(local).toISOString() : nul
 export const filterBar = (...filters) =>
   h(
     "form.filters",
-    { key: "filters", role: "search", "aria-label": "Filter", onsubmit: (event) => event.preventDefault() },
+    {
+      key: "filters",
+      role: "search",
+      "aria-label": "Filter",
+      onsubmit: (event) => event.preventDefault(),
+    },
     filters.filter(Boolean).map(({ name, label, control }) => {
       const id = `filter-${name}`;
       return h(

@@ -68,7 +68,13 @@ const MARKS = {
 export const badge = (text, kind = "off", title = null) =>
   h("span.badge", { class: kind, title }, icon(MARKS[kind] ?? "minus"), text);
 
-const KEY_STATES = { active: "good", suspended: "held", rotating: "busy", expired: "warn", revoked: "bad" };
+const KEY_STATES = {
+  active: "good",
+  suspended: "held",
+  rotating: "busy",
+  expired: "warn",
+  revoked: "bad",
+};
 export const keyState = (state) => badge(state, KEY_STATES[state] ?? "off");
 export const tenantState = (state) => badge(state, state === "active" ? "good" : "held");
 
@@ -97,7 +103,8 @@ export const skeleton = (lines = 4) =>
   );
 
 const titleOf = (error) =>
-  ({ 403: "This is not for your role", 404: "Not found" })[error.status] ?? "This could not be loaded";
+  ({ 403: "This is not for your role", 404: "Not found" })[error.status] ??
+  "This could not be loaded";
 
 // What went wrong, with what to ask about it.
 export function problemBox(error, retry = null, title = titleOf(error)) {
@@ -156,7 +163,11 @@ async function copied(text) {
 
 // Without TLS browsers have no clipboard for pages, but still copy what is selected.
 function copiedByHand(text) {
-  const area = h("textarea.visually-hidden", { value: text, readonly: true, "aria-hidden": "true" });
+  const area = h("textarea.visually-hidden", {
+    value: text,
+    readonly: true,
+    "aria-hidden": "true",
+  });
   const before = document.activeElement;
   ([...document.querySelectorAll("dialog[open]")].at(-1) ?? document.body).append(area);
   area.select();
@@ -175,7 +186,12 @@ export const copyable = (text, shown = text) =>
     h("code", { title: text }, shown),
     h(
       "button.icon",
-      { type: "button", "aria-label": `Copy ${text}`, title: "Copy", onclick: () => copyText(text) },
+      {
+        type: "button",
+        "aria-label": `Copy ${text}`,
+        title: "Copy",
+        onclick: () => copyText(text),
+      },
       icon("copy"),
     ),
   );

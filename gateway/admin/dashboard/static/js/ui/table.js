@@ -59,7 +59,8 @@ export function table({
 
 function heading(column, sorting) {
   const props = { scope: "col", class: column.kind ?? "" };
-  if (!column.sort || !sorting) return h("th", props, column.isQuiet ? spoken(column.title) : column.title);
+  if (!column.sort || !sorting)
+    return h("th", props, column.isQuiet ? spoken(column.title) : column.title);
   const [isUp, isDown] = [sorting.by === column.sort, sorting.by === `-${column.sort}`];
   const order = isUp ? "ascending" : isDown ? "descending" : "none";
   const next = isUp ? `-${column.sort}` : isDown ? "" : column.sort;

@@ -1,0 +1,1 @@
+"""How a message is carried: each module is one way."""

@@ -1,0 +1,54 @@
+"""What a look at something takes and gives.
+
+Knows the circumstances that all looks of one round share. It must not know what is looked at.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+
+from gateway.alerts.settings import AlertSettings
+from gateway.domain.alert_rules.catalogue import RuleName
+from gateway.domain.alert_rules.settings import RuleBook, RuleSettings
+from gateway.domain.alerts import Alert, Finding
+from gateway.domain.business_hours import BusinessHours
+from gateway.domain.keys import KeyRecord
+
+
+@dataclass(frozen=True, slots=True)
+class Own:
+    """What a tenant has of its own: the rules as it sets them, and its business hours, if any."""
+
+    book: RuleBook
+    hours: BusinessHours | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Round:
+    """One round: when it is (epoch seconds), by what it goes, and what is open already.
+
+    `own` holds the tenants that have anything of their own, `open_keys` the keys of open alerts.
+    """
+
+    now: float
+    settings: AlertSettings
+    own: Mapping[str, Own]
+    open_keys: Mapping[RuleName, frozenset[str]] = field(default_factory=dict)
+
+    def rule(self, name: RuleName, tenant_id: str) -> RuleSettings:
+        """Return how a rule is set for a tenant."""
+        own = self.own.get(tenant_id)
+        return (self.settings.book if own is None else own.book)[name]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Look:
+    """What a look found. Of the open alerts that it `judges`, those that it did not find are not so any more.
+
+    `records` are keys that it has read, by id.
+    """
+
+    findings: list[Finding]
+    judges: Callable[[Alert], bool]
+    records: Mapping[str, KeyRecord] = field(default_factory=dict)

@@ -1,0 +1,16 @@
+"""Everything in one PostgreSQL database, shared by several gateways.
+
+    access.py      how the database is reached: address, TLS, settings of a session
+    connections.py    a few connections, lent one by one
+    database.py    statements and transactions with their deadlines, and what an error of the driver means
+    migrations.py  the schema, step by step (`../schema_postgres/`)
+    store.py       `KeyStore`; its SQL is in statements.py
+    audit.py       `AuditTrail`
+    nodes.py       `Nodes`: the gateways that share the database
+    session.py     the one connection that listens, and holds the lock of the leader
+    moving.py      a SQLite file becomes a database, with every record
+
+Whatever else is kept (usage, alerts) follows the same pattern: its tables are the next numbered step of the schema, its
+port is implemented by a class over `Database` in a file of its own, `opening.py` hands it out, and `moving.py` names
+its tables.
+"""

@@ -1,0 +1,241 @@
+"""A store in a file becomes a database, with every record, or stays what it was."""
+
+from __future__ import annotations
+
+import asyncio
+import sqlite3
+from collections.abc import AsyncIterator
+from contextlib import closing
+from dataclasses import replace
+from pathlib import Path
+
+import asyncpg
+import pytest
+
+from gateway.domain.keys import KeyState
+from gateway.ports import Write
+from gateway.stores import sqlite
+from gateway.stores.postgres import moving
+from gateway.stores.postgres.access import Access
+from gateway.stores.postgres.audit import AuditReader
+from gateway.stores.postgres.database import Database
+from gateway.stores.postgres.moving import PARTS, Moved, MoveRefused, move
+from gateway.stores.postgres.opening import connected
+from gateway.stores.postgres.store import PostgresStore
+from gateway.stores.rows import TABLES
+from tests.contracts.audit_trail import a_checkpoint
+from tests.contracts.commits import RECORDS, a_change
+from tests.key_samples import a_key, a_tenant
+
+NOW = 1_700_000_000.0
+
+
+@pytest.fixture
+async def file(tmp_path: Path) -> Path:
+    """Return a store in which something of everything is kept."""
+    path = tmp_path / "tollhouse.db"
+    async with sqlite.opened(path) as store:
+        await store.commit(
+            [
+                Write(a_tenant(metadata={"größe": [1, 2.5, None, True], "nul": "\0"}), 0),
+                Write(a_tenant("ten_b", parent_id="ten_a", is_suspended=True), 0),
+                Write(a_key("key_b", last_used_at=NOW + 0.125, tags=("ci", "größe")), 0),
+                Write(a_key("key_a", state=KeyState.REVOKED, expires_at=NOW, is_hidden=True), 0),
+                Write(a_key("key_B", tenant_id="ten_b", environment="test"), 0),
+                *(Write(each, 0) for each in RECORDS),
+            ],
+            [a_change("key_a", reason="grüße \u2028"), a_change("key_b")],
+        )
+        await store.touch({"key_a": NOW + 7.25, "adm_1": NOW + 9.5})
+        await store.save_counts({"b:1": (1000, 5), "a:2": (2000, 2**40)})
+        await store.remember("idem", "finger", "key_a", NOW)
+        await store.audit.add_checkpoint(a_checkpoint(await store.audit.audit_head()))
+    return path
+
+
+@pytest.fixture
+async def connection(access: Access) -> AsyncIterator[asyncpg.Connection]:
+    async with connected(access) as connection:
+        yield connection
+
+
+async def nothing_to_say(_: AuditReader) -> None:
+    """Find nothing wrong with the audit trail."""
+
+
+async def test_everything_reads_in_the_database_as_it_did_in_the_file(
+    file: Path, connection: asyncpg.Connection, store: PostgresStore
+) -> None:
+    moved = await move(file, connection, nothing_to_say)
+    assert isinstance(moved, Moved)
+    assert moved.rows["keys"] == 3
+    assert sum(moved.rows.values()) == 2 + 3 + 4 + 3 + 2 + 1 + 2 + 1
+    async with sqlite.opened(file) as before:
+        assert await store.revision() == await before.revision() == moved.revision
+        for kind in TABLES:
+            assert await store.page(kind) == await before.page(kind)
+        assert await store.count_keys() == await before.count_keys()
+        assert await store.load_counts(3000.0) == await before.load_counts(3000.0)
+        assert await store.remember("idem", "x", "x", NOW + 1) == ("finger", "key_a")
+        assert await store.audit.audit_records() == await before.audit.audit_records()
+        assert await store.audit.checkpoints() == await before.audit.checkpoints()
+        digest = a_key("key_b").digest
+        assert await store.find([digest]) == await before.find([digest])
+
+
+async def test_what_is_written_after_the_move_goes_on_from_there(
+    file: Path, connection: asyncpg.Connection, store: PostgresStore
+) -> None:
+    moved = await move(file, connection, nothing_to_say)
+    key = await store.get_key("key_b")
+    assert key is not None
+    [written] = await store.commit(
+        [Write(replace(key, state=KeyState.SUSPENDED), key.revision)], [a_change("key_b")]
+    )
+    assert written.revision == moved.revision + 1
+    assert [record.seq for record in await store.audit.audit_records()] == [1, 2, 3]
+    counts = await store.count_keys()
+    assert counts["suspended", "live"] == 1
+    assert ("active", "live") not in counts
+
+
+async def test_a_dry_run_does_everything_and_keeps_nothing(
+    file: Path, connection: asyncpg.Connection, store: PostgresStore
+) -> None:
+    seen = []
+
+    async def look(trail: AuditReader) -> None:
+        seen.append(await trail.audit_head())
+        assert len(await trail.audit_records()) == 2
+        assert len(await trail.checkpoints()) == 1
+
+    moved = await move(file, connection, look, is_dry_run=True)
+    assert moved.rows["keys"] == 3
+    assert seen[0].seq == 2
+    assert await store.list_keys() == []
+    assert await store.revision() == 0
+    assert (await move(file, connection, look)).rows == moved.rows
+
+
+async def test_a_database_that_is_not_empty_is_refused(
+    file: Path, connection: asyncpg.Connection, store: PostgresStore
+) -> None:
+    await store.save_tenant(a_tenant("ten_z"))
+    with pytest.raises(MoveRefused, match="not empty: it has rows in tenants"):
+        await move(file, connection, nothing_to_say)
+    assert await store.list_keys() == []
+
+
+async def test_a_database_that_gateways_use_is_refused(
+    file: Path, connection: asyncpg.Connection, database: Database
+) -> None:
+    from gateway.stores.postgres.nodes import PostgresNodes
+    from tests.contracts.nodes import a_node
+
+    await PostgresNodes(database).beat(a_node())
+    with pytest.raises(MoveRefused, match="rows in nodes"):
+        await move(file, connection, nothing_to_say)
+
+
+async def test_a_file_that_a_gateway_uses_is_refused_and_goes_on(
+    file: Path, connection: asyncpg.Connection
+) -> None:
+    async with sqlite.opened(file) as running:
+        with pytest.raises(MoveRefused, match="is in use: stop the gateway first"):
+            await move(file, connection, nothing_to_say)
+        assert (await running.save_tenant(a_tenant("ten_z"))).revision > 0
+    await move(file, connection, nothing_to_say)
+
+
+async def test_a_file_that_is_not_there_is_refused_and_not_made(
+    tmp_path: Path, connection: asyncpg.Connection
+) -> None:
+    with pytest.raises(MoveRefused, match="there is no store at"):
+        await move(tmp_path / "nothing.db", connection, nothing_to_say)
+    assert [*await asyncio.to_thread(tmp_path.iterdir)] == []
+
+
+async def test_a_file_that_is_no_store_is_refused(
+    tmp_path: Path, connection: asyncpg.Connection
+) -> None:
+    path = tmp_path / "x.db"
+    path.write_bytes(b"this is no database" * 100)
+    with pytest.raises(MoveRefused, match="not a database"):
+        await move(path, connection, nothing_to_say)
+
+
+async def test_a_table_that_is_not_known_here_is_refused_unless_it_is_empty(
+    file: Path, connection: asyncpg.Connection
+) -> None:
+    with closing(sqlite3.connect(file)) as other:
+        other.execute("CREATE TABLE novelties (a TEXT) STRICT")
+        other.execute("INSERT INTO novelties VALUES ('x')")
+        other.commit()
+    with pytest.raises(MoveRefused, match="how to move the table novelties"):
+        await move(file, connection, nothing_to_say)
+    with closing(sqlite3.connect(file)) as other:
+        other.execute("DELETE FROM novelties")
+        other.commit()
+    await move(file, connection, nothing_to_say)
+
+
+async def test_a_check_that_fails_leaves_nothing_behind(
+    file: Path, connection: asyncpg.Connection, store: PostgresStore
+) -> None:
+    async def refuse(_: AuditReader) -> None:
+        raise MoveRefused("not what it was")
+
+    with pytest.raises(MoveRefused, match="not what it was"):
+        await move(file, connection, refuse)
+    assert await store.list_keys() == []
+
+
+async def test_a_row_that_reads_differently_than_the_file_is_noticed(
+    file: Path, connection: asyncpg.Connection, store: PostgresStore
+) -> None:
+    await connection.execute(
+        """
+        CREATE FUNCTION spoil() RETURNS trigger LANGUAGE plpgsql AS $$
+        BEGIN NEW.reason := NEW.reason || ' '; RETURN NEW; END $$;
+        CREATE TRIGGER spoil BEFORE INSERT ON incidents FOR EACH ROW EXECUTE FUNCTION spoil();
+        """
+    )
+    with pytest.raises(MoveRefused, match="incidents reads differently"):
+        await move(file, connection, nothing_to_say)
+    assert await store.list_keys() == []
+
+
+async def test_the_file_stays_as_it_was(file: Path, connection: asyncpg.Connection) -> None:
+    async with sqlite.opened(file) as store:
+        before = await store.list_keys(), await store.audit.audit_records()
+    await move(file, connection, nothing_to_say)
+    async with sqlite.opened(file) as store:
+        assert (await store.list_keys(), await store.audit.audit_records()) == before
+
+
+async def test_rows_move_in_batches(
+    file: Path, connection: asyncpg.Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(moving, "BATCH", 2)
+    assert (await move(file, connection, nothing_to_say)).rows["keys"] == 3
+
+
+def test_every_table_of_the_file_moves() -> None:
+    from gateway.stores import migrations
+
+    with closing(sqlite3.connect(":memory:")) as file:
+        for _, script in migrations.steps():
+            file.executescript(script)
+        names = {
+            row[0] for row in file.execute("SELECT name FROM sqlite_master WHERE type = 'table'")
+        }
+        columns = {
+            name: {row[1] for row in file.execute(f"PRAGMA table_info({name})")} for name in names
+        }
+    moved = {part.table: set(part.columns) for part in PARTS}
+    stays = {
+        name for name in names if name.startswith(("usage_", "alert"))
+    }  # each gateway has its own
+    assert names - set(moved) == {"store", "key_counts", *stays}
+    for name in names & set(moved):
+        assert columns[name] - moved[name] <= {"last_used_at"}, name
