@@ -38,6 +38,11 @@ _ELSEWHERE: Final = (
     " audit.pub"
 )
 
+_IN_DATABASE: Final = (
+    "the keys are in the database of store.url: back that up as well, with pg_dump. This file holds usage figures and"
+    " alerts only"
+)
+
 
 def register(verbs: Verbs) -> None:
     """Add `db` and its verbs."""
@@ -112,7 +117,7 @@ def _back_up(config: model.Config, options: argparse.Namespace, printer: Printer
     contents = sqlite_copies.back_up(_store(config, options), options.target)
     told: dict[str, Any] = {"file": str(options.target), **asdict(contents)}
     printer.entry({**told, "seconds": round(time.monotonic() - started, 3)})
-    printer.message(_ELSEWHERE)
+    printer.message(_IN_DATABASE if config.store.url.get_secret_value() else _ELSEWHERE)
 
 
 def _restore(config: model.Config, options: argparse.Namespace, printer: Printer) -> None:

@@ -121,3 +121,18 @@ def test_a_configuration_that_cannot_be_used_is_told(
     path = write(tmp_path, "rutes: []\n")
     assert command(path, "vacuum") == 1
     assert "rutes" in capsys.readouterr().err
+
+
+def test_where_the_keys_are_in_a_database_that_is_said_and_nothing_is_restored(
+    config: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    config.write_text(
+        config.read_text().replace(
+            "{path: data/keys.db}", "{path: data/keys.db, url: 'postgresql://u@127.0.0.1/d'}"
+        )
+    )
+    target = config.parent / "copy.db"
+    assert command(config, "backup", str(target)) == 0
+    assert "pg_dump" in capsys.readouterr().err
+    assert command(config, "restore", str(target), "--reason", "x") == 1
+    assert "pg_restore" in capsys.readouterr().err
