@@ -94,10 +94,16 @@ def _holidays(days: object) -> Iterator[Problem]:
         yield "/holidays", f"is a list of at most {HOLIDAYS_MAX} dates"
         return
     for index, day in enumerate(days):
-        try:
-            date.fromisoformat(day)
-        except (TypeError, ValueError):
+        if not _is_date(day):
             yield f"/holidays/{index}", "is no date: write 2026-12-25"
+
+
+def _is_date(text: object) -> bool:
+    try:
+        date.fromisoformat(text)  # type: ignore[arg-type]  # what is no text is no date
+    except (TypeError, ValueError):
+        return False
+    return True
 
 
 def _rule(name: str, own: object) -> Iterator[Problem]:
@@ -125,16 +131,22 @@ def _rule(name: str, own: object) -> Iterator[Problem]:
         yield from _number(each, own, number)
 
 
+def _seconds(value: Any) -> tuple[float, str]:
+    """Return what a value says, and what is wrong with it."""
+    try:
+        return read_seconds(value), ""
+    except ValueError as error:
+        return 0.0, str(error)
+
+
 def _number(name: str, own: Mapping[str, Any], number: Number) -> Iterator[Problem]:
     if name not in own:
         return
     value = own[name]
-    try:
-        seconds = read_seconds(value)
-    except ValueError as error:
-        yield f"/{name}", str(error) if number.is_duration else "must be a number"
-        return
-    if not number.is_duration and not isinstance(value, int | float):
+    seconds, wrong = _seconds(value)
+    if wrong:
+        yield f"/{name}", wrong if number.is_duration else "must be a number"
+    elif not number.is_duration and not isinstance(value, int | float):
         yield f"/{name}", "must be a number"
     elif not number.least <= seconds <= number.most:
         unit = " seconds" if number.is_duration else ""
