@@ -98,7 +98,11 @@ class Alerting:
         return Evaluator(
             settings=self.settings,
             eyes=Eyes(
-                of_keys=(traffic, places, LifetimesLook(gateway.store)),
+                of_keys=(
+                    traffic,
+                    places,
+                    LifetimesLook(gateway.store, leads=lambda: gateway.leads),
+                ),
                 health=HealthLook(self._health),
             ),
             keys=gateway.store,

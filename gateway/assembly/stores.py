@@ -27,7 +27,8 @@ if TYPE_CHECKING:
 class Opened:
     """A store with its audit trail; `database` is None for a file, which only one gateway uses.
 
-    `usage` and `alerts` lie in a file of each gateway's own in any case: they tell what this one has served.
+    `usage` and `alerts` lie in a file of each gateway's own in any case: they tell what this one has served. That
+    alerts fired is in the audit trail, wherever that lies.
     """
 
     store: KeyStore
@@ -53,7 +54,8 @@ async def opened(config: model.Config, path: Path) -> AsyncIterator[Opened]:
         sqlite.opened(anchored(path, config.store.path)) as file,
     ):
         store = PostgresStore(database)
-        yield Opened(store, store.audit, file.usage, file.alerts, database)
+        alerts = file.alerts_audited_by(store.audit)
+        yield Opened(store, store.audit, file.usage, alerts, database)
 
 
 @asynccontextmanager

@@ -16,6 +16,7 @@ from gateway.alert_ports import AlertPage
 from gateway.domain.alert_messages import MESSAGE_WAITING, Message, Notice, Waiting
 from gateway.domain.alerts import ANY_ALERT, Alert, AlertQuery, AlertState, Identity, Severity
 from gateway.domain.change import Change
+from gateway.ports import AuditTrail
 from gateway.stores import sqlite_audit
 from gateway.stores.sqlite_file import SqliteFile
 
@@ -59,10 +60,15 @@ _MESSAGES: Final = f"SELECT {', '.join(_MESSAGE)} FROM alert_messages"  # noqa: 
 
 
 class SqliteAlerts:
-    """Implements `ports.AlertStore` and `ports.Outbox` over an open file."""
+    """Implements `ports.AlertStore` and `ports.Outbox` over an open file.
 
-    def __init__(self, file: SqliteFile) -> None:
+    Where the audit trail lies elsewhere, in `trail`, it is told before the file is: what could not be stored after that
+    is told again with the next try, and nothing is stored that the trail does not have.
+    """
+
+    def __init__(self, file: SqliteFile, trail: AuditTrail | None = None) -> None:
         self._file = file
+        self._trail = trail
 
     # ---- alerts
 
@@ -74,6 +80,7 @@ class SqliteAlerts:
         forgotten: Collection[str] = (),
     ) -> None:
         """Store all of it, or nothing."""
+        sealed_here = await self._told_elsewhere(changes)
 
         async def work(connection: aiosqlite.Connection) -> None:
             # What ends or is forgotten makes room for what begins under the same identity.
@@ -81,9 +88,17 @@ class SqliteAlerts:
             ordered = sorted(alerts, key=lambda alert: alert.resolved_at is None)
             await connection.executemany(_SAVE, [_row_of(alert) for alert in ordered])
             await connection.executemany(_NOTICE, [_notice_row(each) for each in notices])
-            await sqlite_audit.append(connection, changes)
+            await sqlite_audit.append(connection, sealed_here)
 
         await self._file.transact(work, about="alerts")
+
+    async def _told_elsewhere(self, changes: Sequence[Change]) -> Sequence[Change]:
+        """Tell the trail that lies elsewhere, if one does; return what is to be sealed in the file."""
+        if self._trail is None:
+            return changes
+        if changes:
+            await self._trail.append(changes)
+        return ()
 
     async def open_alerts(self, limit: int) -> list[Alert]:
         """Return the alerts that are not resolved."""
@@ -115,6 +130,10 @@ class SqliteAlerts:
 
     async def acknowledge(self, alert_id: str, at: float, change: Change) -> Alert | None:
         """Acknowledge an alert that fires."""
+        known = await self.alert(alert_id)
+        if known is None or known.fired_at is None or known.resolved_at is not None:
+            return None
+        sealed_here = await self._told_elsewhere([change])
         values = {
             "alert_id": alert_id,
             "at": at,
@@ -126,7 +145,7 @@ class SqliteAlerts:
             rows = list(await connection.execute_fetchall(_ACKNOWLEDGE, values))
             if not rows:
                 return None
-            await sqlite_audit.append(connection, [change])
+            await sqlite_audit.append(connection, sealed_here)
             return _alert_of(rows[0])
 
         return await self._file.transact(work, about=alert_id)

@@ -89,6 +89,7 @@ class Watching:
         self.health = Health()
         self.ids = count(1)
         self.keys_per_round = keys_per_round
+        self.leads = True
         self.bounds = bounds
         self.start()
 
@@ -103,7 +104,7 @@ class Watching:
                 of_keys=(
                     traffic,
                     self.places,
-                    LifetimesLook(self.store, self.keys_per_round),
+                    LifetimesLook(self.store, self.keys_per_round, lambda: self.leads),
                 ),
                 health=HealthLook(self._health),
             ),

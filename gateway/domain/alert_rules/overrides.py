@@ -98,10 +98,12 @@ def _holidays(days: object) -> Iterator[Problem]:
             yield f"/holidays/{index}", "is no date: write 2026-12-25"
 
 
-def _is_date(text: object) -> bool:
+def _is_date(day: object) -> bool:
+    if not isinstance(day, str):
+        return False
     try:
-        date.fromisoformat(text)  # type: ignore[arg-type]  # what is no text is no date
-    except (TypeError, ValueError):
+        date.fromisoformat(day)
+    except ValueError:
         return False
     return True
 
@@ -131,26 +133,25 @@ def _rule(name: str, own: object) -> Iterator[Problem]:
         yield from _number(each, own, number)
 
 
-def _seconds(value: Any) -> tuple[float, str]:
-    """Return what a value says, and what is wrong with it."""
-    try:
-        return read_seconds(value), ""
-    except ValueError as error:
-        return 0.0, str(error)
-
-
 def _number(name: str, own: Mapping[str, Any], number: Number) -> Iterator[Problem]:
     if name not in own:
         return
-    value = own[name]
-    seconds, wrong = _seconds(value)
-    if wrong:
-        yield f"/{name}", wrong if number.is_duration else "must be a number"
-    elif not number.is_duration and not isinstance(value, int | float):
-        yield f"/{name}", "must be a number"
-    elif not number.least <= seconds <= number.most:
-        unit = " seconds" if number.is_duration else ""
-        yield f"/{name}", f"must lie between {number.least:g} and {number.most:g}{unit}"
+    problem = _number_problem(own[name], number)
+    if problem:
+        yield f"/{name}", problem
+
+
+def _number_problem(value: object, number: Number) -> str:
+    if not number.is_duration and not isinstance(value, int | float):
+        return "must be a number"
+    try:
+        seconds = read_seconds(value)
+    except ValueError as error:
+        return str(error) if number.is_duration else "must be a number"
+    if number.least <= seconds <= number.most:
+        return ""
+    unit = " seconds" if number.is_duration else ""
+    return f"must lie between {number.least:g} and {number.most:g}{unit}"
 
 
 def _unknown(given: Mapping[str, Any], allowed: tuple[str, ...]) -> Iterator[Problem]:
