@@ -93,7 +93,9 @@ class Gateway:
         )
         self.audit = self.records.audit
         self.request_log = self.records.requests
-        self.usage = Usage(lambda: self.config, config_path, usage, clock, recorders)
+        self.usage = Usage(
+            *(lambda: self.config, config_path, usage, clock, recorders), leads=lambda: self.leads
+        )
         self.own = membership.introduce(self)
         self.keyring = self._keyring(config)
         self.alerting = Alerting(self, usage, alerts)

@@ -39,6 +39,12 @@ _ELSEWHERE: Final = (
 )
 
 
+_A_DATABASE: Final = (
+    "the keys are in a database (`store.url`), which has tools of its own: pg_dump, pg_restore. A gateway that starts"
+    " brings it to its schema"
+)
+
+
 def register(verbs: Verbs) -> None:
     """Add `db` and its verbs."""
     parser = verbs.add_parser(
@@ -104,6 +110,8 @@ def _run(act: Act, options: argparse.Namespace) -> int:
 
 
 def _store(config: model.Config, options: argparse.Namespace) -> Path:
+    if config.store.url.get_secret_value():
+        raise CannotCopy(_A_DATABASE)
     return anchored(options.config, config.store.path)
 
 
@@ -116,6 +124,7 @@ def _back_up(config: model.Config, options: argparse.Namespace, printer: Printer
 
 
 def _restore(config: model.Config, options: argparse.Namespace, printer: Printer) -> None:
+    _store(config, options)
     require_reason(options.reason)
     order = Order(actor=Actor(kind="admin", name=f"uid:{os.getuid()}"), reason=options.reason)
     restored = asyncio.run(restore(config, options.config, options.source, order))

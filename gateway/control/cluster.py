@@ -297,6 +297,11 @@ class Cluster:
             for node in roll.nodes
         ]
 
+    @property
+    def others(self) -> frozenset[str]:
+        """The names of the other gateways that were live when the register was read last."""
+        return frozenset(each.name for each in self._others(self._roll) if self._may_serve(each))
+
     def counts(self) -> Mapping[tuple[str, ...], float]:
         """Return how many gateways were live, and lost, when the register was read last."""
         states = [self._may_serve(node) for node in self._roll.nodes]
