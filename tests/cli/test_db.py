@@ -121,3 +121,18 @@ def test_a_configuration_that_cannot_be_used_is_told(
     path = write(tmp_path, "rutes: []\n")
     assert command(path, "vacuum") == 1
     assert "rutes" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [("backup", "x.db"), ("restore", "x.db", "--reason", "why"), ("vacuum",), ("migrate",)],
+)
+def test_a_store_in_a_database_is_left_to_the_tools_of_the_database(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], arguments: tuple[str, ...]
+) -> None:
+    path = write(tmp_path, HEAD + "store: postgresql://u:hunter2@127.0.0.1:1/d\n")
+    assert command(path, *arguments) == 1
+    said = capsys.readouterr().err
+    assert "pg_dump" in said
+    assert "hunter2" not in said
+    assert [each.name for each in tmp_path.iterdir()] == ["config.yaml"]
