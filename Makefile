@@ -32,6 +32,7 @@ run-compiled: compile ## like `make run`, with the compiled build
 test: lint types ## lint, types, all tests, and full coverage of domain and pipeline
 	@$(BIN)/coverage erase
 	$(BIN)/python -m pytest -n 2 --cov --cov-report=
+	$(BIN)/python -m pytest tests/dashboard
 	@$(BIN)/coverage report --include='gateway/domain/*,gateway/pipeline/*' --skip-covered --show-missing \
 	  --fail-under=100
 

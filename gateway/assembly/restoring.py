@@ -48,6 +48,10 @@ async def restore(config: model.Config, config_path: Path, source: Path, order: 
     """Put the backup at `source` in the place of the store. Raises `CannotCopy`, `InUse`, `OSError`; then the store is
     as it was.
     """
+    if config.store.url.get_secret_value():
+        raise CannotCopy(
+            "the keys are in the database of store.url: restore that one, with pg_restore"
+        )
     store = anchored(config_path, config.store.path)
     with alone(store):
         return await _Restoring(config, config_path, store, order).restore(source)

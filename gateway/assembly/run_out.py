@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 LOOK_SECONDS: Final = 0.25
 """How often: a stream outlives its key by that and by the time of the look."""
 
-KEYS_MAX: Final = 600
-"""Keys of one look: some 10 ms of the event loop. When more run out at the same moment, the caretaker ends what the
+KEYS_MAX: Final = 400
+"""Keys of one look: some 7 ms of the event loop. When more run out at the same moment, the caretaker ends what the
 others have open while it writes them down, some thousand per second."""
 
 

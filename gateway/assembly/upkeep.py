@@ -31,6 +31,9 @@ _BEGIN_SECONDS: Final = 2.0
 _LOOK_SECONDS: Final = 1.0
 """How often keys are looked after: how late it is told that a key has expired. Requests are judged by the clock."""
 
+_SOON_SECONDS: Final = 0.1
+"""The same while there is more to be done than one look has time for."""
+
 
 async def begin(gateway: Gateway, tasks: asyncio.TaskGroup, stack: AsyncExitStack) -> None:
     """Start it; at the end of `stack` each is done once more."""
@@ -42,7 +45,11 @@ async def begin(gateway: Gateway, tasks: asyncio.TaskGroup, stack: AsyncExitStac
     looking_after = membership.leading(gateway, caretaker.look_after)
     everything = (
         Periodic("ending what has run out", lambda: LOOK_SECONDS, RunOut(gateway).look),
-        Periodic("looking after keys", lambda: _LOOK_SECONDS, looking_after),
+        Periodic(
+            "looking after keys",
+            lambda: _SOON_SECONDS if caretaker.is_behind else _LOOK_SECONDS,
+            looking_after,
+        ),
         learner.work,
         *membership.upkeep(gateway, learner, stack),
         Periodic("saving counters", lambda: _SAVE_SECONDS, lambda: gateway.save(store)),

@@ -38,7 +38,6 @@ _ELSEWHERE: Final = (
     " audit.pub"
 )
 
-
 _A_DATABASE: Final = (
     "the keys are in a database (`store.url`), which has tools of its own: pg_dump, pg_restore. A gateway that starts"
     " brings it to its schema"
@@ -124,7 +123,6 @@ def _back_up(config: model.Config, options: argparse.Namespace, printer: Printer
 
 
 def _restore(config: model.Config, options: argparse.Namespace, printer: Printer) -> None:
-    _store(config, options)
     require_reason(options.reason)
     order = Order(actor=Actor(kind="admin", name=f"uid:{os.getuid()}"), reason=options.reason)
     restored = asyncio.run(restore(config, options.config, options.source, order))

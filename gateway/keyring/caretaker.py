@@ -18,12 +18,12 @@ from gateway.keyring.lapses import SYSTEM
 from gateway.keyring.ledger import NotFound
 from gateway.ports import Clock, Conflict, KeyStore
 
-KEYS_PER_ACT: Final = 200
+KEYS_PER_ACT: Final = 100
 """Keys that are written down together: one transaction, and one acknowledgement by every worker. What is made of them
 between two waits keeps the event loop from others for some milliseconds."""
 
 LOOK_SECONDS: Final = 2.0
-"""How long a look goes on while more keys are due. Then rotations have their turn, and the next look goes on."""
+"""How long a look goes on while more keys are due. Then rotations have their turn, and the next look follows soon."""
 
 ROTATIONS_PER_LOOK: Final = 50
 """Reading their keys takes 6 ms. Deadlines do not wait for their turn: those keys are due by themselves."""
@@ -36,7 +36,10 @@ _log = logging.getLogger(__name__)
 
 
 class Caretaker:
-    """Makes the keyring in force do what is due, for so many keys at once and rotations of each state per look."""
+    """Makes the keyring in force do what is due, for so many keys at once and rotations of each state per look.
+
+    `is_behind` tells that the last look left keys for want of time.
+    """
 
     def __init__(
         self,
@@ -53,6 +56,7 @@ class Caretaker:
         self._store = store
         self._clock = clock
         self._after = dict.fromkeys(OPEN, "")
+        self.is_behind = False
 
     async def look_after(self) -> None:
         """Do what is due. Raises `StoreUnavailable`; then the next look does it."""
@@ -65,13 +69,17 @@ class Caretaker:
     async def _look_after_keys(self) -> None:
         """Write down what is due, until there is no more or the time is over."""
         until = self._clock.monotonic() + LOOK_SECONDS
+        self.is_behind = False
         left: set[str] = set()
         while len(left) < self._keys_per_act:
             # Beyond those that cannot be written down now: they must not stand in the way of others.
             due = await self._keyring().lapses.due(self._keys_per_act + len(left))
             fresh = [key.key_id for key in due if key.key_id not in left]
             left.update(await self._record(fresh[: self._keys_per_act]))
-            if len(fresh) < self._keys_per_act or self._clock.monotonic() >= until:
+            if len(fresh) < self._keys_per_act:
+                return
+            if self._clock.monotonic() >= until:
+                self.is_behind = True
                 return
 
     async def _record(self, key_ids: Sequence[str]) -> list[str]:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from gateway.domain.alert_rules.catalogue import RuleName
 from tests.deploy.files import (
     GRAFANA,
     HOW_TO,
@@ -109,11 +110,13 @@ def test_the_documented_commands_set_the_namespace_and_where_runbooks_are(tmp_pa
 
 
 def test_each_name_of_an_alert_is_a_rule_or_told_to_be_the_gateway_s_own() -> None:
-    """The table of the how-to page says truly which alerts Prometheus has."""
+    """The table of the how-to page says truly which alerts Prometheus has, and which the gateway itself."""
     page = HOW_TO.read_text("utf-8")
     table = page.partition("## Which alerts are where")[2].partition("## ")[0]
-    rows = re.findall(r"^\| (`.+`) \| (yes|no)", table, re.MULTILINE)
-    told = {name: is_there for names, is_there in rows for name in re.findall(r"`(\w+)`", names)}
+    rows = re.findall(r"^\| (`.+`) \| (yes|no)\b.* \| (yes|no)\b", table, re.MULTILINE)
+    told = {name: there for names, there, _ in rows for name in re.findall(r"`(\w+)`", names)}
+    own = {name: has for names, _, has in rows for name in re.findall(r"`(\w+)`", names)}
+    assert {name for name, has in own.items() if has == "yes"} == {str(each) for each in RuleName}
     shipped = {rule["alert"] for rule in alerts()}
     assert {name for name, is_there in told.items() if is_there == "yes"} <= shipped
     assert {name for name, is_there in told.items() if is_there == "no"}.isdisjoint(shipped)

@@ -4,10 +4,13 @@ import pytest
 
 from gateway.domain.denial import Denial, Reason
 from gateway.domain.outcome import UNMATCHED, Outcome, Reply
+from gateway.domain.request import RequestHead
 from gateway.domain.routes import Route
 from gateway.limiters.memory import MemoryLimiter
 from tests.clock import FakeClock
 from tests.pipeline.samples import rate
+
+HEAD = RequestHead(method="GET", target=b"/", path="/", fields=())
 
 
 def test_a_request_begins_unmatched_without_key_and_limits() -> None:
@@ -43,6 +46,6 @@ def test_what_is_told_of_the_upstream_follows_from_the_result(
     result: Denial | Reply | None, source: str, upstream: str, target: str, seconds: float
 ) -> None:
     outcome = Outcome(5.0)
-    outcome.result = result
+    outcome.result, outcome.head = result, HEAD
     assert (outcome.source, outcome.upstream) == (source, upstream)
     assert (outcome.upstream_target, outcome.upstream_duration) == (target, seconds)

@@ -229,3 +229,34 @@ def test_what_a_gateway_logs_of_a_database_holds_no_password(
         shown = a.log.read_text() + a.access_log.read_text() + listed
         assert "hunter2" not in shown
         assert re.search(r"postgresql://postgres@127\.0\.0\.1:\d+/postgres", shown)
+
+
+def test_x_16_a_reminder_comes_from_one_gateway_and_is_in_the_trail_of_all(
+    url: str, demo_upstream: str, tmp_path: Path
+) -> None:
+    settings = {
+        "\n  #every: 1m\n": "\n  every: 1s\n",
+        "\n  #reminders: [7d]\n": "\n  reminders: [58s]\n",
+    }
+    with (
+        member(tmp_path, demo_upstream, url, "a", **settings) as a,
+        member(tmp_path, demo_upstream, url, "b", **settings) as b,
+    ):
+        acme(a)
+        wish = {"tenant_id": "acme", "name": "k", "environment": "live", "expires_in": "60s"}
+        made = admin(a, "POST", "/keys", {**wish, "scopes": ["*"]}, 201)
+        key_id = made["key"]["key_id"]
+
+        def found() -> list[str]:
+            return [
+                alert["key_id"]
+                for gateway in (a, b)
+                for alert in admin(gateway, "GET", "/alerts?rule=ApiKeyExpiringSoon")["data"]
+            ]
+
+        eventually(lambda: found() == [key_id, key_id], seconds=15)
+        time.sleep(3)  # three rounds of both
+        assert found() == [key_id, key_id]  # the one that there is, shown by each
+        for gateway in (a, b):
+            [record] = admin(gateway, "GET", "/audit?type=alert.fired")["data"]
+            assert record["key_id"] == key_id

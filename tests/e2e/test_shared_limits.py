@@ -53,7 +53,8 @@ def configured(folder: Path, upstream: str, redis: Server, *more: str, workers: 
     settings = [f"url: {redis.url}", "retry: 100ms", "timeout: 2s", *more]
     changes = {
         "\n  unlimited: {}\n": f"\n  unlimited: {{}}{PLANS}",
-        '  #url: ""': "\n".join(f"  {line}" for line in settings),
+        '  #url: ""\n  # exact asks': "\n".join(f"  {line}" for line in settings)
+        + "\n  # exact asks",
         "#workers: 1": f"workers: {workers}",
     }
     for old, new in changes.items():

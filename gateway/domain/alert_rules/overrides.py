@@ -94,10 +94,18 @@ def _holidays(days: object) -> Iterator[Problem]:
         yield "/holidays", f"is a list of at most {HOLIDAYS_MAX} dates"
         return
     for index, day in enumerate(days):
-        try:
-            date.fromisoformat(day)
-        except (TypeError, ValueError):
+        if not _is_date(day):
             yield f"/holidays/{index}", "is no date: write 2026-12-25"
+
+
+def _is_date(day: object) -> bool:
+    if not isinstance(day, str):
+        return False
+    try:
+        date.fromisoformat(day)
+    except ValueError:
+        return False
+    return True
 
 
 def _rule(name: str, own: object) -> Iterator[Problem]:
@@ -128,17 +136,22 @@ def _rule(name: str, own: object) -> Iterator[Problem]:
 def _number(name: str, own: Mapping[str, Any], number: Number) -> Iterator[Problem]:
     if name not in own:
         return
-    value = own[name]
+    problem = _number_problem(own[name], number)
+    if problem:
+        yield f"/{name}", problem
+
+
+def _number_problem(value: object, number: Number) -> str:
+    if not number.is_duration and not isinstance(value, int | float):
+        return "must be a number"
     try:
         seconds = read_seconds(value)
     except ValueError as error:
-        yield f"/{name}", str(error) if number.is_duration else "must be a number"
-        return
-    if not number.is_duration and not isinstance(value, int | float):
-        yield f"/{name}", "must be a number"
-    elif not number.least <= seconds <= number.most:
-        unit = " seconds" if number.is_duration else ""
-        yield f"/{name}", f"must lie between {number.least:g} and {number.most:g}{unit}"
+        return str(error) if number.is_duration else "must be a number"
+    if number.least <= seconds <= number.most:
+        return ""
+    unit = " seconds" if number.is_duration else ""
+    return f"must lie between {number.least:g} and {number.most:g}{unit}"
 
 
 def _unknown(given: Mapping[str, Any], allowed: tuple[str, ...]) -> Iterator[Problem]:
