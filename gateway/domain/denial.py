@@ -11,7 +11,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from enum import StrEnum
 from functools import partial
-from typing import Final
+from typing import Any, Final
 
 from gateway.domain.limits import Grant
 
@@ -116,7 +116,7 @@ class Denial:
     grant: Grant | None = None
     upstream: str = ""
     upstream_seconds: float = 0.0
-    key: object = field(default=None, compare=False, repr=False)
+    key: Any = field(default=None, compare=False, repr=False)
 
 
 def _verdict(

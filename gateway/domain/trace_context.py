@@ -17,9 +17,6 @@ _TRACEPARENT: Final = re.compile(
     rb"(?!ff)[0-9a-f]{2}-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}"
 )
 _TRACEPARENT_BYTES: Final = 55
-_TRACE_ID: Final = slice(3, 35)
-_PARENT_ID: Final = slice(36, 52)
-_FLAGS: Final = slice(53, 55)
 _SAMPLED: Final = 1
 """The one flag of version 00."""
 
@@ -35,9 +32,9 @@ class GivenTrace:
     __slots__ = ("is_sampled", "lines", "parent_id", "states", "trace_id")
 
     def __init__(self, parent: bytes, states: bytes) -> None:
-        self.trace_id = parent[_TRACE_ID]
-        self.parent_id = parent[_PARENT_ID]
-        self.is_sampled = bool(int(parent[_FLAGS], 16) & _SAMPLED)
+        self.trace_id = parent[3:35]
+        self.parent_id = parent[36:52]
+        self.is_sampled = bool(int(parent[53:55], 16) & _SAMPLED)
         self.lines = b"traceparent: %b\r\n%b" % (parent, states)
         self.states = states
 

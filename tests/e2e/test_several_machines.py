@@ -210,6 +210,7 @@ def test_a_database_that_is_away_for_longer_is_an_outage_for_known_keys_until_it
         eventually(lambda: client.get(JOBS) == 503)
         server.start()
         eventually(lambda: client.get(JOBS) == 200)
+        # Look-ups work as soon as the database does; memory is believed again from the next sign of life on.
         eventually(lambda: "the store was out of reach for too long" in a.log.read_text())
         assert "Traceback" not in a.log.read_text()
 

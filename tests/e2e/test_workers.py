@@ -125,7 +125,7 @@ def test_worker_that_stands_still_is_replaced_and_a_revocation_does_not_wait_for
     demo_upstream: str, tmp_path: Path, clients: Clients
 ) -> None:
     patience = {"#stuck_timeout: 10s": "stuck_timeout: 5m"}
-    patience["#acknowledge_timeout: 3s"] = "acknowledge_timeout: 2s"
+    patience["  #acknowledge_timeout: 3s\n  # "] = "  acknowledge_timeout: 2s\n  # "
     with two_workers(tmp_path, demo_upstream, **patience) as gateway:
         key_id, secret = create_key(gateway)
         stopped = pids(gateway)[0]
