@@ -15,7 +15,7 @@ import socket
 import subprocess
 import tempfile
 import time
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from itertools import count
@@ -227,3 +227,34 @@ def fresh_now(url: str, template: str = _TEMPLATE) -> Iterator[str]:
         holding = fresh(url, template)
         yield runner.run(holding.__aenter__())
         runner.run(holding.__aexit__(None, None, None))
+
+
+@asynccontextmanager
+async def inserts_wait(
+    url: str, table: str, condition: str
+) -> AsyncIterator[Callable[[], Awaitable[None]]]:
+    """Let an insert for which `condition` holds of NEW wait, after all was asked that it asks, to the end of the block.
+
+    What is given waits until such an insert waits.
+    """
+    connection = await connect(url)
+    try:
+        await connection.execute(
+            f"""
+            CREATE FUNCTION wait() RETURNS trigger LANGUAGE plpgsql AS $$
+            BEGIN PERFORM pg_advisory_xact_lock(7); RETURN NEW; END $$;
+            CREATE TRIGGER wait BEFORE INSERT ON {table} FOR EACH ROW WHEN ({condition}) EXECUTE FUNCTION wait();
+            SELECT pg_advisory_lock(7);
+            """
+        )
+
+        async def one_waits() -> None:
+            async with asyncio.timeout(5):
+                while not await connection.fetchval(
+                    "SELECT EXISTS (SELECT 1 FROM pg_locks WHERE locktype = 'advisory' AND objid = 7 AND NOT granted)"
+                ):
+                    pass
+
+        yield one_waits
+    finally:
+        await connection.close()

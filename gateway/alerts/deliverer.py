@@ -39,6 +39,9 @@ JITTER: Final = 0.2
 IDLE_SECONDS: Final = 60.0
 """How often a channel without anything to tell is looked at: somebody else may have put something there."""
 
+SHARED_SECONDS: Final = 5.0
+"""The same where other gateways put something there all the time."""
+
 WAITING_MAX: Final = 20
 """Messages of a channel that wait for another attempt; what is to be told meanwhile is not made into more of them."""
 
@@ -62,7 +65,10 @@ class _Turn:
 
 
 class Deliverer:
-    """Implements `Teller`. `count` is told the channel and the outcome of each attempt, `random` returns 0 to 1."""
+    """Implements `Teller`. `count` is told the channel and the outcome of each attempt, `random` returns 0 to 1.
+
+    Of several gateways that share the outbox, the one that `leads` tells what is in it.
+    """
 
     def __init__(
         self,
@@ -74,6 +80,8 @@ class Deliverer:
         new_id: Callable[[], str],
         count: Callable[[str, str], None],
         random: Callable[[], float],
+        leads: Callable[[], bool] = lambda: True,
+        idle_seconds: float = IDLE_SECONDS,
     ) -> None:
         self._settings = settings
         self._channels = channels
@@ -82,6 +90,8 @@ class Deliverer:
         self._new_id = new_id
         self._count = count
         self._random = random
+        self._leads = leads
+        self._idle_seconds = idle_seconds
         self._turns: dict[str, _Turn] = {}
 
     # ---- `Teller`
@@ -131,10 +141,11 @@ class Deliverer:
 
     async def _serve(self, name: str, channel: Channel, turn: _Turn) -> None:
         """Tell what there is to tell; afterwards it is known when there may be something again."""
-        turn.next_at = self._clock.monotonic() + IDLE_SECONDS
+        turn.next_at = self._clock.monotonic() + self._idle_seconds
         try:
             await self._tell_urgent(name, channel, turn)
-            await self._tell_stored(name, channel, turn)
+            if self._leads():
+                await self._tell_stored(name, channel, turn)
         except StoreUnavailable as error:
             _log.warning("channel %s: what it has to tell cannot be read: %s", name, error)
         except Exception:  # noqa: BLE001 - logged: a broken channel must not end the others, nor the gateway

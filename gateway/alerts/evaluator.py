@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 from typing import Final, Protocol
 
 from gateway.alerts.board import OPEN_MAX, Board, Happened, Judged
+from gateway.alerts.duty import ALL, Duty, node_of
 from gateway.alerts.health import HealthLook
 from gateway.alerts.looking import Look, Round
 from gateway.alerts.settings import AlertSettings
@@ -66,7 +67,7 @@ class Eyes:
 
 
 class Evaluator:
-    """Goes through all rules, once a round."""
+    """Goes through all rules, once a round; of several gateways each goes through those that are its `duty`."""
 
     def __init__(
         self,
@@ -78,9 +79,12 @@ class Evaluator:
         board: Board,
         teller: Teller,
         clock: Clock,
+        duty: Callable[[], Duty] = lambda: ALL,
     ) -> None:
         self._settings = settings
         self._eyes = eyes
+        self._duty = duty
+        self._under = duty()  # which duty the board was read for
         self._keys = keys
         self._alerts = alerts
         self._board = board
@@ -102,7 +106,7 @@ class Evaluator:
         this = Round(now=now, settings=settings, own={})
         try:
             this = await self._begin(settings, now)
-            for eye in self._eyes.of_keys if settings.is_enabled else ():
+            for eye in self._eyes.of_keys if settings.is_enabled and self._under.leads else ():
                 await self._take(await eye.look(this), this)
         except StoreUnavailable as error:
             fault = error
@@ -117,10 +121,16 @@ class Evaluator:
         self.looked_at = now
 
     async def _begin(self, settings: AlertSettings, now: float) -> Round:
+        duty = self._duty()
+        if self._is_loaded and duty != self._under:
+            await self._commit(settings)
+            self._board.clear()
+            self._is_loaded = False
         if not self._is_loaded:
             found = await self._alerts.open_alerts(OPEN_MAX)
-            self._board.load(alert for alert in found if alert.rule in set(RuleName))
-            self._is_loaded = True
+            known = [alert for alert in found if alert.rule in set(RuleName)]
+            self._board.load(filter(duty.covers, known))
+            self._is_loaded, self._under = True, duty
         own = await self._own.under(settings.book)
         return Round(now=now, settings=settings, own=own, open_keys=self._open_keys())
 
@@ -295,4 +305,4 @@ def _summary(finding: Finding, record: KeyRecord | None) -> str:
         return f"Key {name}({finding.key_id}) of {finding.tenant_id} {finding.text}"
     if finding.tenant_id:
         return f"Tenant {finding.tenant_id} {finding.text}"
-    return f"The gateway {finding.text}"
+    return f"The gateway {node_of(finding.details)}".rstrip() + f" {finding.text}"

@@ -1,7 +1,8 @@
 """From where credentials come that are no key.
 
 Usage counts them without saying from where, because nobody owns them; the request log has them one by one. So this is
-asked only when there are many. It must not know how many are too many.
+asked only when there are many. Of several gateways each has a request log of its own. It must not know how many are too
+many.
 """
 
 from __future__ import annotations
@@ -29,11 +30,20 @@ class KeptRequests(RequestLog, Protocol):
 
 
 class FailedNetworks:
-    """Counts failures by network in the request log."""
+    """Counts failures by network in the request log; `is_alone` tells whether no other gateway gets requests."""
 
-    def __init__(self, log: KeptRequests, fold: Fold) -> None:
+    def __init__(
+        self, log: KeptRequests, fold: Fold, is_alone: Callable[[], bool] = lambda: True
+    ) -> None:
         self._log = log
         self._fold = fold
+        self._is_alone = is_alone
+
+    def unplaced(self, count: int, placed: Mapping[str, int] | None) -> int:
+        """Return how many of `count` failures nobody knows the network of, after `placed` was found."""
+        if placed is None:
+            return count
+        return 0 if self._is_alone() else max(0, count - sum(placed.values()))
 
     async def since(self, moment: float) -> Mapping[str, int] | None:
         """Return how many requests came with credentials that are no key, by network; None where no log is kept.

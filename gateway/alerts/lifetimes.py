@@ -1,13 +1,11 @@
 """Looks at the records of keys: which end soon, and which should have been rotated.
 
-Knows that a store may hold a million keys: each round looks at some, and goes on in the next where it ended. Of several
-gateways that share a store one looks, so that a reminder does not come from each. It must not know when a key ends
-soon.
+Knows that a store may hold a million keys: each round looks at some, and goes on in the next where it ended. It must
+not know when a key ends soon.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Final
 
 from gateway.alerts.looking import Look, Round
@@ -23,32 +21,19 @@ PAGE: Final = 200
 KEYS_PER_ROUND: Final = 5_000
 """A store of 5,000 keys is looked through every minute, one of a million within four hours."""
 
-HANDED_OVER_SECONDS: Final = 3_600.0
-"""How long another gateway has to look before what was found here is given up: leaders change back, too."""
-
 _RULES: Final = frozenset({RuleName.EXPIRING, RuleName.ROTATION_OVERDUE})
 
 
 class LifetimesLook:
-    """Reads the keys of `keys`, page by page, while it `leads`."""
+    """Reads the keys of `keys`, page by page."""
 
-    def __init__(
-        self,
-        keys: KeyStore,
-        keys_per_round: int = KEYS_PER_ROUND,
-        leads: Callable[[], bool] = lambda: True,
-    ) -> None:
+    def __init__(self, keys: KeyStore, keys_per_round: int = KEYS_PER_ROUND) -> None:
         self._keys = keys
         self._keys_per_round = keys_per_round
-        self._leads = leads
         self._after = ""
-        self._followed_since: float | None = None
 
     async def look(self, this: Round) -> Look:
         """Return what is found among the next keys. Raises `StoreUnavailable`."""
-        if not self._leads():
-            return self._handed_over(this)
-        self._followed_since = None
         first, last = self._after, self._after
         found: list[Finding] = []
         records: dict[str, KeyRecord] = {}
@@ -70,12 +55,6 @@ class LifetimesLook:
             return alert.rule in _RULES and is_passed
 
         return Look(findings=found, judges=judges, records=records)
-
-    def _handed_over(self, this: Round) -> Look:
-        if self._followed_since is None:
-            self._followed_since = this.now
-        is_for_good = this.now - self._followed_since >= HANDED_OVER_SECONDS
-        return Look(findings=[], judges=lambda alert: is_for_good and alert.rule in _RULES)
 
 
 def _found(record: KeyRecord, this: Round) -> list[Finding]:

@@ -123,7 +123,7 @@ class TrafficLook:
         )
         if settings.is_enabled and unknown >= settings["per_network"]:
             placed = await self._networks.since(this.now - SHORT_SECONDS)
-            unplaced = unknown if placed is None else 0
+            unplaced = self._networks.unplaced(unknown, placed)
             found += traffic.auth_failures_of_networks(placed or {}, settings, unplaced)
         return found
 

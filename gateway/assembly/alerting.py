@@ -1,7 +1,8 @@
 """Alerts of a running gateway, put together: what is looked at, who is told, and where it is kept.
 
-Knows from where the gateway's own readings come, and that everything follows the configuration in force. It must not
-know any rule.
+Knows from where the gateway's own readings come, and that everything follows the configuration in force. Of several
+gateways that share the store, the leader judges what keys do, tells, and removes what is old. It must not know any
+rule.
 """
 
 from __future__ import annotations
@@ -21,8 +22,9 @@ from gateway.alerts.channels.email import PORTS, EmailChannel
 from gateway.alerts.channels.log import LogChannel
 from gateway.alerts.channels.slack import SlackChannel
 from gateway.alerts.channels.webhook import WebhookChannel
-from gateway.alerts.deliverer import Deliverer
+from gateway.alerts.deliverer import IDLE_SECONDS, SHARED_SECONDS, Deliverer
 from gateway.alerts.desk import AlertDesk
+from gateway.alerts.duty import Duty
 from gateway.alerts.evaluator import Evaluator, Eyes
 from gateway.alerts.failures import FailedNetworks
 from gateway.alerts.health import HealthLook
@@ -66,6 +68,8 @@ class Alerting:
         self._settings = alert_settings(gateway.config, gateway.keyring.policies)
         self._channels = self._made_channels()
         self._messages: Mapping[tuple[str, ...], float] = {}
+        is_shared = bool(gateway.config.store.url.get_secret_value())
+        self._node = gateway.own.name if is_shared else ""
         metrics = gateway.recorders.metrics
         self.deliverer = Deliverer(
             settings=self.settings,
@@ -77,6 +81,8 @@ class Alerting:
                 "alert_notifications_total", channel, outcome
             ),
             random=SystemRandom().random,
+            leads=lambda: gateway.leads,
+            idle_seconds=SHARED_SECONDS if is_shared else IDLE_SECONDS,
         )
         self.evaluator = self._evaluator(usage)
         self.desk = AlertDesk(
@@ -92,25 +98,29 @@ class Alerting:
 
     def _evaluator(self, usage: UsageStore) -> Evaluator:
         gateway = self._gateway
-        networks = FailedNetworks(gateway.request_log, self._network)
+        networks = FailedNetworks(
+            gateway.request_log, self._network, lambda: not self._duty().others
+        )
         traffic = TrafficLook(usage, Baselines(usage, gateway.store), networks)
         places = PlacesLook(usage, gateway.store, traffic.refused_addresses)
         return Evaluator(
             settings=self.settings,
             eyes=Eyes(
-                of_keys=(
-                    traffic,
-                    places,
-                    LifetimesLook(gateway.store, leads=lambda: gateway.leads),
-                ),
-                health=HealthLook(self._health),
+                of_keys=(traffic, places, LifetimesLook(gateway.store)),
+                health=HealthLook(self._health, self._node),
             ),
             keys=gateway.store,
             alerts=self._store,
             board=Board(lambda: f"alr_{secrets.token_hex(16)}"),
             teller=self.deliverer,
             clock=gateway.clock,
+            duty=self._duty,
         )
+
+    def _duty(self) -> Duty:
+        gateway = self._gateway
+        others = frozenset() if gateway.cluster is None else gateway.cluster.others
+        return Duty(self._node, gateway.leads, others)
 
     async def start(self, tasks: asyncio.TaskGroup, stack: AsyncExitStack) -> None:
         """Begin the work that is done again and again; it ends with `stack`, in `tasks`."""
@@ -160,6 +170,8 @@ class Alerting:
         self._messages = {pair: float(count) for pair, count in counts.items()}
 
     async def _prune(self) -> None:
+        if not self._gateway.leads:
+            return
         before = self._gateway.clock.now() - self.settings().retention_seconds
         await self._store.prune_alerts(before)
 

@@ -35,7 +35,7 @@ from gateway.config.sources import Sources
 from gateway.control.clock import SystemClock
 from gateway.control.cluster import Cluster, Reach
 from gateway.control.cores import worker_count
-from gateway.control.crew import Crew
+from gateway.control.crew import Acknowledged, Crew
 from gateway.domain.enforcement import Enforced
 from gateway.domain.keys import KeyRecord
 from gateway.domain.streams import Condemn
@@ -93,7 +93,9 @@ class Gateway:
         )
         self.audit = self.records.audit
         self.request_log = self.records.requests
-        self.usage = Usage(lambda: self.config, config_path, usage, clock, recorders)
+        self.usage = Usage(
+            *(lambda: self.config, config_path, usage, clock, recorders), leads=lambda: self.leads
+        )
         self.own = membership.introduce(self)
         self.keyring = self._keyring(config)
         self.alerting = Alerting(self, usage, alerts)
@@ -143,12 +145,13 @@ class Gateway:
         return make_keyring(config, self.store, self.clock, self._enforce)
 
     async def _enforce(self, ids: Collection[str], condemn: Condemn | None) -> Enforced:
-        """Let everybody go by what the store holds now, then end what `condemn` does."""
+        """Let everybody go by what the store holds now, and end what `condemn` does."""
         started = self.clock.monotonic()
-        done, elsewhere = await asyncio.gather(self.crew.forget(ids), self._reach(ids))
+        (done, closed), elsewhere = await asyncio.gather(
+            self._enforce_here(ids, condemn), self._reach(ids)
+        )
         effective_at, seconds = self.clock.now(), self.clock.monotonic() - started
         self.recorders.metrics.observe("revocation_propagation_seconds", seconds)
-        closed = 0 if condemn is None else await self.crew.streams.cut(condemn)
         silent = tuple(dict.fromkeys((*done.silent, *self.crew.silent, *elsewhere.silent)))
         of = done.of + elsewhere.of
         return Enforced(
@@ -159,6 +162,12 @@ class Gateway:
             silent=silent,
             streams_closed=closed + elsewhere.cut,
         )
+
+    async def _enforce_here(
+        self, ids: Collection[str], condemn: Condemn | None
+    ) -> tuple[Acknowledged, int]:
+        done = await self.crew.forget(ids)
+        return done, 0 if condemn is None else await self.crew.streams.cut(condemn)
 
     async def _reach(self, ids: Collection[str]) -> Reach:
         """Wait for the other gateways to go by it, too."""

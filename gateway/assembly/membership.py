@@ -16,6 +16,7 @@ from gateway import __version__
 from gateway.assembly.elsewhere import take_over
 from gateway.assembly.errors import CannotStart
 from gateway.assembly.stores import Opened, session_access
+from gateway.config import model
 from gateway.control.clock import uptime
 from gateway.control.cluster import Cluster, NodeReport
 from gateway.control.follower import Follower
@@ -24,6 +25,7 @@ from gateway.domain.nodes import Node
 
 if TYPE_CHECKING:
     from gateway.assembly.gateway import Gateway
+    from gateway.stores.postgres.database import Database
 
 _ATTEND_SECONDS_MAX: Final = 1.0
 """How often it is looked whether news still come: a lost connection is made anew within that time."""
@@ -39,7 +41,7 @@ def introduce(gateway: Gateway) -> Node:
     """Return who we are."""
     return Node(
         node_id=f"node_{secrets.token_hex(8)}",
-        name=gateway.config.cluster.node or socket.gethostname(),
+        name=name_of(gateway.config),
         version=__version__,
         audit_key=gateway.audit.fingerprints[0],
         started_at=gateway.clock.now(),
@@ -70,6 +72,22 @@ async def enter(gateway: Gateway, opened: Opened, stack: AsyncExitStack) -> None
     recorders.metrics.watch("nodes", cluster.counts)
     recorders.metrics.watch("node_is_leader", lambda: int(cluster.is_leader))
     recorders.metrics.watch("node_lease_seconds", lambda: max(0.0, cluster.lease.until - uptime()))
+
+
+async def is_about(config: model.Config, database: Database, now: float) -> bool:
+    """Tell whether a gateway of the name that `config` gives seems to run. Raises `StoreUnavailable`."""
+    from gateway.stores.postgres.nodes import PostgresNodes
+
+    roll = await PostgresNodes(database).roll()
+    return any(
+        node.name == name_of(config) and now - node.heartbeat_at < node.lease_seconds
+        for node in roll.nodes
+    )
+
+
+def name_of(config: model.Config) -> str:
+    """Return what the gateway is called among others."""
+    return config.cluster.node or socket.gethostname()
 
 
 class Following:

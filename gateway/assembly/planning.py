@@ -11,12 +11,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from gateway.assembly import policy
+from gateway.assembly import policy, stores
 from gateway.assembly.binder import Binder
+from gateway.assembly.errors import CannotStart
 from gateway.assembly.succession import settle
 from gateway.config import model
 from gateway.config.differences import route_changes, upstream_changes
-from gateway.config.places import anchored
 from gateway.config.planned import CallerChange, Callers, Planned
 from gateway.config.reloading import Reloaded
 from gateway.control.beside import beside
@@ -28,7 +28,6 @@ from gateway.domain.limits import Plan
 from gateway.domain.routes import RouteTable
 from gateway.domain.tenants import Tenant
 from gateway.ports import KeyStore, StoreUnavailable
-from gateway.stores import sqlite
 
 if TYPE_CHECKING:
     from gateway.assembly.gateway import Gateway
@@ -275,12 +274,9 @@ async def plan_between(
     settled = settle(before, after)
     reloaded = Reloaded(generation=0, changes=settled.changes, restart=settled.restart)
     comparison = Comparison(before, settled.config)
-    if before.store.url.get_secret_value():
-        unseen = "they are in the database of store.url: ask a gateway that runs on it"
-        return planned(reloaded, comparison, Callers(limited={}, unseen=unseen))
     try:
-        async with sqlite.opened_to_read(anchored(config_path, before.store.path)) as store:
-            callers = await survey(comparison, store, SystemClock().now(), first=first)
-    except StoreUnavailable as error:
+        async with stores.opened_to_read(before, config_path) as opened:
+            callers = await survey(comparison, opened.store, SystemClock().now(), first=first)
+    except (StoreUnavailable, CannotStart) as error:
         callers = Callers(limited={}, unseen=str(error))
     return planned(reloaded, comparison, callers)

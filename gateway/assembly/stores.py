@@ -25,11 +25,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Opened:
-    """A store with its audit trail; `database` is None for a file, which only one gateway uses.
-
-    `usage` and `alerts` lie in a file of each gateway's own in any case: they tell what this one has served. That
-    alerts fired is in the audit trail, wherever that lies.
-    """
+    """A store and what lies beside the keys; `database` is None for a file, which only one gateway uses."""
 
     store: KeyStore
     audit: AuditTrail
@@ -49,13 +45,9 @@ async def opened(config: model.Config, path: Path) -> AsyncIterator[Opened]:
     from gateway.stores.postgres import opening
     from gateway.stores.postgres.store import PostgresStore
 
-    async with (
-        opening.opened(access(config, path), config.store.connections_max) as database,
-        sqlite.opened(anchored(path, config.store.path)) as file,
-    ):
+    async with opening.opened(access(config, path), config.store.connections_max) as database:
         store = PostgresStore(database)
-        alerts = file.alerts_audited_by(store.audit)
-        yield Opened(store, store.audit, file.usage, alerts, database)
+        yield Opened(store, store.audit, store.usage, store.alerts, database)
 
 
 @asynccontextmanager
@@ -72,6 +64,25 @@ async def opened_to_find(config: model.Config, path: Path) -> AsyncIterator[KeyF
     way = access(config, path)
     async with opening.opened_to_find(way, config.store.connections_max) as database:
         yield PostgresFinder(database)
+
+
+@asynccontextmanager
+async def opened_to_read(config: model.Config, path: Path) -> AsyncIterator[Opened]:
+    """Open a store that must be there, for nothing but to read: it is not even migrated.
+
+    Raises `StoreUnavailable`, `CannotStart`.
+    """
+    if not config.store.url.get_secret_value():
+        async with sqlite.opened_to_read(anchored(path, config.store.path)) as file:
+            yield Opened(file, file.audit, file.usage, file.alerts)
+        return
+    _require_driver()
+    from gateway.stores.postgres import opening
+    from gateway.stores.postgres.store import PostgresStore
+
+    async with opening.opened_to_read(access(config, path)) as database:
+        store = PostgresStore(database)
+        yield Opened(store, store.audit, store.usage, store.alerts, database)
 
 
 def access(config: model.Config, path: Path) -> Access:

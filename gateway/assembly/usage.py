@@ -1,7 +1,7 @@
 """Usage, put together: what counts it, where it is written, and who knows the country of a network.
 
 Knows what the configuration says of usage, and what is done again and again for it. There is one writer, in the process
-that writes to the store; workers tell it what they have counted.
+of a gateway that writes to the store; workers tell it what they have counted.
 """
 
 from __future__ import annotations
@@ -58,8 +58,12 @@ class Usage:
         store: UsageStore,
         clock: Clock,
         recorders: Recorders,
+        *,
+        leads: Callable[[], bool] = lambda: True,
     ) -> None:
+        """Of several gateways that share the store, the one that `leads` adds up and removes what is old."""
         self._config = config
+        self._leads = leads
         self._path = path
         self._clock = clock
         self._geoip: GeoIp | None = None
@@ -79,7 +83,7 @@ class Usage:
             raise CannotStart(str(error)) from error
         for work in (
             Periodic("writing usage", lambda: _WRITE_SECONDS, self._write),
-            Periodic("rolling up usage", lambda: _ROLL_SECONDS, self.writer.roll),
+            Periodic("rolling up usage", lambda: _ROLL_SECONDS, self._roll),
             Periodic("removing old usage", lambda: _PRUNE_SECONDS, self._prune),
             Periodic("looking for another GeoIP database", lambda: _LOOK_SECONDS, self._look),
         ):
@@ -102,8 +106,13 @@ class Usage:
     async def _write(self) -> None:
         await self.writer.write(is_last=self._is_ending)
 
+    async def _roll(self) -> None:
+        if self._leads():
+            await self.writer.roll()
+
     async def _prune(self) -> None:
-        await self.writer.prune(retention(self._config()))
+        if self._leads():
+            await self.writer.prune(retention(self._config()))
 
     async def _look(self) -> None:
         if self._geoip is not None and self._geoip.refresh():

@@ -38,9 +38,9 @@ _ELSEWHERE: Final = (
     " audit.pub"
 )
 
-_IN_DATABASE: Final = (
-    "the keys are in the database of store.url: back that up as well, with pg_dump. This file holds usage figures and"
-    " alerts only"
+_A_DATABASE: Final = (
+    "the keys are in a database (`store.url`), which has tools of its own: pg_dump, pg_restore. A gateway that starts"
+    " brings it to its schema"
 )
 
 
@@ -109,6 +109,8 @@ def _run(act: Act, options: argparse.Namespace) -> int:
 
 
 def _store(config: model.Config, options: argparse.Namespace) -> Path:
+    if config.store.url.get_secret_value():
+        raise CannotCopy(_A_DATABASE)
     return anchored(options.config, config.store.path)
 
 
@@ -117,7 +119,7 @@ def _back_up(config: model.Config, options: argparse.Namespace, printer: Printer
     contents = sqlite_copies.back_up(_store(config, options), options.target)
     told: dict[str, Any] = {"file": str(options.target), **asdict(contents)}
     printer.entry({**told, "seconds": round(time.monotonic() - started, 3)})
-    printer.message(_IN_DATABASE if config.store.url.get_secret_value() else _ELSEWHERE)
+    printer.message(_ELSEWHERE)
 
 
 def _restore(config: model.Config, options: argparse.Namespace, printer: Printer) -> None:

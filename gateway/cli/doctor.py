@@ -6,6 +6,7 @@ Knows which examinations there are, and how findings are printed. What is examin
 from __future__ import annotations
 
 import argparse
+import asyncio
 import os
 import time
 from collections.abc import Iterator
@@ -13,13 +14,17 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Final
 
+from gateway.assembly import membership, stores
+from gateway.assembly.errors import CannotStart
 from gateway.cli.checkup import edge, host, secrets, store
 from gateway.cli.checkup.finding import Examination, Finding, Patient, fail, ok, warn
 from gateway.cli.options import Verbs
 from gateway.cli.output import Printer, add_output_option
 from gateway.cli.statuses import DONE, REFUSED
 from gateway.config.load import read
+from gateway.config.model import Config
 from gateway.config.places import anchored
+from gateway.ports import StoreUnavailable
 from gateway.stores.sqlite_lock import InUse, alone
 
 EXAMINATIONS: Final[tuple[Examination, ...]] = (
@@ -84,15 +89,30 @@ def examine(path: Path) -> Iterator[Finding]:
         path=path,
         config=loaded.config,
         sources=loaded.sources,
-        is_running=_is_running(anchored(path, loaded.config.store.path)),
+        is_running=_is_running(loaded.config, path),
         now=time.time(),
     )
     for examination in EXAMINATIONS:
         yield from examination(patient)
 
 
-def _is_running(path: Path) -> bool:
-    """Tell whether somebody has the store open."""
+def _is_running(config: Config, path: Path) -> bool:
+    """Tell whether a gateway has the store open."""
+    if config.store.url.get_secret_value():
+        try:
+            return asyncio.run(_is_registered(config, path))
+        except (StoreUnavailable, CannotStart):
+            return False
+    return _is_held(anchored(path, config.store.path))
+
+
+async def _is_registered(config: Config, path: Path) -> bool:
+    async with stores.opened_to_read(config, path) as opened:
+        assert opened.database is not None
+        return await membership.is_about(config, opened.database, time.time())
+
+
+def _is_held(path: Path) -> bool:
     if not path.with_name(f"{path.name}.lock").exists():
         return False
     try:

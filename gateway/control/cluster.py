@@ -219,7 +219,9 @@ class Cluster:
         for node in behind:
             self._owe(node, wanted)
         others = [each for each in self._others(roll) if self._may_serve(each)]
-        return Reach(len(others), tuple(map(str, behind)), cut_elsewhere(roll.nodes, ids, wanted))
+        # News come to us as well: what that has ended before whoever made the change did is not in the register yet.
+        cut = cut_elsewhere((*self._others(roll), self._own), ids, wanted)
+        return Reach(len(others), tuple(map(str, behind)), cut)
 
     async def _look_up(self, ids: Collection[str] = ()) -> Roll:
         roll = await self._nodes.roll(ids)
@@ -296,6 +298,11 @@ class Cluster:
             )
             for node in roll.nodes
         ]
+
+    @property
+    def others(self) -> frozenset[str]:
+        """The names of the other gateways that were live when the register was read last."""
+        return frozenset(each.name for each in self._others(self._roll) if self._may_serve(each))
 
     def counts(self) -> Mapping[tuple[str, ...], float]:
         """Return how many gateways were live, and lost, when the register was read last."""

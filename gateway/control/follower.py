@@ -34,7 +34,7 @@ class Follower:
             # Another database: nothing that is remembered is known to be true.
             await self._invalidate_all()
             self._is_distrusted = False
-        elif ids:
+        if ids:
             await self._invalidate(ids)
         self._revision = revision
         return revision

@@ -19,7 +19,7 @@ from gateway.domain.change import Change
 from gateway.domain.keys import KeyRecord
 from gateway.domain.queries import ANY_KEY, NOTHING, KeyQuery, Sort, Wanted
 from gateway.domain.tenants import Tenant
-from gateway.ports import AuditTrail, Conflict, KeyFinder, R, Record, StoreUnavailable, Write
+from gateway.ports import Conflict, KeyFinder, R, Record, StoreUnavailable, Write
 from gateway.stores import sqlite_alerts, sqlite_audit, sqlite_file, sqlite_usage
 from gateway.stores.rows import (
     KEY_COLUMNS,
@@ -141,10 +141,6 @@ class SqliteStore:
         self.audit = sqlite_audit.SqliteAudit(file)
         self.usage = sqlite_usage.SqliteUsage(file, aside or file)
         self.alerts = sqlite_alerts.SqliteAlerts(file)
-
-    def alerts_audited_by(self, trail: AuditTrail) -> sqlite_alerts.SqliteAlerts:
-        """Return the alerts of this file for a gateway whose audit trail lies elsewhere."""
-        return sqlite_alerts.SqliteAlerts(self._file, trail)
 
     # ---- records
 

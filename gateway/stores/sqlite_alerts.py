@@ -6,30 +6,35 @@ Knows the SQL of `AlertStore` and `Outbox`. It must not know when an alert fires
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import fields
+from collections.abc import Collection, Sequence
 from typing import Any, Final
 
 import aiosqlite
 
 from gateway.alert_ports import AlertPage
 from gateway.domain.alert_messages import MESSAGE_WAITING, Message, Notice, Waiting
-from gateway.domain.alerts import ANY_ALERT, Alert, AlertQuery, AlertState, Identity, Severity
+from gateway.domain.alerts import ANY_ALERT, Alert, AlertQuery, Identity
 from gateway.domain.change import Change
-from gateway.ports import AuditTrail
 from gateway.stores import sqlite_audit
+from gateway.stores.alert_rows import (
+    ALERT,
+    FILTERS,
+    KEPT,
+    MESSAGE,
+    STATES,
+    alert_of,
+    message_of,
+    message_row,
+    notice_row,
+    row_of,
+)
 from gateway.stores.sqlite_file import SqliteFile
 
-_ALERT: Final = tuple(each.name for each in fields(Alert))
-_MESSAGE: Final = tuple(each.name for each in fields(Message))
-_ALERT_COLUMNS: Final = ", ".join(_ALERT)
-_KEPT: Final = frozenset({"alert_id", "acknowledged_at", "acknowledged_by", "acknowledged_reason"})
-"""Columns that a later write of the same alert leaves as they are."""
-
+_ALERT_COLUMNS: Final = ", ".join(ALERT)
 _SAVE: Final = f"""
-    INSERT INTO alerts ({_ALERT_COLUMNS}) VALUES ({", ".join(f":{name}" for name in _ALERT)})
+    INSERT INTO alerts ({_ALERT_COLUMNS}) VALUES ({", ".join(f":{name}" for name in ALERT)})
     ON CONFLICT (alert_id) DO UPDATE
-    SET {", ".join(f"{name} = excluded.{name}" for name in _ALERT if name not in _KEPT)}
+    SET {", ".join(f"{name} = excluded.{name}" for name in ALERT if name not in KEPT)}
 """  # noqa: S608 - own names
 _SELECT: Final = f"SELECT {_ALERT_COLUMNS} FROM alerts"  # noqa: S608 - own names
 _ACKNOWLEDGE: Final = f"""
@@ -45,30 +50,18 @@ _TOLD: Final = """
 """
 _FORGET: Final = "DELETE FROM alerts WHERE alert_id IN (SELECT value FROM json_each(?))"
 _NOTICE: Final = "INSERT INTO alert_notices (channel, event, rule, content) VALUES (:channel, :event, :rule, :content)"
-_STATES: Final[Mapping[str, str]] = {
-    "": "fired_at IS NOT NULL",
-    AlertState.PENDING: "fired_at IS NULL",
-    AlertState.FIRING: "fired_at IS NOT NULL AND resolved_at IS NULL AND acknowledged_at IS NULL",
-    AlertState.ACKNOWLEDGED: "resolved_at IS NULL AND acknowledged_at IS NOT NULL",
-    AlertState.RESOLVED: "resolved_at IS NOT NULL",
-}
 _PACK: Final = f"""
-    INSERT OR REPLACE INTO alert_messages ({", ".join(_MESSAGE)})
-    VALUES ({", ".join(f":{name}" for name in _MESSAGE)})
+    INSERT OR REPLACE INTO alert_messages ({", ".join(MESSAGE)})
+    VALUES ({", ".join(f":{name}" for name in MESSAGE)})
 """  # noqa: S608 - own names
-_MESSAGES: Final = f"SELECT {', '.join(_MESSAGE)} FROM alert_messages"  # noqa: S608 - own names
+_MESSAGES: Final = f"SELECT {', '.join(MESSAGE)} FROM alert_messages"  # noqa: S608 - own names
 
 
 class SqliteAlerts:
-    """Implements `ports.AlertStore` and `ports.Outbox` over an open file.
+    """Implements `ports.AlertStore` and `ports.Outbox` over an open file."""
 
-    Where the audit trail lies elsewhere, in `trail`, it is told before the file is: what could not be stored after that
-    is told again with the next try, and nothing is stored that the trail does not have.
-    """
-
-    def __init__(self, file: SqliteFile, trail: AuditTrail | None = None) -> None:
+    def __init__(self, file: SqliteFile) -> None:
         self._file = file
-        self._trail = trail
 
     # ---- alerts
 
@@ -80,35 +73,26 @@ class SqliteAlerts:
         forgotten: Collection[str] = (),
     ) -> None:
         """Store all of it, or nothing."""
-        sealed_here = await self._told_elsewhere(changes)
 
         async def work(connection: aiosqlite.Connection) -> None:
             # What ends or is forgotten makes room for what begins under the same identity.
             await connection.execute_fetchall(_FORGET, (json.dumps([*forgotten]),))
             ordered = sorted(alerts, key=lambda alert: alert.resolved_at is None)
-            await connection.executemany(_SAVE, [_row_of(alert) for alert in ordered])
-            await connection.executemany(_NOTICE, [_notice_row(each) for each in notices])
-            await sqlite_audit.append(connection, sealed_here)
+            await connection.executemany(_SAVE, [row_of(alert) for alert in ordered])
+            await connection.executemany(_NOTICE, [notice_row(each) for each in notices])
+            await sqlite_audit.append(connection, changes)
 
         await self._file.transact(work, about="alerts")
-
-    async def _told_elsewhere(self, changes: Sequence[Change]) -> Sequence[Change]:
-        """Tell the trail that lies elsewhere, if one does; return what is to be sealed in the file."""
-        if self._trail is None:
-            return changes
-        if changes:
-            await self._trail.append(changes)
-        return ()
 
     async def open_alerts(self, limit: int) -> list[Alert]:
         """Return the alerts that are not resolved."""
         sql = f"{_SELECT} WHERE resolved_at IS NULL ORDER BY seq LIMIT ?"
-        return [_alert_of(row) for row in await self._file.ask(sql, (limit,))]
+        return [alert_of(row) for row in await self._file.ask(sql, (limit,))]
 
     async def alert(self, alert_id: str) -> Alert | None:
         """Return the alert, or None."""
         rows = await self._file.ask(f"{_SELECT} WHERE alert_id = ?", (alert_id,))
-        return _alert_of(rows[0]) if rows else None
+        return alert_of(rows[0]) if rows else None
 
     async def alerts(
         self, query: AlertQuery = ANY_ALERT, *, before: int = 0, limit: int = 100
@@ -121,7 +105,7 @@ class SqliteAlerts:
         )
         rows = await self._file.ask(sql, {**values, "limit": limit + 1})
         cursor = int(rows[limit - 1][0]) if len(rows) > limit else 0
-        return AlertPage([_alert_of(row[1:]) for row in rows[:limit]], cursor)
+        return AlertPage([alert_of(row[1:]) for row in rows[:limit]], cursor)
 
     async def told(self, identities: Collection[Identity]) -> set[Identity]:
         """Return those of which an alert has fired."""
@@ -130,10 +114,6 @@ class SqliteAlerts:
 
     async def acknowledge(self, alert_id: str, at: float, change: Change) -> Alert | None:
         """Acknowledge an alert that fires."""
-        known = await self.alert(alert_id)
-        if known is None or known.fired_at is None or known.resolved_at is not None:
-            return None
-        sealed_here = await self._told_elsewhere([change])
         values = {
             "alert_id": alert_id,
             "at": at,
@@ -145,8 +125,8 @@ class SqliteAlerts:
             rows = list(await connection.execute_fetchall(_ACKNOWLEDGE, values))
             if not rows:
                 return None
-            await sqlite_audit.append(connection, sealed_here)
-            return _alert_of(rows[0])
+            await sqlite_audit.append(connection, [change])
+            return alert_of(rows[0])
 
         return await self._file.transact(work, about=alert_id)
 
@@ -176,7 +156,7 @@ class SqliteAlerts:
         """Store a message in place of notices."""
 
         async def work(connection: aiosqlite.Connection) -> None:
-            await connection.execute_fetchall(_PACK, _message_row(message))
+            await connection.execute_fetchall(_PACK, message_row(message))
             await connection.execute_fetchall(
                 "DELETE FROM alert_notices WHERE channel = ? AND seq <= ?",
                 (message.channel, through),
@@ -195,22 +175,22 @@ class SqliteAlerts:
         ]
         sql = f"{_MESSAGES} WHERE {' AND '.join(conditions)} ORDER BY message_id LIMIT :limit"
         rows = await self._file.ask(sql, {**given, "after": after, "limit": limit})
-        return [_message_of(row) for row in rows]
+        return [message_of(row) for row in rows]
 
     async def message(self, message_id: str) -> Message | None:
         """Return the message, or None."""
         rows = await self._file.ask(f"{_MESSAGES} WHERE message_id = ?", (message_id,))
-        return _message_of(rows[0]) if rows else None
+        return message_of(rows[0]) if rows else None
 
     async def due(self, channel: str, now: float) -> Message | None:
         """Return the message that waits for the longest, or None."""
         sql = f"{_MESSAGES} WHERE channel = ? AND state = ? AND due_at <= ? ORDER BY due_at LIMIT 1"
         rows = await self._file.ask(sql, (channel, MESSAGE_WAITING, now))
-        return _message_of(rows[0]) if rows else None
+        return message_of(rows[0]) if rows else None
 
     async def keep(self, message: Message) -> None:
         """Store what became of an attempt."""
-        await self._file.write(_PACK, _message_row(message))
+        await self._file.write(_PACK, message_row(message))
 
     async def remove(self, message_id: str) -> None:
         """Forget a message."""
@@ -223,9 +203,9 @@ class SqliteAlerts:
 
 
 def _conditions(query: AlertQuery, before: int) -> tuple[list[str], dict[str, Any]]:
-    conditions = [_STATES[query.state], "(:before = 0 OR seq < :before)"]
+    conditions = [STATES[query.state], "(:before = 0 OR seq < :before)"]
     values: dict[str, Any] = {"before": before}
-    for name in ("rule", "tenant_id", "key_id"):
+    for name in FILTERS:
         if getattr(query, name):
             conditions.append(f"{name} = :{name}")
             values[name] = getattr(query, name)
@@ -233,43 +213,3 @@ def _conditions(query: AlertQuery, before: int) -> tuple[list[str], dict[str, An
         conditions.append("tenant_id IN (SELECT value FROM json_each(:tenant_ids))")
         values["tenant_ids"] = json.dumps([*query.tenant_ids])
     return conditions, values
-
-
-def _row_of(alert: Alert) -> dict[str, Any]:
-    values = {name: getattr(alert, name) for name in _ALERT}
-    return values | {
-        "rule": str(alert.rule),
-        "severity": alert.severity.value,
-        "details": _written(alert.details),
-    }
-
-
-def _alert_of(row: Iterable[Any]) -> Alert:
-    values = dict(zip(_ALERT, row, strict=True))
-    return Alert(
-        **values
-        | {"severity": Severity(values["severity"]), "details": json.loads(values["details"])}
-    )
-
-
-def _notice_row(notice: Notice) -> dict[str, Any]:
-    return {
-        "channel": notice.channel,
-        "event": notice.content["event"],
-        "rule": notice.content["rule"],
-        "content": _written(notice.content),
-    }
-
-
-def _message_row(message: Message) -> dict[str, Any]:
-    values = {name: getattr(message, name) for name in _MESSAGE}
-    return values | {"content": _written(message.content)}
-
-
-def _message_of(row: Iterable[Any]) -> Message:
-    values = dict(zip(_MESSAGE, row, strict=True))
-    return Message(**values | {"content": json.loads(values["content"])})
-
-
-def _written(value: Mapping[str, Any]) -> str:
-    return json.dumps(dict(value), separators=(",", ":"), allow_nan=False)

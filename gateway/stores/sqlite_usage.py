@@ -1,6 +1,6 @@
 """Usage in the SQLite file of the keys: writing it down, adding it up, and letting old cells go.
 
-Knows the SQL of `UsageStore` that writes; what asks is `sqlite_usage_queries`. Every act is one short transaction, so
+Knows the SQL of `UsageStore` that writes; what asks is `usage_queries`. Every act is one short transaction, so
 that a change of a key waits for a few milliseconds at most. It must not know what is counted.
 """
 
@@ -27,8 +27,9 @@ from gateway.domain.usage import (
     UsageQuery,
     UsageRow,
 )
-from gateway.stores import sqlite_usage_queries as asking
+from gateway.stores import usage_queries as asking
 from gateway.stores.sqlite_file import SqliteFile
+from gateway.stores.sqlite_usage_queries import SQLITE
 
 ROLLED_MAX: Final = 1_000
 """Cells that one step adds to coarser ones."""
@@ -231,11 +232,11 @@ class SqliteUsage:
 
     async def cells(self, query: UsageQuery) -> list[UsageRow]:
         """Return the rows that `query` asks for."""
-        return await asking.cells(self._aside, query)
+        return await asking.cells(self._aside.study, SQLITE, query)
 
     async def facets(self, query: FacetQuery) -> list[FacetRow]:
         """Return the rows that `query` asks for."""
-        return await asking.facets(self._aside, query)
+        return await asking.facets(self._aside.study, SQLITE, query)
 
 
 async def _many(

@@ -11,7 +11,13 @@ from typing import Any
 import pytest
 
 from gateway.alerts.channels.channel import Undelivered
-from gateway.alerts.deliverer import URGENT_MAX, WAITING_MAX, Deliverer
+from gateway.alerts.deliverer import (
+    IDLE_SECONDS,
+    SHARED_SECONDS,
+    URGENT_MAX,
+    WAITING_MAX,
+    Deliverer,
+)
 from gateway.domain.alert_messages import ALERTS_MAX, MESSAGE_DEAD
 from gateway.domain.alert_routing import ChannelTerms
 from gateway.ports import StoreUnavailable
@@ -53,6 +59,8 @@ class Office:
         self.settings = some_settings(channels=dict(terms) or {"ops": ChannelTerms()})
         self.counted: list[tuple[str, str]] = []
         self.ids = count(1)
+        self.leads = True
+        self.idle_seconds = IDLE_SECONDS
         self.start()
 
     def start(self) -> None:
@@ -64,6 +72,8 @@ class Office:
             new_id=lambda: f"msg_{next(self.ids)}",
             count=lambda channel, outcome: self.counted.append((channel, outcome)),
             random=lambda: 0.5,
+            leads=lambda: self.leads,
+            idle_seconds=self.idle_seconds,
         )
 
     @property
@@ -248,6 +258,21 @@ async def test_what_somebody_else_put_into_the_outbox_is_found_within_a_minute()
     await office.outbox.commit([], [a_notice()])
     await office.run(60)
     assert len(office.ops.sent) == 1
+
+
+async def test_of_several_that_share_the_outbox_only_one_tells_what_is_in_it() -> None:
+    office = Office()
+    office.leads, office.idle_seconds = False, SHARED_SECONDS
+    office.start()
+    await office.add(1)
+    await office.run(100)
+    assert office.ops.sent == []
+    office.deliverer.tell_now([a_notice(number=2)])  # of this no store knows, and so nobody else
+    await office.look()
+    assert office.ops.told == [["alr_2"]]
+    office.leads = True
+    await office.run(6)
+    assert office.ops.told == [["alr_2"], ["alr_1"]]
 
 
 # ---- nobody is delayed

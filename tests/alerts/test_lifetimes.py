@@ -108,29 +108,3 @@ async def test_without_policies_nothing_is_due_and_nothing_is_found() -> None:
     await watch.add_key("key_a", created_at=0.0, expires_at=NOW + DAY)
     await watch.look()
     assert await watch.alerts() == []
-
-
-async def test_x_16_of_several_gateways_one_looks() -> None:
-    watch = await watching()
-    watch.leads = False
-    await watch.add_key("key_a", expires_at=NOW + 6 * DAY)
-    for _ in range(3):
-        await watch.look()
-    assert await watch.alerts() == []
-    watch.leads = True
-    await watch.look()
-    assert await watch.told() == [("fired", ENDS)]
-
-
-async def test_what_was_found_stays_until_another_gateway_has_looked_for_long() -> None:
-    watch = await watching()
-    await watch.add_key("key_a", created_at=NOW - 200 * DAY)
-    await watch.look()
-    for leads in (False, True, False):  # a database that was away for a moment
-        watch.leads = leads
-        await watch.look(3_000)
-    await watch.look(3_000)
-    assert await watch.alerts("firing") == [(OVERDUE, "key_a", "")]
-    await watch.look(3_000)
-    assert await watch.alerts("firing") == []
-    assert await watch.told() == [("fired", OVERDUE)]

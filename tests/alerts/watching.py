@@ -8,6 +8,7 @@ from typing import Any
 
 from gateway.alerts.baselines import Baselines
 from gateway.alerts.board import Board
+from gateway.alerts.duty import ALL, Duty
 from gateway.alerts.evaluator import Evaluator, Eyes
 from gateway.alerts.failures import FailedNetworks
 from gateway.alerts.health import HealthLook
@@ -78,7 +79,9 @@ class Watching:
         clock: FakeClock | None = None,
         keys_per_round: int = 5_000,
         bounds: Bounds = DEFAULT,
+        duty: Duty = ALL,
     ) -> None:
+        self.duty = duty
         self.settings = settings or some_settings()
         self.clock = clock or FakeClock(NOW)
         self.store: Any = store or MemoryStore()
@@ -89,13 +92,14 @@ class Watching:
         self.health = Health()
         self.ids = count(1)
         self.keys_per_round = keys_per_round
-        self.leads = True
         self.bounds = bounds
         self.start()
 
     def start(self) -> None:
         """Begin anew with what is stored, as after a restart."""
-        networks = FailedNetworks(self.requests, lambda address: f"{address}/24")
+        networks = FailedNetworks(
+            self.requests, lambda address: f"{address}/24", lambda: not self.duty.others
+        )
         traffic = TrafficLook(self.usage, Baselines(self.usage, self.store), networks)
         self.places = PlacesLook(self.usage, self.store, traffic.refused_addresses, self.bounds)
         self.evaluator = Evaluator(
@@ -104,15 +108,16 @@ class Watching:
                 of_keys=(
                     traffic,
                     self.places,
-                    LifetimesLook(self.store, self.keys_per_round, lambda: self.leads),
+                    LifetimesLook(self.store, self.keys_per_round),
                 ),
-                health=HealthLook(self._health),
+                health=HealthLook(self._health, self.duty.node),
             ),
             keys=self.store,
             alerts=self.kept,
             board=Board(lambda: f"alr_{next(self.ids)}"),
             teller=self.teller,
             clock=self.clock,
+            duty=lambda: self.duty,
         )
 
     async def _health(self) -> Health:

@@ -199,11 +199,3 @@ async def test_two_files_are_compared_with_the_keys_of_the_store_that_the_first_
     found = await plan_between(old, new, path, first=10)
     assert [each.key_id for each in found.callers.first_losing] == ["key_a"]
     assert found.callers.unseen == ""
-
-
-async def test_keys_in_a_database_are_left_to_the_running_gateway(tmp_path: Path) -> None:
-    there = "store: {path: keys.db, url: 'postgresql://u@127.0.0.1/d'}\n"
-    old, new = loaded(tmp_path, there + BEFORE), loaded(tmp_path, there + BEFORE.replace(READ, ""))
-    found = await plan_between(old, new, tmp_path / "config.yaml", first=10)
-    assert "ask a gateway" in found.callers.unseen
-    assert [each.name for each in found.routes] == ["read"]

@@ -123,16 +123,16 @@ def test_a_configuration_that_cannot_be_used_is_told(
     assert "rutes" in capsys.readouterr().err
 
 
-def test_where_the_keys_are_in_a_database_that_is_said_and_nothing_is_restored(
-    config: Path, capsys: pytest.CaptureFixture[str]
+@pytest.mark.parametrize(
+    "arguments",
+    [("backup", "x.db"), ("restore", "x.db", "--reason", "why"), ("vacuum",), ("migrate",)],
+)
+def test_a_store_in_a_database_is_left_to_the_tools_of_the_database(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], arguments: tuple[str, ...]
 ) -> None:
-    config.write_text(
-        config.read_text().replace(
-            "{path: data/keys.db}", "{path: data/keys.db, url: 'postgresql://u@127.0.0.1/d'}"
-        )
-    )
-    target = config.parent / "copy.db"
-    assert command(config, "backup", str(target)) == 0
-    assert "pg_dump" in capsys.readouterr().err
-    assert command(config, "restore", str(target), "--reason", "x") == 1
-    assert "pg_restore" in capsys.readouterr().err
+    path = write(tmp_path, HEAD + "store: postgresql://u:hunter2@127.0.0.1:1/d\n")
+    assert command(path, *arguments) == 1
+    said = capsys.readouterr().err
+    assert "pg_dump" in said or "pg_restore" in said
+    assert "hunter2" not in said
+    assert [each.name for each in tmp_path.iterdir()] == ["config.yaml"]

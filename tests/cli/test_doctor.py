@@ -418,15 +418,3 @@ def test_every_examination_has_something_to_say_of_a_sound_installation(tmp_path
     of = patient(tmp_path)
     for examination in EXAMINATIONS:
         assert level(examination, of) in {"ok", "warn"}, examination
-
-
-def test_keys_in_a_database_are_said_not_to_be_examined(tmp_path: Path) -> None:
-    of = patient(tmp_path)
-    text = of.path.read_text().replace(
-        "{path: data/keys.db}", "{path: data/keys.db, url: 'postgresql://u@127.0.0.1/d'}"
-    )
-    loaded = read(write(tmp_path, text), {})
-    assert loaded.config is not None, loaded.problems
-    told = said(store.store, filled(replace(of, config=loaded.config), "gone"))
-    assert "which is not examined here" in told
-    assert "pepper" not in told

@@ -281,6 +281,18 @@ async def test_a_change_has_reached_everybody_when_all_have_acknowledged_it(book
     assert a.cluster.silent == []
 
 
+async def test_what_news_of_our_own_change_ended_here_counts_before_it_is_in_the_register(
+    book: Book,
+) -> None:
+    a, _ = await two(book)
+    revision = await change(book)
+    a.nodes.is_away = True
+    with pytest.raises(StoreUnavailable):
+        await a.cluster.acknowledge(revision, {"key_a": 2})
+    a.nodes.is_away = False
+    assert (await a.cluster.reach(["key_a"])).cut == 2
+
+
 async def test_an_acknowledgement_is_noticed_without_news_of_it(book: Book) -> None:
     a, b = await two(book, patience=60.0)
     revision = await change(book)

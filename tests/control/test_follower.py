@@ -98,6 +98,15 @@ async def test_a_store_that_is_not_believed_any_more_makes_everything_forgotten_
     assert forgotten.calls == [["*"], ["b"]]
 
 
+async def test_what_changed_before_a_distrust_is_told_as_well_because_streams_end_by_it() -> None:
+    store, forgotten = MemoryStore(), Forgotten()
+    follower = Follower(store, forgotten, forgotten.everything, 0)
+    await save(store, "a")
+    follower.distrust()
+    assert await follower.follow() == 1
+    assert forgotten.calls == [["*"], ["a"]]
+
+
 async def test_a_distrust_that_met_an_outage_holds_until_all_was_forgotten() -> None:
     store, forgotten = BrokenStore(), Forgotten()
     follower = Follower(store, forgotten, forgotten.everything, 0)

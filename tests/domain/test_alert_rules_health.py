@@ -47,13 +47,13 @@ def test_a_healthy_gateway_has_nothing_to_tell() -> None:
             {"revocations_pending": 1},
             RuleName.REVOCATION_PENDING,
             "",
-            "has 1 worker that did not acknowledge a change",
+            "knows of 1 process that did not acknowledge a change",
         ),
         (
             {"revocations_pending": 2},
             RuleName.REVOCATION_PENDING,
             "",
-            "has 2 workers that did not acknowledge a change",
+            "knows of 2 processes that did not acknowledge a change",
         ),
         (
             {"is_reload_good": False},

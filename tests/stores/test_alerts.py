@@ -1,19 +1,16 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
 
-from gateway.domain.alerts import AlertState
-from gateway.domain.change import Change
-from gateway.ports import AuditTrail, KeptAlerts, StoreUnavailable
-from gateway.stores.memory import MemoryAudit
+from gateway.ports import AuditTrail, KeptAlerts
 from gateway.stores.memory_alerts import MemoryAlerts
 from gateway.stores.sqlite import SqliteStore, opened
-from tests.alert_samples import NOW, an_alert
-from tests.contracts.alert_store import AlertStoreContract, a_change, a_notice
+from tests.alert_samples import an_alert
+from tests.contracts.alert_store import AlertStoreContract, a_notice
 
 
 class TestMemoryAlerts(AlertStoreContract):
@@ -44,42 +41,6 @@ class TestSqliteAlerts(AlertStoreContract):
     @pytest.fixture
     async def trail(self, store: SqliteStore) -> AuditTrail:
         return store.audit
-
-
-class TestAlertsThatAreAuditedElsewhere(AlertStoreContract):
-    """Runs the contract against a file whose gateway keeps its audit trail in another place."""
-
-    @pytest.fixture
-    def trail(self) -> AuditTrail:
-        return MemoryAudit()
-
-    @pytest.fixture
-    async def kept(self, store: SqliteStore, trail: AuditTrail) -> AsyncIterator[KeptAlerts]:
-        yield store.alerts_audited_by(trail)
-        assert await store.audit.audit_records() == []
-
-
-class LostTrail(MemoryAudit):
-    """Cannot be reached."""
-
-    async def append(self, changes: Sequence[Change]) -> None:
-        raise StoreUnavailable("no database")
-
-
-async def test_nothing_is_stored_that_the_trail_elsewhere_does_not_have(
-    store: SqliteStore,
-) -> None:
-    kept = store.alerts_audited_by(LostTrail())
-    with pytest.raises(StoreUnavailable):
-        await kept.commit([an_alert("alr_1")], [a_notice()], [a_change()])
-    assert await kept.alert("alr_1") is None
-    assert (await kept.waiting("ops", 10)).total == 0
-    await kept.commit([an_alert("alr_2")])
-    with pytest.raises(StoreUnavailable):
-        await kept.acknowledge("alr_2", NOW, a_change())
-    alert = await kept.alert("alr_2")
-    assert alert is not None
-    assert alert.state is AlertState.FIRING
 
 
 async def test_alerts_and_what_is_to_be_told_survive_a_restart(tmp_path: Path) -> None:

@@ -1,4 +1,7 @@
-"""The key store: whole, of a schema that this program knows, on a disk with room, its keys under peppers that exist."""
+"""The key store: whole, of a schema that this program knows, on a disk with room, its keys under peppers that exist.
+
+A database is asked for what it holds; whether it is whole and has room is looked after where it runs.
+"""
 
 from __future__ import annotations
 
@@ -9,10 +12,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Final, NamedTuple
 
+from gateway.assembly.errors import CannotStart
+from gateway.assembly.stores import opened_to_read
 from gateway.cli.checkup.finding import Finding, Patient, fail, ok, warn
 from gateway.domain.queries import AuditQuery
 from gateway.ports import StoreUnavailable
-from gateway.stores import sqlite
 from gateway.stores.migrations import newest
 from gateway.stores.sqlite_copies import CannotCopy, inspect
 
@@ -32,7 +36,10 @@ class _Held(NamedTuple):
 
 
 def store(patient: Patient) -> Iterator[Finding]:
-    """The file can be used and is not damaged."""
+    """The file, or the database, can be used; the file is not damaged."""
+    if patient.config.store.url.get_secret_value():
+        yield from _database(patient)
+        return
     path = patient.store
     if not path.exists():
         yield from _absent(path)
@@ -44,7 +51,7 @@ def store(patient: Patient) -> Iterator[Finding]:
         return
     try:
         found = inspect(path, is_thorough=False)
-        held = asyncio.run(_held(path)) if found.schema == newest() else _Held({}, 0.0)
+        held = asyncio.run(_held(patient)) if found.schema == newest() else _Held({}, 0.0)
     except (CannotCopy, StoreUnavailable) as error:
         yield fail(
             _CHECK, str(error), "restore a backup: `tollhouse db restore FILE --reason TEXT`"
@@ -57,10 +64,7 @@ def store(patient: Patient) -> Iterator[Finding]:
             "back it up before: `tollhouse db backup FILE`",
         )
     yield ok(_CHECK, f"{path} is sound: {found.keys} keys, {found.tenants} tenants")
-    if patient.config.store.url.get_secret_value():
-        yield ok(_CHECK, "the keys are in the database of store.url, which is not examined here")
-    else:
-        yield from _peppers(patient, held)
+    yield from _peppers(patient, held)
     yield from _clock(patient, held)
 
 
@@ -72,10 +76,23 @@ def _absent(path: Path) -> Iterator[Finding]:
         yield fail(_CHECK, f"{path} cannot be made: {folder} is not writable", f"chown {folder}")
 
 
-async def _held(path: Path) -> _Held:
-    async with sqlite.opened_to_read(path) as opened:
+def _database(patient: Patient) -> Iterator[Finding]:
+    try:
+        held = asyncio.run(_held(patient))
+    except (StoreUnavailable, CannotStart) as error:
+        yield fail(
+            _CHECK, str(error), "see that it runs and can be reached from here as `store.url` says"
+        )
+        return
+    yield ok(_CHECK, f"the database can be read: {sum(held.peppers.values())} keys in use")
+    yield from _peppers(patient, held)
+    yield from _clock(patient, held)
+
+
+async def _held(patient: Patient) -> _Held:
+    async with opened_to_read(patient.config, patient.path) as opened:
         last = await opened.audit.audit_records(_NEWEST, limit=1)
-        return _Held(dict(await opened.count_peppers()), last[0].at if last else 0.0)
+        return _Held(dict(await opened.store.count_peppers()), last[0].at if last else 0.0)
 
 
 def _peppers(patient: Patient, held: _Held) -> Iterator[Finding]:

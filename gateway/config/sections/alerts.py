@@ -204,7 +204,7 @@ class AlertRules(Section):
     GatewayAuditTampered: UrgentRule = Field(default_factory=UrgentRule)
     """The audit trail does not hold what was signed any more."""
     GatewayRevocationPending: UrgentRule = Field(default_factory=UrgentRule)
-    """A worker may still serve by what was before a change of a key."""
+    """A worker or another gateway may still serve by what was before a change of a key."""
     GatewayConfigReloadFailed: AlertRule = Field(default_factory=AlertRule)
     """A changed configuration was refused."""
     UpstreamDown: UrgentRule = Field(default_factory=UrgentRule)

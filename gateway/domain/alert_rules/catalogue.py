@@ -128,7 +128,8 @@ RULES: Final[Mapping[RuleName, RuleInfo]] = {
         meaning="The audit trail does not hold what was signed any more.", is_of_tenant=False
     ),
     RuleName.REVOCATION_PENDING: RuleInfo(
-        meaning="A worker may still serve by what was before a change of a key.", is_of_tenant=False
+        meaning="A worker or another gateway may still serve by what was before a change of a key.",
+        is_of_tenant=False,
     ),
     RuleName.RELOAD_FAILED: RuleInfo(
         meaning="A changed configuration was refused.", is_of_tenant=False

@@ -51,9 +51,8 @@ def unhealthy(
         yield Finding(rule=RuleName.AUDIT_TAMPERED, text=text)
     if health.revocations_pending:
         workers = health.revocations_pending
-        text = (
-            f"has {workers} worker{'' if workers == 1 else 's'} that did not acknowledge a change"
-        )
+        processes = f"{workers} process{'' if workers == 1 else 'es'}"
+        text = f"knows of {processes} that did not acknowledge a change"
         yield Finding(rule=RuleName.REVOCATION_PENDING, text=text, details={"workers": workers})
     if not health.is_reload_good:
         text = "refused a changed configuration, and goes on with the one before"

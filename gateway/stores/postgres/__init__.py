@@ -6,11 +6,12 @@
     migrations.py  the schema, step by step (`../schema_postgres/`)
     store.py       `KeyStore`; its SQL is in statements.py
     audit.py       `AuditTrail`
+    usage.py       `UsageStore`; what it is asked is put together in `../usage_queries.py`
+    alerts.py      `AlertStore` and `Outbox`
     nodes.py       `Nodes`: the gateways that share the database
     session.py     the one connection that listens, and holds the lock of the leader
     moving.py      a SQLite file becomes a database, with every record
 
-Whatever else is kept (usage, alerts) follows the same pattern: its tables are the next numbered step of the schema, its
-port is implemented by a class over `Database` in a file of its own, `opening.py` hands it out, and `moving.py` names
-its tables.
+Whatever else comes to be kept follows the same pattern: its tables are the next numbered step of the schema, its port
+is implemented by a class over `Database` in a file of its own, `PostgresStore` has it, `moving.py` names its tables.
 """

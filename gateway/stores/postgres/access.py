@@ -126,4 +126,7 @@ def ended_at(connection: asyncpg.Connection, deadline: float) -> Iterator[None]:
 
 def said(error: Exception) -> str:
     """Return what an error of the driver says, without what a server adds to it: that may hold values of a row."""
-    return getattr(error, "message", None) or str(error) or type(error).__name__
+    text = getattr(error, "message", None) or str(error) or type(error).__name__
+    return (
+        f"the connection broke: {text}" if isinstance(error, asyncpg.InternalClientError) else text
+    )

@@ -67,6 +67,16 @@ async def prepare(connection: asyncpg.Connection, schema: Sequence[Step] | None 
         )
 
 
+async def require_newest(connection: asyncpg.Connection) -> None:
+    """Raise `SchemaError` unless the database has the newest schema."""
+    require_version(connection.get_server_version())
+    found, wanted = await _version(connection), steps()[-1][0]
+    if not found:
+        raise SchemaError("it holds no store yet: a gateway that starts makes the tables")
+    if found != wanted:
+        raise SchemaError(f"it has schema {found}, this program knows {wanted}")
+
+
 def require_version(server: asyncpg.ServerVersion) -> None:
     """Raise `SchemaError` unless the server can do what is asked of it."""
     if server.major * 10_000 < SERVER_VERSION_MIN:

@@ -18,24 +18,19 @@ from typing import Any, Final
 import asyncpg
 
 from gateway.stores import migrations
+from gateway.stores.alert_rows import ALERT, MESSAGE, NOTICE
 from gateway.stores.postgres.access import DRIVER_ERRORS
 from gateway.stores.postgres.audit import AuditReader
 from gateway.stores.postgres.statements import LAST_USED, TAKE_TURN, stored_columns
+from gateway.stores.postgres.usage import COUNTS, DIMENSIONS, FACET, MARKS, PLACE
+from gateway.stores.postgres.usage import PARTS as PARTS_OF_CELLS
 from gateway.stores.rows import TABLES, Table
 
 BATCH: Final = 5_000
 """Rows that are in memory at a time."""
 
-_UNMOVED: Final = frozenset(
-    {
-        *("store", "key_counts", "usage_dimensions", "usage_cells", "usage_durations"),
-        *("usage_reasons", "usage_facets", "usage_state"),
-        *("alerts", "alert_notices", "alert_messages"),
-    }
-)
-"""Tables of the file that are not copied: the revision is set, keys are counted anew, and usage and alerts stay where
-they are: each gateway keeps what it has served in a file of its own.
-"""
+_UNMOVED: Final = frozenset({"store", "key_counts", "usage_state"})
+"""Tables of the file that are not copied: the revision and the marks are set, keys are counted anew."""
 
 
 class MoveRefused(Exception):
@@ -44,18 +39,22 @@ class MoveRefused(Exception):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Part:
-    """What moves into one table: `source` reads the file, in the order of the first column."""
+    """What moves into one table: `source` reads the file, in the order of the first `places` columns.
+
+    `serial` is the column that the database goes on numbering.
+    """
 
     table: str
     columns: tuple[str, ...]
     source: str
+    places: int = 1
     flags: frozenset[int] = frozenset()
+    serial: str = ""
 
     @property
     def target(self) -> str:
         """Read the database in the same order."""
-        columns = ", ".join(self.columns)
-        return f"SELECT {columns} FROM {self.table} ORDER BY {self.columns[0]}"  # noqa: S608
+        return _selected(self.table, self.columns, self.places)
 
     def row(self, row: Sequence[Any]) -> tuple[Any, ...]:
         """Return a row of the file as the database has it."""
@@ -64,13 +63,21 @@ class Part:
         return tuple(bool(value) if n in self.flags else value for n, value in enumerate(row))
 
 
-def _copied(table: str, *columns: str, flags: Iterable[str] = ()) -> Part:
-    source = f"SELECT {', '.join(columns)} FROM {table} ORDER BY {columns[0]}"  # noqa: S608
+def _selected(table: str, columns: Sequence[str], places: int) -> str:
+    order = ", ".join(columns[:places])
+    return f"SELECT {', '.join(columns)} FROM {table} ORDER BY {order}"  # noqa: S608 - own names
+
+
+def _copied(
+    table: str, *columns: str, flags: Iterable[str] = (), places: int = 1, serial: str = ""
+) -> Part:
     return Part(
         table=table,
         columns=columns,
-        source=source,
+        source=_selected(table, columns, places),
+        places=places,
         flags=frozenset(columns.index(name) for name in flags),
+        serial=serial,
     )
 
 
@@ -92,6 +99,13 @@ PARTS: Final = (
     _copied("idempotency", "idempotency_key", "fingerprint", "result_id", "created_at"),
     _copied("audit", "seq", "at", "type", "tenant_id", "key_id", "actor", "body", "hash"),
     _copied("audit_checkpoints", "seq", "at", "hash", "signature"),
+    _copied(*("usage_dimensions", "dimension_id", *DIMENSIONS, "last_day"), serial="dimension_id"),
+    _copied("usage_cells", *PLACE, *COUNTS, places=3),
+    *(_copied(table, *PLACE, part, "count", places=4) for table, part in PARTS_OF_CELLS),
+    _copied("usage_facets", *FACET, places=5),
+    _copied("alerts", "seq", *ALERT, serial="seq"),
+    _copied("alert_notices", "seq", *NOTICE, serial="seq"),
+    _copied("alert_messages", *MESSAGE),
 )
 """Everything that moves, what is referred to first."""
 
@@ -132,8 +146,11 @@ async def move(
             )
             revision = file.execute("SELECT revision FROM store").fetchone()[0]
             await connection.execute("UPDATE store SET revision = $1", revision)
+            await _set_marks(file, connection)
             for part in PARTS:
                 await _compare(file, connection, part)
+                if part.serial:
+                    await _go_on_numbering(connection, part)
             await check(AuditReader(_Borrowed(connection)))
         except BaseException as error:
             with suppress(*DRIVER_ERRORS):
@@ -209,6 +226,21 @@ async def _copy(file: sqlite3.Connection, connection: asyncpg.Connection, part: 
         await connection.copy_records_to_table(part.table, records=batch, columns=part.columns)
         count += len(batch)
     return count
+
+
+async def _set_marks(file: sqlite3.Connection, connection: asyncpg.Connection) -> None:
+    """Say how far usage was added up."""
+    marks = file.execute(f"SELECT {', '.join(MARKS)} FROM usage_state").fetchone()  # noqa: S608 - own names
+    places = ", ".join(f"{name} = ${n}" for n, name in enumerate(MARKS, 1))
+    await connection.execute(f"UPDATE usage_state SET {places}", *marks)  # noqa: S608 - own names
+
+
+async def _go_on_numbering(connection: asyncpg.Connection, part: Part) -> None:
+    last = f"coalesce(max({part.serial}), 0)"
+    await connection.execute(
+        f"SELECT setval(pg_get_serial_sequence($1, $2), {last} + 1, false) FROM {part.table}",  # noqa: S608 - own names
+        *(part.table, part.serial),
+    )
 
 
 async def _compare(file: sqlite3.Connection, connection: asyncpg.Connection, part: Part) -> None:

@@ -93,10 +93,16 @@ CHANGES: Final = """
 
 DUE: Final = f"""
     {KEY} WHERE key_id IN (
-        SELECT key_id FROM keys WHERE expires_at <= $1 AND state IN ('active', 'suspended', 'rotating')
-        UNION SELECT key_id FROM keys WHERE resume_at <= $1 AND state = 'suspended'
-        UNION SELECT key_id FROM keys
-        WHERE retires_at <= $1 AND state IN ('active', 'suspended', 'rotating', 'expired')
+        (
+            SELECT key_id FROM keys WHERE expires_at <= $1 AND state IN ('active', 'suspended', 'rotating')
+            ORDER BY expires_at LIMIT $2
+        ) UNION (
+            SELECT key_id FROM keys WHERE resume_at <= $1 AND state = 'suspended' ORDER BY resume_at LIMIT $2
+        ) UNION (
+            SELECT key_id FROM keys
+            WHERE retires_at <= $1 AND state IN ('active', 'suspended', 'rotating', 'expired')
+            ORDER BY retires_at LIMIT $2
+        )
     ) ORDER BY key_id LIMIT $2
 """  # noqa: S608
 USE: Final = """

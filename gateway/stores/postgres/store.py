@@ -18,7 +18,7 @@ from gateway.domain.keys import KeyRecord
 from gateway.domain.queries import ANY_KEY, NOTHING, KeyQuery, Sort, Wanted
 from gateway.domain.tenants import Tenant
 from gateway.ports import Conflict, R, Record, Write
-from gateway.stores.postgres import audit, statements
+from gateway.stores.postgres import alerts, audit, statements, usage
 from gateway.stores.postgres.database import Database
 from gateway.stores.postgres.lists import Listing
 from gateway.stores.rows import KEY_COLUMNS, KEYS, TABLES, TENANTS, SharedRows, Table
@@ -49,11 +49,13 @@ class PostgresFinder:
 
 
 class PostgresStore(PostgresFinder):
-    """Implements `ports.KeyStore`; `audit` is the trail in the same database."""
+    """Implements `ports.KeyStore`; `audit`, `usage` and `alerts` are in the same database."""
 
     def __init__(self, database: Database) -> None:
         super().__init__(database)
         self.audit = audit.PostgresAudit(database)
+        self.usage = usage.PostgresUsage(database)
+        self.alerts = alerts.PostgresAlerts(database)
 
     # ---- records
 
@@ -253,6 +255,7 @@ async def _last_uses(
 
 
 _USED: Final = (KeyRecord, AdminToken)
+_NAMED_MAX: Final = 5
 
 
 def _as_written(record: Record, revision: int, used: Mapping[str, float]) -> Record:
@@ -267,5 +270,7 @@ def _id(record: Record) -> str:
 
 
 def _about(writes: Sequence[Write]) -> str:
-    """Name what is written."""
-    return ", ".join(_id(each.record) for each in writes)
+    """Name what is written: of many records, the first."""
+    ids = [_id(each.record) for each in writes[:_NAMED_MAX]]
+    further = len(writes) - len(ids)
+    return ", ".join(ids) + (f" and {further} more" if further else "")

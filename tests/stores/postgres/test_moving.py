@@ -12,7 +12,9 @@ from pathlib import Path
 import asyncpg
 import pytest
 
+from gateway.domain.alerts import AlertQuery
 from gateway.domain.keys import KeyState
+from gateway.domain.usage import FacetKind, FacetQuery, Interval
 from gateway.ports import Write
 from gateway.stores import sqlite
 from gateway.stores.postgres import moving
@@ -23,9 +25,13 @@ from gateway.stores.postgres.moving import PARTS, Moved, MoveRefused, move
 from gateway.stores.postgres.opening import connected
 from gateway.stores.postgres.store import PostgresStore
 from gateway.stores.rows import TABLES
+from tests.alert_samples import an_alert
+from tests.contracts.alert_store import a_message, a_notice
 from tests.contracts.audit_trail import a_checkpoint
 from tests.contracts.commits import RECORDS, a_change
+from tests.contracts.usage_store import EVER, asked, rolled, told
 from tests.key_samples import a_key, a_tenant
+from tests.usage_samples import HOUR, MINUTE, NOON, a_cell, a_facet, dimensions
 
 NOW = 1_700_000_000.0
 
@@ -50,6 +56,15 @@ async def file(tmp_path: Path) -> Path:
         await store.save_counts({"b:1": (1000, 5), "a:2": (2000, 2**40)})
         await store.remember("idem", "finger", "key_a", NOW)
         await store.audit.add_checkpoint(a_checkpoint(await store.audit.audit_head()))
+        cells = [a_cell(NOON + n * MINUTE, of=dimensions(f"key_{n}")) for n in range(3)]
+        refused = a_cell(NOON, 7, denied=1, reasons={"rate_limited": 1}, limit_used_max=0.75)
+        await store.usage.add([*cells, refused], [a_facet(), a_facet("198.51.100.0/24")])
+        await store.usage.roll(NOON + 90)
+        await store.alerts.commit(
+            [an_alert(fired_at=None, details={"größe": "\0"}), an_alert("alr_2", resolved_at=NOW)],
+            [a_notice(), a_notice("mail")],
+        )
+        await store.alerts.pack(a_message(), 0)
     return path
 
 
@@ -69,7 +84,16 @@ async def test_everything_reads_in_the_database_as_it_did_in_the_file(
     moved = await move(file, connection, nothing_to_say)
     assert isinstance(moved, Moved)
     assert moved.rows["keys"] == 3
-    assert sum(moved.rows.values()) == 2 + 3 + 4 + 3 + 2 + 1 + 2 + 1
+    of_usage = {name: count for name, count in moved.rows.items() if name.startswith("usage_")}
+    assert of_usage == {
+        "usage_dimensions": 4,
+        "usage_cells": 7,
+        "usage_durations": 7,
+        "usage_reasons": 2,
+        "usage_facets": 2,
+    }
+    of_alerts = 2 + 2 + 1
+    assert sum(moved.rows.values()) - sum(of_usage.values()) == 18 + of_alerts
     async with sqlite.opened(file) as before:
         assert await store.revision() == await before.revision() == moved.revision
         for kind in TABLES:
@@ -79,6 +103,16 @@ async def test_everything_reads_in_the_database_as_it_did_in_the_file(
         assert await store.remember("idem", "x", "x", NOW + 1) == ("finger", "key_a")
         assert await store.audit.audit_records() == await before.audit.audit_records()
         assert await store.audit.checkpoints() == await before.audit.checkpoints()
+        for interval in Interval:
+            query = asked("key", "route", "time", "tenant", interval=interval)
+            assert await store.usage.cells(query) == await before.usage.cells(query)
+        facets = FacetQuery(kind=FacetKind.NETWORK, **EVER)
+        assert await store.usage.facets(facets) == await before.usage.facets(facets)
+        for state in ("", "pending"):
+            asked_for = AlertQuery(state=state)
+            assert await store.alerts.alerts(asked_for) == await before.alerts.alerts(asked_for)
+        assert await store.alerts.messages() == [a_message()]
+        assert await store.alerts.waiting("ops", 9) == await before.alerts.waiting("ops", 9)
         digest = a_key("key_b").digest
         assert await store.find([digest]) == await before.find([digest])
 
@@ -97,6 +131,14 @@ async def test_what_is_written_after_the_move_goes_on_from_there(
     counts = await store.count_keys()
     assert counts["suspended", "live"] == 1
     assert ("active", "live") not in counts
+    await rolled(store.usage)
+    later = a_cell(NOON + 2 * HOUR, of=dimensions("key_new"))
+    await store.usage.add([later, a_cell(NOON, of=dimensions("key_0"))], [])
+    found = told(await store.usage.cells(asked("key", interval=Interval.DAY)), "key_id")
+    assert found == [("key_0", 2), ("key_1", 1), ("key_2", 1), ("key_a", 7), ("key_new", 1)]
+    await store.alerts.commit([an_alert("alr_9", subject="new")], [a_notice(number=9)])
+    assert [each.alert_id for each in (await store.alerts.alerts()).alerts] == ["alr_9", "alr_2"]
+    assert (await store.alerts.waiting("ops", 9)).total == 2
 
 
 async def test_a_dry_run_does_everything_and_keeps_nothing(
@@ -233,9 +275,6 @@ def test_every_table_of_the_file_moves() -> None:
             name: {row[1] for row in file.execute(f"PRAGMA table_info({name})")} for name in names
         }
     moved = {part.table: set(part.columns) for part in PARTS}
-    stays = {
-        name for name in names if name.startswith(("usage_", "alert"))
-    }  # each gateway has its own
-    assert names - set(moved) == {"store", "key_counts", *stays}
+    assert names - set(moved) == {"store", "key_counts", "usage_state"}
     for name in names & set(moved):
         assert columns[name] - moved[name] <= {"last_used_at"}, name
