@@ -7,8 +7,7 @@ that a change of a key waits for a few milliseconds at most. It must not know wh
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
 from typing import Any, Final
 
 import aiosqlite
@@ -17,12 +16,10 @@ from gateway.domain.usage import (
     FACET_VALUES_MAX,
     OTHER,
     Cell,
-    Dimensions,
     Facet,
     FacetQuery,
     FacetRow,
     Interval,
-    Measures,
     Retention,
     UsageQuery,
     UsageRow,
@@ -30,29 +27,26 @@ from gateway.domain.usage import (
 from gateway.stores import usage_queries as asking
 from gateway.stores.sqlite_file import SqliteFile
 from gateway.stores.sqlite_usage_queries import SQLITE
-
-ROLLED_MAX: Final = 1_000
-"""Cells that one step adds to coarser ones."""
-
-_REMOVED_MAX: Final = 5_000
-"""Rows of one table that one step removes."""
-
-_KNOWN_MAX: Final = 50_000
-"""Dimensions whose number is remembered."""
-
-_DAY: Final = Interval.DAY.seconds
-_LATE_DAYS: Final = 2
-"""How much longer than their cells dimensions are kept: those of a stream that ends later."""
-
-SUMS: Final = (
-    *("requests", "denied", "failed", "upstream_4xx", "upstream_5xx", "request_bytes"),
-    *("response_bytes", "duration_total", "from_browser"),
+from gateway.stores.usage_rows import (
+    COUNTS,
+    DIMENSIONS,
+    LAST,
+    LATE_DAYS,
+    MARKS,
+    PARTS,
+    PEAKS,
+    REMOVED_MAX,
+    ROLLED_MAX,
+    STEPS,
+    SUMS,
+    KnownDimensions,
+    Learned,
+    Mark,
+    Step,
+    cell_values,
+    learned_of,
+    part_values,
 )
-PEAKS: Final = ("limit_used_max", "quota_used_max")
-_DIMENSIONS: Final = (
-    *("tenant_id", "owner_id", "key_id", "lineage_id", "environment", "is_billable", "route"),
-)
-"""In the order of the fields of `Dimensions`."""
 
 _COUNTED: Final = ", ".join(
     (
@@ -62,11 +56,9 @@ _COUNTED: Final = ", ".join(
 )
 _ON_CELL: Final = f"ON CONFLICT (seconds, start, dimension_id) DO UPDATE SET {_COUNTED}"
 _ON_PART: Final = "ON CONFLICT DO UPDATE SET count = count + excluded.count"
-_PARTS: Final = (("usage_durations", "bin"), ("usage_reasons", "reason"))
-
 _ADD_CELL: Final = (
-    f"INSERT INTO usage_cells (seconds, start, dimension_id, {', '.join(SUMS + PEAKS)}) "  # noqa: S608 - own names
-    f"VALUES ({', '.join('?' * (3 + len(SUMS) + len(PEAKS)))}) {_ON_CELL}"
+    f"INSERT INTO usage_cells (seconds, start, dimension_id, {', '.join(COUNTS)}) "  # noqa: S608 - own names
+    f"VALUES ({', '.join('?' * (3 + len(COUNTS)))}) {_ON_CELL}"
 )
 _ADD_DURATION: Final = f"INSERT INTO usage_durations VALUES (?, ?, ?, ?, ?) {_ON_PART}"  # noqa: S608 - own names
 _ADD_REASON: Final = f"INSERT INTO usage_reasons VALUES (?, ?, ?, ?, ?) {_ON_PART}"  # noqa: S608 - own names
@@ -85,44 +77,23 @@ _ADD_FACET: Final = f"""
         first_at = min(first_at, excluded.first_at), last_at = max(last_at, excluded.last_at)
 """  # noqa: S608 - own names
 _ADD_DIMENSIONS: Final = (
-    f"INSERT INTO usage_dimensions ({', '.join(_DIMENSIONS)}, last_day) "  # noqa: S608 - own names
-    f"VALUES ({', '.join('?' * len(_DIMENSIONS))}, ?) ON CONFLICT "
+    f"INSERT INTO usage_dimensions ({', '.join(DIMENSIONS)}, last_day) "  # noqa: S608 - own names
+    f"VALUES ({', '.join('?' * len(DIMENSIONS))}, ?) ON CONFLICT "
     "(key_id, route, tenant_id, owner_id, lineage_id, environment, is_billable) "
     "DO UPDATE SET last_day = max(last_day, excluded.last_day)"
 )
 _FIND_DIMENSIONS: Final = (
-    f"SELECT dimension_id, {', '.join(_DIMENSIONS)} FROM json_each(?) AS wanted "  # noqa: S608 - own names
+    f"SELECT dimension_id, {', '.join(DIMENSIONS)} FROM json_each(?) AS wanted "  # noqa: S608 - own names
     "JOIN usage_dimensions ON "
     + " AND ".join(
-        f"{name} = json_extract(wanted.value, '$[{n}]')" for n, name in enumerate(_DIMENSIONS)
+        f"{name} = json_extract(wanted.value, '$[{n}]')" for n, name in enumerate(DIMENSIONS)
     )
 )
-_MARKS: Final = "minute_start, minute_dimension, hour_start, hour_dimension"
-_STATE: Final = f"SELECT {_MARKS} FROM usage_state"  # noqa: S608 - own names
+_STATE: Final = f"SELECT {', '.join(MARKS)} FROM usage_state"  # noqa: S608 - own names
 _BEGIN_BATCH: Final = (
     "UPDATE usage_state SET batch = :batch "  # noqa: S608 - own names
-    f"WHERE batch <> :batch OR :batch = '' RETURNING {_MARKS}"
+    f"WHERE batch <> :batch OR :batch = '' RETURNING {', '.join(MARKS)}"
 )
-
-
-@dataclass(frozen=True, slots=True)
-class _Step:
-    """How cells of one interval become those of the next: the mark that says how far that went."""
-
-    fine: Interval
-    coarse: Interval
-    start: str
-    dimension: str
-
-
-_STEPS: Final = (
-    _Step(Interval.MINUTE, Interval.HOUR, "minute_start", "minute_dimension"),
-    _Step(Interval.HOUR, Interval.DAY, "hour_start", "hour_dimension"),
-)
-
-_Mark = tuple[int, int]
-_LAST: Final[_Mark] = (2**62, 0)
-"""Behind everything: a day is added to nothing."""
 
 
 class SqliteUsage:
@@ -131,77 +102,52 @@ class SqliteUsage:
     def __init__(self, file: SqliteFile, aside: SqliteFile) -> None:
         self._file = file
         self._aside = aside
-        self._known: dict[Dimensions, tuple[int, int]] = {}  # the number, and the last day
+        self._known = KnownDimensions()  # the number, and the last day
 
     async def add(self, cells: Sequence[Cell], facets: Sequence[Facet], batch: str = "") -> None:
         """Add cells and facets: all of them, or nothing."""
 
-        async def work(connection: aiosqlite.Connection) -> dict[Dimensions, tuple[int, int]]:
+        async def work(connection: aiosqlite.Connection) -> Learned:
             state = await connection.execute_fetchall(_BEGIN_BATCH, {"batch": batch})
             if not state:
                 return {}
             [[*marks]] = state
             learned = await self._learn(connection, cells)
-            rows = list(self._rows(cells, learned, (marks[0], marks[1]), (marks[2], marks[3])))
-            await _many(connection, _ADD_CELL, (_cell_values(*row) for row in rows))
-            await _many(connection, _ADD_DURATION, _parts(rows, "durations"))
-            await _many(connection, _ADD_REASON, _parts(rows, "reasons"))
+            rows = list(
+                self._known.rows(cells, learned, (marks[0], marks[1]), (marks[2], marks[3]))
+            )
+            await _many(connection, _ADD_CELL, (cell_values(*row) for row in rows))
+            await _many(connection, _ADD_DURATION, part_values(rows, "durations"))
+            await _many(connection, _ADD_REASON, part_values(rows, "reasons"))
             await _many(connection, _ADD_FACET, map(_facet_values, facets))
             return learned
 
         if cells or facets:
             learned = await self._file.transact(work, about="usage")
-            if len(self._known) + len(learned) > _KNOWN_MAX:
-                self._known.clear()
-            self._known |= learned
+            self._known.keep(learned)
 
-    async def _learn(
-        self, connection: aiosqlite.Connection, cells: Iterable[Cell]
-    ) -> dict[Dimensions, tuple[int, int]]:
+    async def _learn(self, connection: aiosqlite.Connection, cells: Iterable[Cell]) -> Learned:
         """Return the numbers of the dimensions that are new, or that were not used on such a late day."""
-        wanted: dict[tuple[Any, ...], tuple[Dimensions, int]] = {}
-        for cell in cells:
-            dimensions, day = cell.dimensions, cell.start - cell.start % _DAY
-            known = self._known.get(dimensions)
-            if known is None or known[1] < day:
-                values = _dimension_values(dimensions)
-                wanted[values] = (dimensions, max(day, wanted.get(values, (dimensions, 0))[1]))
+        wanted = self._known.wanted(cells)
         if not wanted:
             return {}
         rows = [(*values, day) for values, (_, day) in wanted.items()]
         await _many(connection, _ADD_DIMENSIONS, rows)
         found = await connection.execute_fetchall(_FIND_DIMENSIONS, (json.dumps([*wanted]),))
-        return {wanted[tuple(row[1:])][0]: (row[0], wanted[tuple(row[1:])][1]) for row in found}
-
-    def _rows(
-        self,
-        cells: Iterable[Cell],
-        learned: Mapping[Dimensions, tuple[int, int]],
-        *marks: _Mark,
-    ) -> Iterator[tuple[int, int, int, Measures]]:
-        """Yield length, start, number and measures of each cell, and of the coarser ones that hold its like already."""
-        for cell in cells:
-            known = learned.get(cell.dimensions) or self._known[cell.dimensions]
-            number, start = known[0], cell.start
-            yield Interval.MINUTE.seconds, start, number, cell.measures
-            for step, mark in zip(_STEPS, marks, strict=True):
-                if (start, number) > mark:
-                    break
-                start = step.coarse.start_of(start)
-                yield step.coarse.seconds, start, number, cell.measures
+        return learned_of(wanted, [[*row] for row in found])
 
     async def roll(self, until: float) -> bool:
         """Add the next minutes to their hours; without any, the next whole hours to their days."""
 
         async def work(connection: aiosqlite.Connection) -> bool:
             [state] = await connection.execute_fetchall(_STATE)
-            minutes, hours = _STEPS
+            minutes, hours = STEPS
             if await _roll(connection, minutes, (state[0], state[1]), int(until)):
                 return False
             border = Interval.HOUR.start_of(until)
             if state[0] + 1 < border:
                 # No minute is left before it: what comes from now on comes late.
-                await _set_mark(connection, minutes, (border - 1, _LAST[0]))
+                await _set_mark(connection, minutes, (border - 1, LAST[0]))
             # An hour is whole once the minutes behind it have begun to be added.
             border = max(border, Interval.HOUR.start_of(state[0] + 1))
             return not await _roll(connection, hours, (state[2], state[3]), border)
@@ -214,15 +160,15 @@ class SqliteUsage:
         async def work(connection: aiosqlite.Connection) -> tuple[int, int]:
             [state] = await connection.execute_fetchall(_STATE)
             removed = 0
-            marks: tuple[_Mark, ...] = ((state[0], state[1]), (state[2], state[3]), _LAST)
+            marks: tuple[Mark, ...] = ((state[0], state[1]), (state[2], state[3]), LAST)
             for interval, mark in zip(Interval, marks, strict=True):
                 border = now - retention.seconds(interval)
-                for table, part in (("usage_cells", ""), *_PARTS):
+                for table, part in (("usage_cells", ""), *PARTS):
                     removed += await _remove(connection, table, part, interval, border, mark)
             border = now - retention.facet_seconds
             removed += await _remove_facets(connection, border)
             longest = max(retention.seconds(interval) for interval in Interval)
-            unused = now - longest - _LATE_DAYS * _DAY
+            unused = now - longest - LATE_DAYS * Interval.DAY.seconds
             return removed, await _remove_dimensions(connection, unused)
 
         removed, forgotten = await self._file.transact(work, about="usage")
@@ -249,28 +195,6 @@ async def _many(
         await cursor.close()
 
 
-def _dimension_values(dimensions: Dimensions) -> tuple[Any, ...]:
-    return (
-        *(dimensions.tenant_id, dimensions.owner_id, dimensions.key_id, dimensions.lineage_id),
-        *(dimensions.environment, int(dimensions.is_billable), dimensions.route),
-    )
-
-
-def _cell_values(seconds: int, start: int, number: int, measures: Measures) -> tuple[Any, ...]:
-    return (
-        *(seconds, start, number, measures.requests, measures.denied, measures.failed),
-        *(measures.upstream_4xx, measures.upstream_5xx, measures.request_bytes),
-        *(measures.response_bytes, measures.duration_total, measures.from_browser),
-        *(measures.limit_used_max, measures.quota_used_max),
-    )
-
-
-def _parts(rows: Iterable[tuple[int, int, int, Measures]], name: str) -> Iterator[tuple[Any, ...]]:
-    for seconds, start, number, measures in rows:
-        for part, count in getattr(measures, name).items():
-            yield seconds, start, number, part, count
-
-
 def _facet_values(facet: Facet) -> dict[str, Any]:
     return {
         "start": facet.start,
@@ -284,7 +208,7 @@ def _facet_values(facet: Facet) -> dict[str, Any]:
     }
 
 
-async def _roll(connection: aiosqlite.Connection, step: _Step, mark: _Mark, border: int) -> bool:
+async def _roll(connection: aiosqlite.Connection, step: Step, mark: Mark, border: int) -> bool:
     """Add the next cells behind `mark` that begin before `border` to coarser ones; tell whether there were any."""
     values = {"fine": step.fine.seconds, "coarse": step.coarse.seconds, "until": border}
     values |= {"start": mark[0], "dimension": mark[1]}
@@ -305,12 +229,12 @@ async def _roll(connection: aiosqlite.Connection, step: _Step, mark: _Mark, bord
     coarse = "start - start % :coarse"
     sums = ", ".join((*(f"sum({name})" for name in SUMS), *(f"max({name})" for name in PEAKS)))
     await connection.execute_fetchall(
-        f"INSERT INTO usage_cells (seconds, start, dimension_id, {', '.join(SUMS + PEAKS)}) "  # noqa: S608 - own names
+        f"INSERT INTO usage_cells (seconds, start, dimension_id, {', '.join(COUNTS)}) "  # noqa: S608 - own names
         f"SELECT :coarse, {coarse}, dimension_id, {sums} FROM usage_cells WHERE {behind} "
         f"GROUP BY {coarse}, dimension_id {_ON_CELL}",
         values,
     )
-    for table, part in _PARTS:
+    for table, part in PARTS:
         await connection.execute_fetchall(
             f"INSERT INTO {table} SELECT :coarse, {coarse}, dimension_id, {part}, sum(count) "  # noqa: S608 - own names
             f"FROM {table} WHERE {behind} GROUP BY {coarse}, dimension_id, {part} {_ON_PART}",
@@ -320,7 +244,7 @@ async def _roll(connection: aiosqlite.Connection, step: _Step, mark: _Mark, bord
     return True
 
 
-async def _set_mark(connection: aiosqlite.Connection, step: _Step, mark: _Mark) -> None:
+async def _set_mark(connection: aiosqlite.Connection, step: Step, mark: Mark) -> None:
     await connection.execute_fetchall(
         f"UPDATE usage_state SET {step.start} = ?, {step.dimension} = ?",  # noqa: S608 - own names
         mark,
@@ -333,7 +257,7 @@ async def _remove(
     part: str,
     interval: Interval,
     border: float,
-    mark: _Mark,
+    mark: Mark,
 ) -> int:
     """Remove what begins before `border`; what is not yet among coarser cells must not leave."""
     place = "seconds, start, dimension_id" + (f", {part}" if part else "")
@@ -341,7 +265,7 @@ async def _remove(
         connection,
         f"DELETE FROM {table} WHERE ({place}) IN (SELECT {place} FROM {table} "  # noqa: S608 - own names
         "WHERE seconds = ? AND start < ? AND (start, dimension_id) <= (?, ?) "
-        f"ORDER BY {place} LIMIT {_REMOVED_MAX})",
+        f"ORDER BY {place} LIMIT {REMOVED_MAX})",
         (interval.seconds, border, *mark),
     )
 
@@ -351,7 +275,7 @@ async def _remove_facets(connection: aiosqlite.Connection, border: float) -> int
     return await _changed(
         connection,
         f"DELETE FROM usage_facets WHERE ({place}) IN (SELECT {place} FROM usage_facets "  # noqa: S608 - own names
-        f"WHERE start < ? ORDER BY {place} LIMIT {_REMOVED_MAX})",
+        f"WHERE start < ? ORDER BY {place} LIMIT {REMOVED_MAX})",
         (border,),
     )
 
@@ -360,7 +284,7 @@ async def _remove_dimensions(connection: aiosqlite.Connection, border: float) ->
     return await _changed(
         connection,
         "DELETE FROM usage_dimensions WHERE dimension_id IN (SELECT dimension_id "  # noqa: S608 - own names
-        f"FROM usage_dimensions WHERE last_day < ? LIMIT {_REMOVED_MAX})",
+        f"FROM usage_dimensions WHERE last_day < ? LIMIT {REMOVED_MAX})",
         (border,),
     )
 

@@ -20,12 +20,8 @@ from gateway.domain.usage import (
     UsageQuery,
     UsageRow,
 )
+from gateway.stores.usage_rows import COUNTS, PEAKS, STEPS
 
-_COLUMNS: Final = (
-    *("requests", "denied", "failed", "upstream_4xx", "upstream_5xx", "request_bytes"),
-    *("response_bytes", "duration_total", "from_browser", "limit_used_max", "quota_used_max"),
-)
-_PEAKS: Final = ("limit_used_max", "quota_used_max")
 _ERRORS: Final = "sum(denied) + sum(failed) + sum(upstream_4xx) + sum(upstream_5xx)"
 _MADE: Final = {
     "errors": _ERRORS,
@@ -34,10 +30,6 @@ _MADE: Final = {
 }
 """What can be ordered by and is no column."""
 
-_MARKS: Final = {
-    Interval.MINUTE: ("minute_start", "minute_dimension"),
-    Interval.HOUR: ("hour_start", "hour_dimension"),
-}
 _HOUR: Final = Interval.HOUR.seconds
 _NARROW: Final = ("key_id", "lineage_id")
 """Filters that leave few dimensions."""
@@ -138,19 +130,19 @@ class _Asked:
     async def counted(self) -> dict[tuple[Any, ...], UsageRow]:
         """Return the rows by their groups, in the order that was asked for, without durations and reasons."""
         totals = [
-            f"{self._dialect.total(name, 'max' if name in _PEAKS else 'sum')} AS total_{name}"
-            for name in _COLUMNS
+            f"{self._dialect.total(name, 'max' if name in PEAKS else 'sum')} AS total_{name}"
+            for name in COUNTS
         ]
         sql = (
             f"SELECT {', '.join((*self._fields, *totals))} "  # noqa: S608 - own names
-            f"FROM ({self._source('usage_cells', ', '.join(_COLUMNS))}) AS counted "
+            f"FROM ({self._source('usage_cells', ', '.join(COUNTS))}) AS counted "
             f"JOIN usage_dimensions USING (dimension_id) WHERE {self._where} {self._grouped()} "
             f"ORDER BY {self._order()} LIMIT :limit"
         )
         found: dict[tuple[Any, ...], UsageRow] = {}
         for row in await self._study(sql, self._values):
             groups, numbers = tuple(row[: len(self._fields)]), row[len(self._fields) :]
-            measures = Measures(**dict(zip(_COLUMNS, numbers, strict=True)))
+            measures = Measures(**dict(zip(COUNTS, numbers, strict=True)))
             found[groups] = self._row(groups, measures)
         return found
 
@@ -226,15 +218,15 @@ class _Asked:
                 f"SELECT start, dimension_id, {columns} FROM {table} "  # noqa: S608 - own names
                 f"WHERE seconds = {query.interval.seconds} AND start >= :since AND start < :until"
             )
-        for fine in Interval:
+        for step in STEPS:
+            fine = step.fine
             if fine is query.interval:
                 return
-            start, dimension = _MARKS[fine]
             yield (
                 f"SELECT start - start % {query.interval.seconds} AS start, dimension_id, {columns} "  # noqa: S608 - own names
                 f"FROM {table} WHERE seconds = {fine.seconds} AND start >= :since "
-                f"AND start < :until AND start >= (SELECT {start} FROM usage_state) "
-                f"AND (start, dimension_id) > (SELECT {start}, {dimension} FROM usage_state)"
+                f"AND start < :until AND start >= (SELECT {step.start} FROM usage_state) "
+                f"AND (start, dimension_id) > (SELECT {step.start}, {step.dimension} FROM usage_state)"
             )
 
     def _looked_up(self, table: str, columns: str) -> str:

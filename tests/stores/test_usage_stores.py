@@ -11,7 +11,7 @@ from gateway.domain.usage import FacetKind, Interval
 from gateway.ports import StoreUnavailable, UsageStore
 from gateway.stores.memory_usage import MemoryUsage
 from gateway.stores.sqlite import SqliteStore, opened
-from gateway.stores.sqlite_usage import ROLLED_MAX
+from gateway.stores.usage_rows import ROLLED_MAX
 from tests.contracts.usage_store import UsageStoreContract, asked, rolled, told
 from tests.usage_samples import DAY, HOUR, KEPT, MINUTE, NOON, a_cell, a_facet, dimensions
 

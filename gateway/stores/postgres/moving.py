@@ -22,9 +22,10 @@ from gateway.stores.alert_rows import ALERT, MESSAGE, NOTICE
 from gateway.stores.postgres.access import DRIVER_ERRORS
 from gateway.stores.postgres.audit import AuditReader
 from gateway.stores.postgres.statements import LAST_USED, TAKE_TURN, stored_columns
-from gateway.stores.postgres.usage import COUNTS, DIMENSIONS, FACET, MARKS, PLACE
-from gateway.stores.postgres.usage import PARTS as PARTS_OF_CELLS
+from gateway.stores.postgres.usage import FACET
 from gateway.stores.rows import TABLES, Table
+from gateway.stores.usage_rows import COUNTS, DIMENSIONS, MARKS, PLACE
+from gateway.stores.usage_rows import PARTS as PARTS_OF_CELLS
 
 BATCH: Final = 5_000
 """Rows that are in memory at a time."""

@@ -7,8 +7,7 @@ two of them have learnt or counted is told apart by who adds. It must not know w
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
 
 import asyncpg
@@ -17,12 +16,10 @@ from gateway.domain.usage import (
     FACET_VALUES_MAX,
     OTHER,
     Cell,
-    Dimensions,
     Facet,
     FacetQuery,
     FacetRow,
     Interval,
-    Measures,
     Retention,
     UsageQuery,
     UsageRow,
@@ -30,45 +27,35 @@ from gateway.domain.usage import (
 from gateway.stores import usage_queries as asking
 from gateway.stores.postgres.database import Database
 from gateway.stores.postgres.usage_queries import POSTGRES, numbered
-
-ROLLED_MAX: Final = 1_000
-"""Cells that one step adds to coarser ones."""
-
-_REMOVED_MAX: Final = 5_000
-"""Rows of one table that one step removes."""
-
-_KNOWN_MAX: Final = 50_000
-"""Dimensions whose number is remembered."""
+from gateway.stores.usage_rows import (
+    COUNTS,
+    DIMENSIONS,
+    LAST,
+    LATE_DAYS,
+    MARKS,
+    PARTS,
+    PEAKS,
+    PLACE,
+    REMOVED_MAX,
+    ROLLED_MAX,
+    STEPS,
+    SUMS,
+    KnownDimensions,
+    Learned,
+    Mark,
+    Step,
+    cell_values,
+    learned_of,
+    part_values,
+)
 
 _DAY: Final = Interval.DAY.seconds
-_LATE_DAYS: Final = 2
-"""How much longer than their cells dimensions are kept: those of a stream that ends later. Another gateway may remember
-the number of one that was removed: it looks it up again for every later day."""
-
 _FACETS_TURN: Final = 0x746F6C6C_66616365
 """Whoever holds this advisory lock adds facets: how many there are of a key is counted first."""
-
-SUMS: Final = (
-    *("requests", "denied", "failed", "upstream_4xx", "upstream_5xx", "request_bytes"),
-    *("response_bytes", "duration_total", "from_browser"),
-)
-PEAKS: Final = ("limit_used_max", "quota_used_max")
-COUNTS: Final = (*SUMS, *PEAKS)
-DIMENSIONS: Final = (
-    *("tenant_id", "owner_id", "key_id", "lineage_id", "environment", "is_billable", "route"),
-)
-"""In the order of the fields of `Dimensions`."""
-
-PLACE: Final = ("seconds", "start", "dimension_id")
-PARTS: Final = (("usage_durations", "bin"), ("usage_reasons", "reason"))
-"""Tables of what makes up a cell, and the column that tells parts apart."""
 
 FACET: Final = (
     *("start", "key_id", "tenant_id", "kind", "value", "requests", "first_at", "last_at"),
 )
-MARKS: Final = ("minute_start", "minute_dimension", "hour_start", "hour_dimension")
-"""How far minutes are added to hours, and hours to days: the last cell of each."""
-
 _PLACE: Final = ", ".join(PLACE)
 _COUNTED: Final = ", ".join(
     (
@@ -122,42 +109,19 @@ _BEGIN_BATCH: Final = """
 _FORGET_BATCHES: Final = "DELETE FROM usage_batches WHERE added_at < $1"
 
 
-@dataclass(frozen=True, slots=True)
-class _Step:
-    """How cells of one interval become those of the next: the mark that says how far that went."""
-
-    fine: Interval
-    coarse: Interval
-    start: str
-    dimension: str
-
-
-_STEPS: Final = (
-    _Step(Interval.MINUTE, Interval.HOUR, "minute_start", "minute_dimension"),
-    _Step(Interval.HOUR, Interval.DAY, "hour_start", "hour_dimension"),
-)
-
-_Mark = tuple[int, int]
-_LAST: Final[_Mark] = (2**62, 0)
-"""Behind everything: a day is added to nothing."""
-
-_Learned = dict[Dimensions, tuple[int, int]]
-"""The number of dimensions, and the last day for which it was looked up."""
-
-
 class PostgresUsage:
     """Implements `ports.UsageStore`. Unlike the port asks, any number of processes may write."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
-        self._known: _Learned = {}
+        self._known = KnownDimensions()
 
     async def add(self, cells: Sequence[Cell], facets: Sequence[Facet], batch: str = "") -> None:
         """Add cells and facets: all of them, or nothing. A batch is told from that of another writer by its beginning,
         up to the last colon.
         """
 
-        async def work(connection: asyncpg.Connection) -> _Learned:
+        async def work(connection: asyncpg.Connection) -> Learned:
             if batch:
                 begun = await connection.execute(
                     _BEGIN_BATCH, batch.rpartition(":")[0], batch, time.time()
@@ -166,10 +130,12 @@ class PostgresUsage:
                     return {}
             state = await connection.fetchrow(_SHARE_STATE)
             learned = await self._learn(connection, cells)
-            rows = list(self._rows(cells, learned, (state[0], state[1]), (state[2], state[3])))
-            await _many(connection, _ADD_CELL, (_cell_values(*row) for row in rows))
+            rows = list(
+                self._known.rows(cells, learned, (state[0], state[1]), (state[2], state[3]))
+            )
+            await _many(connection, _ADD_CELL, (cell_values(*row) for row in rows))
             for (table, _), name in zip(PARTS, ("durations", "reasons"), strict=True):
-                await _many(connection, _ADD_PART[table], _parts(rows, name))
+                await _many(connection, _ADD_PART[table], part_values(rows, name))
             if facets:
                 await connection.execute("SELECT pg_advisory_xact_lock($1)", _FACETS_TURN)
                 await connection.executemany(_ADD_FACET, [*map(_facet_values, facets)])
@@ -177,51 +143,32 @@ class PostgresUsage:
 
         if cells or facets:
             learned = await self._database.transact(work, about="usage")
-            if len(self._known) + len(learned) > _KNOWN_MAX:
-                self._known.clear()
-            self._known |= learned
+            self._known.keep(learned)
 
-    async def _learn(self, connection: asyncpg.Connection, cells: Iterable[Cell]) -> _Learned:
-        """Return the numbers of the dimensions that are new, or that were not used on such a late day."""
-        wanted: dict[tuple[Any, ...], tuple[Dimensions, int]] = {}
-        for cell in cells:
-            dimensions, day = cell.dimensions, cell.start - cell.start % _DAY
-            known = self._known.get(dimensions)
-            if known is None or known[1] < day:
-                values = _dimension_values(dimensions)
-                wanted[values] = (dimensions, max(day, wanted.get(values, (dimensions, 0))[1]))
+    async def _learn(self, connection: asyncpg.Connection, cells: Iterable[Cell]) -> Learned:
+        """Return the numbers of the dimensions that are new, or that were not used on such a late day.
+
+        Another gateway may remember the number of one that was removed: it looks it up again for every later day.
+        """
+        wanted = self._known.wanted(cells)
         if not wanted:
             return {}
         columns = [*zip(*wanted, strict=True), [day for _, day in wanted.values()]]
         found = await connection.fetch(_ADD_DIMENSIONS, *map(list, columns))
-        return {wanted[tuple(row[1:])][0]: (row[0], wanted[tuple(row[1:])][1]) for row in found}
-
-    def _rows(
-        self, cells: Iterable[Cell], learned: Mapping[Dimensions, tuple[int, int]], *marks: _Mark
-    ) -> Iterator[tuple[int, int, int, Measures]]:
-        """Yield length, start, number and measures of each cell, and of the coarser ones that hold its like already."""
-        for cell in cells:
-            known = learned.get(cell.dimensions) or self._known[cell.dimensions]
-            number, start = known[0], cell.start
-            yield Interval.MINUTE.seconds, start, number, cell.measures
-            for step, mark in zip(_STEPS, marks, strict=True):
-                if (start, number) > mark:
-                    break
-                start = step.coarse.start_of(start)
-                yield step.coarse.seconds, start, number, cell.measures
+        return learned_of(wanted, [[*row] for row in found])
 
     async def roll(self, until: float) -> bool:
         """Add the next minutes to their hours; without any, the next whole hours to their days."""
 
         async def work(connection: asyncpg.Connection) -> bool:
             state = await connection.fetchrow(_TAKE_STATE)
-            minutes, hours = _STEPS
+            minutes, hours = STEPS
             if await _roll(connection, minutes, (state[0], state[1]), int(until)):
                 return False
             border = Interval.HOUR.start_of(until)
             if state[0] + 1 < border:
                 # No minute is left before it: what comes from now on comes late.
-                await _set_mark(connection, minutes, (border - 1, _LAST[0]))
+                await _set_mark(connection, minutes, (border - 1, LAST[0]))
             # An hour is whole once the minutes behind it have begun to be added.
             border = max(border, Interval.HOUR.start_of(state[0] + 1))
             return not await _roll(connection, hours, (state[2], state[3]), border)
@@ -235,7 +182,7 @@ class PostgresUsage:
             state = await connection.fetchrow(_TAKE_STATE)
             await connection.execute(_FORGET_BATCHES, now - _DAY)
             removed = 0
-            marks: tuple[_Mark, ...] = ((state[0], state[1]), (state[2], state[3]), _LAST)
+            marks: tuple[Mark, ...] = ((state[0], state[1]), (state[2], state[3]), LAST)
             for interval, mark in zip(Interval, marks, strict=True):
                 border = int(now - retention.seconds(interval))
                 for table in ("usage_cells", *(table for table, _ in PARTS)):
@@ -247,7 +194,7 @@ class PostgresUsage:
             border = int(now - retention.facet_seconds)
             removed += await _remove(connection, "usage_facets", "start < $2", border)
             longest = max(retention.seconds(interval) for interval in Interval)
-            unused = int(now - longest - _LATE_DAYS * _DAY)
+            unused = int(now - longest - LATE_DAYS * _DAY)
             return removed, await _remove(connection, "usage_dimensions", "last_day < $2", unused)
 
         removed, forgotten = await self._database.transact(work, about="usage")
@@ -275,23 +222,6 @@ async def _many(connection: asyncpg.Connection, sql: str, rows: Iterable[tuple[A
         await connection.executemany(sql, given)
 
 
-def _dimension_values(dimensions: Dimensions) -> tuple[Any, ...]:
-    return (
-        *(dimensions.tenant_id, dimensions.owner_id, dimensions.key_id, dimensions.lineage_id),
-        *(dimensions.environment, int(dimensions.is_billable), dimensions.route),
-    )
-
-
-def _cell_values(seconds: int, start: int, number: int, measures: Measures) -> tuple[Any, ...]:
-    return (seconds, start, number, *(getattr(measures, name) for name in COUNTS))
-
-
-def _parts(rows: Iterable[tuple[int, int, int, Measures]], name: str) -> Iterator[tuple[Any, ...]]:
-    for seconds, start, number, measures in rows:
-        for part, count in getattr(measures, name).items():
-            yield seconds, start, number, part, count
-
-
 def _facet_values(facet: Facet) -> tuple[Any, ...]:
     return (
         *(facet.start, facet.key_id, facet.tenant_id, facet.kind.value, facet.value),
@@ -299,7 +229,7 @@ def _facet_values(facet: Facet) -> tuple[Any, ...]:
     )
 
 
-async def _roll(connection: asyncpg.Connection, step: _Step, mark: _Mark, border: int) -> bool:
+async def _roll(connection: asyncpg.Connection, step: Step, mark: Mark, border: int) -> bool:
     """Add the next cells behind `mark` that begin before `border` to coarser ones; tell whether there were any."""
     behind = "seconds = $1 AND start >= $2 AND (start, dimension_id) > ($2, $3)"
     found = await connection.fetch(
@@ -330,7 +260,7 @@ async def _roll(connection: asyncpg.Connection, step: _Step, mark: _Mark, border
     return True
 
 
-async def _set_mark(connection: asyncpg.Connection, step: _Step, mark: _Mark) -> None:
+async def _set_mark(connection: asyncpg.Connection, step: Step, mark: Mark) -> None:
     await connection.execute(
         f"UPDATE usage_state SET {step.start} = $1, {step.dimension} = $2",  # noqa: S608 - own names
         *mark,
@@ -342,6 +272,6 @@ async def _remove(connection: asyncpg.Connection, table: str, condition: str, *v
     removed = await connection.execute(
         f"DELETE FROM {table} WHERE ctid = ANY(ARRAY("  # noqa: S608 - own names
         f"SELECT ctid FROM {table} WHERE {condition} LIMIT $1))",
-        *(_REMOVED_MAX, *values),
+        *(REMOVED_MAX, *values),
     )
     return int(removed.removeprefix("DELETE "))

@@ -5,6 +5,7 @@ import { h, morph } from "../dom.js";
 import { count, duration, moment, sentence } from "../format.js";
 import { tenantName, tenants } from "../known.js";
 import { subject } from "../subject.js";
+import { tabbed } from "../tabbed.js";
 import { askAct, dialog } from "../ui/dialog.js";
 import { filterBar, select } from "../ui/form.js";
 import {
@@ -16,8 +17,6 @@ import {
   facts,
   pageHead,
   problemBox,
-  tabPanel,
-  tabs,
 } from "../ui/parts.js";
 import { Pager, table } from "../ui/table.js";
 import { toast } from "../ui/toast.js";
@@ -40,33 +39,16 @@ export const alertBadge = (alert) =>
         `${sentence(alert.severity ?? "warning")}, ${alert.state}`,
       );
 
-const TABS = [
-  { id: "alerts", label: "Alerts" },
-  { id: "rules", label: "Rules" },
-  { id: "deliveries", label: "Not delivered" },
+const PARTS = [
+  { id: "alerts", label: "Alerts", part: alertList },
+  { id: "rules", label: "Rules", part: ruleList },
+  { id: "deliveries", label: "Not delivered", part: deliveryList },
 ];
-const PARTS = { alerts: alertList, rules: ruleList, deliveries: deliveryList };
 
 export default async function page(ctx) {
   const [bar, body] = [h("div"), h("div.stack")];
   ctx.show(pageHead("Alerts"), bar, body);
-  const owners = await tenants();
-  let leaving = new AbortController();
-  const choose = (id) => {
-    ctx.setQuery({ tab: id === "alerts" ? null : id });
-    return show();
-  };
-  const show = () => {
-    leaving.abort();
-    leaving = new AbortController();
-    ctx.signal.addEventListener("abort", () => leaving.abort(), { once: true });
-    const id = TABS.find((each) => each.id === ctx.query.get("tab"))?.id ?? "alerts";
-    morph(bar, [tabs("Parts of this page", TABS, id, choose)]);
-    const root = h("div.stack");
-    body.replaceChildren(tabPanel(id, root));
-    return PARTS[id](ctx, root, { signal: leaving.signal, owners }).first;
-  };
-  return show();
+  return tabbed(ctx, bar, body, PARTS, { owners: await tenants() });
 }
 
 const off = () =>

@@ -6,19 +6,9 @@ import { h, morph } from "../dom.js";
 import { count, moment, percent, plural } from "../format.js";
 import { tenantName, tenants } from "../known.js";
 import { rotate } from "../keys/acts.js";
+import { tabbed } from "../tabbed.js";
 import { filterBar, select } from "../ui/form.js";
-import {
-  actButton,
-  badge,
-  card,
-  empty,
-  keyState,
-  notice,
-  pageHead,
-  tabPanel,
-  tabs,
-  tags,
-} from "../ui/parts.js";
+import { actButton, badge, card, empty, keyState, notice, pageHead, tags } from "../ui/parts.js";
 import { Pager, table } from "../ui/table.js";
 import { keyPath } from "./index.js";
 
@@ -33,11 +23,10 @@ const FLAWS = {
 };
 
 const flaw = (name) => FLAWS[name] ?? [name.replaceAll("_", " "), "warn", ""];
-const TABS = [
-  { id: "care", label: "Keys that need care" },
-  { id: "rights", label: "Granted against used" },
+const PARTS = [
+  { id: "care", label: "Keys that need care", part: careList },
+  { id: "rights", label: "Granted against used", part: rightsList },
 ];
-const PARTS = { care: careList, rights: rightsList };
 const LIMIT = 50;
 
 export default async function page(ctx) {
@@ -49,24 +38,7 @@ export default async function page(ctx) {
     bar,
     body,
   );
-  const owners = await tenants();
-  let leaving = new AbortController();
-  const show = () => {
-    leaving.abort();
-    leaving = new AbortController();
-    ctx.signal.addEventListener("abort", () => leaving.abort(), { once: true });
-    const id = TABS.find((each) => each.id === ctx.query.get("tab"))?.id ?? "care";
-    morph(bar, [
-      tabs("Parts of this page", TABS, id, (next) => {
-        ctx.setQuery({ tab: next === "care" ? null : next });
-        return show();
-      }),
-    ]);
-    const root = h("div.stack");
-    body.replaceChildren(tabPanel(id, root));
-    return PARTS[id](ctx, root, { signal: leaving.signal, owners }).first;
-  };
-  return show();
+  return tabbed(ctx, bar, body, PARTS, { owners: await tenants() });
 }
 
 const keyCell = (key) => [key.name, h("span.cell-sub.mono", key.display ?? key.key_id)];
