@@ -15,6 +15,7 @@ from playwright.sync_api import (
     ConsoleMessage,
     Page,
     Request,
+    expect,
     sync_playwright,
 )
 
@@ -89,13 +90,13 @@ class Visit:
         page = self.open(path)
         page.get_by_label("Admin token").fill(token)
         page.get_by_role("button", name="Sign in").click()
-        page.locator("#page").wait_for()
         self.settle()
         return page
 
     def settle(self) -> None:
-        """Wait until what is shown is loaded."""
-        self.page.locator("#page .skeleton").first.wait_for(state="detached")
+        """Wait until a page is shown, and loaded: before there is one, nothing on it can be missing."""
+        self.page.locator("#page").wait_for()
+        expect(self.page.locator("#page .skeleton")).to_have_count(0, timeout=WAIT_MILLISECONDS)
 
     def require_clean(self) -> None:
         """Fail unless nothing went wrong, and nobody else was asked for anything."""
