@@ -5,7 +5,7 @@ all.
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
-from typing import TypeVar
+from typing import Final, TypeVar
 
 from gateway.domain.change import Change
 from gateway.domain.keys import KeyRecord
@@ -14,6 +14,16 @@ from gateway.domain.tenants import Tenant
 from gateway.ports import Clock, KeyFinder, KeyStore, R, Record, StoreUnavailable, Write
 
 T = TypeVar("T")
+
+REFUSAL_SECONDS: Final = 60.0
+"""How long a store that refused a write counts as down although it can be read, if nobody tries again meanwhile."""
+
+_WRITING: Final = frozenset(
+    {
+        *("commit", "save_key", "save_tenant", "remember", "settle"),
+        *("touch", "load_counts", "save_counts"),
+    }
+)
 
 
 class ObservedFinder:
@@ -27,18 +37,31 @@ class ObservedFinder:
         self._finder = finder
         self._monotonic = clock.monotonic
         self._observe = observe
-        self.is_up = True
+        self._is_answering = True
+        self._refused_at: float | None = None
+
+    @property
+    def is_up(self) -> bool:
+        """Tell whether the last contact succeeded, and the last one that wrote: for a while, until somebody writes."""
+        refused = self._refused_at
+        is_kept = refused is not None and self._monotonic() - refused < REFUSAL_SECONDS
+        return self._is_answering and not is_kept
 
     async def _timed(self, operation: str, pending: Awaitable[T]) -> T:
         started = self._monotonic()
+        writes = operation in _WRITING
         try:
             result = await pending
         except StoreUnavailable:
-            self.is_up = False
+            self._is_answering = False
+            if writes:
+                self._refused_at = self._monotonic()
             raise
         finally:
             self._observe(operation, self._monotonic() - started)
-        self.is_up = True
+        self._is_answering = True
+        if writes:
+            self._refused_at = None
         return result
 
     async def find(self, digests: Sequence[bytes]) -> tuple[KeyRecord, Tenant] | None:

@@ -17,6 +17,7 @@ import aiosqlite
 
 from gateway.ports import Conflict, StoreUnavailable
 from gateway.stores.migrations import SchemaError, prepare
+from gateway.stores.sqlite_guard import Guard
 from gateway.stores.sqlite_lock import InUse, shared
 
 ANSWER_SECONDS_MAX: Final = 5.0  # what the port promises
@@ -54,6 +55,7 @@ class SqliteFile:
         self._reader = reader
         self._seeker = seeker
         self._answer_seconds_max = answer_seconds_max
+        self._guard = Guard(path)
         self._writing = asyncio.Lock()
         self._transactions: set[asyncio.Task[Any]] = set()
 
@@ -77,11 +79,13 @@ class SqliteFile:
     async def write(self, sql: str, values: Values = ()) -> list[Any]:
         """Run one statement that writes: a transaction by itself."""
         async with self._writing:
+            with self._translating("store"):
+                await asyncio.to_thread(self._guard.require)
             return await self._run(self._writer, sql, values, "store")
 
     async def read(self, work: Callable[[aiosqlite.Connection], Awaitable[T]]) -> T:
         """Let `work` read."""
-        with _translating("store", self._path):
+        with self._translating("store"):
             async with asyncio.timeout(self._answer_seconds_max):
                 return await work(self._reader)
 
@@ -98,6 +102,9 @@ class SqliteFile:
         task.add_done_callback(self._ended)
         return await asyncio.shield(task)
 
+    def _translating(self, about: str) -> _Translation:
+        return _Translation(about, self._path, self._guard)
+
     async def settle(self) -> None:
         """Wait for the transactions whose callers went away."""
         await asyncio.gather(*self._transactions, return_exceptions=True)
@@ -111,11 +118,12 @@ class SqliteFile:
         self, work: Callable[[aiosqlite.Connection], Awaitable[T]], about: str
     ) -> T:
         connection = self._writer
-        with _translating(about, self._path):
+        with self._translating(about):
             async with asyncio.timeout(self._answer_seconds_max), self._writing:
                 await connection.execute_fetchall("BEGIN IMMEDIATE")
                 try:
                     result = await work(connection)
+                    await asyncio.to_thread(self._guard.require)
                     await connection.execute_fetchall("COMMIT")
                 except BaseException:
                     # An error may have ended the transaction, or the commit that was waited for too long.
@@ -132,7 +140,7 @@ class SqliteFile:
         A caller that is cancelled leaves nothing open: the statement runs in the connection's
         thread, or does not.
         """
-        with _translating(about, self._path):
+        with self._translating(about):
             async with asyncio.timeout(self._answer_seconds_max):
                 return list(await connection.execute_fetchall(sql, values))
 
@@ -171,7 +179,9 @@ async def opened_to_seek(path: Path) -> AsyncIterator[SqliteFile]:
 async def _connect(
     stack: AsyncExitStack, path: Path, settings: Iterable[str]
 ) -> aiosqlite.Connection:
-    connecting = aiosqlite.connect(path, isolation_level=None, cached_statements=64)
+    # It is there: whoever removed it meanwhile must not get an empty one.
+    uri = f"{path.absolute().as_uri()}?mode=rw"  # noqa: ASYNC240 - at the start
+    connecting = aiosqlite.connect(uri, uri=True, isolation_level=None, cached_statements=64)
     try:
         connection = await stack.enter_async_context(connecting)
         for setting in settings:
@@ -181,18 +191,20 @@ async def _connect(
     return connection
 
 
-class _translating:  # noqa: N801 - reads as the statement that it is
+class _Translation:
     """Turns any error of the driver into one of the port's; the text names no value that was to be stored."""
 
-    def __init__(self, about: str, path: Path) -> None:
+    def __init__(self, about: str, path: Path, guard: Guard) -> None:
         self._about = about
         self._path = path
+        self._guard = guard
 
     def __enter__(self) -> None:
         return None
 
     def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
         if isinstance(error, _DRIVER_ERRORS):
+            self._guard.heard(error)
             raise self._translated(error) from error
 
     def _translated(self, error: Exception) -> Exception:

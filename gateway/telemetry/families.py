@@ -223,7 +223,10 @@ FAMILIES: Final[tuple[Family, ...]] = (
         "keys_rotation_overdue", "max",
         "Keys that `policies.rotation` wants to have been replaced by now.",
     ),
-    _gauge("store_up", "min", "Whether the last contact with the key store succeeded (1) or not (0)."),
+    _gauge(
+        "store_up", "min",
+        "Whether the last contact with the key store, and the last one that wrote, succeeded (1) or not (0).",
+    ),
     _histogram(
         "store_operation_duration_seconds",
         "Time that operations of the key store took.",

@@ -17,6 +17,7 @@ from gateway.limiters.memory import MemoryLimiter
 from gateway.listeners.census import Census
 from gateway.listeners.public import ListenerSettings
 from gateway.listeners.streams import CAUSES, OpenStreams
+from gateway.ports import StoreUnavailable
 from gateway.stores.memory import MemoryStore
 from gateway.stores.observed import ObservedStore
 from tests.clock import FakeClock
@@ -208,14 +209,28 @@ async def test_keys_are_counted_by_state_and_environment(tmp_path: Path) -> None
     )
 
 
+class Gone(MemoryStore):
+    """A store that may be away."""
+
+    is_gone = False
+
+    async def revision(self) -> int:
+        if self.is_gone:
+            raise StoreUnavailable("gone")
+        return await super().revision()
+
+
 async def test_the_store_is_watched(tmp_path: Path) -> None:
     recorders = made(loaded(tmp_path, CONFIG + SILENT), tmp_path)
-    store = ObservedStore(MemoryStore(), FakeClock(), recorders.store_operation)
+    kept = Gone()
+    store = ObservedStore(kept, FakeClock(), recorders.store_operation)
     recorders.watch_store(store)
     await store.revision()
     assert "tollhouse_store_up 1.0" in scraped(recorders)
     assert 'op="revision"' in scraped(recorders)
-    store.is_up = False
+    kept.is_gone = True
+    with pytest.raises(StoreUnavailable):
+        await store.revision()
     assert "tollhouse_store_up 0.0" in scraped(recorders)
 
 
