@@ -24,6 +24,7 @@ from gateway.control.member import DUMP_SIGNAL, Equipment, Member
 from gateway.control.messages import Begin, Drain, Hurry, Serve
 from gateway.control.slots import sockets_of
 from gateway.control.spawn import spawn
+from gateway.control.weight import Scales
 from gateway.ports import Clock, Conflict
 
 _log = logging.getLogger(__name__)
@@ -279,7 +280,7 @@ class Supervisor:
 
     async def _watch(self) -> None:
         """Listen to all hearts until the end."""
-        watcher = Watcher(WATCH_SECONDS)
+        watcher, scales = Watcher(WATCH_SECONDS), Scales()
         while not await self._is_stopping_within(WATCH_SECONDS):
             watcher.look(self._monotonic())
             for member in [*self.members]:
@@ -288,6 +289,7 @@ class Supervisor:
                 silence = watcher.silence(member.equipment.heartbeat.last)
                 if silence > self._orders.settings.stuck_timeout:
                     self._tasks.create_task(self._end_stuck(member, silence), name="stuck")
+            self._weigh(scales)
 
     async def _end_stuck(self, member: Member, silence: float) -> None:
         _log.error(
@@ -301,6 +303,38 @@ class Supervisor:
 
     # ---- replacing and ending
 
+    def _weigh(self, scales: Scales) -> None:
+        """Replace the worker that has too much memory, unless somebody is being replaced already."""
+        now, serving = self._monotonic(), {each.process.pid: each for each in self.serving}
+        ages = [(pid, now - each.started) for pid, each in serving.items()]
+        found = scales.heaviest(ages, self._orders.settings.worker_memory_max, now)
+        if found is not None and not self._turn.locked():
+            pid, weight = found
+            self._tasks.create_task(self._relieve(serving[pid], weight), name="too heavy")
+
+    async def _relieve(self, member: Member, weight: int) -> None:
+        _log.error(
+            "%s has %d MiB in memory, more than supervision.worker_memory_max: it is replaced",
+            member,
+            weight >> 20,
+        )
+        async with self._turn:
+            try:
+                await self._replace(member)
+            except StartFailed as failure:
+                _log.error("%s was not replaced: %s", member, failure)
+
+    async def _replace(self, old: Member) -> None:
+        """Let another worker serve in the slot of `old`, which is drained. Raises `StartFailed`."""
+        member = await self._hire(old.slot)
+        if self._stopping.is_set() or self._current.get(old.slot) is not old:
+            await member.kill()  # it died meanwhile, and was replaced already
+            return
+        self._employ(member)
+        old.state = WorkerState.DRAINING
+        await self._settle_sockets()
+        self._tasks.create_task(self._retire(old, self._orders.drain_timeout))
+
     async def restart(self) -> int:
         """Replace all workers, one after the other: each drains when its successor serves; return how many.
 
@@ -310,16 +344,9 @@ class Supervisor:
             before = sorted(self._current.items())
             for slot, old in before:
                 try:
-                    member = await self._hire(slot)
-                    if self._stopping.is_set() or self._current.get(slot) is not old:
-                        await member.kill()  # it died meanwhile, and was replaced already
-                        continue
-                    self._employ(member)
+                    await self._replace(old)
                 except StartFailed as failure:
                     raise Conflict(f"worker {slot + 1} was not replaced: {failure}") from failure
-                old.state = WorkerState.DRAINING
-                await self._settle_sockets()
-                self._tasks.create_task(self._retire(old, self._orders.drain_timeout))
             return len(before)
 
     async def _retire(self, member: Member, seconds: float) -> None:

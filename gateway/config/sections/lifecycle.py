@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from gateway.config.sections.base import Section
-from gateway.config.sections.values import Duration, Flag, Integer, Label
+from gateway.config.sections.values import Duration, Flag, Integer, Label, Size
 
 Workers = Annotated[
     Annotated[Integer, Field(ge=1, le=256)] | Literal["auto"], Label("1 to 256, or auto")
@@ -27,6 +27,11 @@ class Supervision(Section):
     start_timeout: Duration = 60.0
     """How long a worker may take until it serves, and until it has tried a changed configuration.
     Long, because thousands of routes and a busy machine take seconds."""
+    worker_memory_max: Size | None = None
+    """How much memory a worker may have (resident, what it shares included) before it is replaced by
+    another one, without failing a request: a net below a leak. Not before it has lived for 30 s.
+    None by default: the limit of the container or of systemd ends the whole gateway, so set this
+    below it, divided by the number of workers."""
 
 
 class Reload(Section):
