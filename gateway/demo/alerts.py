@@ -205,6 +205,7 @@ SCENES: Final = (
 """In this order: what comes last leaves the gateway worse than it was."""
 
 NOT_PLAYED: Final = {
+    RuleName.LIMITER_UNAVAILABLE: "takes a Redis, which a gateway alone does without",
     RuleName.REVOCATION_PENDING: "takes a worker that can neither be asked nor killed, which only a broken kernel has",
 }
 

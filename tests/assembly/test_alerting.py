@@ -192,6 +192,7 @@ def test_readings_become_health() -> None:
     whole = health_of(
         {
             "store_up": {(): 0.0},
+            "limiter_up": {(): 0.0},
             "audit_dropped_total": {(): 1.0},
             "access_log_dropped_total": {(): 2.0},
             "request_log_dropped_total": {(): 3.0},
@@ -205,6 +206,7 @@ def test_readings_become_health() -> None:
     )
     assert whole == Health(
         store_fault="its last contact failed",
+        is_limiter_up=False,
         lost={"audit trail": 1.0, "access log": 2.0, "request log": 3.0, "recorders": 5.0},
         is_audit_intact=False,
         revocations_pending=2,

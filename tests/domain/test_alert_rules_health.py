@@ -38,6 +38,12 @@ def test_a_healthy_gateway_has_nothing_to_tell() -> None:
             "cannot use its key store: no answer in time",
         ),
         (
+            {"is_limiter_up": False},
+            RuleName.LIMITER_UNAVAILABLE,
+            "",
+            "counts limits by itself, or refuses whoever has one: its Redis does not answer",
+        ),
+        (
             {"is_audit_intact": False},
             RuleName.AUDIT_TAMPERED,
             "",

@@ -156,6 +156,13 @@ class UrgentRule(AlertRule):
     """How long it must be over before the alert is resolved: what comes back before then is not told again."""
 
 
+class MendingRule(AlertRule):
+    """A rule about what mends itself, and may come and go."""
+
+    resolve_after: DurationOrOff = 60.0
+    """How long it must be over before the alert is resolved: what comes back before then is not told again."""
+
+
 class LossRule(UrgentRule):
     """A rule about evidence that is missing for good."""
 
@@ -197,6 +204,8 @@ class AlertRules(Section):
     """A key was refused because it belongs to another environment than the route."""
     GatewayStoreUnavailable: UrgentRule = Field(default_factory=UrgentRule)
     """The key store does not answer, or cannot be written. Told without the store."""
+    GatewayLimiterUnavailable: MendingRule = Field(default_factory=MendingRule)
+    """The Redis that counts limits does not answer."""
     GatewayAccessLogLoss: AlertRule = Field(default_factory=AlertRule)
     """Requests are missing from the access log."""
     GatewayAuditLoss: LossRule = Field(default_factory=LossRule)

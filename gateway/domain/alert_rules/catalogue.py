@@ -27,6 +27,7 @@ class RuleName(StrEnum):
     CLIENT_SIDE = "ApiKeyClientSideUse"
     UNEXPECTED_ENVIRONMENT = "ApiKeyUnexpectedEnvironment"
     STORE_UNAVAILABLE = "GatewayStoreUnavailable"
+    LIMITER_UNAVAILABLE = "GatewayLimiterUnavailable"
     LOG_LOSS = "GatewayAccessLogLoss"
     AUDIT_LOSS = "GatewayAuditLoss"
     AUDIT_TAMPERED = "GatewayAuditTampered"
@@ -116,6 +117,9 @@ RULES: Final[Mapping[RuleName, RuleInfo]] = {
     ),
     RuleName.STORE_UNAVAILABLE: RuleInfo(
         meaning="The key store does not answer, or cannot be written.", is_of_tenant=False
+    ),
+    RuleName.LIMITER_UNAVAILABLE: RuleInfo(
+        meaning="The Redis that counts limits does not answer.", is_of_tenant=False
     ),
     RuleName.LOG_LOSS: RuleInfo(
         meaning="Requests are missing from the access log.", is_of_tenant=False

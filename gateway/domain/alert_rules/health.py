@@ -29,6 +29,7 @@ class Health:
     """
 
     store_fault: str = ""
+    is_limiter_up: bool = True
     lost: Mapping[str, float] = field(default_factory=dict)
     is_audit_intact: bool = True
     revocations_pending: int = 0
@@ -44,6 +45,9 @@ def unhealthy(
     if health.store_fault:
         text = f"cannot use its key store: {health.store_fault}"
         yield Finding(rule=RuleName.STORE_UNAVAILABLE, text=text)
+    if not health.is_limiter_up:
+        text = "counts limits by itself, or refuses whoever has one: its Redis does not answer"
+        yield Finding(rule=RuleName.LIMITER_UNAVAILABLE, text=text)
     if before is not None:
         yield from _losses(health, before)
     if not health.is_audit_intact:
