@@ -15,7 +15,7 @@ COMPILED_PIP := PIP_QUIET=2 PIP_DISABLE_PIP_VERSION_CHECK=1 $(COMPILED)/bin/pyth
 .PHONY: help run test lint types bench bench-quick bench-full bench-growth bench-workers bench-docs bench-transfer \
         bench-handshakes bench-streams bench-revocation bench-stream-cut bench-hostile bench-reload bench-keys \
         bench-soak bench-instructions bench-usage bench-series profile autobahn conformance fuzz docs dashboards \
-        screenshots alerts-demo fmt clean distclean bench-traces compile run-compiled test-compiled bench-limits
+        screenshots alerts-demo fmt clean distclean bench-traces compile run-compiled test-compiled bench-limits chaos
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-18s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -97,6 +97,9 @@ conformance: $(VENV)/.ready-to-test ## judge Tollhouse, nginx and HAProxy by the
 
 fuzz: $(VENV)/.ready-to-test ## compare what is forwarded with what second readers see, for FUZZ_SECONDS (60)
 	@$(BIN)/python -m tests.fuzz --seconds $(or $(FUZZ_SECONDS),60) --seed $(or $(FUZZ_SEED),1)
+
+chaos: $(VENV)/.ready-to-test ## break every server and process under load; writes docs/figures/chaos.md (needs root for some; 15 minutes)
+	@$(BIN)/python -m tests.chaos $(or $(SCENES),--write docs/figures)
 
 bench-limits: $(VENV)/.ready-to-test ## measure limits in memory, in Redis and leased; simulate 100 nodes (needs nginx, wrk, redis-server)
 	@$(BIN)/python -m bench.shared_limits

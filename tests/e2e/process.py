@@ -8,7 +8,7 @@ import re
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -82,11 +82,19 @@ def write_config(folder: Path, upstream: str, **replaced: str) -> Path:
 
 @contextmanager
 def running(
-    folder: Path, upstream: str, text: str = "", *, open_files: int = 0, log_level: str = "info"
+    folder: Path,
+    upstream: str,
+    text: str = "",
+    *,
+    open_files: int = 0,
+    log_level: str = "info",
+    through: Sequence[str] = (),
+    environment: Mapping[str, str] | None = None,
 ) -> Iterator[Running]:
     """Run a gateway in `folder`, on the shipped configuration or on `text`; its logs are files there.
 
-    `open_files` is the hard limit of descriptors, 0 for that of this process.
+    `open_files` is the hard limit of descriptors, 0 for that of this process. `through` is a command that becomes
+    the gateway; `environment` is added to that of this process.
     """
     config = write_config(folder, upstream)
     if text:
@@ -97,6 +105,7 @@ def running(
         process = subprocess.Popen(
             [
                 *_limited(open_files),
+                *through,
                 *TOLLHOUSE,
                 "run",
                 "--config",
@@ -110,7 +119,7 @@ def running(
             stderr=stderr,
             text=True,
             cwd=ROOT,
-            env=os.environ | {"PYTHONUNBUFFERED": "1"},
+            env=os.environ | {"PYTHONUNBUFFERED": "1"} | dict(environment or {}),
         )
     try:
         public, metrics = _addresses(process, log, seen)
