@@ -10,8 +10,10 @@ import asyncio
 import sqlite3
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from errno import ENOENT
 from pathlib import Path
 from typing import Any, Final, TypeVar
+from urllib.parse import quote
 
 import aiosqlite
 
@@ -33,6 +35,9 @@ _SETTINGS: Final = (
 
 _READING: Final = (*_SETTINGS, "PRAGMA query_only = ON")
 
+Identity = tuple[int, int]
+"""What tells a file from another one of the same name."""
+
 Values = Mapping[str, Any] | Sequence[Any]
 T = TypeVar("T")
 
@@ -48,8 +53,11 @@ class SqliteFile:
         reader: aiosqlite.Connection,
         seeker: aiosqlite.Connection,
         answer_seconds_max: float = ANSWER_SECONDS_MAX,
+        identity: Identity | None = None,
     ) -> None:
+        """Write only while the file that has `identity` lies at `path`; None writes without a look."""
         self._path = path
+        self._identity = identity
         self._writer = writer
         self._reader = reader
         self._seeker = seeker
@@ -77,6 +85,7 @@ class SqliteFile:
     async def write(self, sql: str, values: Values = ()) -> list[Any]:
         """Run one statement that writes: a transaction by itself."""
         async with self._writing:
+            await self._require_present()
             return await self._run(self._writer, sql, values, "store")
 
     async def read(self, work: Callable[[aiosqlite.Connection], Awaitable[T]]) -> T:
@@ -98,6 +107,16 @@ class SqliteFile:
         task.add_done_callback(self._ended)
         return await asyncio.shield(task)
 
+    async def _require_present(self) -> None:
+        """Raise `StoreUnavailable` when what is written would go into a file that has no name any more."""
+        if self._identity is None:
+            return
+        if await asyncio.to_thread(_identity, self._path) != self._identity:
+            raise StoreUnavailable(
+                f"store {self._path}: the file was removed or replaced while it was in use, so nothing is written:"
+                " stop, put a copy in its place (`tollhouse db restore`), and start again"
+            )
+
     async def settle(self) -> None:
         """Wait for the transactions whose callers went away."""
         await asyncio.gather(*self._transactions, return_exceptions=True)
@@ -113,6 +132,7 @@ class SqliteFile:
         connection = self._writer
         with _translating(about, self._path):
             async with asyncio.timeout(self._answer_seconds_max), self._writing:
+                await self._require_present()
                 await connection.execute_fetchall("BEGIN IMMEDIATE")
                 try:
                     result = await work(connection)
@@ -138,21 +158,24 @@ class SqliteFile:
 
 
 @asynccontextmanager
-async def opened(path: Path) -> AsyncIterator[SqliteFile]:
-    """Open the file at `path`, creating and migrating it; close it at the end.
+async def opened(path: Path, *, must_exist: bool = False) -> AsyncIterator[SqliteFile]:
+    """Open the file at `path`, creating and migrating it; close it at the end. With `must_exist` none is created.
 
     Raises `StoreUnavailable` when the file cannot be used, also when a newer program wrote it.
     """
     async with AsyncExitStack() as stack:
         try:
             stack.enter_context(shared(path))
+            if must_exist:
+                await asyncio.to_thread(_require_content, path)
             await asyncio.to_thread(prepare, path)
         except (SchemaError, InUse, OSError, sqlite3.Error) as error:
             raise StoreUnavailable(f"store {path}: {error}") from error
         writer = await _connect(stack, path, _SETTINGS)
         reader = await _connect(stack, path, _READING)
         seeker = await _connect(stack, path, _READING)
-        file = SqliteFile(path, writer=writer, reader=reader, seeker=seeker)
+        identity = await asyncio.to_thread(_identity, path)
+        file = SqliteFile(path, writer=writer, reader=reader, seeker=seeker, identity=identity)
         stack.push_async_callback(file.settle)
         yield file
 
@@ -171,7 +194,9 @@ async def opened_to_seek(path: Path) -> AsyncIterator[SqliteFile]:
 async def _connect(
     stack: AsyncExitStack, path: Path, settings: Iterable[str]
 ) -> aiosqlite.Connection:
-    connecting = aiosqlite.connect(path, isolation_level=None, cached_statements=64)
+    # It is there: what is not must not be made by whoever only looks.
+    uri = f"file:{quote(str(path))}?mode=rw"
+    connecting = aiosqlite.connect(uri, uri=True, isolation_level=None, cached_statements=64)
     try:
         connection = await stack.enter_async_context(connecting)
         for setting in settings:
@@ -179,6 +204,20 @@ async def _connect(
     except sqlite3.Error as error:
         raise StoreUnavailable(f"store {path}: {error}") from error
     return connection
+
+
+def _require_content(path: Path) -> None:
+    """Raise `OSError` unless there is a file with something in it: SQLite would make an empty one a new store."""
+    if path.stat().st_size == 0:
+        raise FileNotFoundError(ENOENT, "the file is empty")
+
+
+def _identity(path: Path) -> Identity | None:
+    try:
+        found = path.stat()
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino
 
 
 class _translating:  # noqa: N801 - reads as the statement that it is
