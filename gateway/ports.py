@@ -29,6 +29,7 @@ from gateway.store_ports import AuditReading as AuditReading
 from gateway.store_ports import AuditTrail as AuditTrail
 from gateway.store_ports import Conflict as Conflict
 from gateway.store_ports import KeyFinder as KeyFinder
+from gateway.store_ports import KeyRows as KeyRows
 from gateway.store_ports import KeyStore as KeyStore
 from gateway.store_ports import R as R
 from gateway.store_ports import Record as Record

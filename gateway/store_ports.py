@@ -62,6 +62,18 @@ class KeyFinder(Protocol):
         """Return the tenant, or None."""
 
 
+class KeyRows(Protocol):
+    """All keys and tenants as rows, for a copy of them; in the order and form of `stores.rows`."""
+
+    async def key_rows(self, after: bytes, limit: int) -> Sequence[Sequence[Any]]:
+        """Return keys in the order of their digests, those behind the digest `after`, at most `limit`."""
+        ...
+
+    async def tenant_rows(self, after: str, limit: int) -> Sequence[Sequence[Any]]:
+        """Return tenants in the order of the bytes of their ids, those behind the id `after`, at most `limit`."""
+        ...
+
+
 class KeyStore(KeyFinder, Protocol):
     """The system of record for keys, tenants and what happens to them.
 

@@ -13,6 +13,7 @@ from gateway.assembly.counting import Elsewhere, alone
 from gateway.assembly.local_crew import LocalCrew
 from gateway.assembly.runtime import Runtime
 from gateway.limiters.memory import MemoryLimiter
+from gateway.stores.snapshots.finder import ReservedKeys
 
 if TYPE_CHECKING:
     from gateway.assembly.gateway import Gateway
@@ -40,12 +41,14 @@ async def join(
     runtime = Runtime(
         gateway.config_path,
         clock=gateway.clock,
-        store=gateway.store,
+        store=gateway.store
+        if gateway.reserve.known is None
+        else ReservedKeys(gateway.store, gateway.reserve.known),
         recorders=gateway.recorders,
         certificates=gateway.certificates,
         counting=counting,
         rekey=gateway.rekeying.offer,
-        lease=None if gateway.cluster is None else gateway.cluster.lease,
+        lease=gateway.lease,
     )
     plane = await stack.enter_async_context(
         data_plane.opened(gateway.config, gateway.number, runtime, tasks)
@@ -55,6 +58,7 @@ async def join(
     if not elsewhere.is_wanted:  # else they are where they are counted
         limiter.import_counts(counts)
         gateway.export_counts = limiter.export_counts
+        gateway.import_counts = limiter.import_counts
     gateway.recorders.watch_limiter(lambda: limiter.forgotten_early)
 
     async def serve() -> None:

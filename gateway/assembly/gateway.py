@@ -16,7 +16,7 @@ from typing import Any, Final
 
 from aiohttp import web
 
-from gateway.assembly import alone, membership, stores, upkeep, workforce
+from gateway.assembly import alone, membership, upkeep, workforce
 from gateway.assembly.access_logs import without_logs
 from gateway.assembly.alerting import Alerting
 from gateway.assembly.background import background
@@ -24,10 +24,13 @@ from gateway.assembly.certificates import Certificates
 from gateway.assembly.data_plane import DataPlane
 from gateway.assembly.explaining import Explainer
 from gateway.assembly.keys import bootstrap, make_keyring
+from gateway.assembly.late_store import LateStore
 from gateway.assembly.operators import Operators
 from gateway.assembly.recorders import Recorders
 from gateway.assembly.records import Records
 from gateway.assembly.reloads import Reloads
+from gateway.assembly.reserve import Reserve
+from gateway.assembly.returning import Returning, opened_or_reserved
 from gateway.assembly.sockets import bound, bound_for, describe
 from gateway.assembly.usage import Usage
 from gateway.config import model
@@ -38,10 +41,12 @@ from gateway.control.cores import worker_count
 from gateway.control.crew import Acknowledged, Crew
 from gateway.domain.enforcement import Enforced
 from gateway.domain.keys import KeyRecord
+from gateway.domain.nodes import Lease
 from gateway.domain.streams import Condemn
 from gateway.keyring.door import Keyring
 from gateway.listeners.metrics import create_metrics_app
 from gateway.ports import AuditTrail, Clock, KeptAlerts, KeyStore, StoreUnavailable, UsageStore
+from gateway.stores.noted import NotedStore
 from gateway.stores.observed import ObservedStore
 from gateway.stores.rekeying import Rekeying
 
@@ -58,7 +63,8 @@ class Gateway:
 
     `config` is the configuration in force, `number` counts its generations; `on_follow` is told of each further one.
     `crew` is who serves; `look` asks them for what metrics read; `plane` is the data plane of this process, None where
-    workers serve.
+    workers serve. `reserve` is what is served by while the store does not answer, `lease` for how long memory may be
+    believed (None: nobody else writes to the store); what ends with our place among others is in `membership`.
     """
 
     crew: Crew
@@ -69,7 +75,7 @@ class Gateway:
         config: model.Config,
         config_path: Path,
         clock: Clock,
-        store: KeyStore,
+        store: ObservedStore,
         recorders: Recorders,
         certificates: Certificates,
         workers: int = 1,
@@ -77,15 +83,19 @@ class Gateway:
         trail: AuditTrail,
         usage: UsageStore,
         alerts: KeptAlerts,
+        reserve: Reserve,
     ) -> None:
         self.config = config
         self.number = 1
         self.config_path = config_path
         self.clock = clock
         self.store = store
+        self.reserve = reserve
         self.recorders = recorders
         self.certificates = certificates
         self.cluster: Cluster | None = None
+        self.lease = Lease() if config.store.url.get_secret_value() else None
+        self.membership = AsyncExitStack()
         self.records = Records(
             *(lambda: self.config, config_path, trail, clock, recorders.metrics),
             leads=lambda: self.leads,
@@ -106,6 +116,7 @@ class Gateway:
         self.operators = Operators(self)
         self.workers = workers
         self.export_counts: Callable[[], Mapping[str, tuple[int, int]]] = dict
+        self.import_counts: Callable[[Mapping[str, tuple[int, int]]], object] = dict
         self.look: Callable[[], Awaitable[None]] = _nothing_to_do
         self.on_follow: list[Callable[[model.Config], None]] = []
         self.is_draining = False
@@ -135,6 +146,7 @@ class Gateway:
         """Go by `config` from now on, as generation `number`."""
         self.number, self.config = number, config
         self.keyring = self._keyring(config)
+        self.reserve.follow(config)
         if self.plane is None:
             self.recorders.follow(without_logs(config), None)
         self.usage.follow(config)
@@ -152,8 +164,9 @@ class Gateway:
         )
         effective_at, seconds = self.clock.now(), self.clock.monotonic() - started
         self.recorders.metrics.observe("revocation_propagation_seconds", seconds)
-        silent = tuple(dict.fromkeys((*done.silent, *self.crew.silent, *elsewhere.silent)))
-        of = done.of + elsewhere.of
+        stale = self.reserve.silent
+        silent = tuple(dict.fromkeys((*done.silent, *self.crew.silent, *elsewhere.silent, *stale)))
+        of = done.of + elsewhere.of + len(stale)
         return Enforced(
             effective_at=effective_at,
             acknowledged=max(0, of - len(silent)),
@@ -176,8 +189,9 @@ class Gateway:
         return await self.cluster.reach(ids)
 
     def pending(self) -> int:
-        """Return how many workers and gateways may still serve by what was before a change."""
-        return len(self.crew.silent) + (0 if self.cluster is None else len(self.cluster.silent))
+        """Return how many workers and gateways may still serve by what was before a change, a snapshot among them."""
+        others = 0 if self.cluster is None else len(self.cluster.silent)
+        return len(self.crew.silent) + others + len(self.reserve.silent)
 
     async def _rekey(self, record: KeyRecord, digest: bytes, pepper_id: str) -> None:
         await self.keyring.rekey(record, digest, pepper_id)
@@ -209,6 +223,11 @@ class Gateway:
         self.crew.reopen_logs()
 
     # ---- the end
+
+    async def close_reserve(self) -> None:
+        """Leave the snapshot for the next start; where others wait for us, only if they cannot be told that we go."""
+        leaves = self.cluster is not None and not self.cluster.is_cut_off
+        await self.reserve.close(leaves=leaves)
 
     async def drain(self) -> None:
         """Stop taking requests: `/readyz` says so first, then requests in flight end within the deadline."""
@@ -282,18 +301,19 @@ async def _open(
     if listeners.forward_auth.bind is not None:
         asking = bound(listeners.forward_auth.bind, path, mode=0o660, given=given[4])
         questions = [stack.enter_context(asking)]
-    gateway = await _control_plane(config, path, stack, workers)
+    gateway, returning = await _control_plane(config, path, stack, workers)
     tasks = await stack.enter_async_context(background())
-    await gateway.records.start(tasks, stack)
+    await gateway.records.start(tasks, stack, is_late=returning is not None)
     await gateway.usage.start(tasks, stack)
-    counts = await gateway.store.load_counts(gateway.clock.now())
+    counts = {} if returning else await gateway.store.load_counts(gateway.clock.now())
     join = workforce.join if workers > 1 else alone.join
     serve = await join(gateway, public, questions, counts, tasks, stack)
     gateway.recorders.metrics.watch("revocations_pending", gateway.pending)
     gateway.reloads = Reloads(gateway, environ, tasks)
     stack.callback(gateway.reloads.close)
-    await upkeep.begin(gateway, tasks, stack)
-    await bootstrap(config.bootstrap, gateway.keyring)
+    await upkeep.begin(gateway, returning, tasks, stack)
+    if returning is None:
+        await bootstrap(config.bootstrap, gateway.keyring)
     await gateway.alerting.start(tasks, stack)
     watching = create_metrics_app(gateway.recorders.metrics.render, gateway.readiness, gateway.look)
     gateway.metrics_address = await _serve(stack, gateway, "metrics", watching, metrics)
@@ -315,25 +335,39 @@ async def _open(
 
 async def _control_plane(
     config: model.Config, path: Path, stack: AsyncExitStack, workers: int
-) -> Gateway:
+) -> tuple[Gateway, Returning | None]:
+    """Return the gateway without anybody who serves; and what takes it to its store, if that does not answer."""
     clock = SystemClock()
     recorders = Recorders(without_logs(config) if workers > 1 else config, path, clock)
     stack.push_async_callback(recorders.close)
     certificates = Certificates(config, path, clock, recorders.metrics)
-    opened = await stack.enter_async_context(stores.opened(config, path))
-    store = ObservedStore(opened.store, clock, recorders.store_operation)
+    late = LateStore(config, path)
+    stack.push_async_callback(late.close)
+    reserve = Reserve(config, path, clock, late.parts.rows)
+    opened = await opened_or_reserved(late, reserve, config, path)
+    store = NotedStore(
+        *(late.parts.store, clock, recorders.store_operation, reserve),
+        may_have_happened=lambda: late.is_open,
+    )
     recorders.watch_store(store)
-    await recorders.count_keys(store)
     gateway = Gateway(
         *(config, path, clock, store, recorders, certificates, workers),
-        trail=opened.audit,
-        usage=opened.usage,
-        alerts=opened.alerts,
+        trail=late.parts.audit,
+        usage=late.parts.usage,
+        alerts=late.parts.alerts,
+        reserve=reserve,
     )
-    await membership.enter(gateway, opened, stack)
+    gateway.membership = await stack.enter_async_context(AsyncExitStack())
+    returning = None if opened else Returning(gateway, late)
+    if opened is not None:
+        late.fill(opened)
+        await recorders.count_keys(store)
+        await membership.enter(gateway, opened)
+        await reserve.begin(store)
+    stack.push_async_callback(gateway.close_reserve)
     stack.push_async_callback(gateway.rekeying.close)
     stack.callback(gateway.usage.close)
-    return gateway
+    return gateway, returning
 
 
 async def _serve(

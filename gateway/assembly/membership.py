@@ -9,12 +9,12 @@ from __future__ import annotations
 import secrets
 import socket
 from collections.abc import Awaitable, Callable, Iterable, Sequence
-from contextlib import AsyncExitStack
 from typing import TYPE_CHECKING, Final
 
 from gateway import __version__
 from gateway.assembly.elsewhere import take_over
 from gateway.assembly.errors import CannotStart
+from gateway.assembly.snapshots import age_max
 from gateway.assembly.stores import Opened, session_access
 from gateway.config import model
 from gateway.control.clock import uptime
@@ -48,8 +48,11 @@ def introduce(gateway: Gateway) -> Node:
     )
 
 
-async def enter(gateway: Gateway, opened: Opened, stack: AsyncExitStack) -> None:
-    """Enter the register, if there is one, and leave it at the end of `stack`.
+async def enter(gateway: Gateway, opened: Opened, *, is_late: bool = False) -> None:
+    """Enter the register, if there is one, and leave it at the end of `gateway.membership`.
+
+    With `is_late` there are already who serve: they forget all keys between our entry and the first that is believed
+    anew.
 
     Raises `CannotStart` when the others sign the audit trail with another key, `StoreUnavailable`.
     """
@@ -58,9 +61,15 @@ async def enter(gateway: Gateway, opened: Opened, stack: AsyncExitStack) -> None
     from gateway.stores.postgres.nodes import PostgresNodes
 
     own = gateway.own
-    cluster = Cluster(own, PostgresNodes(opened.database), lambda: gateway.config.cluster, uptime)
-    roll = await cluster.join()
-    stack.push_async_callback(cluster.leave)
+    cluster = Cluster(
+        *(own, PostgresNodes(opened.database), lambda: gateway.config.cluster, uptime),
+        lease=gateway.lease,
+        believed_seconds=lambda: age_max(gateway.config),
+    )
+    if is_late:
+        cluster.spread = gateway.crew.prolong
+    roll = await cluster.join(gateway.crew.forget_all if is_late else None)
+    gateway.membership.push_async_callback(cluster.leave)
     for node in roll.company(own.node_id):
         if node.audit_key != own.audit_key:
             raise CannotStart(
@@ -95,14 +104,23 @@ class Following:
 
     def __init__(self, gateway: Gateway, revision: int) -> None:
         self._gateway = gateway
-        self._follower = Follower(gateway.store, self._take_over, gateway.crew.forget_all, revision)
+        self._follower = Follower(gateway.store, self._take_over, self._start_anew, revision)
+        gateway.reserve.revision = lambda: self._follower.revision
         self._cut: dict[str, int] = {}
         self.work = Periodic(
             "following the key store", lambda: gateway.config.store.poll, self.follow
         )
 
-    async def _take_over(self, ids: Iterable[str]) -> None:
-        for record_id, count in (await take_over(self._gateway, [*ids])).items():
+    async def _start_anew(self) -> None:
+        """Believe nothing: it is another database, or may be."""
+        await self._gateway.reserve.renew()
+        await self._gateway.crew.forget_all()
+
+    async def _take_over(self, changed: Iterable[str]) -> None:
+        ids = [*changed]
+        # Before it is acknowledged: by what is not noted a restart would serve, under the lease that we have now.
+        await self._gateway.reserve.note_ids(ids, self._gateway.store)
+        for record_id, count in (await take_over(self._gateway, ids)).items():
             self._cut[record_id] = self._cut.get(record_id, 0) + count
 
     async def follow(self) -> None:
@@ -110,7 +128,7 @@ class Following:
         gateway = self._gateway
         async with gateway.reloads.settling:
             revision = await self._follower.follow()
-            if gateway.cluster is not None and not gateway.crew.silent:
+            if gateway.cluster is not None and not (gateway.crew.silent or gateway.reserve.silent):
                 cut, self._cut = self._cut, {}
                 await gateway.cluster.acknowledge(revision, cut)
 
@@ -125,16 +143,20 @@ class Following:
         self.work.soon()
 
 
-async def following(gateway: Gateway) -> Following:
-    """Return who learns what was changed elsewhere, since we have entered the register."""
+async def following(gateway: Gateway, *, is_late: bool) -> Following:
+    """Return who learns what was changed elsewhere, since we have entered the register, or the snapshot was written by
+    which we serve.
+    """
     cluster = gateway.cluster
+    if is_late:
+        return Following(gateway, gateway.reserve.revision())
     if cluster is None:
         return Following(gateway, await gateway.store.revision())
     return Following(gateway, cluster.own.acknowledged_revision)
 
 
-def upkeep(gateway: Gateway, learner: Following, stack: AsyncExitStack) -> Sequence[Periodic]:
-    """Return the work that a member does again and again."""
+def upkeep(gateway: Gateway, learner: Following) -> Sequence[Periodic]:
+    """Return the work that a member does again and again; what it needs is closed with `gateway.membership`."""
     cluster = gateway.cluster
     if cluster is None:
         return ()
@@ -147,7 +169,7 @@ def upkeep(gateway: Gateway, learner: Following, stack: AsyncExitStack) -> Seque
         on_acknowledged=cluster.hear,
         on_other_server=learner.distrust,
     )
-    stack.push_async_callback(session.close)
+    gateway.membership.push_async_callback(session.close)
     cluster.session = session
     cluster.regain = learner.regain
     cluster.spread = gateway.crew.prolong

@@ -6,6 +6,7 @@ Knows which files of the configuration they are, and what is done again and agai
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Callable
 from contextlib import AsyncExitStack
 from pathlib import Path
@@ -20,9 +21,11 @@ from gateway.config import model
 from gateway.config.places import anchored
 from gateway.control.periodic import Periodic
 from gateway.domain.change import Order
-from gateway.ports import AuditTrail, Clock
+from gateway.ports import AuditTrail, Clock, StoreUnavailable
 from gateway.telemetry.metrics import Metrics
 from gateway.telemetry.request_log import FileRequestLog
+
+_log = logging.getLogger(__name__)
 
 _KEEP_SECONDS: Final = 1.0
 """How long a record is without a signature: what could be cut off unnoticed."""
@@ -107,10 +110,16 @@ class Records:
         metrics.watch("audit_intact", lambda: int(self._keeper.fault is None))
         metrics.watch("request_log_bytes", lambda: self.requests.bytes)
 
-    async def start(self, tasks: asyncio.TaskGroup, stack: AsyncExitStack) -> None:
-        """Begin the work that is done again and again; it ends with `stack`, in `tasks`."""
-        await self._keeper.keep()
-        stack.push_async_callback(self._keeper.close)
+    async def start(
+        self, tasks: asyncio.TaskGroup, stack: AsyncExitStack, *, is_late: bool = False
+    ) -> None:
+        """Begin the work that is done again and again; it ends with `stack`, in `tasks`.
+
+        The trail of a store that comes late is looked at then.
+        """
+        if not is_late:
+            await self._keeper.keep()
+        stack.push_async_callback(self._close)
         for work in (
             Periodic("signing the audit trail", lambda: _KEEP_SECONDS, self._keeper.keep),
             Periodic("removing old audit records", lambda: _REMOVE_SECONDS, self._prune),
@@ -118,6 +127,12 @@ class Records:
         ):
             tasks.create_task(work.run(), name=work.name)
             stack.callback(work.stop)
+
+    async def _close(self) -> None:
+        try:
+            await self._keeper.close()
+        except (StoreUnavailable, OSError) as error:
+            _log.error("the audit trail is not signed at the end: %s", error)
 
     async def _prune(self) -> None:
         retention = self._config().audit.retention

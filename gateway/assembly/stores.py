@@ -15,7 +15,7 @@ from gateway.assembly.errors import CannotStart
 from gateway.config import model
 from gateway.config.places import anchored
 from gateway.domain.database_address import DatabaseAddress, read_address
-from gateway.ports import AuditTrail, KeptAlerts, KeyFinder, KeyStore, UsageStore
+from gateway.ports import AuditTrail, KeptAlerts, KeyFinder, KeyRows, KeyStore, UsageStore
 from gateway.stores import sqlite
 
 if TYPE_CHECKING:
@@ -31,15 +31,22 @@ class Opened:
     audit: AuditTrail
     usage: UsageStore
     alerts: KeptAlerts
+    rows: KeyRows
     database: Database | None = None
 
 
 @asynccontextmanager
-async def opened(config: model.Config, path: Path) -> AsyncIterator[Opened]:
-    """Open the store, create or migrate it, and close it at the end. Raises `StoreUnavailable`, `CannotStart`."""
+async def opened(
+    config: model.Config, path: Path, *, must_exist: bool = False
+) -> AsyncIterator[Opened]:
+    """Open the store, create or migrate it, and close it at the end. Raises `StoreUnavailable`, `CannotStart`.
+
+    With `must_exist` no file is created.
+    """
     if not config.store.url.get_secret_value():
-        async with sqlite.opened(anchored(path, config.store.path)) as file:
-            yield Opened(file, file.audit, file.usage, file.alerts)
+        file_path = anchored(path, config.store.path)
+        async with sqlite.opened(file_path, must_exist=must_exist) as file:
+            yield Opened(file, file.audit, file.usage, file.alerts, file)
         return
     _require_driver()
     from gateway.stores.postgres import opening
@@ -47,7 +54,7 @@ async def opened(config: model.Config, path: Path) -> AsyncIterator[Opened]:
 
     async with opening.opened(access(config, path), config.store.connections_max) as database:
         store = PostgresStore(database)
-        yield Opened(store, store.audit, store.usage, store.alerts, database)
+        yield Opened(store, store.audit, store.usage, store.alerts, store, database)
 
 
 @asynccontextmanager
@@ -74,7 +81,7 @@ async def opened_to_read(config: model.Config, path: Path) -> AsyncIterator[Open
     """
     if not config.store.url.get_secret_value():
         async with sqlite.opened_to_read(anchored(path, config.store.path)) as file:
-            yield Opened(file, file.audit, file.usage, file.alerts)
+            yield Opened(file, file.audit, file.usage, file.alerts, file)
         return
     _require_driver()
     from gateway.stores.postgres import opening
@@ -82,7 +89,7 @@ async def opened_to_read(config: model.Config, path: Path) -> AsyncIterator[Open
 
     async with opening.opened_to_read(access(config, path)) as database:
         store = PostgresStore(database)
-        yield Opened(store, store.audit, store.usage, store.alerts, database)
+        yield Opened(store, store.audit, store.usage, store.alerts, store, database)
 
 
 def access(config: model.Config, path: Path) -> Access:

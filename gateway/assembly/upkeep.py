@@ -18,6 +18,7 @@ from gateway.keyring.survey import Survey
 
 if TYPE_CHECKING:
     from gateway.assembly.gateway import Gateway
+    from gateway.assembly.returning import Returning
 
 _SAVE_SECONDS: Final = 1.0
 """How often quota counters and last uses are written: what a `kill -9` can lose."""
@@ -35,10 +36,18 @@ _SOON_SECONDS: Final = 0.1
 """The same while there is more to be done than one look has time for."""
 
 
-async def begin(gateway: Gateway, tasks: asyncio.TaskGroup, stack: AsyncExitStack) -> None:
-    """Start it; at the end of `stack` each is done once more."""
-    store, recorders = gateway.store, gateway.recorders
-    learner = await membership.following(gateway)
+async def begin(
+    gateway: Gateway,
+    returning: Returning | None,
+    tasks: asyncio.TaskGroup,
+    stack: AsyncExitStack,
+) -> None:
+    """Start it, with what is `returning` to the store; at the end of `stack` each is done once more."""
+    store, recorders, reserve = gateway.store, gateway.recorders, gateway.reserve
+    learner = await membership.following(gateway, is_late=returning is not None)
+    lease = gateway.lease
+    reserve.until = lambda: None if lease is None else lease.until
+    reserve.forget = gateway.crew.forget_all
     caretaker = Caretaker(lambda: gateway.keyring, store, gateway.clock)
     survey = Survey(lambda: gateway.keyring, store, gateway.clock)
     recorders.watch_keys(survey)
@@ -51,7 +60,8 @@ async def begin(gateway: Gateway, tasks: asyncio.TaskGroup, stack: AsyncExitStac
             looking_after,
         ),
         learner.work,
-        *membership.upkeep(gateway, learner, stack),
+        *membership.upkeep(gateway, learner),
+        *reserve.work(store),
         Periodic("saving counters", lambda: _SAVE_SECONDS, lambda: gateway.save(store)),
         Periodic("counting keys", lambda: _COUNT_SECONDS, lambda: recorders.count_keys(store)),
         Periodic(
@@ -61,4 +71,7 @@ async def begin(gateway: Gateway, tasks: asyncio.TaskGroup, stack: AsyncExitStac
         ),
     )
     running = {work: tasks.create_task(work.run(), name=work.name) for work in everything}
+    if returning is not None:
+        returning.begin(learner, running, tasks)
     stack.push_async_callback(last_time, running)
+    stack.callback(reserve.stop)

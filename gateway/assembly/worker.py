@@ -12,29 +12,31 @@ import signal
 import socket
 import sys
 from collections.abc import Awaitable, Callable, Mapping
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, suppress
 from pathlib import Path
 from typing import Any, Final
 
 import uvloop
 
-from gateway.assembly import data_plane, stores
+from gateway.assembly import data_plane
 from gateway.assembly.access_logs import redactor
 from gateway.assembly.certificates import Certificates
 from gateway.assembly.counting import METRICS, Elsewhere, attached
 from gateway.assembly.data_plane import DataPlane
 from gateway.assembly.edition import Edition
 from gateway.assembly.errors import CannotStart
+from gateway.assembly.late_store import LateFinder
 from gateway.assembly.recorders import Recorders
 from gateway.assembly.runtime import Runtime
 from gateway.assembly.share import Share
+from gateway.assembly.snapshots import known_keys
 from gateway.assembly.tls_files import Prepared
 from gateway.config import model
 from gateway.config.reloading import ReloadRefused
 from gateway.control import messages
 from gateway.control.beside import beside
 from gateway.control.channel import Channel, Declined, connect
-from gateway.control.clock import SystemClock
+from gateway.control.clock import Moments, SystemClock
 from gateway.control.garbage import settle_memory
 from gateway.control.heartbeat import Heartbeat, Pulse
 from gateway.control.member import DUMP_SIGNAL
@@ -42,8 +44,9 @@ from gateway.control.periodic import Periodic
 from gateway.domain.keys import KeyRecord
 from gateway.domain.nodes import Lease
 from gateway.domain.streams import StreamReport
-from gateway.ports import StoreUnavailable
+from gateway.ports import KeyFinder, StoreUnavailable
 from gateway.stores.observed import ObservedFinder
+from gateway.stores.snapshots.finder import ReservedKeys
 from gateway.telemetry import log
 from gateway.telemetry.readings import Readings
 from gateway.telemetry.segment import Segment, SegmentRows
@@ -51,6 +54,9 @@ from gateway.upstreams.overview import ServiceOverview
 
 _TELL_SECONDS: Final = 1.0
 """How often last uses and readings are told to the supervisor, which writes them as often."""
+
+_LOOK_SECONDS: Final = 1.0
+"""How often a store that does not answer is asked again."""
 
 _TOLD_MAX: Final = 200
 """Counts of usage in one message: making it keeps the event loop from requests for some milliseconds."""
@@ -140,9 +146,7 @@ class Worker:
         recorders = Recorders(config, path, clock, rows=rows)
         self._parts.push_async_callback(recorders.close)
         self.certificates = Certificates(config, path, clock, recorders.metrics)
-        finder = await self._parts.enter_async_context(stores.opened_to_find(config, path))
-        store = ObservedFinder(finder, clock, recorders.store_operation)
-        recorders.watch_store(store)
+        store = await self._store(config, path, recorders)
         elsewhere = Elsewhere(config, path, clock)
         here = attached(config, clock, begin.segments, begin.seat)
         counting = await self._running.enter_async_context(
@@ -162,13 +166,45 @@ class Worker:
         self.plane = await self._running.enter_async_context(
             data_plane.opened(config, begin.generation, runtime, self._tasks)
         )
-        self.plane.on_install.append(_redacting(formatter, config))
+        self.plane.on_install += [_redacting(formatter, config), self._follow]
         self._sockets = [socket.socket(fileno=number) for number in begin.sockets]
         self._questions = [socket.socket(fileno=number) for number in begin.questions]
         self._running.callback(self._close_sockets)
         telling = Periodic("telling the supervisor", lambda: _TELL_SECONDS, self._tell)
         self._tasks.create_task(telling.run(), name=telling.name)
         self._running.callback(telling.stop)
+
+    async def _store(self, config: model.Config, path: Path, recorders: Recorders) -> KeyFinder:
+        """Return where keys are looked for: the store, and its snapshot while that does not answer."""
+        clock, self._config = SystemClock(), config
+        finder = LateFinder(config, path)
+        self._parts.push_async_callback(finder.close)
+        known = known_keys(lambda: self._config, path, Moments(clock))
+        store = ObservedFinder(finder, clock, recorders.store_operation)
+        recorders.watch_store(store)
+        try:
+            await finder.open()
+        except StoreUnavailable:
+            if known is None:
+                raise
+            store.is_up = False
+        if known is None:
+            return store
+        self._parts.push_async_callback(known.close)
+
+        async def try_again() -> None:
+            if not store.is_up:
+                with suppress(StoreUnavailable):
+                    await finder.open()
+                    await store.get_tenant("")  # so that it is known to answer again
+
+        trying = Periodic("looking for the store", lambda: _LOOK_SECONDS, try_again)
+        self._tasks.create_task(trying.run(), name=trying.name)
+        self._running.callback(trying.stop)
+        return ReservedKeys(store, known)
+
+    def _follow(self, edition: Edition) -> None:
+        self._config = edition.config
 
     def _rekey(self, record: KeyRecord, digest: bytes, pepper_id: str) -> None:
         self.channel.tell(messages.Rekey(record, digest, pepper_id))

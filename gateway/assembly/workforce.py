@@ -77,7 +77,7 @@ class Workforce:
     def begin(self, member: Member, sockets: tuple[int, ...]) -> Begin:
         """Return the first message to a worker: the configuration in force now."""
         gateway, equipment = self._gateway, member.equipment
-        cluster = gateway.cluster
+        lease = gateway.lease
         level, is_json = _log_settings()
         return Begin(
             config=gateway.config,
@@ -92,7 +92,7 @@ class Workforce:
             seat=equipment.seat,
             log_level=level,
             log_is_json=is_json,
-            lease_until=None if cluster is None else cluster.lease.until,
+            lease_until=None if lease is None else lease.until,
         )
 
     @property

@@ -37,6 +37,7 @@ from gateway.config.sections.bootstrap import (
 )
 from gateway.config.sections.channels import Channel, EmailChannel, SlackChannel, WebhookChannel
 from gateway.config.sections.dashboard import Dashboard
+from gateway.config.sections.failures import OnFailure, OnKeyFailure
 from gateway.config.sections.keys import (
     PERIOD_SECONDS,
     Bundle,
@@ -51,7 +52,7 @@ from gateway.config.sections.keys import (
     Template,
 )
 from gateway.config.sections.lifecycle import Reload, Supervision, Workers
-from gateway.config.sections.limits import Limits, LimitsTls, OnFailure, redis_parts
+from gateway.config.sections.limits import Limits, LimitsTls, redis_parts
 from gateway.config.sections.listeners import (
     AdminListener,
     ClientAddress,
@@ -140,6 +141,7 @@ __all__ = [
     "Match",
     "MetricsListener",
     "OnFailure",
+    "OnKeyFailure",
     "PassiveHealth",
     "Peppers",
     "PerKey",
@@ -267,7 +269,8 @@ class Config(Section):
     dashboard: Dashboard = Field(default_factory=Dashboard)
     """Pages for a browser, on the admin listener."""
     on_failure: OnFailure = Field(default_factory=OnFailure)
-    """What becomes of requests while something that they need does not answer."""
+    """What becomes of requests, and of what is told of them, while something that the gateway needs does
+    not answer."""
     reload: Reload = Field(default_factory=Reload)
     """How a changed configuration reaches the running gateway."""
     workers: Workers = Field(1, json_schema_extra=RESTART)

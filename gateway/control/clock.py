@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import time
+from pathlib import Path
 from typing import Final
+
+from gateway.domain.key_snapshots import Moment
+from gateway.ports import Clock
 
 
 class SystemClock:
@@ -22,3 +26,25 @@ def uptime() -> float:
 
 
 _UPTIME: Final = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
+
+
+def boot_id() -> str:
+    """Return what tells this start of the machine from others; empty where the system does not say."""
+    try:
+        return _BOOT.read_text("ascii").strip()
+    except OSError:
+        return ""
+
+
+_BOOT: Final = Path("/proc/sys/kernel/random/boot_id")
+
+
+class Moments:
+    """Tells the moment, by both clocks."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._now = clock.now
+        self._boot = boot_id()
+
+    def __call__(self) -> Moment:
+        return Moment(self._now(), uptime(), self._boot)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -73,7 +74,8 @@ class Cluster:
 
     `has_company` tells whether others were about when we came. `lease` is shared with whoever keeps keys in memory
     here. `regain` is called when it has run out and the store can be reached again, before anything is believed: it
-    forgets all, and learns what has changed. `spread` passes a longer lease on to other processes.
+    forgets all, and learns what has changed. `spread` passes a longer lease on to other processes. Nothing is believed
+    for longer than `believed_seconds`, whatever the lease would allow.
     """
 
     def __init__(
@@ -82,8 +84,11 @@ class Cluster:
         nodes: Nodes,
         settings: Callable[[], Settings],
         uptime: Callable[[], float],
+        lease: Lease | None = None,
+        believed_seconds: Callable[[], float] = lambda: math.inf,
     ) -> None:
-        self.lease = Lease()
+        self.lease = lease or Lease()
+        self._believed_seconds = believed_seconds
         self.session: Session | None = None
         self.regain: Callable[[], Awaitable[object]] = _nothing
         self.spread: Callable[[float], object] = _ignore
@@ -118,18 +123,28 @@ class Cluster:
         return self.session is not None and self.session.is_leader and self.is_held
 
     @property
+    def is_cut_off(self) -> bool:
+        """Tell whether the last sign of life did not reach the store."""
+        return self._is_cut_off
+
+    @property
     def pause(self) -> float:
         """How long to wait for the next sign of life."""
         seconds = self._settings().lease / _BEATS_PER_LEASE
         return min(seconds, _LATE_SECONDS) if self._is_cut_off else seconds
 
-    async def join(self) -> Roll:
-        """Enter the register: from now on others wait for us. Raises `StoreUnavailable`."""
+    async def join(self, forget: Callable[[], Awaitable[object]] | None = None) -> Roll:
+        """Enter the register: from now on others wait for us. Raises `StoreUnavailable`.
+
+        Who serves already is made to `forget` all before anything is believed.
+        """
         started = self._uptime()
         self._own = replace(self._own, acknowledged_revision=_EVERYTHING)
         roll = await self._beat()
         self._own = replace(self._own, acknowledged_revision=self._told)
         self.has_company = bool(roll.company(self._own.node_id))
+        if forget is not None:
+            await forget()
         self._extend(started)
         return roll
 
@@ -162,12 +177,18 @@ class Cluster:
         return roll
 
     def _extend(self, started: float) -> None:
-        self.lease.until = started + self._own.lease_seconds * TRUST
+        seconds = min(self._own.lease_seconds * TRUST, self._believed_seconds())
+        self.lease.until = started + seconds
         self.spread(self.lease.until)
 
     async def leave(self) -> None:
-        """Leave the register: nobody has to wait for us any more. What cannot be reached notices by itself."""
+        """Leave the register: nobody has to wait for us any more. What cannot be reached notices by itself.
+
+        Nor is it left by who is cut off: the next start may go on under what is left of the lease.
+        """
         self.lease.until = 0.0
+        if self._is_cut_off:
+            return
         with suppress(StoreUnavailable):
             await self._nodes.remove(self._own.node_id)
 

@@ -23,6 +23,11 @@ class Follower:
         self._revision = revision
         self._is_distrusted = False
 
+    @property
+    def revision(self) -> int:
+        """Up to which revision everything was taken over."""
+        return self._revision
+
     def distrust(self) -> None:
         """Forget everything the next time: what the store said before may not be true of it any more."""
         self._is_distrusted = True

@@ -28,6 +28,7 @@ from gateway.domain.queries import (
 from gateway.domain.tenants import Tenant
 from gateway.ports import Conflict, R, Record, Write
 from gateway.stores.memory_usage import MemoryUsage
+from gateway.stores.rows import values_of
 
 QUOTA_SECONDS_MAX: Final = 31 * 86_400  # a month: the longest period a counter can still belong to
 IDEMPOTENCY_SECONDS_MAX: Final = 86_400
@@ -198,6 +199,18 @@ class MemoryStore:
                 record = records[used_id]
                 used = _latest(record.last_used_at, last_used[used_id])
                 records[used_id] = replace(record, last_used_at=used)
+
+    async def key_rows(self, after: bytes, limit: int) -> Sequence[Sequence[Any]]:
+        """Return keys as rows, in the order of their digests."""
+        keys = sorted(self._of(KeyRecord).values(), key=lambda key: key.digest)
+        found = [[*values_of(key).values()] for key in keys if key.digest > after]
+        return found[:limit]
+
+    async def tenant_rows(self, after: str, limit: int) -> Sequence[Sequence[Any]]:
+        """Return tenants as rows, in the order of their ids."""
+        tenants = sorted(self._of(Tenant).values(), key=lambda tenant: tenant.tenant_id)
+        found = [[*values_of(tenant).values()] for tenant in tenants if tenant.tenant_id > after]
+        return found[:limit]
 
     async def load_counts(self, now: float) -> dict[str, tuple[int, int]]:
         """Return the counters of periods that may still run, and forget the others."""

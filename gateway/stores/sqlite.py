@@ -256,6 +256,18 @@ class SqliteStore:
         """Return tenants ordered by id."""
         return await self.page(Tenant, after=after, limit=limit)
 
+    # ---- copies
+
+    async def key_rows(self, after: bytes, limit: int) -> Sequence[Sequence[Any]]:
+        """Return keys as rows, in the order of their digests."""
+        sql = f"{_KEY} WHERE digest > ? ORDER BY digest LIMIT ?"
+        return await self._file.ask(sql, (after, limit))
+
+    async def tenant_rows(self, after: str, limit: int) -> Sequence[Sequence[Any]]:
+        """Return tenants as rows, in the order of their ids."""
+        sql = f"{_select(TENANTS)} WHERE tenant_id > ? ORDER BY tenant_id LIMIT ?"
+        return await self._file.ask(sql, (after, limit))
+
     # ---- revisions, last use, counters
 
     async def revision(self) -> int:
@@ -324,12 +336,13 @@ class SqliteStore:
 
 
 @asynccontextmanager
-async def opened(path: Path) -> AsyncIterator[SqliteStore]:
-    """Open the store at `path`, creating and migrating it; close it at the end.
+async def opened(path: Path, *, must_exist: bool = False) -> AsyncIterator[SqliteStore]:
+    """Open the store at `path`, creating and migrating it; close it at the end. With `must_exist` none is created.
 
     Raises `StoreUnavailable` when the file cannot be used, also when a newer program wrote it.
     """
-    async with sqlite_file.opened(path) as file, sqlite_file.opened_to_seek(path) as aside:
+    opening = sqlite_file.opened(path, must_exist=must_exist)
+    async with opening as file, sqlite_file.opened_to_seek(path) as aside:
         yield SqliteStore(file, aside)
 
 

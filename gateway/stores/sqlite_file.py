@@ -10,8 +10,10 @@ import asyncio
 import sqlite3
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from errno import ENOENT
 from pathlib import Path
 from typing import Any, Final, TypeVar
+from urllib.parse import quote
 
 import aiosqlite
 
@@ -146,14 +148,16 @@ class SqliteFile:
 
 
 @asynccontextmanager
-async def opened(path: Path) -> AsyncIterator[SqliteFile]:
-    """Open the file at `path`, creating and migrating it; close it at the end.
+async def opened(path: Path, *, must_exist: bool = False) -> AsyncIterator[SqliteFile]:
+    """Open the file at `path`, creating and migrating it; close it at the end. With `must_exist` none is created.
 
     Raises `StoreUnavailable` when the file cannot be used, also when a newer program wrote it.
     """
     async with AsyncExitStack() as stack:
         try:
             stack.enter_context(shared(path))
+            if must_exist:
+                await asyncio.to_thread(_require_content, path)
             await asyncio.to_thread(prepare, path)
         except (SchemaError, InUse, OSError, sqlite3.Error) as error:
             raise StoreUnavailable(f"store {path}: {error}") from error
@@ -179,8 +183,8 @@ async def opened_to_seek(path: Path) -> AsyncIterator[SqliteFile]:
 async def _connect(
     stack: AsyncExitStack, path: Path, settings: Iterable[str]
 ) -> aiosqlite.Connection:
-    # It is there: whoever removed it meanwhile must not get an empty one.
-    uri = f"{path.absolute().as_uri()}?mode=rw"  # noqa: ASYNC240 - at the start
+    # It is there: what is not must not be made by whoever only looks.
+    uri = f"file:{quote(str(path))}?mode=rw"
     connecting = aiosqlite.connect(uri, uri=True, isolation_level=None, cached_statements=64)
     try:
         connection = await stack.enter_async_context(connecting)
@@ -189,6 +193,12 @@ async def _connect(
     except sqlite3.Error as error:
         raise StoreUnavailable(f"store {path}: {error}") from error
     return connection
+
+
+def _require_content(path: Path) -> None:
+    """Raise `OSError` unless there is a file with something in it: SQLite would make an empty one a new store."""
+    if path.stat().st_size == 0:
+        raise FileNotFoundError(ENOENT, "the file is empty")
 
 
 class _Translation:

@@ -40,7 +40,7 @@ class Guard:
                 continue  # nothing was written yet
             if self._known.setdefault(path, found) != found:
                 raise NotKept(
-                    f"{path.name} was removed or replaced: nothing is written until it is back"
+                    f"{path.name} was removed or replaced while it was in use, so nothing is written: put it back"
                 )
 
     def heard(self, error: BaseException) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import PurePath
 
 from gateway.config.model import Cluster, Config, Store, StoreTls
 from gateway.config.problems import Finding
@@ -16,6 +17,7 @@ def store(config: Config, _declared: Declared) -> Iterator[Finding]:
     """Nothing stands there without an effect, and a certificate has somebody to be shown to."""
     section = config.store
     address = section.url.get_secret_value()
+    yield from _failure(config, is_shared=bool(address))
     if not address:
         yield from _idle(config)
         return
@@ -45,3 +47,26 @@ def _idle(config: Config) -> Iterator[Finding]:
             yield Finding(("store", name), "has no effect: keys are kept in a file", hint)
     if config.cluster != Cluster():
         yield Finding(("cluster",), "has no effect: a file is not shared between gateways", hint)
+
+
+def _failure(config: Config, *, is_shared: bool) -> Iterator[Finding]:
+    """What is asked of a broken store can be had."""
+    keys = config.on_failure.keys
+    if config.store.snapshot and PurePath(config.store.snapshot) == PurePath(config.store.path):
+        yield Finding(("store", "snapshot"), "is the store itself", "name another file")
+    if keys.mode == "deny":
+        if keys.max_age is not None:
+            message = "has no effect: with `mode: deny` nothing is believed"
+            yield Finding(("on_failure", "keys", "max_age"), message, "leave it out")
+        if config.store.snapshot:
+            message = "has no effect: with `on_failure.keys: deny` no snapshot is kept"
+            yield Finding(("store", "snapshot"), message, "leave it out")
+    elif is_shared and keys.max_age is not None and keys.max_age > config.cluster.lease:
+        message = (
+            "is longer than `cluster.lease`: after that the other gateways do without this one's answer, and"
+            " a revoked key would go on working here"
+        )
+        hint = (
+            "raise `cluster.lease`, and a revocation waits that long for a gateway that is cut off"
+        )
+        yield Finding(("on_failure", "keys", "max_age"), message, hint)

@@ -1,4 +1,4 @@
-"""Where limits are counted, and what becomes of requests while nobody counts."""
+"""Where limits are counted: in the gateway, or in a Redis."""
 
 from __future__ import annotations
 
@@ -157,11 +157,3 @@ class Limits(Section):
     )
     """How long requests of a gateway that died count against a `concurrency`. Those that go on are
     told of three times as often."""
-
-
-class OnFailure(Section):
-    """What becomes of requests while something that they need does not answer."""
-
-    limits: Literal["local", "deny"] = "local"
-    """Where limits are counted in Redis: `local` goes on with `limits.local_share` of each limit,
-    `deny` answers 503."""

@@ -48,6 +48,10 @@ class Store(Section):
     )
     """SQLite file, created when missing. A relative path starts at the folder of this file. With `url`
     nothing is kept there, but the audit key stands beside it."""
+    snapshot: Annotated[str, Label("path or empty")] | None = Field(None, json_schema_extra=RESTART)
+    """File with a signed snapshot of the keys, by which known keys are served while the store does not
+    answer (`on_failure.keys`), also after a restart. A second one, with its latest changes, lies beside
+    it. Null: beside `path`, with the ending `.snapshot`. Empty: none is kept."""
     url: DatabaseUrl = Field(SecretStr(""), json_schema_extra=RESTART)
     """A PostgreSQL database instead, 14 or newer, which several gateways may share:
     `postgresql://user@host/database`, several hosts with commas between them. Unless it ends with

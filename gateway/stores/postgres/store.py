@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
-from typing import Final
+from typing import Any, Final
 
 import asyncpg
 
@@ -164,6 +164,21 @@ class PostgresStore(PostgresFinder):
     async def list_tenants(self, *, after: str = "", limit: int = 100) -> list[Tenant]:
         """Return tenants ordered by id."""
         return await self.page(Tenant, after=after, limit=limit)
+
+    # ---- copies
+
+    async def key_rows(self, after: bytes, limit: int) -> Sequence[Sequence[Any]]:
+        """Return keys as rows, in the order of their digests."""
+        sql = f"{statements.KEY} WHERE digest > $1 ORDER BY digest LIMIT $2"
+        return await self._database.ask(sql, after, limit)
+
+    async def tenant_rows(self, after: str, limit: int) -> Sequence[Sequence[Any]]:
+        """Return tenants as rows, in the order of the bytes of their ids."""
+        sql = (
+            f'{statements.TENANT} WHERE tenant_id COLLATE "C" > $1'
+            ' ORDER BY tenant_id COLLATE "C" LIMIT $2'
+        )
+        return await self._database.ask(sql, after, limit)
 
     # ---- revisions, last use, counters
 

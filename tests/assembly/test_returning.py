@@ -1,0 +1,140 @@
+"""A gateway whose store is broken serves known keys by its snapshot, never lets in what was revoked, and goes back."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from gateway.assembly.gateway import Gateway
+from gateway.domain.key_format import KeyFormat
+from gateway.keyring.door import Minted
+from gateway.ports import StoreUnavailable
+from tests.assembly.serving import add_tenant, ask, mint, serving
+from tests.key_samples import an_order
+from tests.wire import until
+
+WHY = an_order("leaked")
+
+
+async def written(gateway: Gateway) -> None:
+    """Let the snapshot hold everything that there is."""
+    keeper = gateway.reserve.keeper
+    assert keeper is not None
+    await gateway.reserve.tend(gateway.store)
+    await gateway.reserve.write()
+    assert not keeper.fault
+    assert keeper.stamp is not None
+
+
+async def prepared(folder: Path) -> tuple[Minted, Minted, Minted, Minted]:
+    """Leave a store and its snapshot behind: a good key, and one each that was revoked, suspended, and made later."""
+    async with serving(folder) as gateway:
+        await add_tenant(gateway)
+        good, revoked, suspended = [await mint(gateway.keyring) for _ in range(3)]
+        await written(gateway)
+        late = await mint(gateway.keyring)
+        await gateway.keyring.revoke_key(revoked.record.key_id, WHY)
+        await gateway.keyring.suspend_key(suspended.record.key_id, WHY)
+    return good, revoked, suspended, late
+
+
+def store(folder: Path) -> Path:
+    return folder / "keys.db"
+
+
+def corrupted(folder: Path) -> None:
+    for suffix in ("-wal", "-shm"):
+        store(folder).with_name(f"keys.db{suffix}").unlink(missing_ok=True)
+    store(folder).write_bytes(b"not a database" * 1000)
+
+
+def removed(folder: Path) -> None:
+    store(folder).unlink()
+
+
+def emptied(folder: Path) -> None:
+    store(folder).write_bytes(b"")
+
+
+def a_folder_in_its_place(folder: Path) -> None:
+    store(folder).unlink()
+    store(folder).mkdir()
+
+
+BREAKS = [corrupted, removed, emptied, a_folder_in_its_place]
+
+
+async def status(gateway: Gateway, minted: Minted) -> int:
+    return (await ask(gateway.public_address, "/me", minted.secret)).status
+
+
+@pytest.mark.parametrize("broken", BREAKS, ids=lambda each: each.__name__)
+async def test_a_restart_with_a_broken_store_serves_known_keys_and_honours_what_was_acknowledged(
+    tmp_path: Path, broken: Callable[[Path], None]
+) -> None:
+    good, revoked, suspended, late = await prepared(tmp_path)
+    broken(tmp_path)
+    async with serving(tmp_path) as gateway:
+        assert await status(gateway, good) == 200
+        assert await status(gateway, late) == 200
+        for stopped in (revoked, suspended):
+            assert await status(gateway, stopped) == 401
+        unknown = await ask(gateway.public_address, "/me", _another(good.secret))
+        assert unknown.status == 503
+        assert b"store_unavailable" in unknown.body
+        ready = await ask(gateway.metrics_address, "/readyz")
+        assert ready.status == 200
+        with pytest.raises(StoreUnavailable):
+            await gateway.keyring.revoke_key(good.record.key_id, WHY)
+
+
+def _another(secret: str) -> str:
+    """Return a well-formed key that nobody has made."""
+    made = KeyFormat(name="tollhouse", prefix="sk", environments=("live", "test"))
+    return made.mint("live", "".join(reversed(secret.rpartition("_")[2][:43])))
+
+
+async def test_a_gateway_goes_back_to_its_store_by_itself(tmp_path: Path) -> None:
+    good, *_ = await prepared(tmp_path)
+    kept = tmp_path / "kept"
+    shutil.copy(store(tmp_path), kept)
+    corrupted(tmp_path)
+    async with serving(tmp_path) as gateway:
+        assert await status(gateway, good) == 200
+        shutil.copy(kept, store(tmp_path))
+        await until(lambda: gateway.store.is_up and not gateway.reserve.fault)
+        new = await mint(gateway.keyring)
+        assert await status(gateway, new) == 200
+        await gateway.keyring.revoke_key(good.record.key_id, WHY)
+        assert await status(gateway, good) == 401
+
+
+async def test_without_a_snapshot_a_broken_store_is_no_start(tmp_path: Path) -> None:
+    await prepared(tmp_path)
+    corrupted(tmp_path)
+    (tmp_path / "keys.snapshot").unlink()
+    with pytest.raises(StoreUnavailable, match="not a database"):
+        async with serving(tmp_path):
+            pass
+
+
+async def test_a_first_start_makes_a_store(tmp_path: Path) -> None:
+    async with serving(tmp_path) as gateway:
+        await add_tenant(gateway)
+        assert store(tmp_path).stat().st_size > 0
+
+
+async def test_a_store_that_vanished_is_not_made_anew_beside_a_snapshot_that_cannot_be_used(
+    tmp_path: Path,
+) -> None:
+    await prepared(tmp_path)
+    removed(tmp_path)
+    with (tmp_path / "keys.snapshot").open("r+b") as file:
+        file.truncate(700)
+    with pytest.raises(StoreUnavailable, match="is gone.*db restore.*cut off"):
+        async with serving(tmp_path):
+            pass
+    assert not store(tmp_path).exists()
