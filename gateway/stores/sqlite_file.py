@@ -122,13 +122,14 @@ class SqliteFile:
         connection = self._writer
         with self._translating(about):
             async with asyncio.timeout(self._answer_seconds_max), self._writing:
-                await connection.execute_fetchall("BEGIN IMMEDIATE")
                 try:
+                    await connection.execute_fetchall("BEGIN IMMEDIATE")
                     result = await work(connection)
                     await asyncio.to_thread(self._guard.require)
                     await connection.execute_fetchall("COMMIT")
                 except BaseException:
-                    # An error may have ended the transaction, or the commit that was waited for too long.
+                    # Also where it was waited for too long: the statement goes on in its thread, and would leave a
+                    # transaction open for ever. An error, or a commit that came late, may have ended it already.
                     with suppress(sqlite3.Error, ValueError):
                         await connection.execute_fetchall("ROLLBACK")
                     raise

@@ -100,6 +100,20 @@ async def test_a_locked_file_is_an_outage_not_a_crash(path: Path, store: SqliteS
     assert (await store.save_tenant(a_tenant())).revision == 1
 
 
+async def test_a_writer_that_gave_up_before_its_turn_came_keeps_nobody_from_writing(
+    path: Path, store: SqliteStore
+) -> None:
+    """The statement that begins its transaction goes on waiting in its thread, and succeeds."""
+    store._file._answer_seconds_max = 0.05
+    with closing(sqlite3.connect(path, isolation_level=None)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        asyncio.get_running_loop().call_later(0.2, other.execute, "ROLLBACK")
+        with pytest.raises(StoreUnavailable, match="no answer"):
+            await store.save_tenant(a_tenant())
+    store._file._answer_seconds_max = 5.0
+    assert (await store.save_tenant(a_tenant())).revision == 1
+
+
 async def test_a_writer_that_is_cancelled_leaves_the_store_usable(store: SqliteStore) -> None:
     writing = asyncio.create_task(store.save_tenant(a_tenant()))
     await asyncio.sleep(0)
