@@ -6,16 +6,16 @@ Each kind of key has, at each gateway, a client of its own: one that waits for a
 from __future__ import annotations
 
 import random
+import string
 import threading
 import time
 from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
-from itertools import count
 from typing import Final, NamedTuple
 
-from bench.policy import mint
+from gateway.domain.key_format import KeyFormat
 from tests.chaos.dial import Asker
 
 PATIENCE_SECONDS: Final = 12.0
@@ -57,6 +57,10 @@ _PER_SECOND: Final[Mapping[Kind, float]] = {
     Kind.REVOKED: 8.0,
     Kind.OPEN: 5.0,
 }
+_LETTERS: Final = string.ascii_letters + string.digits
+_FORMAT: Final = KeyFormat(name="tollhouse", prefix="sk", environments=("live", "test"))
+"""The one of the shipped configuration: what has another form is refused without a look at the store."""
+
 _KEYED: Final = "/v1/account/profile"
 _OPEN: Final = "/v1/status"
 
@@ -92,8 +96,6 @@ class Keys:
     cold: list[deque[Key]] = field(default_factory=list)
     fresh: deque[Key] = field(default_factory=lambda: deque(maxlen=16))
     revoked: list[Key] = field(default_factory=list)
-    _numbers: count[int] = field(default_factory=count)
-    _salt: float = field(default_factory=random.random)
 
     def take(self, kind: Kind, gateway: int) -> Key | None:
         """Return the key of the next request, None if there is none at the moment."""
@@ -102,7 +104,8 @@ class Keys:
         if kind is Kind.OPEN:
             return Key("", "")
         if kind is Kind.UNKNOWN:
-            return Key("", mint(f"nobody {self._salt} {next(self._numbers)}"))
+            letters = "".join(random.choices(_LETTERS, k=_FORMAT.random_length))
+            return Key("", _FORMAT.mint("live", letters))
         if kind is Kind.COLD:
             return self.cold[gateway].popleft() if self.cold[gateway] else None
         some = self.fresh if kind is Kind.FRESH else self.revoked[-16:]

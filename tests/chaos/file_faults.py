@@ -12,8 +12,9 @@ from functools import partial
 from pathlib import Path
 from typing import Final
 
+from tests.chaos.facts import Bounds
 from tests.chaos.filling import failing_disk, filled, make_read_only, tiny_disk
-from tests.chaos.place import Node, Place, alone
+from tests.chaos.place import BURST, QUOTA, Node, Place, alone
 from tests.chaos.scene import EVERYBODY, IN_MEMORY, Scene
 from tests.e2e.process import tollhouse
 
@@ -73,6 +74,9 @@ def locked(place: Place) -> Iterator[None]:
 
 @contextmanager
 def full(place: Place) -> Iterator[None]:
+    """Leave no room on its disk, and none in the file that is appended to: SQLite would write over its beginning."""
+    with closing(sqlite3.connect(store_of(place.node))) as other:
+        other.execute("PRAGMA wal_checkpoint(TRUNCATE)")
     with filled(place.extra["disk"]):
         yield
 
@@ -148,6 +152,10 @@ def _checked(disk: Path) -> None:
         assert done.returncode in (0, 1), done.stderr  # fsck: 1 is `corrected`
 
 
+_UNWRITTEN: Final = Bounds(quota=QUOTA, rate=BURST)
+"""What a gateway that is restarted may let in again: the counts that it could not write down, and full rates."""
+_NOT_WRITTEN: Final = "usage that waited to be written when it was stopped"
+
 _scene = partial(Scene, group="SQLite")
 
 SCENES: Final = (
@@ -163,12 +171,16 @@ SCENES: Final = (
         what="removed; got back from the running process, restarted",
         place=alone,
         fault=removed,
+        bounds=_UNWRITTEN,
+        may_miss=_NOT_WRITTEN,
     ),
     _scene(
         name="sqlite-read-only",
         what="its disk turns read-only; checked, restarted",
         place=on_failing_disk,
         fault=read_only,
+        bounds=_UNWRITTEN,
+        may_miss=_NOT_WRITTEN,
     ),
     _scene(
         name="sqlite-locked",
@@ -183,6 +195,8 @@ SCENES: Final = (
         what="a half of it overwritten; a backup restored",
         place=alone,
         fault=damaged,
+        bounds=_UNWRITTEN,
+        may_miss=_NOT_WRITTEN,
         may_lose="what was acknowledged before the damage was found",
     ),
     _scene(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from tests.chaos import (
+    cold_faults,
     database_faults,
     file_faults,
     limits_faults,
@@ -16,6 +17,7 @@ SCENES: Final = (
     *limits_faults.SCENES,
     *database_faults.SCENES,
     *file_faults.SCENES,
+    *cold_faults.SCENES,
     *process_faults.SCENES,
     *network_faults.SCENES,
 )
