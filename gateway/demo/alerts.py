@@ -205,6 +205,7 @@ SCENES: Final = (
 """In this order: what comes last leaves the gateway worse than it was."""
 
 NOT_PLAYED: Final = {
+    RuleName.SNAPSHOT_STALE: "takes five minutes in which the file beside the store cannot be written",
     RuleName.REVOCATION_PENDING: "takes a worker that can neither be asked nor killed, which only a broken kernel has",
 }
 

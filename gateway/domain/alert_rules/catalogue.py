@@ -27,6 +27,7 @@ class RuleName(StrEnum):
     CLIENT_SIDE = "ApiKeyClientSideUse"
     UNEXPECTED_ENVIRONMENT = "ApiKeyUnexpectedEnvironment"
     STORE_UNAVAILABLE = "GatewayStoreUnavailable"
+    SNAPSHOT_STALE = "GatewaySnapshotStale"
     LOG_LOSS = "GatewayAccessLogLoss"
     AUDIT_LOSS = "GatewayAuditLoss"
     AUDIT_TAMPERED = "GatewayAuditTampered"
@@ -116,6 +117,11 @@ RULES: Final[Mapping[RuleName, RuleInfo]] = {
     ),
     RuleName.STORE_UNAVAILABLE: RuleInfo(
         meaning="The key store does not answer, or cannot be written.", is_of_tenant=False
+    ),
+    RuleName.SNAPSHOT_STALE: RuleInfo(
+        meaning="The snapshot of the keys is old or missing: a restart with a broken store would serve nobody.",
+        numbers={"older_than": _PERIOD},
+        is_of_tenant=False,
     ),
     RuleName.LOG_LOSS: RuleInfo(
         meaning="Requests are missing from the access log.", is_of_tenant=False
