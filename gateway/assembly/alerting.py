@@ -190,6 +190,7 @@ def health_of(readings: Readings) -> Health:
     return Health(
         store_fault="" if one("store_up", 1) else "its last contact failed",
         is_limiter_up=bool(one("limiter_up", 1)),
+        snapshot_age_seconds=one("key_snapshot_age_seconds", 0),
         lost={where: sum(readings.get(metric, {}).values()) for where, metric in _LOSSES.items()},
         is_audit_intact=bool(one("audit_intact", 1)),
         revocations_pending=int(one("revocations_pending", 0)),

@@ -16,6 +16,7 @@ from gateway.assembly.draft import draft
 from gateway.assembly.edition import Edition, make_edition
 from gateway.assembly.forward_auth import ForwardAuth
 from gateway.assembly.heir import Heir
+from gateway.assembly.recording import LOOK_SECONDS, Door
 from gateway.assembly.runtime import Runtime
 from gateway.assembly.upstream_care import UpstreamCare
 from gateway.config import model
@@ -43,6 +44,7 @@ class DataPlane:
         self.retirement = retirement
         drafted = draft(config, runtime.config_path, share=runtime.share)
         self.edition = make_edition(drafted, number, runtime, None)
+        self.door = Door(runtime.recorders.can_record)
         self.generation = self.edition.generation  # what the next request is told under
         self.streams = OpenStreams(runtime.clock)
         self.listener = self._make_listener()
@@ -106,7 +108,7 @@ class DataPlane:
     def install(self, edition: Edition) -> None:
         """Put `edition` into force: the next request is told under it."""
         self.edition = edition
-        self.generation = edition.generation
+        self.generation = self.door.leads_to(edition.generation)
         edition.keys.take_over()
         edition.acting.take_over(edition.config.store.negative_ttl)
         self.listener.follow(edition.draft.settings, edition.draft.addresses)
@@ -114,6 +116,11 @@ class DataPlane:
             self.forward_auth.follow(edition.draft)
         for tell in self.on_install:
             tell(edition)
+
+    async def look_at_door(self) -> None:
+        """Let nobody in while requests cannot be recorded, where the configuration says so."""
+        if self.door.look(self.config):
+            self.generation = self.door.leads_to(self.edition.generation)
 
     # ---- what is known here
 
@@ -202,6 +209,7 @@ def _upkeep(plane: DataPlane, tasks: asyncio.TaskGroup, stack: AsyncExitStack) -
             lambda: plane.config.request_log.flush,
             recorders.flush_requests,
         ),
+        Periodic("looking at the request log", lambda: LOOK_SECONDS, plane.look_at_door),
         Periodic(
             "exporting traces",
             lambda: plane.config.telemetry.traces.flush,

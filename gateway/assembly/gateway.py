@@ -22,6 +22,7 @@ from gateway.assembly.alerting import Alerting
 from gateway.assembly.background import background
 from gateway.assembly.certificates import Certificates
 from gateway.assembly.data_plane import DataPlane
+from gateway.assembly.degradation import Degradation
 from gateway.assembly.explaining import Explainer
 from gateway.assembly.keys import bootstrap, make_keyring
 from gateway.assembly.late_store import LateStore
@@ -114,6 +115,7 @@ class Gateway:
         self.plane: DataPlane | None = None
         self.explainer = Explainer(self)
         self.operators = Operators(self)
+        self.degradation = Degradation(self)
         self.workers = workers
         self.export_counts: Callable[[], Mapping[str, tuple[int, int]]] = dict
         self.import_counts: Callable[[Mapping[str, tuple[int, int]]], object] = dict
@@ -214,9 +216,12 @@ class Gateway:
                 raise
 
     def readiness(self) -> tuple[bool, Mapping[str, Any]]:
-        """Tell whether requests should be sent here; a store that is down alone is no reason: known keys work."""
+        """Tell whether requests should be sent here: what is missing elsewhere, a store among it, is no reason not to,
+        because whoever is asked instead misses it as well.
+        """
         reasons = ["draining"] if self.is_draining else [*self.crew.obstacles]
-        return not reasons, {"reasons": reasons, "generation": self.number}
+        degraded = self.degradation.present()
+        return not reasons, {"reasons": reasons, "generation": self.number, "degraded": degraded}
 
     def reopen_logs(self) -> None:
         """Go on in new log files after log rotation."""
@@ -350,6 +355,7 @@ async def _control_plane(
         may_have_happened=lambda: late.is_open,
     )
     recorders.watch_store(store)
+    recorders.metrics.watch("key_snapshot_age_seconds", reserve.age)
     gateway = Gateway(
         *(config, path, clock, store, recorders, certificates, workers),
         trail=late.parts.audit,

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
+import logging
 from collections.abc import AsyncIterator, Collection, Iterable, Mapping
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeVar
 
 from gateway.assembly import policy, stores
 from gateway.assembly.errors import CannotStart
+from gateway.assembly.snapshots import left_path
 from gateway.config import model
 from gateway.control.clock import SystemClock
 from gateway.domain.change import Actor, Order
@@ -20,6 +24,9 @@ from gateway.domain.tenants import Tenant
 from gateway.keyring.door import Keyring
 from gateway.keyring.ledger import NotFound
 from gateway.ports import Clock, Conflict, Enforce, KeyStore
+from gateway.stores.snapshots.files import drop
+
+_log = logging.getLogger(__name__)
 
 _BOOTSTRAP = Order(actor=Actor(kind="bootstrap", name="config"))
 
@@ -45,11 +52,34 @@ async def open_keyring(config: model.Config, config_path: Path) -> AsyncIterator
     """Open the store by itself, for commands that work on the file of a gateway that may not be running."""
     clock = SystemClock()
     async with stores.opened(config, config_path) as found:
-        yield make_keyring(config, found.store, clock, nobody(clock))
+        yield make_keyring(config, found.store, clock, alone(config, config_path, clock))
+
+
+def alone(config: model.Config, config_path: Path, clock: Clock) -> Enforce:
+    """Return what enforces a change that a command makes by itself: no snapshot without it may be left.
+
+    A gateway that runs polls the store's revision, and writes another snapshot.
+    """
+    path = None if config.store.url.get_secret_value() else left_path(config, config_path)
+    there = nobody(clock)
+
+    async def enforce(ids: Collection[str], condemn: Condemn | None) -> Enforced:
+        enforced = await there(ids, condemn)
+        if path is None or not ids:
+            return enforced
+        try:
+            await asyncio.to_thread(drop, path)
+        except OSError as error:
+            _log.error("the snapshot of the keys %s misses a change: remove it: %s", path, error)
+            name = f"the snapshot of the keys {path}"
+            return replace(enforced, of=enforced.of + 1, silent=(*enforced.silent, name))
+        return enforced
+
+    return enforce
 
 
 def nobody(clock: Clock) -> Enforce:
-    """Return what enforces a change where no gateway runs: one that does polls the store's revision."""
+    """Return what enforces a change where nobody serves."""
 
     async def enforce(_: Collection[str], __: Condemn | None) -> Enforced:
         return Enforced(effective_at=clock.now(), acknowledged=0, of=0)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from gateway.admin.usage import KeptUsage
 from gateway.assembly import stores
-from gateway.assembly.keys import make_keyring, nobody
+from gateway.assembly.keys import alone, make_keyring
 from gateway.assembly.records import make_keeper, make_request_log
 from gateway.assembly.usage import retention
 from gateway.audit.room import AuditRoom
@@ -39,7 +39,7 @@ async def open_offline(config: model.Config, config_path: Path) -> AsyncIterator
     async with stores.opened(config, config_path) as found:
         keeper = make_keeper(lambda: config, config_path, found.audit, clock)
         yield Offline(
-            make_keyring(config, found.store, clock, nobody(clock)),
+            make_keyring(config, found.store, clock, alone(config, config_path, clock)),
             AuditRoom(keeper, clock),
             make_request_log(config, config_path, clock),
             KeptUsage(found.usage, lambda: retention(config)),

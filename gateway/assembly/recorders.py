@@ -102,6 +102,7 @@ class Recorders:
             request_log = OpenRequestLog(config, config_path, clock, patience_seconds)
             self._request_log = request_log
             self.metrics.watch("request_log_dropped_total", lambda: request_log.outlet.dropped)
+            self.metrics.watch("request_log_up", lambda: int(self.can_record()))
         self.tracing.follow(self.open_traces(config))
         self._take_log(self.open_log(config))
         self._declare(config)
@@ -156,6 +157,10 @@ class Recorders:
 
     def _dropped(self) -> int:
         return self._dropped_before + (0 if self._log is None else self._log.outlet.dropped)
+
+    def can_record(self) -> bool:
+        """Tell whether requests can be recorded in the request log; where none is kept, nothing can be missing."""
+        return self._request_log is None or self._request_log.outlet.takes
 
     def shadowed(self, outcome: Outcome) -> None:
         """Count what rules in shadow mode would have refused, as soon as it is known."""

@@ -18,6 +18,7 @@ from typing import Any, Final
 from gateway.assembly.errors import CannotStart
 from gateway.assembly.keys import make_keyring, nobody
 from gateway.assembly.records import audit_files
+from gateway.assembly.snapshots import left_path
 from gateway.audit.files import AuditFiles, Unusable
 from gateway.audit.keeper import Keeper, checkpoints, verify
 from gateway.config import model
@@ -27,6 +28,7 @@ from gateway.domain.change import Change, ChangeType, Order
 from gateway.keyring.again import Again, StoppedAgain
 from gateway.ports import AuditTrail, Clock, StoreUnavailable
 from gateway.stores import sqlite, sqlite_copies
+from gateway.stores.snapshots.files import drop
 from gateway.stores.sqlite_copies import CannotCopy, Contents
 from gateway.stores.sqlite_lock import alone
 
@@ -63,6 +65,7 @@ class _Restoring:
     def __init__(self, config: model.Config, config_path: Path, store: Path, order: Order) -> None:
         self._config = config
         self._store = store
+        self._snapshot = left_path(config, config_path)
         self._order = order
         self._clock: Clock = SystemClock()
         self._staged = store.with_name(f"{store.name}.restoring")
@@ -151,4 +154,12 @@ class _Restoring:
             with suppress(OSError):  # it only helps whoever looks at what was replaced
                 os.link(head, head.with_name(f"{head.name}.replaced-{stamp}"))
         self._staged_head.replace(head)
+        # It is of the store that was replaced: keys that the backup does not know would go on working by it.
+        try:
+            drop(self._snapshot)
+        except OSError as error:
+            raise CannotCopy(
+                f"the backup is in its place, but the snapshot {self._snapshot} of the store before could not be"
+                f" removed: remove it before a gateway starts ({error.strerror})"
+            ) from error
         return str(kept) if was_there else ""

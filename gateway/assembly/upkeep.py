@@ -62,6 +62,7 @@ async def begin(
         learner.work,
         *membership.upkeep(gateway, learner),
         *reserve.work(store),
+        gateway.degradation.work,
         Periodic("saving counters", lambda: _SAVE_SECONDS, lambda: gateway.save(store)),
         Periodic("counting keys", lambda: _COUNT_SECONDS, lambda: recorders.count_keys(store)),
         Periodic(

@@ -21,7 +21,7 @@ from gateway.config import model
 from gateway.config.places import anchored
 from gateway.control.periodic import Periodic
 from gateway.domain.usage import Retention
-from gateway.ports import Clock, UsageStore
+from gateway.ports import Clock, StoreUnavailable, UsageStore
 from gateway.telemetry.geoip import GeoIp, GeoIpUnusable
 from gateway.telemetry.top_keys import TopKeys
 from gateway.telemetry.usage_writer import UsageWriter
@@ -68,6 +68,10 @@ class Usage:
         self._clock = clock
         self._geoip: GeoIp | None = None
         self._is_ending = False
+        self.fault = ""
+        """Why usage is not written; empty while it is."""
+        self.geoip_fault = ""
+        """Why countries are told as before, or not at all; empty while all is well."""
         self._top = TopKeys(clock, _top(config()))
         self.writer = UsageWriter(
             store, recorders.usage, clock, name=secrets.token_hex(8), tell=self._top.count
@@ -80,7 +84,9 @@ class Usage:
         try:
             self._open(self._config())
         except GeoIpUnusable as error:
-            raise CannotStart(str(error)) from error
+            if self._config().on_failure.geoip != "drop_and_count":
+                raise CannotStart(str(error)) from error
+            _log.error("no countries are told until it can be read: %s", error)
         for work in (
             Periodic("writing usage", lambda: _WRITE_SECONDS, self._write),
             Periodic("rolling up usage", lambda: _ROLL_SECONDS, self._roll),
@@ -104,7 +110,12 @@ class Usage:
         self._is_ending = True
 
     async def _write(self) -> None:
-        await self.writer.write(is_last=self._is_ending)
+        try:
+            await self.writer.write(is_last=self._is_ending)
+        except StoreUnavailable as error:
+            self.fault = str(error)
+            raise
+        self.fault = ""
 
     async def _roll(self) -> None:
         if self._leads():
@@ -115,11 +126,27 @@ class Usage:
             await self.writer.prune(retention(self._config()))
 
     async def _look(self) -> None:
-        if self._geoip is not None and self._geoip.refresh():
-            _log.info("%s was replaced and is read anew", self._geoip.path)
+        before = self._geoip
+        try:
+            if before is None:
+                self._open(self._config())
+            elif before.refresh():
+                _log.info("%s was replaced and is read anew", before.path)
+            self.geoip_fault = ""
+        except GeoIpUnusable as error:
+            self.geoip_fault = str(error)
+            raise
 
     def _open(self, config: model.Config) -> None:
         """Open the database that `config` names, unless it is open. Raises `GeoIpUnusable`."""
+        try:
+            self._take(config)
+        except GeoIpUnusable as error:
+            self.geoip_fault = str(error)
+            raise
+        self.geoip_fault = ""
+
+    def _take(self, config: model.Config) -> None:
         name = config.usage.geoip_database
         path = anchored(self._path, name) if name else None
         before = self._geoip

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from gateway.assembly.restoring import restore
-from gateway.cli import migrate_to
+from gateway.cli import migrate_to, snapshot
 from gateway.cli.options import Verbs
 from gateway.cli.output import Printer, add_output_option
 from gateway.cli.statuses import DONE, REFUSED
@@ -75,6 +75,7 @@ def register(verbs: Verbs) -> None:
         "bring the store to the schema of this program, as a start does. No gateway may run",
     )
     migrate_to.add(inner)
+    snapshot.add(inner)
 
 
 def _add(verbs: Verbs, name: str, act: Act, text: str) -> argparse.ArgumentParser:

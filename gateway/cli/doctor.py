@@ -32,6 +32,7 @@ EXAMINATIONS: Final[tuple[Examination, ...]] = (
     secrets.peppers,
     secrets.key_formats,
     store.store,
+    store.snapshot,
     store.room,
     edge.certificates,
     edge.trusted_proxies,

@@ -206,6 +206,7 @@ SCENES: Final = (
 
 NOT_PLAYED: Final = {
     RuleName.LIMITER_UNAVAILABLE: "takes a Redis, which a gateway alone does without",
+    RuleName.SNAPSHOT_STALE: "takes five minutes in which the file beside the store cannot be written",
     RuleName.REVOCATION_PENDING: "takes a worker that can neither be asked nor killed, which only a broken kernel has",
 }
 

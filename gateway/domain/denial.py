@@ -67,6 +67,7 @@ class Reason(StrEnum):
     NO_HEALTHY_UPSTREAM = "no_healthy_upstream"
     STORE_UNAVAILABLE = "store_unavailable"
     LIMITER_UNAVAILABLE = "limiter_unavailable"
+    RECORDING_UNAVAILABLE = "recording_unavailable"
     SHUTTING_DOWN = "shutting_down"
     INTERNAL = "internal"
 
@@ -371,6 +372,13 @@ VERDICTS: Final[dict[Reason, Verdict]] = {
         "Limits unavailable",
         "The limits of the request cannot be checked at the moment.",
         "Check the gateway's log: a worker that is stopped or stuck holds some limits until it is replaced.",
+        wait=1,
+    ),
+    Reason.RECORDING_UNAVAILABLE: _gateway(
+        503,
+        "Recording unavailable",
+        "The request cannot be recorded at the moment.",
+        "Make room for the request log, or set `on_failure.audit: drop_and_count`.",
         wait=1,
     ),
     Reason.SHUTTING_DOWN: _gateway(

@@ -35,6 +35,7 @@ class Outlet:
 
     __slots__ = (
         "_flush_lock", "_lines", "_lines_max", "_name", "_overflowed", "_pace", "_unwritten", "_write",
+        "is_failing",
     )  # fmt: skip
 
     def __init__(
@@ -54,6 +55,13 @@ class Outlet:
         # Two counts with one writer each: the event loop's and the flushing thread's.
         self._overflowed = 0
         self._unwritten = 0
+        self.is_failing = False
+        """Whether the last write failed."""
+
+    @property
+    def takes(self) -> bool:
+        """Tell whether lines can be expected to be written: there is room for as many as wait, and the sink works."""
+        return not self.is_failing and 2 * len(self._lines) < self._lines_max
 
     @property
     def dropped(self) -> int:
@@ -93,7 +101,9 @@ class Outlet:
     def _write_slice(self, lines: list[bytes]) -> None:
         try:
             self._write(lines)
+            self.is_failing = False
         except OSError as error:
+            self.is_failing = True
             self._unwritten += len(lines)
             if self._pace.is_due():
                 # The traceback of a full disk tells nothing.

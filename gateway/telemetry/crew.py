@@ -103,6 +103,14 @@ class Crew:
         with self._lock:
             return merge((self._retired, own, *self._readings.values()))
 
+    def read_one(self, name: str) -> Mapping[Labels, float]:
+        """Return the reading of one watched metric, of all processes as one; nothing when nobody tells it."""
+        own = self._watch.read(name)
+        with self._lock:
+            parts = [each for each in self._readings.values() if name in each]
+            told = merge((own, *({name: each[name]} for each in parts)))
+        return told.get(name, {})
+
     def used(self) -> Mapping[str, float]:
         """Return what all processes use of the machine, by the name of the metric."""
         with self._lock:

@@ -227,6 +227,16 @@ FAMILIES: Final[tuple[Family, ...]] = (
         "store_up", "min",
         "Whether the last contact with the key store, and the last one that wrote, succeeded (1) or not (0).",
     ),
+    _gauge(
+        "key_snapshot_age_seconds", "max",
+        "How old the snapshot of the keys is by which known keys are served while the store does not answer; infinite "
+        "when there is none, 0 where none is kept.",
+    ),
+    _gauge(
+        "degraded", "max",
+        "Whether this gateway goes on without something, by the rule in `on_failure` (1), or not (0).",
+        "dependency",
+    ),
     _histogram(
         "store_operation_duration_seconds",
         "Time that operations of the key store took.",
@@ -300,6 +310,10 @@ FAMILIES: Final[tuple[Family, ...]] = (
         "request_log_dropped_total",
         "Requests missing in the request log because the queue was full or the disk failed.",
         is_watched=True,
+    ),
+    _gauge(
+        "request_log_up", "min",
+        "Whether the request log takes what is to be written (1) or not (0); only where it is kept.",
     ),
     _counter(
         "traced_requests_total",

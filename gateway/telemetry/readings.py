@@ -59,10 +59,12 @@ class Watch:
             raise ValueError(f"no watched metric is called {name}: declare it in families.py")
         self._owners[name] = read
 
-    def read(self) -> Readings:
-        """Return what all owners tell now; without those that fail, which are logged."""
+    def read(self, only: str = "") -> Readings:
+        """Return what all owners tell now, or that of one metric; without those that fail, which are logged."""
         readings: Readings = {}
         for name, read in self._owners.copy().items():
+            if only and name != only:
+                continue
             try:
                 readings[name] = _checked(WATCHED[name], read())
             except Exception:

@@ -134,7 +134,7 @@ async def test_a_store_that_vanished_is_not_made_anew_beside_a_snapshot_that_can
     removed(tmp_path)
     with (tmp_path / "keys.snapshot").open("r+b") as file:
         file.truncate(700)
-    with pytest.raises(StoreUnavailable, match="is gone.*db restore.*cut off"):
+    with pytest.raises(StoreUnavailable, match=r"is gone.*db restore.*cut off"):
         async with serving(tmp_path):
             pass
     assert not store(tmp_path).exists()

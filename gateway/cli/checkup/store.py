@@ -15,6 +15,8 @@ from typing import Final, NamedTuple
 from gateway.assembly.errors import CannotStart
 from gateway.assembly.stores import opened_to_read
 from gateway.cli.checkup.finding import Finding, Patient, fail, ok, warn
+from gateway.cli.snapshot import examined
+from gateway.control.clock import Moments, SystemClock
 from gateway.domain.queries import AuditQuery
 from gateway.ports import StoreUnavailable
 from gateway.stores.migrations import newest
@@ -66,6 +68,28 @@ def store(patient: Patient) -> Iterator[Finding]:
     yield ok(_CHECK, f"{path} is sound: {found.keys} keys, {found.tenants} tenants")
     yield from _peppers(patient, held)
     yield from _clock(patient, held)
+
+
+def snapshot(patient: Patient) -> Iterator[Finding]:
+    """A snapshot of the keys is there to serve by when the store breaks; only one that runs keeps it young."""
+    told = examined(patient.config, patient.path, Moments(SystemClock())())
+    if told["file"] is None:
+        yield ok(
+            "snapshot", "no snapshot of the keys is kept: a broken store is the end of service"
+        )
+    elif told["valid"]:
+        seconds, keys = told["age_seconds"], told["keys"]
+        yield ok("snapshot", f"{told['file']} holds {keys} keys as they were {seconds:.0f} s ago")
+    elif patient.is_running:
+        yield warn(
+            "snapshot",
+            f"{told['file']}: {told['why_not']}",
+            "see docs/runbooks/GatewaySnapshotStale.md: a restart with a broken store serves nobody",
+        )
+    else:
+        yield ok(
+            "snapshot", f"{told['file']}: {told['why_not']}; a gateway that runs writes another"
+        )
 
 
 def _absent(path: Path) -> Iterator[Finding]:

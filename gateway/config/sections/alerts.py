@@ -170,6 +170,15 @@ class LossRule(UrgentRule):
     """How long it must be over before the alert is resolved: what comes back before then is not told again."""
 
 
+class SnapshotRule(AlertRule):
+    """A rule about the snapshot by which keys are served while the store does not answer."""
+
+    fire_after: DurationOrOff = 300.0
+    """How long something must be so before the alert fires: a million keys take a minute to be written."""
+    older_than: DurationOrOff = 300.0
+    """How old it is when it is told of; it is confirmed every few seconds."""
+
+
 class LifetimeRule(KeyAlertRule):
     """A rule about the life of keys, by the sections `policies`."""
 
@@ -206,6 +215,8 @@ class AlertRules(Section):
     """The key store does not answer, or cannot be written. Told without the store."""
     GatewayLimiterUnavailable: MendingRule = Field(default_factory=MendingRule)
     """The Redis that counts limits does not answer."""
+    GatewaySnapshotStale: SnapshotRule = Field(default_factory=SnapshotRule)
+    """The snapshot of the keys is old or missing: a restart with a broken store would serve nobody."""
     GatewayAccessLogLoss: AlertRule = Field(default_factory=AlertRule)
     """Requests are missing from the access log."""
     GatewayAuditLoss: LossRule = Field(default_factory=LossRule)

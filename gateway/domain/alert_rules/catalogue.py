@@ -28,6 +28,7 @@ class RuleName(StrEnum):
     UNEXPECTED_ENVIRONMENT = "ApiKeyUnexpectedEnvironment"
     STORE_UNAVAILABLE = "GatewayStoreUnavailable"
     LIMITER_UNAVAILABLE = "GatewayLimiterUnavailable"
+    SNAPSHOT_STALE = "GatewaySnapshotStale"
     LOG_LOSS = "GatewayAccessLogLoss"
     AUDIT_LOSS = "GatewayAuditLoss"
     AUDIT_TAMPERED = "GatewayAuditTampered"
@@ -120,6 +121,11 @@ RULES: Final[Mapping[RuleName, RuleInfo]] = {
     ),
     RuleName.LIMITER_UNAVAILABLE: RuleInfo(
         meaning="The Redis that counts limits does not answer.", is_of_tenant=False
+    ),
+    RuleName.SNAPSHOT_STALE: RuleInfo(
+        meaning="The snapshot of the keys is old or missing: a restart with a broken store would serve nobody.",
+        numbers={"older_than": _PERIOD},
+        is_of_tenant=False,
     ),
     RuleName.LOG_LOSS: RuleInfo(
         meaning="Requests are missing from the access log.", is_of_tenant=False

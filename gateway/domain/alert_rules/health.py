@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from math import inf
 from typing import Final
 
 from gateway.domain.alert_rules.catalogue import RuleName
@@ -23,13 +24,15 @@ _EVIDENCE: Final = ("audit trail", "request log")
 class Health:
     """The readings of one look.
 
-    `store_fault` is empty while the store answers. `lost` counts what is missing since the start, by where it is
+    `store_fault` is empty while the store answers. The snapshot of the keys is infinitely old when there is none, and
+    not at all where none is kept. `lost` counts what is missing since the start, by where it is
     missing. `upstreams` says which are up; `certificates` when each expires (epoch seconds), by listener and first
     host.
     """
 
     store_fault: str = ""
     is_limiter_up: bool = True
+    snapshot_age_seconds: float = 0.0
     lost: Mapping[str, float] = field(default_factory=dict)
     is_audit_intact: bool = True
     revocations_pending: int = 0
@@ -45,6 +48,8 @@ def unhealthy(
     if health.store_fault:
         text = f"cannot use its key store: {health.store_fault}"
         yield Finding(rule=RuleName.STORE_UNAVAILABLE, text=text)
+    else:
+        yield from _snapshot(health.snapshot_age_seconds, book[RuleName.SNAPSHOT_STALE])
     if not health.is_limiter_up:
         text = "counts limits by itself, or refuses whoever has one: its Redis does not answer"
         yield Finding(rule=RuleName.LIMITER_UNAVAILABLE, text=text)
@@ -67,6 +72,12 @@ def unhealthy(
             details = {"upstream": upstream}
             yield Finding(rule=RuleName.UPSTREAM_DOWN, subject=upstream, text=text, details=details)
     yield from _certificates(health, book[RuleName.CERTIFICATE_EXPIRING], now)
+
+
+def _snapshot(seconds: float, rule: RuleSettings) -> Iterator[Finding]:
+    if seconds > rule["older_than"]:
+        what = "has no snapshot" if seconds == inf else f"has a snapshot of {in_words(seconds)} ago"
+        yield Finding(rule=rule.name, text=f"{what} to serve known keys by when its store breaks")
 
 
 def _losses(health: Health, before: Health) -> Iterator[Finding]:
