@@ -180,8 +180,8 @@ class Recorders:
         self.metrics.observe("store_operation_duration_seconds", seconds, operation)
 
     def watch_store(self, store: ObservedFinder) -> None:
-        """Let the metrics read whether the store answers."""
-        self.metrics.watch("store_up", lambda: int(store.is_up))
+        """Let the metrics read whether the store answers, and takes what is written."""
+        self.metrics.watch("store_up", lambda: int(store.is_whole))
 
     def watch_listeners(self, listeners: Sequence[PublicListener]) -> None:
         """Let the metrics read the gauges of all listeners of ours together."""

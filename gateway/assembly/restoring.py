@@ -8,6 +8,7 @@ not know how a command asks for it.
 from __future__ import annotations
 
 import asyncio
+import math
 import os
 import time
 from contextlib import suppress
@@ -18,17 +19,19 @@ from typing import Any, Final
 from gateway.assembly.errors import CannotStart
 from gateway.assembly.keys import make_keyring, nobody
 from gateway.assembly.records import audit_files
-from gateway.assembly.snapshots import left_path
+from gateway.assembly.snapshots import left_path, seals, store_name
 from gateway.audit.files import AuditFiles, Unusable
 from gateway.audit.keeper import Keeper, checkpoints, verify
 from gateway.config import model
 from gateway.config.places import anchored
-from gateway.control.clock import SystemClock
+from gateway.control.clock import Moments, SystemClock
 from gateway.domain.change import Change, ChangeType, Order
 from gateway.keyring.again import Again, StoppedAgain
 from gateway.ports import AuditTrail, Clock, StoreUnavailable
 from gateway.stores import sqlite, sqlite_copies
 from gateway.stores.snapshots.files import drop
+from gateway.stores.snapshots.finder import KnownKeys
+from gateway.stores.snapshots.reading import Snapshot
 from gateway.stores.sqlite_copies import CannotCopy, Contents
 from gateway.stores.sqlite_lock import alone
 
@@ -38,12 +41,14 @@ _STAMP: Final = "%Y%m%dT%H%M%SZ"
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Restored:
     """What came of it: what the backup held, what was stopped in it again (None: the store that it replaces could not
-    be read, or there was none), and where that one is kept.
+    be read, or there was none), and where that one is kept. `is_by_snapshot`: only its snapshot could be read, which
+    knows keys and tenants, and no admin tokens.
     """
 
     contents: Contents
     stopped: StoppedAgain | None
     kept: str
+    is_by_snapshot: bool = False
 
 
 async def restore(config: model.Config, config_path: Path, source: Path, order: Order) -> Restored:
@@ -66,6 +71,9 @@ class _Restoring:
         self._config = config
         self._store = store
         self._snapshot = left_path(config, config_path)
+        name = store_name(config, config_path)
+        self._known = Snapshot(self._snapshot, lambda: seals(config), name)
+        self.is_by_snapshot = False
         self._order = order
         self._clock: Clock = SystemClock()
         self._staged = store.with_name(f"{store.name}.restoring")
@@ -82,7 +90,9 @@ class _Restoring:
         finally:
             sqlite_copies.discard(self._staged)
             self._staged_head.unlink(missing_ok=True)
-        return Restored(contents=contents, stopped=stopped, kept=kept)
+        return Restored(
+            contents=contents, stopped=stopped, kept=kept, is_by_snapshot=self.is_by_snapshot
+        )
 
     # ---- the copy
 
@@ -91,11 +101,7 @@ class _Restoring:
         async with sqlite.opened(self._staged) as restored:
             keeper = await self._keeper(restored.audit)
             keyring = make_keyring(self._config, restored, self._clock, nobody(self._clock))
-            stopped = None
-            with suppress(StoreUnavailable):  # it may be the reason for all this
-                async with sqlite.opened_to_read(self._store) as replaces:
-                    actor = self._order.actor
-                    stopped = await Again(keyring, restored, replaces, actor).stop()
+            stopped = await self._stop_again(Again(keyring, restored, self._order.actor))
             await restored.audit.append([self._told(contents, stopped)])
             await keeper.close()
             if keeper.fault is None:
@@ -109,6 +115,21 @@ class _Restoring:
                     f" copy audit.key and audit.pub from there beside the store first"
                 )
         return stopped
+
+    async def _stop_again(self, again: Again) -> StoppedAgain | None:
+        """Stop what was stopped since, by the store that is replaced; if that cannot be read, by its snapshot."""
+        with suppress(StoreUnavailable):  # it may be the reason for all this
+            async with sqlite.opened_to_read(self._store) as replaces:
+                return await again.stop(replaces)
+        moment, keys = Moments(self._clock), self._known
+        known = KnownKeys(
+            keys, moment, lambda: math.inf
+        )  # what was stopped then is so now, however old it is
+        try:
+            self.is_by_snapshot = not await known.why_not()
+            return await again.stop_known(known) if self.is_by_snapshot else None
+        finally:
+            await known.close()
 
     async def _keeper(self, trail: AuditTrail) -> Keeper:
         """Return who looks after the trail of the copy, from its own last signature on."""

@@ -140,6 +140,11 @@ def _restore(config: model.Config, options: argparse.Namespace, printer: Printer
         printer.message(
             "WARNING: the store that was replaced could not be read: keys that were revoked since the backup work again"
         )
+    elif restored.is_by_snapshot:
+        printer.message(
+            "WARNING: of the store that was replaced only the snapshot could be read: keys and tenants were stopped"
+            " again by it, but admin tokens that were revoked since the backup work again"
+        )
     elif stopped is not None and stopped.lost:
         printer.message(
             f"{stopped.lost} keys that were made since the backup are not in it: they are refused from now on"

@@ -37,15 +37,15 @@ class ObservedFinder:
         self._finder = finder
         self._monotonic = clock.monotonic
         self._observe = observe
-        self._is_answering = True
+        self.is_up = True
         self._refused_at: float | None = None
 
     @property
-    def is_up(self) -> bool:
+    def is_whole(self) -> bool:
         """Tell whether the last contact succeeded, and the last one that wrote: for a while, until somebody writes."""
         refused = self._refused_at
         is_kept = refused is not None and self._monotonic() - refused < REFUSAL_SECONDS
-        return self._is_answering and not is_kept
+        return self.is_up and not is_kept
 
     async def _timed(self, operation: str, pending: Awaitable[T]) -> T:
         started = self._monotonic()
@@ -53,13 +53,13 @@ class ObservedFinder:
         try:
             result = await pending
         except StoreUnavailable:
-            self._is_answering = False
+            self.is_up = False
             if writes:
                 self._refused_at = self._monotonic()
             raise
         finally:
             self._observe(operation, self._monotonic() - started)
-        self._is_answering = True
+        self.is_up = True
         if writes:
             self._refused_at = None
         return result

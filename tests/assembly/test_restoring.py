@@ -17,6 +17,7 @@ from gateway.domain.keys import KeyState
 from gateway.domain.queries import AuditQuery, KeyQuery
 from gateway.keyring.again import StoppedAgain
 from gateway.stores import sqlite_copies
+from gateway.stores.snapshots.files import drop
 from gateway.stores.sqlite_copies import CannotCopy
 from gateway.stores.sqlite_lock import InUse
 from tests.assembly.serving import add_tenant, ask, configured, mint, serving
@@ -146,11 +147,36 @@ async def test_a_damaged_store_is_replaced_and_it_is_said_that_nothing_was_stopp
         minted = await mint(gateway.keyring)
         source = await back_up(tmp_path)
     store_of(tmp_path).write_bytes(b"\xa5" * 50_000)
+    drop(tmp_path / "keys.snapshot")
     done = await restored(tmp_path, source)
     assert done.stopped is None
+    assert not done.is_by_snapshot
     assert content(Path(done.kept)) == b"\xa5" * 50_000
     async with serving(tmp_path) as gateway:
         assert (await ask(gateway.public_address, "/me", minted.secret)).status == 200
+
+
+@pytest.mark.parametrize("is_gone", [False, True])
+async def test_what_was_revoked_stays_so_by_the_snapshot_when_the_store_cannot_be_read(
+    is_gone: bool, tmp_path: Path
+) -> None:
+    async with serving(tmp_path) as gateway:
+        await add_tenant(gateway)
+        kept, revoked, suspended = [await mint(gateway.keyring) for _ in range(3)]
+        source = await back_up(tmp_path)
+        await gateway.reserve.tend(gateway.store)
+        await gateway.reserve.write()
+        await gateway.keyring.revoke_key(revoked.record.key_id, an_order("leaked"))
+        await gateway.keyring.suspend_key(suspended.record.key_id, an_order("unpaid"))
+    store_of(tmp_path).unlink()
+    if not is_gone:
+        store_of(tmp_path).write_bytes(b"\xa5" * 50_000)
+    done = await restored(tmp_path, source)
+    assert done.stopped == StoppedAgain(keys=2)
+    assert done.is_by_snapshot
+    async with serving(tmp_path) as gateway:
+        for minted, status in ((kept, 200), (revoked, 401), (suspended, 401)):
+            assert (await ask(gateway.public_address, "/me", minted.secret)).status == status
 
 
 @pytest.mark.parametrize("what", ["damaged", "edited", "truncated"])

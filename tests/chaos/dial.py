@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import http.client
 import json
+import selectors
 import socket
 from typing import Any
 
@@ -23,6 +24,15 @@ class Connection(http.client.HTTPConnection):
         self.sock.settimeout(self.timeout)
         self.sock.connect(self._path)
 
+    @property
+    def is_dropped(self) -> bool:
+        """Tell whether the other side has ended it meanwhile, which every client looks at before it asks again."""
+        if self.sock is None:
+            return False
+        with selectors.DefaultSelector() as selector:
+            selector.register(self.sock, selectors.EVENT_READ)
+            return bool(selector.select(0))
+
 
 class Asker:
     """Asks on one connection, which is made anew after a failure. Not for two threads."""
@@ -36,6 +46,8 @@ class Asker:
         self, method: str, path: str, fields: dict[str, str], body: bytes | None = None
     ) -> tuple[int, bytes]:
         """Return status and body; status 0 when there was no whole answer in time."""
+        if self._connection is not None and self._connection.is_dropped:
+            self.close()
         if self._connection is None:
             self._connection = Connection(self._where, self._timeout)
         try:

@@ -53,14 +53,14 @@ async def refused_write(store: ObservedStore, moody: Moody) -> None:
 async def test_a_store_is_up_while_its_last_answer_was_one(
     store: ObservedStore, moody: Moody
 ) -> None:
-    assert store.is_up
+    assert store.is_whole
     moody.is_readable = False
     with pytest.raises(StoreUnavailable):
         await store.revision()
-    assert not store.is_up
+    assert not store.is_whole
     moody.is_readable = True
     await store.revision()
-    assert store.is_up
+    assert store.is_whole
 
 
 async def test_a_store_that_cannot_be_written_is_down_although_it_can_be_read(
@@ -68,10 +68,11 @@ async def test_a_store_that_cannot_be_written_is_down_although_it_can_be_read(
 ) -> None:
     await refused_write(store, moody)
     await store.revision()
-    assert not store.is_up
+    assert store.is_up
+    assert not store.is_whole
     moody.is_writable = True
     await store.touch({})
-    assert store.is_up
+    assert store.is_whole
 
 
 async def test_a_write_that_failed_once_does_not_count_for_ever(
@@ -80,6 +81,6 @@ async def test_a_write_that_failed_once_does_not_count_for_ever(
     await refused_write(store, moody)
     await store.revision()
     clock.advance(REFUSAL_SECONDS - 1)
-    assert not store.is_up
+    assert not store.is_whole
     clock.advance(1)
-    assert store.is_up
+    assert store.is_whole
