@@ -136,8 +136,9 @@ class Journal:
 class JournalReader:
     """What a journal says, read again and again while somebody may append to it.
 
-    `newest` is the latest revision of a record in it. `keys` are the keys that changed, by digest, `digests` the digest of each by its id (None: nobody knows any more);
-    `tenants` the tenants that changed (None: the same). Everything blocks; raises `Unusable`.
+    `newest` is the latest revision of a record in it. `keys` are the keys that changed, by digest, `digests` the digest
+    of each by its id (None: nobody knows any more); `tenants` the tenants that changed (None: the same). Everything
+    blocks; raises `Unusable`.
     """
 
     def __init__(self, path: Path, seals: Seals, snapshot_id: str, store: str) -> None:
