@@ -71,6 +71,34 @@ def no_words_of_c(module: Module) -> Iterator[str]:
             yield f"{module.path}:{node.lineno}: {node.attr} becomes _{node.attr}, a word of gcc"
 
 
+def no_slice_constants(module: Module) -> Iterator[str]:
+    """No constant that is a slice: compiled, what it cuts is something else. Write the bounds where they are used."""
+    for node in _declared(module.tree):
+        value = node.value
+        if isinstance(value, ast.Call) and ast.unparse(value.func) == "slice":
+            yield f"{module.path}:{node.lineno}: a slice as a constant"
+
+
+def no_fields_of_any_kind(module: Module) -> Iterator[str]:
+    """No class says of an attribute that it is an `object`: it becomes another one than the plain build has. Name what
+    it is.
+    """
+    for node in ast.walk(module.tree):
+        if not isinstance(node, ast.ClassDef):
+            continue
+        for each in node.body:
+            if isinstance(each, ast.AnnAssign) and ast.unparse(each.annotation) == "object":
+                name = ast.unparse(each.target)
+                yield f"{module.path}:{each.lineno}: {node.name}.{name} is annotated with object"
+
+
+def _declared(tree: ast.Module) -> Iterator[ast.Assign | ast.AnnAssign]:
+    """Yield what is assigned in a module or in a class, outside of functions."""
+    classes = [node for node in ast.walk(tree) if isinstance(node, ast.ClassDef)]
+    for body in (tree.body, *(each.body for each in classes)):
+        yield from (node for node in body if isinstance(node, ast.Assign | ast.AnnAssign))
+
+
 def heirs(module: Module, compiled: frozenset[str]) -> Iterator[str]:
     """No plain class inherits from a class of a module in `compiled` (dotted names)."""
     names = {name.rpartition(".")[2]: name.rpartition(".")[0] for _, name in imports(module)}
@@ -87,4 +115,6 @@ CHECKS: Final[tuple[Callable[[Module], Iterator[str]], ...]] = (
     no_work_in_slices,
     no_addresses,
     no_words_of_c,
+    no_slice_constants,
+    no_fields_of_any_kind,
 )

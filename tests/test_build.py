@@ -78,12 +78,19 @@ BREACHES = [
     "import ctypes",
     "from ctypes import addressof",
     "self._real = 1",
+    "_LINE: Final = slice(7, 31)",
+    "_LINE = slice(7, 31)",
+    "class A:\n    part: Final = slice(7, 31)",
+    "class A:\n    part: object",
+    "class A:\n    part: object = None",
 ]
 
 PROPER = [
     "async def f():\n    try:\n        await g()\n    except ValueError:\n        failed = True\n    await h()",
     "def f():\n    try:\n        g()\n    except ValueError:\n        def k():\n            yield 1\n        k()",
     "x = y[len(z) : match.end()]",
+    "def f(start: int) -> bytes:\n    part = slice(start, 31)\n    return x[part]",
+    "class A:\n    part: bytes\n    def f(self, other: object) -> object: ...",
 ]
 
 

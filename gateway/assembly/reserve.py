@@ -115,11 +115,12 @@ class Reserve:
     async def _go_on(self, snapshot: Snapshot, stamp: Stamp, store: KeyStore) -> None:
         assert self.keeper is not None
         revision, ids = await store.changes_since(stamp.revision)
-        if revision < stamp.revision:
+        newest = max(stamp.revision, snapshot.journal.newest)
+        if revision < newest:
             _log.warning(
                 "the store is at revision %d, and was at %d when the snapshot %s was written: an older one is in its"
                 " place. What was revoked in between works again, unless `tollhouse db restore` did it",
-                *(revision, stamp.revision, self.path),
+                *(revision, newest, self.path),
             )
             await self.keeper.drop()
             return
@@ -223,10 +224,11 @@ class Reserve:
         self.fault, self.since, self._is_believed = "", moment, True
         now = self._clock.monotonic()
         is_due = until is not None or now - self._stamped_at >= _STAMP_SECONDS
-        if self.keeper is not None and (is_due or self._is_stopping):
+        keeper = self.keeper
+        if keeper is not None and (is_due or keeper.is_silent or self._is_stopping):
             self._stamped_at = now
             # Under a lease it is worth nothing after a power failure: nothing is forced to the disk for it.
-            await self.keeper.confirm(self.revision(), moment, until, is_forced=until is None)
+            await keeper.confirm(self.revision(), moment, until, is_forced=until is None)
 
     async def _miss(self, why: str) -> None:
         seconds = elapsed(self.since, self.moment())

@@ -102,12 +102,12 @@ class Returning:
     ) -> None:
         """Try it from now on, in `tasks`; what begins then is `running` like everything else."""
         self._learner = learner
-        self._running = running
-        self._tasks = tasks
-        self._run(self._work)
 
-    def _run(self, work: Periodic) -> None:
-        self._running[work] = self._tasks.create_task(work.run(), name=work.name)
+        def run(work: Periodic) -> None:
+            running[work] = tasks.create_task(work.run(), name=work.name)
+
+        self._run = run
+        run(self._work)
 
     async def try_again(self) -> None:
         """Open the store, and go back to it; what did not succeed is tried again the next time.

@@ -26,7 +26,8 @@ QUESTION_FIELDS: Final = 20
 
 _UNREAD: Final = RequestHead(method="", target=b"", path="", ends_here=True, is_consultation=True)
 
-_STATUS: Final = slice(9, 12)
+_STATUS_START: Final = 9
+_STATUS_END: Final = 12
 _LENGTH: Final = re.compile(rb"\r\nContent-Length: [0-9]+\r\n")
 _UNDERSTOOD_BY_NGINX: Final = (b"200", b"401", b"403")
 """What `auth_request` passes on; everything else it would make a 500 of."""
@@ -172,7 +173,7 @@ class Consultation:
 
 def _for_nginx(head: bytes) -> bytes:
     """Return the answer as 200, 401 or 403, with the status that it means in a field of its own."""
-    status = head[_STATUS]
+    status = head[_STATUS_START:_STATUS_END]
     line, _, rest = head.partition(b"\r\n")
     if status not in _UNDERSTOOD_BY_NGINX:
         line = status_line(403).removesuffix(b"\r\n")

@@ -33,7 +33,8 @@ PARTS_MIN: Final = 16
 
 _TIME: Final = r"[0-9]{8}T[0-9]{6}\.[0-9]{3}Z"
 _NAME: Final = re.compile(rf"requests-({_TIME})-([0-9]+)(?:\.({_TIME}))?\.jsonl")
-_LINE_TIME: Final = slice(7, 31)  # of `{"ts":"2026-11-28T20:00:00.000Z",...`
+_TIME_START: Final = 7  # of `{"ts":"2026-11-28T20:00:00.000Z",...`
+_TIME_END: Final = 31
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,7 +125,7 @@ class SegmentWriter:
         if self._descriptor < 0 or self._is_over():
             self.close()
             self._open()
-        earliest = min(lines)[_LINE_TIME]  # lines begin with their time
+        earliest = min(lines)[_TIME_START:_TIME_END]  # lines begin with their time
         self._earliest = min(self._earliest or earliest, earliest)
         data = b"".join(lines)
         try:

@@ -32,10 +32,14 @@ class Line:
         self._writers: set[asyncio.StreamWriter] = set()
         self._tasks: set[asyncio.Task[None]] = set()
         self.address = ""
+        self.is_down = False
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         task = asyncio.current_task()
         assert task is not None
+        if self.is_down:
+            writer.transport.abort()
+            return
         self._tasks.add(task)
         await self._open.wait()
         there_reader, there_writer = await asyncio.open_connection(*self._there)
@@ -60,7 +64,13 @@ class Line:
     def cut(self) -> None:
         self._open.clear()
 
+    def end(self) -> None:
+        """End all connections, and take no other: the database is down, as far as this gateway can tell."""
+        self.is_down = True
+        self.reset()
+
     def mend(self) -> None:
+        self.is_down = False
         self._open.set()
 
     def reset(self) -> None:

@@ -41,6 +41,10 @@ async def prepared(folder: Path) -> tuple[Minted, Minted, Minted, Minted]:
     return good, revoked, suspended, late
 
 
+def is_there(folder: Path) -> bool:
+    return (folder / "keys.snapshot").exists()
+
+
 def store(folder: Path) -> Path:
     return folder / "keys.db"
 

@@ -6,18 +6,24 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import replace
+from typing import Protocol
 
 import pytest
 
 from gateway.domain.admin_tokens import AdminToken, Role
 from gateway.domain.keys import KeyState
 from gateway.domain.queries import KeyQuery
-from gateway.ports import Conflict, KeyStore, Write
+from gateway.ports import Conflict, KeyRows, KeyStore, Write
+from gateway.stores.rows import KEYS, TENANTS
 from tests.contracts.commits import CommitContract
 from tests.contracts.lists import ListContract
 from tests.key_samples import a_key, a_tenant
 
 DAY = 86_400
+
+
+class Rows(KeyStore, KeyRows, Protocol):
+    """A store that can be copied."""
 
 
 class KeyStoreContract(CommitContract, ListContract):
@@ -159,6 +165,21 @@ class KeyStoreContract(CommitContract, ListContract):
         assert [tenant.tenant_id for tenant in await store.list_tenants()] == ["ten_a", "ten_b"]
         assert [tenant.tenant_id for tenant in await store.list_tenants(after="ten_a")] == ["ten_b"]
         assert await store.list_tenants(limit=0) == []
+
+    async def test_all_records_come_as_rows_in_the_order_of_bytes(self, store: Rows) -> None:
+        for tenant_id in ("ten_a", "ten_B", "ten_b", "Ten.1"):
+            await store.save_tenant(a_tenant(tenant_id))
+        keys = [await store.save_key(a_key(f"key_{n}", tags=("x",))) for n in range(7)]
+        ordered = sorted(keys, key=lambda key: key.digest)
+        found, after = [], b""
+        while rows := await store.key_rows(after, 3):
+            found += [KEYS.record_of(row) for row in rows]
+            after = found[-1].digest
+        assert found == ordered
+        rows = await store.tenant_rows("", 3)
+        assert [row[0] for row in rows] == ["Ten.1", "ten_B", "ten_a"]
+        [last] = await store.tenant_rows("ten_a", 3)
+        assert TENANTS.record_of(last) == await store.get_tenant("ten_b")
 
     async def test_keys_are_counted_by_state_and_environment(self, store: KeyStore) -> None:
         assert dict(await store.count_keys()) == {}

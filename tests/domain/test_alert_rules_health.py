@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from math import inf
 from typing import Any
 
 import pytest
@@ -42,6 +43,24 @@ def test_a_healthy_gateway_has_nothing_to_tell() -> None:
             RuleName.LIMITER_UNAVAILABLE,
             "",
             "counts limits by itself, or refuses whoever has one: its Redis does not answer",
+        ),
+        (
+            {"snapshot_age_seconds": 301.0},
+            RuleName.SNAPSHOT_STALE,
+            "",
+            "has a snapshot of 5 minutes ago to serve known keys by when its store breaks",
+        ),
+        (
+            {"snapshot_age_seconds": inf},
+            RuleName.SNAPSHOT_STALE,
+            "",
+            "has no snapshot to serve known keys by when its store breaks",
+        ),
+        (
+            {"store_fault": "no answer in time", "snapshot_age_seconds": inf},
+            RuleName.STORE_UNAVAILABLE,
+            "",
+            "cannot use its key store: no answer in time",
         ),
         (
             {"is_audit_intact": False},

@@ -12,6 +12,7 @@ import hmac
 import json
 import os
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any, Final, Literal
@@ -135,8 +136,9 @@ class Journal:
 class JournalReader:
     """What a journal says, read again and again while somebody may append to it.
 
-    `keys` are the keys that changed, by digest, `digests` the digest of each by its id (None: nobody knows any more);
-    `tenants` the tenants that changed (None: the same). Everything blocks; raises `Unusable`.
+    `newest` is the latest revision of a record in it. `keys` are the keys that changed, by digest, `digests` the digest
+    of each by its id (None: nobody knows any more); `tenants` the tenants that changed (None: the same). Everything
+    blocks; raises `Unusable`.
     """
 
     def __init__(self, path: Path, seals: Seals, snapshot_id: str, store: str) -> None:
@@ -146,6 +148,7 @@ class JournalReader:
         self.digests: dict[str, bytes | None] = {}
         self.tenants: dict[str, list[Any] | None] = {}
         self.entries = 0
+        self.newest = 0
         self._seals = seals
         try:
             self._descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
@@ -210,11 +213,13 @@ class JournalReader:
             digest = bytes.fromhex(values[0])
             row = unpacked_key(values[1].encode("ascii"), digest)
             self._forget(row[0])
+            self.newest = max(self.newest, row[-1])
             self.keys[digest], self.digests[row[0]] = row, digest
         elif kind == "key?":
             self._forget(values[0])
             self.digests[values[0]] = None
         elif kind == "tenant":
+            self.newest = max(self.newest, values[0][-1])
             self.tenants[values[0][0]] = values[0]
         else:
             self.tenants[values[0]] = None
@@ -229,19 +234,16 @@ class JournalReader:
             raise Unusable("its journal is not what was stamped")
 
     def _stamped(self) -> Stamp:
-        """Return the latest stamp that is whole."""
+        """Return the latest stamp that is whole, and of this journal."""
         found: list[Stamp] = []
-        fault: Unusable | None = None
         for slot in range(1, 1 + _SLOTS):
-            try:
-                told = self._seals.opened(_STAMP, self._read(slot * BLOCK_BYTES, BLOCK_BYTES))
-            except Unusable as error:
-                fault = error
-            else:
+            block = self._read(slot * BLOCK_BYTES, BLOCK_BYTES)
+            with suppress(Unusable):
+                told = self._seals.opened(_STAMP, block)
                 if told["id"] == self.snapshot_id:
                     found.append(_stamp_of(told))
         if not found:
-            raise Unusable(f"its journal has no stamp: {fault or 'they belong to another one'}")
+            raise Unusable("its journal has no stamp of its own that is whole")
         return max(found, key=lambda each: each.number)
 
     def _some(self, length: int) -> bytes:
