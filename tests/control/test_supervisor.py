@@ -66,6 +66,10 @@ class House(Supervisor):
             raise StartFailed("no memory")
         return cast("Member", self.successor)
 
+    @property
+    def in_service(self) -> list[object]:
+        return [*self.serving]
+
     def look(self, weight: int) -> None:
         self._weigh(Scales(lambda _: weight))
 
@@ -82,7 +86,7 @@ async def test_another_worker_serves_in_place_of_one_that_is_too_heavy_and_that_
         house = House(clock, tasks)
         clock.advance(YOUTH_SECONDS)
         house.look(5 << 20)
-    assert house.serving == [house.successor]
+    assert house.in_service == [house.successor]
     assert house.old.state is WorkerState.DRAINING
     assert house.old.told == [Drain(1.0)]
     assert "worker 1 has 5 MiB in memory" in caplog.text
@@ -94,8 +98,8 @@ async def test_a_worker_within_its_bound_is_left_alone(clock: FakeClock) -> None
         clock.advance(YOUTH_SECONDS)
         house.look(MAX)
         boundless.look(MAX + 1)
-    assert house.serving == [house.old]
-    assert boundless.serving == [boundless.old]
+    assert house.in_service == [house.old]
+    assert boundless.in_service == [boundless.old]
 
 
 async def test_a_worker_whose_successor_does_not_come_up_goes_on(
@@ -106,7 +110,7 @@ async def test_a_worker_whose_successor_does_not_come_up_goes_on(
         house.successor = None
         clock.advance(YOUTH_SECONDS)
         house.look(MAX + 1)
-    assert house.serving == [house.old]
+    assert house.in_service == [house.old]
     assert house.old.told == []
     assert "worker 1 was not replaced: no memory" in caplog.text
     with pytest.raises(Conflict, match="no memory"):
@@ -122,7 +126,7 @@ async def test_nobody_is_replaced_for_weight_while_others_are_being_replaced(
         clock.advance(YOUTH_SECONDS)
         async with house._turn:
             house.look(MAX + 1)
-    assert house.serving == [house.old]
+    assert house.in_service == [house.old]
     assert caplog.text == ""
 
 
@@ -134,4 +138,4 @@ async def test_a_successor_of_a_worker_that_died_meanwhile_is_not_needed(clock: 
         house._current.clear()
         await house._replace(cast("Member", house.old))
     assert successor.is_killed
-    assert house.serving == []
+    assert house.in_service == []
