@@ -52,7 +52,7 @@ class Keeper:
     ) -> None:
         self._files = files
         self._rows = rows
-        self._rest = rest
+        self.rest = rest
         self._page = page
         self._thread = ThreadPoolExecutor(1, "key snapshot")
         self.wants_pages = True
@@ -109,21 +109,29 @@ class Keeper:
             self.wants_pages = True
 
     async def confirm(
-        self, revision: int, moment: Moment, until: float | None = None, *, is_forced: bool = False
+        self,
+        revision: int,
+        moment: Moment,
+        until: float | None = None,
+        *,
+        seen: int = 0,
+        is_forced: bool = False,
     ) -> None:
-        """Say that everything up to `revision` is noted at that moment. Never raises."""
+        """Say that everything up to `revision` is noted at that moment, when the store is at `seen`. Never raises."""
         if self.is_silent:
             await self.drop()
         try:
-            await self._do(self._confirm, revision, moment, until, is_forced)
+            await self._do(self._confirm, revision, moment, until, seen, is_forced)
         except OSError as error:
             await self.lose(f"it could not be kept young: {error}")
 
-    def _confirm(self, revision: int, moment: Moment, until: float | None, is_forced: bool) -> None:
+    def _confirm(
+        self, revision: int, moment: Moment, until: float | None, seen: int, is_forced: bool
+    ) -> None:
         if self._files.stamp is not None and not self._files.path.exists():
             self._files.drop()  # somebody changed keys without us, and has removed it
             self.wants_pages = True
-        self._files.confirm(revision, moment, until, is_forced=is_forced)
+        self._files.confirm(revision, moment, until, seen=seen, is_forced=is_forced)
 
     # ---- new pages
 
@@ -173,7 +181,7 @@ class Keeper:
             self._require_time()
             after, count = digest_of(rows[-1]), count + len(rows)
             await self._do(self._files.add_keys, rows)
-            await asyncio.sleep((time.monotonic() - started) * self._rest)
+            await asyncio.sleep((time.monotonic() - started) * self.rest)
 
     async def _write_tenants(self) -> None:
         await self._do(self._files.begin_tenants)
@@ -186,7 +194,7 @@ class Keeper:
             self._require_time()
             after = rows[-1][0]
             await self._do(self._files.add_tenants, rows)
-            await asyncio.sleep((time.monotonic() - started) * self._rest)
+            await asyncio.sleep((time.monotonic() - started) * self.rest)
 
     # ---- the end
 
