@@ -35,6 +35,9 @@ REST: Final = 4.0
 ENTRIES_MAX: Final = 20_000
 """Changes after which new pages are written: whoever serves by the snapshot holds them in memory, about 1 KB each."""
 
+ENTRIES_MOST: Final = 5 * ENTRIES_MAX
+"""Changes after which a snapshot goes whose pages cannot be written anew."""
+
 _log = logging.getLogger(__name__)
 
 T = TypeVar("T")
@@ -94,19 +97,28 @@ class Keeper:
 
         Never raises: what cannot be noted takes the snapshot with it, and `is_silent` tells when it did not go.
         """
-        entries = [entry for each in records if (entry := _entry(each))]
-        entries += [doubtful_entry(each, is_key=True) for each in doubtful_keys]
-        entries += [doubtful_entry(each, is_key=False) for each in doubtful_tenants]
         if self.is_silent:
             await self.drop()
-        if not entries:
-            return
         try:
-            await self._do(self._files.note, entries)
+            await self._do(self._note, [*records], doubtful_keys, doubtful_tenants)
         except OSError as error:
             await self.lose(f"a change could not be written: {error}")
         if self._files.entries > ENTRIES_MAX or doubtful_keys or doubtful_tenants:
             self.wants_pages = True
+        if self._files.entries > ENTRIES_MOST:
+            await self.lose("there are too many changes since its pages could be written")
+
+    def _note(
+        self,
+        records: Iterable[Record],
+        doubtful_keys: Collection[str],
+        doubtful_tenants: Collection[str],
+    ) -> None:
+        entries = [entry for each in records if (entry := _entry(each))]
+        entries += [doubtful_entry(each, is_key=True) for each in doubtful_keys]
+        entries += [doubtful_entry(each, is_key=False) for each in doubtful_tenants]
+        if entries:
+            self._files.note(entries)
 
     async def confirm(
         self,
