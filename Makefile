@@ -4,6 +4,10 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 COMPILED := .venv-compiled
 OPTIMIZE ?= 3
+# Most tests of whole gateways wait most of the time: more of them at once than there are cores.
+JOBS   ?= 3
+# These cover what they test completely, and by themselves.
+COVERED := tests/domain tests/pipeline
 COMPILED_STAMP := $(COMPILED)/.ready-$(OPTIMIZE)
 CONFIG ?= config.yaml
 PIP    := $(BIN)/python -m pip install --quiet --quiet --disable-pip-version-check
@@ -14,7 +18,7 @@ COMPILED_PIP := PIP_QUIET=2 PIP_DISABLE_PIP_VERSION_CHECK=1 $(COMPILED)/bin/pyth
 .DEFAULT_GOAL := help
 .PHONY: help run test lint types bench bench-quick bench-full bench-growth bench-workers bench-docs bench-transfer \
         bench-handshakes bench-streams bench-revocation bench-stream-cut bench-hostile bench-reload bench-keys \
-        bench-soak bench-instructions bench-usage bench-series profile autobahn conformance fuzz docs dashboards \
+        bench-soak bench-snapshots bench-instructions bench-usage bench-series profile autobahn conformance fuzz docs dashboards \
         screenshots alerts-demo fmt clean distclean bench-traces compile run-compiled test-compiled bench-limits chaos
 
 help: ## show this list
@@ -31,10 +35,10 @@ run-compiled: compile ## like `make run`, with the compiled build
 
 test: lint types ## lint, types, all tests, and full coverage of domain and pipeline
 	@$(BIN)/coverage erase
-	$(BIN)/python -m pytest -n 2 --cov --cov-report=
-	$(BIN)/python -m pytest tests/dashboard
-	@$(BIN)/coverage report --include='gateway/domain/*,gateway/pipeline/*' --skip-covered --show-missing \
-	  --fail-under=100
+	$(BIN)/python -m pytest -n 2 --cov --cov-report= $(COVERED)
+	@$(BIN)/coverage report --skip-covered --show-missing --fail-under=100
+	$(BIN)/python -m pytest -n $(JOBS) $(COVERED:%=--ignore=%)
+	$(BIN)/python -m pytest -n 2 --dist loadfile tests/dashboard
 
 # The tests run in a folder without `gateway`: a folder that had it would be imported instead of what is installed.
 test-compiled: $(COMPILED_STAMP)-to-test ## the tests, against the compiled build
@@ -127,6 +131,9 @@ bench-handshakes: $(VENV)/.ready-to-run ## what TLS costs: new connections, requ
 
 bench-keys: $(VENV)/.ready-to-run ## a million keys in SQLite: cold look-ups, memory, start (600 MB once; needs nginx)
 	@$(BIN)/python -m bench.keys --out docs/figures $(if $(KEYS_FOLDER),--folder $(KEYS_FOLDER))
+
+bench-snapshots: $(VENV)/.ready-to-run ## the snapshot of 100,000 and 1,000,000 keys: time, size, latency meanwhile (1.2 GB once)
+	@$(BIN)/python -m bench.snapshots --out docs/figures $(if $(KEYS_FOLDER),--folder $(KEYS_FOLDER))
 
 bench-soak: $(VENV)/.ready-to-run ## ten minutes (SOAK_SECONDS) of mixed load; write docs/figures/soak.md; fails when memory grows
 	@$(BIN)/python -m bench.soak --seconds $(or $(SOAK_SECONDS),600) --out docs/figures

@@ -115,7 +115,7 @@ class Reserve:
     async def _go_on(self, snapshot: Snapshot, stamp: Stamp, store: KeyStore) -> None:
         assert self.keeper is not None
         revision, ids = await store.changes_since(stamp.revision)
-        newest = max(stamp.revision, snapshot.journal.newest)
+        newest = max(stamp.revision, stamp.seen, snapshot.journal.newest)
         if revision < newest:
             _log.warning(
                 "the store is at revision %d, and was at %d when the snapshot %s was written: an older one is in its"
@@ -213,7 +213,7 @@ class Reserve:
         """Take note whether the store answers, and of what follows from it."""
         moment, until = self.moment(), self.until()
         try:
-            await store.revision()
+            seen = await store.revision()
         except StoreUnavailable as error:
             await self._miss(str(error))
             return
@@ -228,7 +228,7 @@ class Reserve:
         if keeper is not None and (is_due or keeper.is_silent or self._is_stopping):
             self._stamped_at = now
             # Under a lease it is worth nothing after a power failure: nothing is forced to the disk for it.
-            await keeper.confirm(self.revision(), moment, until, is_forced=until is None)
+            await keeper.confirm(self.revision(), moment, until, seen=seen, is_forced=until is None)
 
     async def _miss(self, why: str) -> None:
         seconds = elapsed(self.since, self.moment())
@@ -256,7 +256,6 @@ class Reserve:
         if keeper.fault and now < self._pages_at:
             return
         self._pages_at = now + _AGAIN_SECONDS
-        self._noted.clear()
         await keeper.write_pages(self.revision(), self.since, self.until())
 
     # ---- what is told

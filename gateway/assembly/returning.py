@@ -149,6 +149,8 @@ class Returning:
         self._late.fill(opened)
 
     async def _learn(self, _: Opened) -> None:
+        # The store may be another one than the snapshot is of: a backup knows fewer keys.
+        await self._gateway.crew.forget_all()
         await self._learner.follow()
         for work in membership.upkeep(self._gateway, self._learner):
             self._run(work)

@@ -27,11 +27,12 @@ class Moment:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Stamp:
-    """What was true of a snapshot at `moment`: it held every change up to `revision`.
+    """What was true of a snapshot at `moment`: it held every change up to `revision`; the store was at `seen`.
 
-    `number` grows with each stamp. `length` and `chain` are the end of the journal beside it: its bytes, and the
-    signature that covers all of them. `until` is the end of the lease (uptime), None where nobody else writes to the
-    store.
+    What lies between is what we changed ourselves, and what others did that had not reached us: it is noted before
+    anybody is told that it did. `number` grows with each stamp. `length` and `chain` are the end of the journal beside
+    it: its bytes, and the signature that covers all of them. `until` is the end of the lease (uptime), None where
+    nobody else writes to the store.
     """
 
     number: int
@@ -40,6 +41,7 @@ class Stamp:
     revision: int
     moment: Moment
     until: float | None = None
+    seen: int = 0
 
 
 def elapsed(since: Moment, now: Moment) -> float:

@@ -9,9 +9,11 @@ from pathlib import Path
 import pytest
 
 from gateway.assembly.gateway import Gateway
+from gateway.assembly.restoring import restore
 from gateway.domain.key_format import KeyFormat
 from gateway.keyring.door import Minted
 from gateway.ports import StoreUnavailable
+from gateway.stores import sqlite_copies
 from tests.assembly.serving import add_tenant, ask, mint, serving
 from tests.key_samples import an_order
 from tests.wire import until
@@ -114,6 +116,28 @@ async def test_a_gateway_goes_back_to_its_store_by_itself(tmp_path: Path) -> Non
         assert await status(gateway, new) == 200
         await gateway.keyring.revoke_key(good.record.key_id, WHY)
         assert await status(gateway, good) == 401
+
+
+async def test_a_backup_is_restored_beneath_a_gateway_that_serves_by_the_snapshot(
+    tmp_path: Path,
+) -> None:
+    async with serving(tmp_path) as gateway:
+        await add_tenant(gateway)
+        good, revoked = await mint(gateway.keyring), await mint(gateway.keyring)
+        sqlite_copies.back_up(store(tmp_path), tmp_path / "backup")
+        await gateway.keyring.revoke_key(revoked.record.key_id, WHY)
+        late = await mint(gateway.keyring)
+        await written(gateway)
+    corrupted(tmp_path)
+    async with serving(tmp_path) as gateway:
+        assert [await status(gateway, each) for each in (good, late, revoked)] == [200, 200, 401]
+        config, path = gateway.config, gateway.config_path
+        await restore(config, path, tmp_path / "backup", an_order("the disk died"))
+        await until(lambda: gateway.store.is_up and not gateway.reserve.fault)
+        assert await status(gateway, good) == 200
+        assert await status(gateway, late) == 401  # the backup does not know it
+        await gateway.reserve.write()
+        assert is_there(tmp_path)
 
 
 async def test_without_a_snapshot_a_broken_store_is_no_start(tmp_path: Path) -> None:

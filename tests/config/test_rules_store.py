@@ -54,6 +54,28 @@ def test_an_address_may_come_from_a_file(tmp_path: Path) -> None:
             "cluster: has no effect: a file is not shared between gateways (set `store.url`, or leave it out)",
         ),
         (
+            "store: {snapshot: data/tollhouse.db}",
+            "store.snapshot: is the store itself (name another file)",
+        ),
+        (
+            "on_failure: {keys: {mode: deny, max_age: 1h}}",
+            "on_failure.keys.max_age: has no effect: with `mode: deny` nothing is believed (leave it out)",
+        ),
+        (
+            "store: {snapshot: other}\non_failure: {keys: deny}",
+            "store.snapshot: has no effect: with `on_failure.keys: deny` no snapshot is kept (leave it out)",
+        ),
+        (
+            "on_failure: {keys: {max_age: 500ms}}",
+            "on_failure.keys.max_age: must be a second or more; `on_failure.keys: deny` believes nothing",
+        ),
+        (
+            f"store: {URL}\non_failure: {{keys: {{max_age: 11s}}}}",
+            "on_failure.keys.max_age: is longer than `cluster.lease`: after that the other gateways do without this"
+            " one's answer, and a revoked key would go on working here (raise `cluster.lease`, and a revocation waits"
+            " that long for a gateway that is cut off)",
+        ),
+        (
             f"store: {URL}\ncluster: {{lease: 500ms}}",
             "cluster.lease: must be a second or more: a busy machine stands still for longer",
         ),

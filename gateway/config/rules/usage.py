@@ -55,7 +55,7 @@ def per_key(config: Config, _declared: Declared) -> Iterator[Finding]:
 
 
 def geoip_database(config: Config, folder: Path, _now: float) -> Iterator[Finding]:
-    """The GeoIP database is one, and there is what reads it."""
+    """The GeoIP database is one, and there is what reads it; where that may come later, it is only told."""
     name = config.usage.geoip_database
     if not name:
         return
@@ -65,13 +65,16 @@ def geoip_database(config: Config, folder: Path, _now: float) -> Iterator[Findin
             place, "needs the library maxminddb", "install it: pip install 'tollhouse[geo]'"
         )
     path = folder / name
+    may_wait = config.on_failure.geoip == "drop_and_count"
     try:
         with path.open("rb") as file:
             size = file.seek(0, 2)
             file.seek(max(0, size - _MARKER_WITHIN_BYTES))
             is_database = _MARKER in file.read()
     except OSError as error:
-        yield Finding(place, f"{quoted(str(path))} cannot be read: {error.strerror}")
+        message = f"{quoted(str(path))} cannot be read: {error.strerror}"
+        yield Finding(place, message, is_warning=may_wait)
         return
     if not is_database:
-        yield Finding(place, f"{quoted(str(path))} is not a database in MaxMind's format")
+        message = f"{quoted(str(path))} is not a database in MaxMind's format"
+        yield Finding(place, message, is_warning=may_wait)

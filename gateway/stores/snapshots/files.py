@@ -61,11 +61,11 @@ class Files:
             self._next[1].append(entries)
 
     def confirm(
-        self, revision: int, moment: Moment, until: float | None, *, is_forced: bool
+        self, revision: int, moment: Moment, until: float | None, *, seen: int = 0, is_forced: bool
     ) -> None:
-        """Write down that everything up to `revision` is here at that moment. Raises `OSError`."""
+        """Write down that all up to `revision` is here at that moment, and the store at `seen`. Raises `OSError`."""
         for journal in self._journals:
-            told = replace(journal.stamp, revision=revision, moment=moment, until=until)
+            told = replace(journal.stamp, revision=revision, moment=moment, until=until, seen=seen)
             journal.confirm(told, is_forced=is_forced)
 
     @property

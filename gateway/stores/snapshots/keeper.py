@@ -35,6 +35,9 @@ REST: Final = 4.0
 ENTRIES_MAX: Final = 20_000
 """Changes after which new pages are written: whoever serves by the snapshot holds them in memory, about 1 KB each."""
 
+ENTRIES_MOST: Final = 5 * ENTRIES_MAX
+"""Changes after which a snapshot goes whose pages cannot be written anew."""
+
 _log = logging.getLogger(__name__)
 
 T = TypeVar("T")
@@ -52,7 +55,7 @@ class Keeper:
     ) -> None:
         self._files = files
         self._rows = rows
-        self._rest = rest
+        self.rest = rest
         self._page = page
         self._thread = ThreadPoolExecutor(1, "key snapshot")
         self.wants_pages = True
@@ -94,36 +97,53 @@ class Keeper:
 
         Never raises: what cannot be noted takes the snapshot with it, and `is_silent` tells when it did not go.
         """
-        entries = [entry for each in records if (entry := _entry(each))]
-        entries += [doubtful_entry(each, is_key=True) for each in doubtful_keys]
-        entries += [doubtful_entry(each, is_key=False) for each in doubtful_tenants]
         if self.is_silent:
             await self.drop()
-        if not entries:
-            return
         try:
-            await self._do(self._files.note, entries)
+            await self._do(self._note, [*records], doubtful_keys, doubtful_tenants)
         except OSError as error:
             await self.lose(f"a change could not be written: {error}")
         if self._files.entries > ENTRIES_MAX or doubtful_keys or doubtful_tenants:
             self.wants_pages = True
+        if self._files.entries > ENTRIES_MOST:
+            await self.lose("there are too many changes since its pages could be written")
+
+    def _note(
+        self,
+        records: Iterable[Record],
+        doubtful_keys: Collection[str],
+        doubtful_tenants: Collection[str],
+    ) -> None:
+        entries = [entry for each in records if (entry := _entry(each))]
+        entries += [doubtful_entry(each, is_key=True) for each in doubtful_keys]
+        entries += [doubtful_entry(each, is_key=False) for each in doubtful_tenants]
+        if entries:
+            self._files.note(entries)
 
     async def confirm(
-        self, revision: int, moment: Moment, until: float | None = None, *, is_forced: bool = False
+        self,
+        revision: int,
+        moment: Moment,
+        until: float | None = None,
+        *,
+        seen: int = 0,
+        is_forced: bool = False,
     ) -> None:
-        """Say that everything up to `revision` is noted at that moment. Never raises."""
+        """Say that everything up to `revision` is noted at that moment, when the store is at `seen`. Never raises."""
         if self.is_silent:
             await self.drop()
         try:
-            await self._do(self._confirm, revision, moment, until, is_forced)
+            await self._do(self._confirm, revision, moment, until, seen, is_forced)
         except OSError as error:
             await self.lose(f"it could not be kept young: {error}")
 
-    def _confirm(self, revision: int, moment: Moment, until: float | None, is_forced: bool) -> None:
+    def _confirm(
+        self, revision: int, moment: Moment, until: float | None, seen: int, is_forced: bool
+    ) -> None:
         if self._files.stamp is not None and not self._files.path.exists():
             self._files.drop()  # somebody changed keys without us, and has removed it
             self.wants_pages = True
-        self._files.confirm(revision, moment, until, is_forced=is_forced)
+        self._files.confirm(revision, moment, until, seen=seen, is_forced=is_forced)
 
     # ---- new pages
 
@@ -173,7 +193,7 @@ class Keeper:
             self._require_time()
             after, count = digest_of(rows[-1]), count + len(rows)
             await self._do(self._files.add_keys, rows)
-            await asyncio.sleep((time.monotonic() - started) * self._rest)
+            await asyncio.sleep((time.monotonic() - started) * self.rest)
 
     async def _write_tenants(self) -> None:
         await self._do(self._files.begin_tenants)
@@ -186,7 +206,7 @@ class Keeper:
             self._require_time()
             after = rows[-1][0]
             await self._do(self._files.add_tenants, rows)
-            await asyncio.sleep((time.monotonic() - started) * self._rest)
+            await asyncio.sleep((time.monotonic() - started) * self.rest)
 
     # ---- the end
 

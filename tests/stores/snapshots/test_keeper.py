@@ -17,7 +17,7 @@ from gateway.ports import StoreUnavailable
 from gateway.stores.memory import MemoryStore
 from gateway.stores.snapshots.files import Files
 from gateway.stores.snapshots.finder import KnownKeys, ReservedKeys
-from gateway.stores.snapshots.keeper import ENTRIES_MAX, Keeper
+from gateway.stores.snapshots.keeper import ENTRIES_MAX, ENTRIES_MOST, Keeper
 from gateway.stores.snapshots.reading import Snapshot
 from gateway.stores.snapshots.sealing import Unusable
 from tests.key_samples import a_key, a_tenant
@@ -192,6 +192,10 @@ async def test_many_changes_and_what_nobody_knows_ask_for_new_pages(tmp_path: Pa
         into.entries = ENTRIES_MAX
         await keeper.note([a_key(tenant_id="ten_0")])
         assert keeper.wants_pages
+        into.entries = ENTRIES_MOST
+        await keeper.note([a_key(tenant_id="ten_0")])
+        assert keeper.stamp is None
+        assert "too many changes" in keeper.fault
 
 
 async def test_what_cannot_be_resumed_is_removed(tmp_path: Path) -> None:
