@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 import sqlite3
 import subprocess
 from collections.abc import Iterator
@@ -36,6 +37,16 @@ def moved_away(place: Place) -> Iterator[None]:
     yield
     for end in BESIDE:
         Path(f"{away}{end}").rename(f"{store}{end}")
+
+
+@contextmanager
+def moved_from_workers(place: Place) -> Iterator[None]:
+    """Move the store elsewhere, and let a worker start without it."""
+    with moved_away(place):
+        admin = place.node.admin()
+        os.kill(admin.must("GET", "/workers")["data"][0]["pid"], signal.SIGKILL)
+        admin.close()
+        yield
 
 
 @contextmanager
@@ -173,6 +184,13 @@ SCENES: Final = (
         fault=removed,
         bounds=_UNWRITTEN,
         may_miss=_NOT_WRITTEN,
+    ),
+    _scene(
+        name="sqlite-moved-workers",
+        what="moved away from a gateway with two workers, one of which is killed meanwhile, and back",
+        place=partial(alone, workers=2),
+        fault=moved_from_workers,
+        may_miss="usage of the last second, log lines of the last quarter",
     ),
     _scene(
         name="sqlite-read-only",

@@ -91,9 +91,9 @@ class Node:
         )
         self._running = self._stack.enter_context(gateway)
 
-    def kill(self) -> None:
-        """End the process at once, and those that it leads."""
-        led = children(self.pid)
+    def kill(self, *, alone: bool = False) -> None:
+        """End the process at once, and those that it leads, unless it is killed `alone`."""
+        led = [] if alone else children(self.pid)
         self.running.process.kill()
         self.running.process.wait(15)
         for pid in led:

@@ -99,6 +99,14 @@ def gateway_killed(place: Place) -> Iterator[None]:
 
 
 @contextmanager
+def supervisor_killed(place: Place) -> Iterator[None]:
+    """Kill the supervisor alone, and start another one at once, while its workers still end what they have."""
+    place.node.kill(alone=True)
+    place.node.start()
+    yield
+
+
+@contextmanager
 def gateway_stopped(place: Place) -> Iterator[None]:
     pid = place.nodes[-1].pid
     os.kill(pid, signal.SIGSTOP)
@@ -152,6 +160,15 @@ SCENES: Final = (
         what="both killed at once",
         place=_crew,
         fault=workers_killed,
+        may_miss=LAST_LINES,
+    ),
+    _worker(
+        name="supervisor-killed",
+        what="their supervisor killed, started again at once",
+        place=_crew,
+        fault=supervisor_killed,
+        hold=1.0,
+        bounds=Bounds(quota=LAST_SECOND, rate=BURST),
         may_miss=LAST_LINES,
     ),
     _worker(
