@@ -202,7 +202,9 @@ class Gateway:
 
     async def save(self, store: KeyStore) -> None:
         """Write what is counted in memory: quota counters and last uses. Nothing is dropped when the store fails."""
-        counts = self._unsaved_counts | {**self.export_counts()}
+        changed = self.export_counts()
+        self.reserve.count(changed)
+        counts = self._unsaved_counts | {**changed}
         self._unsaved_counts = counts
         if counts:
             await store.save_counts(counts)
@@ -310,7 +312,9 @@ async def _open(
     tasks = await stack.enter_async_context(background())
     await gateway.records.start(tasks, stack, is_late=returning is not None)
     await gateway.usage.start(tasks, stack)
-    counts = {} if returning else await gateway.store.load_counts(gateway.clock.now())
+    began = gateway.clock.now()
+    counts = await (gateway.reserve.counts() if returning else gateway.store.load_counts(began))
+    gateway.reserve.count(counts)
     join = workforce.join if workers > 1 else alone.join
     serve = await join(gateway, public, questions, counts, tasks, stack)
     gateway.recorders.metrics.watch("revocations_pending", gateway.pending)

@@ -14,7 +14,7 @@ from gateway.domain.key_format import KeyFormat
 from gateway.keyring.door import Minted
 from gateway.ports import StoreUnavailable
 from gateway.stores import sqlite_copies
-from tests.assembly.serving import add_tenant, ask, mint, serving
+from tests.assembly.serving import ROUTES, add_tenant, ask, mint, serving
 from tests.key_samples import an_order
 from tests.wire import until
 
@@ -166,3 +166,29 @@ async def test_a_store_that_vanished_is_not_made_anew_beside_a_snapshot_that_can
         async with serving(tmp_path):
             pass
     assert not store(tmp_path).exists()
+
+
+async def test_quotas_go_on_where_they_stood(tmp_path: Path) -> None:
+    text = ROUTES + "plans: {p: {quota: {per_day: 5}}}\n"
+    async with serving(tmp_path, text) as gateway:
+        await add_tenant(gateway)
+        key = await mint(gateway.keyring, plan="p")
+        await written(gateway)
+        assert [await status(gateway, key) for _ in range(3)] == [200] * 3
+    kept = tmp_path / "kept"
+    shutil.copy(store(tmp_path), kept)
+    corrupted(tmp_path)
+    async with serving(tmp_path, text) as gateway:
+        assert [await status(gateway, key) for _ in range(3)] == [200, 200, 429]
+    async with serving(tmp_path, text) as gateway:
+        assert await status(gateway, key) == 429
+        shutil.copy(kept, store(tmp_path))
+        await until(lambda: gateway.store.is_up and not gateway.reserve.fault)
+        assert await status(gateway, key) == 429
+    (tmp_path / "keys.snapshot.counts").write_bytes(b"?" * 600)
+    async with serving(tmp_path, text) as gateway:
+        assert await status(gateway, key) == 429  # the store has it
+    corrupted(tmp_path)
+    (tmp_path / "keys.snapshot.counts").write_bytes(b"?" * 600)
+    async with serving(tmp_path, text) as gateway:
+        assert await status(gateway, key) == 200  # nobody can tell any more
