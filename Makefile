@@ -18,8 +18,8 @@ COMPILED_PIP := PIP_QUIET=2 PIP_DISABLE_PIP_VERSION_CHECK=1 $(COMPILED)/bin/pyth
 .DEFAULT_GOAL := help
 .PHONY: help run test lint types bench bench-quick bench-full bench-growth bench-workers bench-docs bench-transfer \
         bench-handshakes bench-streams bench-revocation bench-stream-cut bench-hostile bench-reload bench-keys \
-        bench-soak bench-snapshots bench-instructions bench-usage bench-series profile autobahn conformance fuzz docs dashboards \
-        screenshots alerts-demo fmt clean distclean bench-traces compile run-compiled test-compiled bench-limits
+        bench-soak bench-instructions bench-usage bench-series profile autobahn conformance fuzz docs dashboards \
+        screenshots alerts-demo fmt clean distclean bench-traces compile run-compiled test-compiled bench-limits bench-snapshots
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-18s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))

@@ -235,6 +235,8 @@ class Gateway:
         """Leave the snapshot for the next start; where others wait for us, only if they cannot be told that we go."""
         leaves = self.cluster is not None and not self.cluster.is_cut_off
         await self.reserve.close(leaves=leaves)
+        if self.cluster is not None:
+            self.cluster.stays = bool(self.reserve.silent)
 
     async def drain(self) -> None:
         """Stop taking requests: `/readyz` says so first, then requests in flight end within the deadline."""
@@ -369,6 +371,8 @@ async def _control_plane(
     )
     gateway.membership = await stack.enter_async_context(AsyncExitStack())
     returning = None if opened else Returning(gateway, late)
+    if returning is not None and gateway.lease is not None:
+        gateway.lease.until = reserve.inherited_until
     if opened is not None:
         late.fill(opened)
         await recorders.count_keys(store)

@@ -74,6 +74,8 @@ class Reserve:
         self.since: Moment = self.moment()
         self.fault = ""
         """Why the store does not answer; empty while it does."""
+        self.inherited_until = 0.0
+        """The end of the lease under which the process before has written it."""
         self._is_believed = True
         self._noted: dict[str, int] = {}
         self._counts: dict[str, tuple[int, int]] = {}
@@ -141,6 +143,7 @@ class Reserve:
         assert self.keeper is not None
         await self.keeper.resume(snapshot)
         self.since = stamp.moment
+        self.inherited_until = stamp.until or 0.0
         self.revision = lambda: stamp.revision
 
     async def _remove_left(self) -> None:
