@@ -75,8 +75,8 @@ class Cluster:
     `has_company` tells whether others were about when we came. `lease` is shared with whoever keeps keys in memory
     here. `regain` is called when it has run out and the store can be reached again, before anything is believed: it
     forgets all, and learns what has changed. `spread` passes a longer lease on to other processes. Nothing is believed
-    for longer than `believed_seconds`, whatever the lease would allow. Who `stays` is waited for after its end, too, until
-    its lease is over: something is left by which it might serve.
+    for longer than `believed_seconds`, whatever the lease would allow. Who `stays` is waited for after its end, too,
+    until its lease is over: something is left by which it might serve.
     """
 
     def __init__(
