@@ -63,11 +63,19 @@ def _somebody() -> str | None:
 
 
 def _reachable(programs: Path, folder: Path) -> Path:
-    """Return the programs; where root keeps them to itself, a copy in `folder` that anybody may run."""
+    """Return the programs; where root keeps them to itself, as below /root, a copy in `folder` that anybody may run."""
     if _somebody() is None or all(each.stat().st_mode & 0o001 for each in programs.parents):
         return programs
-    shutil.copytree(programs.parent, folder / "programs", symlinks=True)
-    return folder / "programs" / programs.name
+    installed = programs.parent
+    package = installed.parent
+    libraries = package.with_name(
+        f"{package.name}.libs"
+    )  # where a wheel keeps what its programs load
+    copy = folder / "programs" / package.name / installed.name
+    shutil.copytree(installed, copy, symlinks=True)
+    if libraries.is_dir():
+        shutil.copytree(libraries, folder / "programs" / libraries.name, symlinks=True)
+    return copy / programs.name
 
 
 def free_port() -> int:

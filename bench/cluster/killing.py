@@ -71,7 +71,8 @@ async def killed(cluster: Cluster, mode: str) -> Killed:
         sessions = {
             node.name: await stack.enter_async_context(node.admin()) for node in cluster.nodes
         }
-        victim = cluster.named(await _leader(sessions[cluster.nodes[0].name]))
+        async with asyncio.timeout(_PATIENCE_SECONDS):
+            victim = cluster.named(await _leader(sessions[cluster.nodes[0].name]))
         others = [node for node in cluster.nodes if node is not victim]
         first = sessions[others[0].name]
         await make_tenant(first)
@@ -118,24 +119,23 @@ async def _play(
 ) -> _Found:
     found = _Found(killed_at=time.time())
     victim.kill()
-    async with asyncio.timeout(_PATIENCE_SECONDS):
-        async with asyncio.TaskGroup() as tasks:
-            tasks.create_task(_watch_leader(victim, sessions[0], found))
-            tasks.create_task(_change(sessions[1], doomed, found))
-        begun = time.time()
-        victim.start()
-        await asyncio.to_thread(victim.wait)
-        found.start = time.time() - begun
-        enforcement = await _revoked(sessions[1], next(doomed))
+    async with asyncio.TaskGroup() as tasks:
+        tasks.create_task(_watch_leader(victim, sessions[0], found))
+        tasks.create_task(_change(sessions[1], doomed, found))
+    begun = time.time()
+    victim.start()
+    await asyncio.to_thread(victim.wait)
+    found.start = time.time() - begun
+    enforcement = await _revoked(sessions[1], next(doomed))
     found.acknowledged = f"{enforcement['acknowledged']}/{enforcement['of']}"
     await asyncio.sleep(1.0)  # its callers come back
     return found
 
 
 async def _watch_leader(victim: Node, session: aiohttp.ClientSession, found: _Found) -> None:
-    while (name := await _leader(session, is_needed=False)) in ("", victim.name):  # noqa: ASYNC110
-        await asyncio.sleep(_EVERY_SECONDS)
-    found.leader, found.leads_after = name, time.time() - found.killed_at
+    async with asyncio.timeout(_PATIENCE_SECONDS):
+        found.leader = await _leader(session, victim.name)
+    found.leads_after = time.time() - found.killed_at
 
 
 async def _change(session: aiohttp.ClientSession, doomed: Iterator[str], found: _Found) -> None:
@@ -165,15 +165,14 @@ async def _revoked(session: aiohttp.ClientSession, key_id: str) -> dict[str, Any
     return enforcement
 
 
-async def _leader(session: aiohttp.ClientSession, *, is_needed: bool = True) -> str:
-    """Return the name of who leads, empty while nobody does."""
-    async with asyncio.timeout(_PATIENCE_SECONDS):
-        while True:
-            listed = (await asked(session, "GET", "/nodes"))["data"]
-            names = [node["name"] for node in listed if node["is_leader"]]
-            if len(names) == 1 or not is_needed:
-                return names[0] if len(names) == 1 else ""
-            await asyncio.sleep(_EVERY_SECONDS)
+async def _leader(session: aiohttp.ClientSession, victim: str = "") -> str:
+    """Return the name of who leads. The one that was killed seems to, until its lease is over."""
+    while True:
+        listed = (await asked(session, "GET", "/nodes"))["data"]
+        names = {str(node["name"]) for node in listed if node["is_leader"]} - {victim}
+        if names:
+            return min(names)
+        await asyncio.sleep(_EVERY_SECONDS)
 
 
 def _told(mode: str, victim: Node, others: Sequence[Node], callers: _Both, found: _Found) -> Killed:
