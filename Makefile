@@ -4,6 +4,10 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 COMPILED := .venv-compiled
 OPTIMIZE ?= 3
+# Most tests of whole gateways wait most of the time: more of them at once than there are cores.
+JOBS   ?= 3
+# These cover what they test completely, and by themselves.
+COVERED := tests/domain tests/pipeline
 COMPILED_STAMP := $(COMPILED)/.ready-$(OPTIMIZE)
 CONFIG ?= config.yaml
 PIP    := $(BIN)/python -m pip install --quiet --quiet --disable-pip-version-check
@@ -35,10 +39,10 @@ run-compiled: compile ## like `make run`, with the compiled build
 
 test: lint types ## lint, types, all tests, and full coverage of domain and pipeline
 	@$(BIN)/coverage erase
-	$(BIN)/python -m pytest -n 2 --cov --cov-report=
-	$(BIN)/python -m pytest tests/dashboard
-	@$(BIN)/coverage report --include='gateway/domain/*,gateway/pipeline/*' --skip-covered --show-missing \
-	  --fail-under=100
+	$(BIN)/python -m pytest -n 2 --cov --cov-report= $(COVERED)
+	@$(BIN)/coverage report --skip-covered --show-missing --fail-under=100
+	$(BIN)/python -m pytest -n $(JOBS) $(COVERED:%=--ignore=%)
+	$(BIN)/python -m pytest -n 2 --dist loadfile tests/dashboard
 
 # The tests run in a folder without `gateway`: a folder that had it would be imported instead of what is installed.
 test-compiled: $(COMPILED_STAMP)-to-test ## the tests, against the compiled build
