@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import os
 import time
-from contextlib import suppress
+from contextlib import closing, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -18,7 +18,7 @@ from typing import Any, Final
 from gateway.assembly.errors import CannotStart
 from gateway.assembly.keys import make_keyring, nobody
 from gateway.assembly.records import audit_files
-from gateway.assembly.snapshots import left_path
+from gateway.assembly.snapshots import left_path, seals, store_name
 from gateway.audit.files import AuditFiles, Unusable
 from gateway.audit.keeper import Keeper, checkpoints, verify
 from gateway.config import model
@@ -26,9 +26,13 @@ from gateway.config.places import anchored
 from gateway.control.clock import SystemClock
 from gateway.domain.change import Change, ChangeType, Order
 from gateway.keyring.again import Again, StoppedAgain
-from gateway.ports import AuditTrail, Clock, StoreUnavailable
+from gateway.keyring.door import Keyring
+from gateway.ports import AuditTrail, Clock, KeyStore, StoreUnavailable
 from gateway.stores import sqlite, sqlite_copies
 from gateway.stores.snapshots.files import drop
+from gateway.stores.snapshots.reading import Snapshot
+from gateway.stores.snapshots.records import SnapshotRecords
+from gateway.stores.snapshots.sealing import Unusable as NoSnapshot
 from gateway.stores.sqlite_copies import CannotCopy, Contents
 from gateway.stores.sqlite_lock import alone
 
@@ -44,6 +48,7 @@ class Restored:
     contents: Contents
     stopped: StoppedAgain | None
     kept: str
+    is_by_snapshot: bool = False
 
 
 async def restore(config: model.Config, config_path: Path, source: Path, order: Order) -> Restored:
@@ -65,7 +70,9 @@ class _Restoring:
     def __init__(self, config: model.Config, config_path: Path, store: Path, order: Order) -> None:
         self._config = config
         self._store = store
+        self._config_path = config_path
         self._snapshot = left_path(config, config_path)
+        self.is_by_snapshot = False
         self._order = order
         self._clock: Clock = SystemClock()
         self._staged = store.with_name(f"{store.name}.restoring")
@@ -82,7 +89,9 @@ class _Restoring:
         finally:
             sqlite_copies.discard(self._staged)
             self._staged_head.unlink(missing_ok=True)
-        return Restored(contents=contents, stopped=stopped, kept=kept)
+        return Restored(
+            contents=contents, stopped=stopped, kept=kept, is_by_snapshot=self.is_by_snapshot
+        )
 
     # ---- the copy
 
@@ -91,11 +100,7 @@ class _Restoring:
         async with sqlite.opened(self._staged) as restored:
             keeper = await self._keeper(restored.audit)
             keyring = make_keyring(self._config, restored, self._clock, nobody(self._clock))
-            stopped = None
-            with suppress(StoreUnavailable):  # it may be the reason for all this
-                async with sqlite.opened_to_read(self._store) as replaces:
-                    actor = self._order.actor
-                    stopped = await Again(keyring, restored, replaces, actor).stop()
+            stopped = await self._stop_again(keyring, restored)
             await restored.audit.append([self._told(contents, stopped)])
             await keeper.close()
             if keeper.fault is None:
@@ -109,6 +114,24 @@ class _Restoring:
                     f" copy audit.key and audit.pub from there beside the store first"
                 )
         return stopped
+
+    async def _stop_again(self, keyring: Keyring, restored: KeyStore) -> StoppedAgain | None:
+        """Stop what is stopped in the store that is replaced; where that cannot be read, in its snapshot."""
+        actor = self._order.actor
+        with suppress(StoreUnavailable):  # it may be the reason for all this
+            async with sqlite.opened_to_read(self._store) as replaces:
+                return await Again(keyring, restored, replaces, actor).stop()
+        name = store_name(self._config, self._config_path)
+        with (
+            suppress(NoSnapshot),
+            closing(Snapshot(self._snapshot, lambda: seals(self._config), name)) as snapshot,
+        ):
+            await asyncio.to_thread(snapshot.refresh)
+            records = await asyncio.to_thread(SnapshotRecords, snapshot)
+            stopped = await Again(keyring, restored, records, actor).stop()
+            self.is_by_snapshot = True
+            return stopped
+        return None
 
     async def _keeper(self, trail: AuditTrail) -> Keeper:
         """Return who looks after the trail of the copy, from its own last signature on."""

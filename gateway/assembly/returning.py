@@ -137,6 +137,8 @@ class Returning:
         self._distrust()
         try:
             await membership.enter(gateway, opened, is_late=True)
+            if gateway.cluster is not None:
+                gateway.cluster.serve_at(gateway.public_address)
         except BaseException:
             self._distrust()
             await gateway.membership.aclose()

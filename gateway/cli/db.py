@@ -140,7 +140,13 @@ def _restore(config: model.Config, options: argparse.Namespace, printer: Printer
         printer.message(
             "WARNING: the store that was replaced could not be read: keys that were revoked since the backup work again"
         )
-    elif stopped is not None and stopped.lost:
+        return
+    if restored.is_by_snapshot:
+        printer.message(
+            "the store that was replaced could not be read; keys and tenants were stopped again by its snapshot, but an"
+            " admin token that was revoked since the backup works again"
+        )
+    if stopped is not None and stopped.lost:
         printer.message(
             f"{stopped.lost} keys that were made since the backup are not in it: they are refused from now on"
         )

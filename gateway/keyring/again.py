@@ -8,13 +8,13 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, Protocol
 
 from gateway.domain.admin_tokens import AdminToken
 from gateway.domain.change import Actor, Order
 from gateway.domain.key_rules import REASON_LENGTH_MAX
 from gateway.domain.keys import KeyRecord, KeyState
-from gateway.domain.queries import KeyQuery
+from gateway.domain.queries import ANY_KEY, KeyQuery
 from gateway.domain.tenants import Tenant
 from gateway.keyring.cursors import record_id
 from gateway.keyring.door import Keyring
@@ -37,11 +37,21 @@ class StoppedAgain:
     lost: int = 0
 
 
+class Replaced(Protocol):
+    """What is asked of the store that is replaced, or of what is known of it."""
+
+    async def list_keys(
+        self, query: KeyQuery = ANY_KEY, *, after: str = "", limit: int = 100
+    ) -> list[KeyRecord]: ...
+
+    async def page(self, kind: type[R], *, after: str = "", limit: int = 100) -> list[R]: ...
+
+
 class Again:
     """Stops in `restored`, through its `keyring`, what is stopped in the store that it `replaces`."""
 
     def __init__(
-        self, keyring: Keyring, restored: KeyStore, replaces: KeyStore, actor: Actor
+        self, keyring: Keyring, restored: KeyStore, replaces: Replaced, actor: Actor
     ) -> None:
         self._keyring = keyring
         self._restored = restored

@@ -132,10 +132,14 @@ async def test_a_backup_is_restored_beneath_a_gateway_that_serves_by_the_snapsho
     async with serving(tmp_path) as gateway:
         assert [await status(gateway, each) for each in (good, late, revoked)] == [200, 200, 401]
         config, path = gateway.config, gateway.config_path
-        await restore(config, path, tmp_path / "backup", an_order("the disk died"))
+        restored = await restore(config, path, tmp_path / "backup", an_order("the disk died"))
+        assert restored.is_by_snapshot
+        assert restored.stopped is not None
+        assert (restored.stopped.keys, restored.stopped.lost) == (1, 1)
         await until(lambda: gateway.store.is_up and not gateway.reserve.fault)
         assert await status(gateway, good) == 200
         assert await status(gateway, late) == 401  # the backup does not know it
+        assert await status(gateway, revoked) == 401  # what was revoked stays revoked
         await gateway.reserve.write()
         assert is_there(tmp_path)
 
