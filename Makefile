@@ -18,14 +18,18 @@ COMPILED_PIP := PIP_QUIET=2 PIP_DISABLE_PIP_VERSION_CHECK=1 $(COMPILED)/bin/pyth
 .DEFAULT_GOAL := help
 .PHONY: help run test lint types bench bench-quick bench-full bench-growth bench-workers bench-docs bench-transfer \
         bench-handshakes bench-streams bench-revocation bench-stream-cut bench-hostile bench-reload bench-keys \
-        bench-soak bench-snapshots bench-instructions bench-usage bench-series profile autobahn conformance fuzz docs dashboards \
-        screenshots alerts-demo fmt clean distclean bench-traces compile run-compiled test-compiled bench-limits chaos
+        bench-soak bench-instructions bench-usage bench-series profile autobahn conformance fuzz docs dashboards \
+        screenshots alerts-demo fmt clean distclean bench-traces compile run-compiled test-compiled bench-limits \
+        cluster bench-cluster bench-upgrade bench-snapshots chaos
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-18s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 
 run: $(VENV)/.ready-to-run ## start the gateway with the demo upstream and print curl commands to paste
 	@$(BIN)/tollhouse run --demo --config $(CONFIG)
+
+cluster: $(VENV)/.ready-to-test ## start three gateways, PostgreSQL and Redis, and print what to try (Ctrl-C ends all)
+	@exec $(BIN)/python -m bench.cluster
 
 compile: $(COMPILED_STAMP) ## build the gateway compiled, into .venv-compiled (needs a C compiler; some minutes)
 	@$(COMPILED)/bin/tollhouse --version
@@ -108,6 +112,12 @@ chaos: $(VENV)/.ready-to-test ## break every server and process under load; writ
 bench-limits: $(VENV)/.ready-to-test ## measure limits in memory, in Redis and leased; simulate 100 nodes (needs nginx, wrk, redis-server)
 	@$(BIN)/python -m bench.shared_limits
 	@$(BIN)/python -m bench.leased_simulation
+
+bench-cluster: $(VENV)/.ready-to-test ## limits, revocation and a killed node over three gateways under load; writes docs/figures (3 minutes)
+	@$(BIN)/python -m bench.cluster.figures --write docs/figures
+
+bench-upgrade: $(VENV)/.ready-to-test ## replace gateways under load by another version: no failed request; writes docs/figures (2 minutes)
+	@$(BIN)/python -m bench.upgrade --write docs/figures
 
 bench-reload: $(VENV)/.ready-to-run ## reload every 100 ms for a minute under load: no failed request, flat memory
 	@$(BIN)/python -m bench.reload

@@ -202,7 +202,9 @@ class Gateway:
 
     async def save(self, store: KeyStore) -> None:
         """Write what is counted in memory: quota counters and last uses. Nothing is dropped when the store fails."""
-        counts = self._unsaved_counts | {**self.export_counts()}
+        changed = self.export_counts()
+        self.reserve.count(changed)
+        counts = self._unsaved_counts | {**changed}
         self._unsaved_counts = counts
         if counts:
             await store.save_counts(counts)
@@ -233,6 +235,8 @@ class Gateway:
         """Leave the snapshot for the next start; where others wait for us, only if they cannot be told that we go."""
         leaves = self.cluster is not None and not self.cluster.is_cut_off
         await self.reserve.close(leaves=leaves)
+        if self.cluster is not None:
+            self.cluster.stays = bool(self.reserve.silent)
 
     async def drain(self) -> None:
         """Stop taking requests: `/readyz` says so first, then requests in flight end within the deadline."""
@@ -310,7 +314,9 @@ async def _open(
     tasks = await stack.enter_async_context(background())
     await gateway.records.start(tasks, stack, is_late=returning is not None)
     await gateway.usage.start(tasks, stack)
-    counts = {} if returning else await gateway.store.load_counts(gateway.clock.now())
+    began = gateway.clock.now()
+    counts = await (gateway.reserve.counts() if returning else gateway.store.load_counts(began))
+    gateway.reserve.count(counts)
     join = workforce.join if workers > 1 else alone.join
     serve = await join(gateway, public, questions, counts, tasks, stack)
     gateway.recorders.metrics.watch("revocations_pending", gateway.pending)
@@ -365,6 +371,8 @@ async def _control_plane(
     )
     gateway.membership = await stack.enter_async_context(AsyncExitStack())
     returning = None if opened else Returning(gateway, late)
+    if returning is not None and gateway.lease is not None:
+        gateway.lease.until = reserve.inherited_until
     if opened is not None:
         late.fill(opened)
         await recorders.count_keys(store)

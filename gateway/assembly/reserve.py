@@ -22,6 +22,7 @@ from gateway.domain.key_snapshots import Moment, Stamp, elapsed
 from gateway.domain.keys import KeyRecord
 from gateway.domain.tenants import Tenant
 from gateway.ports import Clock, KeyRows, KeyStore, Record, StoreUnavailable
+from gateway.stores.snapshots.counts import Counts
 from gateway.stores.snapshots.files import Files, drop
 from gateway.stores.snapshots.keeper import ENTRIES_MAX, Keeper
 from gateway.stores.snapshots.reading import Snapshot
@@ -36,6 +37,12 @@ counts."""
 
 _AGAIN_SECONDS: Final = 30.0
 """How soon new pages are tried again that could not be written: a disk that is full stays so for a while."""
+
+_COUNT_SECONDS: Final = 10.0
+"""How often quotas are written beside it: what a gateway that dies and begins without its store lets in once more."""
+
+_PERIOD_SECONDS_MAX: Final = 31 * 86_400.0
+"""A month: the longest period that a counter can still belong to."""
 
 _BATCH: Final = 500
 _REMEMBERED_MAX: Final = 10_000
@@ -67,8 +74,12 @@ class Reserve:
         self.since: Moment = self.moment()
         self.fault = ""
         """Why the store does not answer; empty while it does."""
+        self.inherited_until = 0.0
+        """The end of the lease under which the process before has written it."""
         self._is_believed = True
         self._noted: dict[str, int] = {}
+        self._counts: dict[str, tuple[int, int]] = {}
+        self._has_counted = False
         self._stamped_at = -math.inf
         self._pages_at = -math.inf
         self._is_stopping = False
@@ -132,6 +143,7 @@ class Reserve:
         assert self.keeper is not None
         await self.keeper.resume(snapshot)
         self.since = stamp.moment
+        self.inherited_until = stamp.until or 0.0
         self.revision = lambda: stamp.revision
 
     async def _remove_left(self) -> None:
@@ -200,6 +212,32 @@ class Reserve:
             return ()
         return (f"the snapshot of the keys {self.path}",)
 
+    # ---- quotas
+
+    def count(self, counts: Counts) -> None:
+        """Take note of how quotas stand: counters that changed."""
+        if self.keeper is not None and counts:
+            self._counts.update(counts)
+            self._has_counted = True
+
+    @property
+    def counted(self) -> Counts:
+        """How quotas stand, as far as they were counted or known here."""
+        return self._counts.copy()
+
+    async def write_counts(self) -> None:
+        """Write down how quotas stand. Raises `OSError`."""
+        if self.keeper is None or not self._has_counted:
+            return
+        border = self._clock.now() - _PERIOD_SECONDS_MAX
+        self._counts = {name: each for name, each in self._counts.items() if each[0] > border}
+        self._has_counted = False
+        await self.keeper.count(self._counts)
+
+    async def counts(self) -> dict[str, tuple[int, int]]:
+        """Return how quotas stood, for who begins without the store."""
+        return {} if self.keeper is None else await self.keeper.counts()
+
     # ---- again and again
 
     def work(self, store: KeyStore) -> list[Periodic]:
@@ -207,6 +245,7 @@ class Reserve:
         return [
             Periodic("looking for the store", lambda: TEND_SECONDS, lambda: self.tend(store)),
             Periodic("writing the snapshot of the keys", lambda: TEND_SECONDS, self.write),
+            Periodic("writing quotas beside it", lambda: _COUNT_SECONDS, self.write_counts),
         ]
 
     async def tend(self, store: KeyStore) -> None:
@@ -286,6 +325,10 @@ class Reserve:
         if self.known is not None:
             await self.known.close()
         if self.keeper is not None:
+            try:
+                await self.write_counts()
+            except OSError as error:
+                _log.error("quotas are not written beside the snapshot: %s", error)
             if leaves:
                 await self.keeper.confirm(self.revision(), self.since, 0.0)
                 await self.keeper.drop()

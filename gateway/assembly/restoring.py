@@ -8,10 +8,9 @@ not know how a command asks for it.
 from __future__ import annotations
 
 import asyncio
-import math
 import os
 import time
-from contextlib import suppress
+from contextlib import closing, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -24,14 +23,16 @@ from gateway.audit.files import AuditFiles, Unusable
 from gateway.audit.keeper import Keeper, checkpoints, verify
 from gateway.config import model
 from gateway.config.places import anchored
-from gateway.control.clock import Moments, SystemClock
+from gateway.control.clock import SystemClock
 from gateway.domain.change import Change, ChangeType, Order
 from gateway.keyring.again import Again, StoppedAgain
-from gateway.ports import AuditTrail, Clock, StoreUnavailable
+from gateway.keyring.door import Keyring
+from gateway.ports import AuditTrail, Clock, KeyStore, StoreUnavailable
 from gateway.stores import sqlite, sqlite_copies
 from gateway.stores.snapshots.files import drop
-from gateway.stores.snapshots.finder import KnownKeys
 from gateway.stores.snapshots.reading import Snapshot
+from gateway.stores.snapshots.records import SnapshotRecords
+from gateway.stores.snapshots.sealing import Unusable as NoSnapshot
 from gateway.stores.sqlite_copies import CannotCopy, Contents
 from gateway.stores.sqlite_lock import alone
 
@@ -41,8 +42,7 @@ _STAMP: Final = "%Y%m%dT%H%M%SZ"
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Restored:
     """What came of it: what the backup held, what was stopped in it again (None: the store that it replaces could not
-    be read, or there was none), and where that one is kept. `is_by_snapshot`: only its snapshot could be read, which
-    knows keys and tenants, and no admin tokens.
+    be read, or there was none), and where that one is kept.
     """
 
     contents: Contents
@@ -70,9 +70,8 @@ class _Restoring:
     def __init__(self, config: model.Config, config_path: Path, store: Path, order: Order) -> None:
         self._config = config
         self._store = store
+        self._config_path = config_path
         self._snapshot = left_path(config, config_path)
-        name = store_name(config, config_path)
-        self._known = Snapshot(self._snapshot, lambda: seals(config), name)
         self.is_by_snapshot = False
         self._order = order
         self._clock: Clock = SystemClock()
@@ -101,7 +100,7 @@ class _Restoring:
         async with sqlite.opened(self._staged) as restored:
             keeper = await self._keeper(restored.audit)
             keyring = make_keyring(self._config, restored, self._clock, nobody(self._clock))
-            stopped = await self._stop_again(Again(keyring, restored, self._order.actor))
+            stopped = await self._stop_again(keyring, restored)
             await restored.audit.append([self._told(contents, stopped)])
             await keeper.close()
             if keeper.fault is None:
@@ -116,20 +115,23 @@ class _Restoring:
                 )
         return stopped
 
-    async def _stop_again(self, again: Again) -> StoppedAgain | None:
-        """Stop what was stopped since, by the store that is replaced; if that cannot be read, by its snapshot."""
+    async def _stop_again(self, keyring: Keyring, restored: KeyStore) -> StoppedAgain | None:
+        """Stop what is stopped in the store that is replaced; where that cannot be read, in its snapshot."""
+        actor = self._order.actor
         with suppress(StoreUnavailable):  # it may be the reason for all this
             async with sqlite.opened_to_read(self._store) as replaces:
-                return await again.stop(replaces)
-        moment, keys = Moments(self._clock), self._known
-        known = KnownKeys(
-            keys, moment, lambda: math.inf
-        )  # what was stopped then is so now, however old it is
-        try:
-            self.is_by_snapshot = not await known.why_not()
-            return await again.stop_known(known) if self.is_by_snapshot else None
-        finally:
-            await known.close()
+                return await Again(keyring, restored, replaces, actor).stop()
+        name = store_name(self._config, self._config_path)
+        with (
+            suppress(NoSnapshot),
+            closing(Snapshot(self._snapshot, lambda: seals(self._config), name)) as snapshot,
+        ):
+            await asyncio.to_thread(snapshot.refresh)
+            records = await asyncio.to_thread(SnapshotRecords, snapshot)
+            stopped = await Again(keyring, restored, records, actor).stop()
+            self.is_by_snapshot = True
+            return stopped
+        return None
 
     async def _keeper(self, trail: AuditTrail) -> Keeper:
         """Return who looks after the trail of the copy, from its own last signature on."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import MutableMapping
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -31,6 +32,8 @@ if TYPE_CHECKING:
 
 AGAIN_SECONDS: Final = 1.0
 """How often the store is tried again."""
+
+_COUNTS_AT_ONCE: Final = 5_000
 
 _log = logging.getLogger(__name__)
 
@@ -134,6 +137,8 @@ class Returning:
         self._distrust()
         try:
             await membership.enter(gateway, opened, is_late=True)
+            if gateway.cluster is not None:
+                gateway.cluster.serve_at(gateway.public_address)
         except BaseException:
             self._distrust()
             await gateway.membership.aclose()
@@ -157,6 +162,9 @@ class Returning:
 
     async def _count(self, _: Opened) -> None:
         gateway = self._gateway
+        counted = iter(gateway.reserve.counted.items())
+        while some := dict(islice(counted, _COUNTS_AT_ONCE)):
+            await gateway.store.save_counts(some)  # which lowers none
         gateway.import_counts(await gateway.store.load_counts(gateway.clock.now()))
         await gateway.recorders.count_keys(gateway.store)
 

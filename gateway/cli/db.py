@@ -140,12 +140,13 @@ def _restore(config: model.Config, options: argparse.Namespace, printer: Printer
         printer.message(
             "WARNING: the store that was replaced could not be read: keys that were revoked since the backup work again"
         )
-    elif restored.is_by_snapshot:
+        return
+    if restored.is_by_snapshot:
         printer.message(
-            "WARNING: of the store that was replaced only the snapshot could be read: keys and tenants were stopped"
-            " again by it, but admin tokens that were revoked since the backup work again"
+            "the store that was replaced could not be read; keys and tenants were stopped again by its snapshot, but an"
+            " admin token that was revoked since the backup works again"
         )
-    elif stopped is not None and stopped.lost:
+    if stopped is not None and stopped.lost:
         printer.message(
             f"{stopped.lost} keys that were made since the backup are not in it: they are refused from now on"
         )

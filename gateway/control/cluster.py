@@ -75,7 +75,8 @@ class Cluster:
     `has_company` tells whether others were about when we came. `lease` is shared with whoever keeps keys in memory
     here. `regain` is called when it has run out and the store can be reached again, before anything is believed: it
     forgets all, and learns what has changed. `spread` passes a longer lease on to other processes. Nothing is believed
-    for longer than `believed_seconds`, whatever the lease would allow.
+    for longer than `believed_seconds`, whatever the lease would allow. Who `stays` is waited for after its end, too,
+    until its lease is over: something is left by which it might serve.
     """
 
     def __init__(
@@ -102,6 +103,7 @@ class Cluster:
         self._late: dict[str, _Late] = {}
         self._heard = asyncio.Event()
         self._is_cut_off = False
+        self.stays = False
         self.has_company = False
         self._turn = asyncio.Lock()
 
@@ -187,7 +189,7 @@ class Cluster:
         Nor is it left by who is cut off: the next start may go on under what is left of the lease.
         """
         self.lease.until = 0.0
-        if self._is_cut_off:
+        if self._is_cut_off or self.stays:
             return
         with suppress(StoreUnavailable):
             await self._nodes.remove(self._own.node_id)

@@ -7,19 +7,18 @@ since is gone. It must not know where the two stores lie.
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from contextlib import suppress
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, Protocol
 
 from gateway.domain.admin_tokens import AdminToken
 from gateway.domain.change import Actor, Order
 from gateway.domain.key_rules import REASON_LENGTH_MAX
 from gateway.domain.keys import KeyRecord, KeyState
-from gateway.domain.queries import KeyQuery
+from gateway.domain.queries import ANY_KEY, KeyQuery
 from gateway.domain.tenants import Tenant
 from gateway.keyring.cursors import record_id
 from gateway.keyring.door import Keyring
-from gateway.ports import Conflict, KeyFinder, KeyStore, R, StoreUnavailable
+from gateway.ports import Conflict, KeyStore, R
 
 PAGE: Final = 500
 _EVERY_KEY: Final = KeyQuery(with_hidden=True)
@@ -38,28 +37,44 @@ class StoppedAgain:
     lost: int = 0
 
 
-class Again:
-    """Stops in `restored`, through its `keyring`, what was stopped since it was backed up."""
+class Replaced(Protocol):
+    """What is asked of the store that is replaced, or of what is known of it."""
 
-    def __init__(self, keyring: Keyring, restored: KeyStore, actor: Actor) -> None:
+    async def list_keys(
+        self, query: KeyQuery = ANY_KEY, *, after: str = "", limit: int = 100
+    ) -> list[KeyRecord]: ...
+
+    async def page(self, kind: type[R], *, after: str = "", limit: int = 100) -> list[R]: ...
+
+
+class Again:
+    """Stops in `restored`, through its `keyring`, what is stopped in the store that it `replaces`."""
+
+    def __init__(
+        self, keyring: Keyring, restored: KeyStore, replaces: Replaced, actor: Actor
+    ) -> None:
         self._keyring = keyring
         self._restored = restored
+        self._replaces = replaces
         self._actor = actor
 
-    async def stop(self, replaces: KeyStore) -> StoppedAgain:
-        """Stop what is stopped in the store that it `replaces`; say how much it was. Raises `StoreUnavailable`."""
+    async def stop(self) -> StoppedAgain:
+        """Stop it, and say how much it was. Raises `StoreUnavailable`."""
         stopped = StoppedAgain()
-        async for tenant in _all(replaces, Tenant):
+        async for tenant in self._all(Tenant):
             had = await self._restored.get(Tenant, tenant.tenant_id)
-            if had is not None:
-                stopped.tenants += await self._stop_tenant(tenant, had)
-        async for token in _all(replaces, AdminToken):
+            if tenant.is_suspended and had is not None and not had.is_suspended:
+                await self._keyring.tenants.suspend(
+                    tenant.tenant_id, self._order(tenant.state_reason)
+                )
+                stopped.tenants += 1
+        async for token in self._all(AdminToken):
             kept = await self._restored.get(AdminToken, token.token_id)
             if token.revoked_at is not None and kept is not None and kept.revoked_at is None:
                 await self._keyring.admin_tokens.revoke(token.token_id, self._order(""))
                 stopped.admin_tokens += 1
         after = ""
-        while page := await replaces.list_keys(_EVERY_KEY, after=after, limit=PAGE):
+        while page := await self._replaces.list_keys(_EVERY_KEY, after=after, limit=PAGE):
             after = page[-1].key_id
             known = await self._restored.get_keys([key.key_id for key in page])
             stopped.lost += len(page) - len(known)
@@ -67,34 +82,6 @@ class Again:
                 if key.key_id in known:
                     stopped.keys += await self._stop_key(key, known[key.key_id])
         return stopped
-
-    async def stop_known(self, known: KeyFinder) -> StoppedAgain:
-        """Stop keys and tenants of which `known` says so; of what it does not know nothing is said.
-
-        For when the store that is replaced cannot be read. Of admin tokens, and of keys that the backup does not have,
-        `known` cannot tell.
-        """
-        stopped = StoppedAgain()
-        async for tenant in _all(self._restored, Tenant):
-            with suppress(StoreUnavailable):
-                was = await known.get_tenant(tenant.tenant_id)
-                if was is not None:
-                    stopped.tenants += await self._stop_tenant(was, tenant)
-        after = ""
-        while page := await self._restored.list_keys(_EVERY_KEY, after=after, limit=PAGE):
-            after = page[-1].key_id
-            for key in page:
-                with suppress(StoreUnavailable):
-                    found = await known.find([key.digest])
-                    if found is not None and found[0].key_id == key.key_id:
-                        stopped.keys += await self._stop_key(found[0], key)
-        return stopped
-
-    async def _stop_tenant(self, tenant: Tenant, had: Tenant) -> bool:
-        if not tenant.is_suspended or had.is_suspended:
-            return False
-        await self._keyring.tenants.suspend(tenant.tenant_id, self._order(tenant.state_reason))
-        return True
 
     async def _stop_key(self, key: KeyRecord, had: KeyRecord) -> bool:
         order = self._order(key.state_reason)
@@ -116,10 +103,9 @@ class Again:
         text = f"stopped before the backup was restored: {reason}".rstrip(": ")
         return Order(actor=self._actor, reason=text[:REASON_LENGTH_MAX])
 
-
-async def _all(store: KeyStore, kind: type[R]) -> AsyncIterator[R]:
-    after = ""
-    while page := await store.page(kind, after=after, limit=PAGE):
-        for record in page:
-            yield record
-        after = record_id(page[-1])
+    async def _all(self, kind: type[R]) -> AsyncIterator[R]:
+        after = ""
+        while page := await self._replaces.page(kind, after=after, limit=PAGE):
+            for record in page:
+                yield record
+            after = record_id(page[-1])

@@ -84,7 +84,7 @@ async def test_a_snapshot_that_misses_a_change_and_cannot_go_is_named_in_the_ans
         def full(*_: object) -> None:
             raise OSError(28, "No space left on device")
 
-        into.note = into.drop = full  # type: ignore[method-assign, assignment]
+        into.note = into.drop = full  # type: ignore[method-assign]
         changed = await gateway.keyring.revoke_key(key.record.key_id, WHY)
         enforced = changed.enforced
         assert enforced is not None

@@ -54,7 +54,7 @@ async def test_who_died_goes_by_its_snapshot_for_what_is_left_of_its_lease(group
     gateway = again.gateway
     assert gateway.cluster is None
     assert gateway.lease is not None
-    assert gateway.lease.until <= lease.until <= uptime() + LEASE * TRUST
+    assert uptime() < gateway.lease.until <= lease.until <= uptime() + LEASE * TRUST
     assert await again.status(good.secret) == 200
     assert await again.status(later.secret) == 200
     assert await again.status(revoked.secret) == 401
@@ -138,6 +138,21 @@ async def test_who_leaves_in_good_order_leaves_no_snapshot_and_who_is_cut_off_bo
     assert {each.node.name for each in await a.gateway.cluster.report()} == {"a", "b"}
     await a.stop()
     assert not snapshots(group, "a")
+
+
+async def test_who_cannot_remove_its_snapshot_is_waited_for_after_its_end(group: Cluster) -> None:
+    a, b = await group.start("a"), await group.start("b")
+    await written(a.gateway)
+    keeper = a.gateway.reserve.keeper
+    assert keeper is not None
+
+    def fail(*_: object, **__: object) -> None:
+        raise OSError(5, "Input/output error")
+
+    keeper._files.drop = fail  # type: ignore[method-assign]
+    await a.stop()
+    assert b.gateway.cluster is not None
+    assert {each.node.name for each in await b.gateway.cluster.report()} == {"a", "b"}
 
 
 def snapshots(group: Cluster, name: str) -> list[Path]:

@@ -14,7 +14,7 @@ from gateway.domain.key_format import KeyFormat
 from gateway.keyring.door import Minted
 from gateway.ports import StoreUnavailable
 from gateway.stores import sqlite_copies
-from tests.assembly.serving import add_tenant, ask, mint, serving
+from tests.assembly.serving import ROUTES, add_tenant, ask, mint, serving
 from tests.key_samples import an_order
 from tests.wire import until
 
@@ -132,10 +132,14 @@ async def test_a_backup_is_restored_beneath_a_gateway_that_serves_by_the_snapsho
     async with serving(tmp_path) as gateway:
         assert [await status(gateway, each) for each in (good, late, revoked)] == [200, 200, 401]
         config, path = gateway.config, gateway.config_path
-        await restore(config, path, tmp_path / "backup", an_order("the disk died"))
+        restored = await restore(config, path, tmp_path / "backup", an_order("the disk died"))
+        assert restored.is_by_snapshot
+        assert restored.stopped is not None
+        assert (restored.stopped.keys, restored.stopped.lost) == (1, 1)
         await until(lambda: gateway.store.is_up and not gateway.reserve.fault)
         assert await status(gateway, good) == 200
         assert await status(gateway, late) == 401  # the backup does not know it
+        assert await status(gateway, revoked) == 401  # what was revoked stays revoked
         await gateway.reserve.write()
         assert is_there(tmp_path)
 
@@ -166,3 +170,29 @@ async def test_a_store_that_vanished_is_not_made_anew_beside_a_snapshot_that_can
         async with serving(tmp_path):
             pass
     assert not store(tmp_path).exists()
+
+
+async def test_quotas_go_on_where_they_stood(tmp_path: Path) -> None:
+    text = ROUTES + "plans: {p: {quota: {per_day: 5}}}\n"
+    async with serving(tmp_path, text) as gateway:
+        await add_tenant(gateway)
+        key = await mint(gateway.keyring, plan="p")
+        await written(gateway)
+        assert [await status(gateway, key) for _ in range(3)] == [200] * 3
+    kept = tmp_path / "kept"
+    shutil.copy(store(tmp_path), kept)
+    corrupted(tmp_path)
+    async with serving(tmp_path, text) as gateway:
+        assert [await status(gateway, key) for _ in range(3)] == [200, 200, 429]
+    async with serving(tmp_path, text) as gateway:
+        assert await status(gateway, key) == 429
+        shutil.copy(kept, store(tmp_path))
+        await until(lambda: gateway.store.is_up and not gateway.reserve.fault)
+        assert await status(gateway, key) == 429
+    (tmp_path / "keys.snapshot.counts").write_bytes(b"?" * 600)
+    async with serving(tmp_path, text) as gateway:
+        assert await status(gateway, key) == 429  # the store has it
+    corrupted(tmp_path)
+    (tmp_path / "keys.snapshot.counts").write_bytes(b"?" * 600)
+    async with serving(tmp_path, text) as gateway:
+        assert await status(gateway, key) == 200  # nobody can tell any more

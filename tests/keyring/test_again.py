@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import replace
 
 import pytest
@@ -10,7 +9,7 @@ from gateway.domain.change import Actor, ChangeType
 from gateway.domain.keys import KeyRecord, KeyState
 from gateway.domain.tenants import Tenant
 from gateway.keyring.again import Again, StoppedAgain
-from gateway.ports import StoreUnavailable, Write
+from gateway.ports import Write
 from gateway.stores.memory import MemoryStore
 from tests.key_samples import a_key, a_tenant
 from tests.keyring.house import House
@@ -51,7 +50,7 @@ async def _present(*records: KeyRecord | Tenant | AdminToken) -> MemoryStore:
 
 
 async def _stopped(house: House, present: MemoryStore) -> StoppedAgain:
-    return await Again(house.keyring, house.store, ROOT).stop(present)
+    return await Again(house.keyring, house.store, present, ROOT).stop()
 
 
 async def test_a_key_that_was_revoked_since_is_revoked_again_and_that_is_audited(
@@ -115,46 +114,3 @@ async def test_doing_it_twice_changes_no_more(house: House) -> None:
     house.forget()
     assert await _stopped(house, present) == StoppedAgain()
     assert house.changes == []
-
-
-class Forgetful(MemoryStore):
-    """A store of which some is known."""
-
-    def __init__(self, *unknown: str) -> None:
-        super().__init__()
-        self._unknown = unknown
-
-    async def find(self, digests: Sequence[bytes]) -> tuple[KeyRecord, Tenant] | None:
-        found = await super().find(digests)
-        if found is not None and found[0].key_id in self._unknown:
-            raise StoreUnavailable("not known")
-        return found
-
-    async def get_tenant(self, tenant_id: str) -> Tenant | None:
-        if tenant_id in self._unknown:
-            raise StoreUnavailable("not known")
-        return await super().get_tenant(tenant_id)
-
-
-async def test_what_is_known_to_be_stopped_is_so_again_and_of_the_rest_nothing_is_said(
-    house: House,
-) -> None:
-    known = Forgetful("key_c", "ten_b")
-    stopped = {"state": KeyState.REVOKED, "state_reason": "leaked"}
-    await house.store.save_tenant(a_tenant("ten_b"))
-    await known.save_tenant(replace(a_tenant(), is_suspended=True, state_reason="unpaid"))
-    for name in ("key_a", "key_c", "key_d"):
-        await known.save_key(a_key(name, **stopped))
-    again = Again(house.keyring, house.store, ROOT)
-    assert await again.stop_known(known) == StoppedAgain(keys=1, tenants=1)
-    states = [(await house.key(f"key_{name}")).state for name in "abc"]
-    assert states == [KeyState.REVOKED, KeyState.ACTIVE, KeyState.ACTIVE]
-
-
-async def test_a_digest_that_another_key_has_now_stops_nothing(house: House) -> None:
-    known = MemoryStore()
-    await known.save_tenant(a_tenant())
-    other = a_key("key_z", digest=a_key("key_a").digest, state=KeyState.REVOKED)
-    await known.save_key(other)
-    again = Again(house.keyring, house.store, ROOT)
-    assert await again.stop_known(known) == StoppedAgain()

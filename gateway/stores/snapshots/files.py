@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Final
 
 from gateway.domain.key_snapshots import Moment, Stamp
+from gateway.stores.snapshots.counts import Counts, counts_path, read_counts, write_counts
 from gateway.stores.snapshots.journal import Journal
 from gateway.stores.snapshots.pages import FOLDER_MODE, Draft, Row, force_folder
 from gateway.stores.snapshots.reading import Snapshot, journal_path
@@ -72,6 +73,14 @@ class Files:
     def _journals(self) -> list[Journal]:
         found = [] if self._journal is None else [self._journal]
         return found if self._next is None else [*found, self._next[1]]
+
+    def count(self, counts: Counts) -> None:
+        """Write down how quotas stand. Raises `OSError`."""
+        write_counts(counts_path(self.path), self._seals().current, self._store, counts)
+
+    def counts(self) -> dict[str, tuple[int, int]]:
+        """Return how quotas stood. Raises `Unusable`."""
+        return read_counts(counts_path(self.path), self._seals(), self._store)
 
     # ---- new pages
 

@@ -20,6 +20,7 @@ from gateway.domain.keys import KeyRecord
 from gateway.domain.tenants import Tenant
 from gateway.ports import KeyRows, Record
 from gateway.stores.rows import KEY_COLUMNS, TENANT_COLUMNS, values_of
+from gateway.stores.snapshots.counts import Counts
 from gateway.stores.snapshots.files import Files
 from gateway.stores.snapshots.journal import doubtful_entry, key_entry, tenant_entry
 from gateway.stores.snapshots.pages import digest_of
@@ -144,6 +145,18 @@ class Keeper:
             self._files.drop()  # somebody changed keys without us, and has removed it
             self.wants_pages = True
         self._files.confirm(revision, moment, until, seen=seen, is_forced=is_forced)
+
+    async def count(self, counts: Counts) -> None:
+        """Write down how quotas stand. Raises `OSError`."""
+        await self._do(self._files.count, counts)
+
+    async def counts(self) -> dict[str, tuple[int, int]]:
+        """Return how quotas stood; nothing when nobody can tell."""
+        try:
+            return await self._do(self._files.counts)
+        except Unusable as error:
+            _log.warning("quotas begin anew: %s", error)
+            return {}
 
     # ---- new pages
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from hashlib import sha256
 from pathlib import Path
@@ -212,6 +212,19 @@ class Pages:
             else:
                 high = middle
         return None
+
+    def every_key(self) -> Iterator[tuple[bytes, list[Any]]]:
+        """Yield the digest and the row of each key, in the order of the digests."""
+        for number in range(self.keys):
+            entry = self._read(self._key_index + number * _ENTRY_BYTES, _ENTRY_BYTES)
+            digest = entry[:_DIGEST_BYTES]
+            yield digest, unpacked_key(self._record(entry[_DIGEST_BYTES:]), digest)
+
+    def every_tenant(self) -> Iterator[list[Any]]:
+        """Yield the row of each tenant, in the order of the ids."""
+        for number in range(self.tenants):
+            place = self._read(self._tenant_index + number * _PLACE_BYTES, _PLACE_BYTES)
+            yield json.loads(self._record(place))
 
     def close(self) -> None:
         """Let go of the file."""

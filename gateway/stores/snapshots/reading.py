@@ -82,10 +82,31 @@ class Snapshot:
             return None
         return self._rows.key_of(row), self._rows.tenant_of(tenant)
 
+    def record(self, digest: bytes) -> KeyRecord | None:
+        """Return the key with `digest`, also when nobody knows what became of its tenant; None when it is not known."""
+        row = self._key_row([digest])
+        return None if row is None else self._rows.key_of(row)
+
     def tenant(self, tenant_id: str) -> Tenant | None:
         """Return the tenant; None when it is not known here."""
         row = self._tenant_row(tenant_id)
         return None if row is None else self._rows.tenant_of(row)
+
+    def digests(self) -> dict[str, bytes]:
+        """Return the digest of every key that is known here, by its id."""
+        pages, journal = self._parts
+        found = {row[0]: digest for digest, row in pages.every_key()}
+        for key_id, digest in journal.digests.items():
+            found.pop(key_id, None)
+            if digest is not None:
+                found[key_id] = digest
+        return found
+
+    def tenant_ids(self) -> set[str]:
+        """Return the id of every tenant that is known here."""
+        pages, journal = self._parts
+        found = {row[0] for row in pages.every_tenant()} - journal.tenants.keys()
+        return found | {each for each, row in journal.tenants.items() if row is not None}
 
     def _key_row(self, digests: Sequence[bytes]) -> list[Any] | None:
         pages, journal = self._parts

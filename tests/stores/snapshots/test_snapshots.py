@@ -8,12 +8,15 @@ from pathlib import Path
 
 import pytest
 
+from gateway.domain.admin_tokens import AdminToken
 from gateway.domain.digest import Peppers
 from gateway.domain.key_snapshots import Moment
 from gateway.domain.keys import KeyRecord, KeyState
+from gateway.domain.tenants import Tenant
 from gateway.stores.snapshots.files import Files, drop, journals
 from gateway.stores.snapshots.journal import doubtful_entry, key_entry, tenant_entry
 from gateway.stores.snapshots.reading import Snapshot
+from gateway.stores.snapshots.records import SnapshotRecords
 from gateway.stores.snapshots.sealing import BLOCK_BYTES, Seals, Unusable
 from tests.key_samples import a_key, a_tenant
 from tests.stores.snapshots.samples import HERE, files, keys, reading, row, seals, tenants, write
@@ -315,3 +318,35 @@ def test_a_snapshot_that_nobody_opened_or_that_is_not_there_cannot_be_asked(tmp_
 def test_no_pepper_is_in_the_files(tmp_path: Path) -> None:
     write(files(tmp_path), keys(1))
     assert not [each for each in tmp_path.iterdir() if b"p" * 32 in each.read_bytes()]
+
+
+async def test_all_that_is_known_can_be_listed_as_it_is_now(tmp_path: Path) -> None:
+    into, [one, other, third] = files(tmp_path), keys(3)
+    write(into, [one, other, third])
+    into.note(
+        [
+            changed(one, state=KeyState.REVOKED, digest=b"n" * 32),
+            doubtful_entry(other.key_id, is_key=True),
+            key_entry(row(a_key("key_new", tenant_id="ten_0"))),
+            tenant_entry(row(a_tenant("ten_0", is_suspended=True))),
+            tenant_entry(row(a_tenant("ten_new"))),
+            doubtful_entry("ten_1", is_key=False),
+        ]
+    )
+    records = SnapshotRecords(reading(tmp_path))
+    found: list[KeyRecord] = []
+    while page := await records.list_keys(after=found[-1].key_id if found else "", limit=1):
+        found += page
+    assert {key.key_id: key.state for key in found} == {
+        one.key_id: KeyState.REVOKED,
+        third.key_id: KeyState.ACTIVE,
+        "key_new": KeyState.ACTIVE,
+    }
+    tenants_ = await records.page(Tenant, limit=10)
+    assert [(each.tenant_id, each.is_suspended) for each in tenants_] == [
+        ("ten_0", True),
+        ("ten_2", False),
+        ("ten_new", False),
+    ]
+    assert await records.page(Tenant, after="ten_2", limit=1) == [a_tenant("ten_new")]
+    assert await records.page(AdminToken) == []
