@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Final
 from gateway import __version__
 from gateway.assembly.elsewhere import take_over
 from gateway.assembly.errors import CannotStart
-from gateway.assembly.snapshots import age_max
+from gateway.assembly.snapshots import believed_seconds
 from gateway.assembly.stores import Opened, session_access
 from gateway.config import model
 from gateway.control.clock import uptime
@@ -64,7 +64,7 @@ async def enter(gateway: Gateway, opened: Opened, *, is_late: bool = False) -> N
     cluster = Cluster(
         *(own, PostgresNodes(opened.database), lambda: gateway.config.cluster, uptime),
         lease=gateway.lease,
-        believed_seconds=lambda: age_max(gateway.config),
+        believed_seconds=lambda: believed_seconds(gateway.config),
     )
     if is_late:
         cluster.spread = gateway.crew.prolong

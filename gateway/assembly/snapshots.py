@@ -5,6 +5,7 @@ Knows the parts that a process needs to read it. It must not know when one is wr
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from hashlib import sha256
 from pathlib import Path
@@ -52,6 +53,14 @@ def age_max(config: model.Config) -> float:
     if section.max_age is not None:
         return section.max_age
     return config.cluster.lease if config.store.url.get_secret_value() else AGE_SECONDS_MAX
+
+
+def believed_seconds(config: model.Config) -> float:
+    """Return for how many seconds what is in memory may be believed under a lease that is longer.
+
+    Who denies does so when the store is found not to answer: until then memory answers, as everywhere.
+    """
+    return math.inf if config.on_failure.keys.mode == "deny" else age_max(config)
 
 
 def store_name(config: model.Config, path: Path) -> str:

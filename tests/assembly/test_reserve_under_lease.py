@@ -159,6 +159,21 @@ def snapshots(group: Cluster, name: str) -> list[Path]:
     return [*(group.folder / name / "data").glob("*.snapshot")]
 
 
+async def test_who_denies_serves_from_memory_until_the_store_is_found_not_to_answer(
+    group: Cluster,
+) -> None:
+    a = await group.start("a", on_failure={"keys": "deny"})
+    await add_tenant(a.gateway)
+    key = await a.mint()
+    assert await a.status(key.secret) == 200
+    assert a.gateway.lease is not None
+    assert a.gateway.lease.until > uptime()
+    a.line.end()
+    await a.gateway.reserve.tend(a.gateway.store)
+    assert await a.status(key.secret) == 503
+    assert not snapshots(group, "a")
+
+
 async def test_nothing_is_believed_for_longer_than_is_said(group: Cluster) -> None:
     a = await group.start("a", on_failure={"keys": {"max_age": "5s"}})
     assert a.gateway.lease is not None
