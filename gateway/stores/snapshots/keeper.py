@@ -150,13 +150,13 @@ class Keeper:
         self._files.confirm(revision, moment, until, seen=seen, is_forced=is_forced)
 
     async def count(self, counts: Counts) -> None:
-        """Write down how quotas stand. Raises `OSError`."""
-        await self._do(self._files.count, counts)
+        """Write down how quotas stand, in a thread of its own: no change waits for it. Raises `OSError`."""
+        await asyncio.to_thread(self._files.count, counts)
 
     async def counts(self) -> dict[str, tuple[int, int]]:
         """Return how quotas stood; nothing when nobody can tell."""
         try:
-            return await self._do(self._files.counts)
+            return await asyncio.to_thread(self._files.counts)
         except Unusable as error:
             _log.warning("quotas begin anew: %s", error)
             return {}
