@@ -238,7 +238,7 @@ class Reserve:
         border = self._clock.now() - _PERIOD_SECONDS_MAX
         self._counts = {name: each for name, each in self._counts.items() if each[0] > border}
         self._has_counted = False
-        await self.keeper.count(self._counts)
+        await self.keeper.count(self._counts.copy())  # others are counted meanwhile
         took = self._clock.monotonic() - started
         self._counts_at = started + _COUNT_REST * took
 
