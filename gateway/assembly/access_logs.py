@@ -5,9 +5,11 @@ Knows where lines go and who writes them. It must not know what a line says.
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import os
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
@@ -23,6 +25,9 @@ from gateway.telemetry.sink import STDOUT, Sink
 
 OFF: Final = "off"
 """The path that means nowhere."""
+
+_TRIED_BYTES: Final = 65_536
+"""More than a disk that is full to the last block takes."""
 
 _log = logging.getLogger(__name__)
 
@@ -87,10 +92,24 @@ class OpenRequestLog:
             "request log", self._segments.write, clock=clock, lines_max=section.lines_max
         )
         self._writer = Writer(self.outlet, patience_seconds)
+        self._folder = folder
 
     async def flush(self) -> None:
-        """Write the waiting lines. Raises `TimeoutError` while the disk is stuck."""
+        """Write the waiting lines. Raises `TimeoutError` while the disk is stuck.
+
+        While nobody makes a request that could be written, it is tried whether the disk takes something again.
+        """
         await self._writer.flush()
+        if self.outlet.is_failing and not len(self.outlet):
+            await asyncio.to_thread(self._try)
+
+    def _try(self) -> None:
+        beside = self._folder / f".trying-{os.getpid()}"
+        with suppress(OSError):
+            beside.write_bytes(bytes(_TRIED_BYTES))
+            self.outlet.is_failing = False
+        with suppress(OSError):
+            beside.unlink(missing_ok=True)
 
     async def close(self) -> None:
         """Write what is left and complete the segment. A disk that is stuck is left behind."""

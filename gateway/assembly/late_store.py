@@ -15,6 +15,7 @@ from gateway.assembly import stores
 from gateway.assembly.stores import Opened
 from gateway.config import model
 from gateway.domain.keys import KeyRecord
+from gateway.domain.queries import AuditQuery
 from gateway.domain.tenants import Tenant
 from gateway.ports import (
     AuditTrail,
@@ -26,6 +27,7 @@ from gateway.ports import (
     UsageStore,
 )
 
+_NEWEST: Final = AuditQuery(is_newest_first=True)
 _PARTS: Final = ("store", "audit", "usage", "alerts", "rows")
 
 
@@ -77,6 +79,7 @@ class LateStore:
             opening = stores.opened(self._config, self._path, must_exist=must_exist)
             try:
                 opened = await stack.enter_async_context(opening)
+                await _look_over(opened)
             except StoreUnavailable as error:
                 self.why = str(error)
                 raise
@@ -92,6 +95,19 @@ class LateStore:
     async def close(self) -> None:
         """Close what was opened."""
         await self._stack.aclose()
+
+
+async def _look_over(opened: Opened) -> None:
+    """Read a little of all that a start reads: a file may be opened whose pages are damaged. Raises
+    `StoreUnavailable`.
+    """
+    store = opened.store
+    await store.changes_since(await store.revision())
+    await store.list_keys(limit=1)
+    await store.list_tenants(limit=1)
+    await store.count_keys()
+    await opened.audit.audit_records(_NEWEST, limit=1)
+    await opened.audit.checkpoints(limit=1)
 
 
 class LateFinder:

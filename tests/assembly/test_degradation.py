@@ -11,6 +11,7 @@ from gateway.assembly.gateway import Gateway
 from gateway.ports import StoreUnavailable
 from gateway.telemetry.geoip import GeoIpUnusable
 from tests.assembly.serving import EDGE, ROUTES, add_tenant, ask, mint, serving
+from tests.assembly.test_reserve import Down
 from tests.assembly.test_returning import status
 
 
@@ -63,16 +64,16 @@ async def test_what_is_missing_is_told_until_it_is_there_again(
 
 async def test_usage_that_cannot_be_written_waits_and_says_so(tmp_path: Path) -> None:
     async with serving(tmp_path) as gateway:
-        write = gateway.usage.writer.write
-
-        async def refuse(**_: object) -> None:
-            raise StoreUnavailable("the disk is full")
-
-        gateway.usage.writer.write = refuse  # type: ignore[method-assign]
+        await add_tenant(gateway)
+        key = await mint(gateway.keyring)
+        part: Any = gateway.usage.writer._store
+        store = part._part
+        part.fill(Down())
+        assert await status(gateway, key) == 200
         with pytest.raises(StoreUnavailable):
             await gateway.usage._write()
         assert await degraded(gateway) == {"usage": "drop_and_count"}
-        gateway.usage.writer.write = write  # type: ignore[method-assign]
+        part.fill(store)
         await gateway.usage._write()
         assert await degraded(gateway) == {}
 
@@ -98,6 +99,8 @@ class Full:
 
     def __init__(self, gateway: Gateway) -> None:
         log: Any = gateway.recorders._request_log
+        self._log = log
+        self._try, log._try = log._try, lambda: None
         self.outlet = log.outlet
         self._write = self.outlet._write
         self.outlet._write = self
@@ -106,7 +109,7 @@ class Full:
         raise OSError(28, "No space left on device")
 
     def end(self) -> None:
-        self.outlet._write = self._write
+        self.outlet._write, self._log._try = self._write, self._try
 
 
 LOGGED = EDGE + "request_log: {path: requests, flush: 20ms}\n"

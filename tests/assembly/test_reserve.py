@@ -282,3 +282,20 @@ def sqlite_opened(gateway: Gateway) -> Any:
 
 def sqlite_file(folder: Path) -> Any:
     return sqlite.opened(store(folder))
+
+
+async def test_counters_that_take_long_to_write_are_written_less_often(tmp_path: Path) -> None:
+    async with serving(tmp_path) as gateway:
+        reserve, keeper = gateway.reserve, gateway.reserve.keeper
+        assert keeper is not None
+        day = int(gateway.clock.now()) - 60
+        reserve.count({"a": (day, 1), "ended": (day - 40 * 86_400, 9)})
+        await reserve.write_counts()
+        assert await keeper.counts() == {"a": (day, 1)}
+        reserve.count({"a": (day, 2)})
+        reserve._counts_at = float("inf")
+        await reserve.write_counts()
+        assert await keeper.counts() == {"a": (day, 1)}
+        reserve._counts_at = 0.0
+        await reserve.write_counts()
+        assert await keeper.counts() == {"a": (day, 2)} == dict(reserve.counted)

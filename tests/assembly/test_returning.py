@@ -70,7 +70,12 @@ def a_folder_in_its_place(folder: Path) -> None:
     store(folder).mkdir()
 
 
-BREAKS = [corrupted, removed, emptied, a_folder_in_its_place]
+def with_damaged_pages(folder: Path) -> None:
+    whole = store(folder).read_bytes()
+    store(folder).write_bytes(whole[:4096] + b"?" * (len(whole) - 4096))
+
+
+BREAKS = [corrupted, removed, emptied, a_folder_in_its_place, with_damaged_pages]
 
 
 async def status(gateway: Gateway, minted: Minted) -> int:

@@ -33,6 +33,9 @@ PAGE: Final = 200
 REST: Final = 4.0
 """A pause is so many times as long as the work before it: a fifth of a core at most."""
 
+PAUSE_SECONDS_MAX: Final = 0.25
+"""How long a pause is at most: whoever stops the gateway waits for it."""
+
 ENTRIES_MAX: Final = 20_000
 """Changes after which new pages are written: whoever serves by the snapshot holds them in memory, about 1 KB each."""
 
@@ -147,13 +150,13 @@ class Keeper:
         self._files.confirm(revision, moment, until, seen=seen, is_forced=is_forced)
 
     async def count(self, counts: Counts) -> None:
-        """Write down how quotas stand. Raises `OSError`."""
-        await self._do(self._files.count, counts)
+        """Write down how quotas stand, in a thread of its own: no change waits for it. Raises `OSError`."""
+        await asyncio.to_thread(self._files.count, counts)
 
     async def counts(self) -> dict[str, tuple[int, int]]:
         """Return how quotas stood; nothing when nobody can tell."""
         try:
-            return await self._do(self._files.counts)
+            return await asyncio.to_thread(self._files.counts)
         except Unusable as error:
             _log.warning("quotas begin anew: %s", error)
             return {}
@@ -188,6 +191,10 @@ class Keeper:
             *(keys, self._files.path, self.size, time.monotonic() - started),
         )
 
+    async def _pause(self, worked_seconds: float) -> None:
+        # A store that was slow to answer has cost nobody here anything.
+        await asyncio.sleep(min(worked_seconds * self.rest, PAUSE_SECONDS_MAX))
+
     def _require_time(self) -> None:
         if self.is_stopping:
             raise Unusable("the gateway is stopping")
@@ -206,7 +213,7 @@ class Keeper:
             self._require_time()
             after, count = digest_of(rows[-1]), count + len(rows)
             await self._do(self._files.add_keys, rows)
-            await asyncio.sleep((time.monotonic() - started) * self.rest)
+            await self._pause(time.monotonic() - started)
 
     async def _write_tenants(self) -> None:
         await self._do(self._files.begin_tenants)
@@ -219,7 +226,7 @@ class Keeper:
             self._require_time()
             after = rows[-1][0]
             await self._do(self._files.add_tenants, rows)
-            await asyncio.sleep((time.monotonic() - started) * self.rest)
+            await self._pause(time.monotonic() - started)
 
     # ---- the end
 
