@@ -112,6 +112,7 @@ class Gateway:
         self.public_address = ""
         self.metrics_address = ""
         self.admin_address = ""
+        self.dashboard_address = ""
         self.delivery_address = ""
         self.forward_auth_address = ""
         self._unsaved_counts: dict[str, tuple[int, int]] = {}
@@ -273,6 +274,9 @@ async def _open(
     )
     admin = stack.enter_context(bound(listeners.admin.bind, path, given=given[1]))
     metrics = stack.enter_context(bound(listeners.metrics.bind, path, mode=0o666, given=given[2]))
+    pages = []
+    if config.dashboard.bind is not None:
+        pages = [stack.enter_context(bound(config.dashboard.bind, path))]
     links = None
     if listeners.delivery.bind is not None:
         links = stack.enter_context(
@@ -298,8 +302,9 @@ async def _open(
     watching = create_metrics_app(gateway.recorders.metrics.render, gateway.readiness, gateway.look)
     gateway.metrics_address = await _serve(stack, gateway, "metrics", watching, metrics)
     gateway.admin_address = await _serve(
-        stack, gateway, "admin", gateway.operators.admin_app(), admin
+        stack, gateway, "admin", gateway.operators.admin_app(), admin, *pages
     )
+    gateway.dashboard_address = describe(pages[0]) if pages else ""
     if links is not None:
         gateway.delivery_address = await _serve(
             stack, gateway, "delivery", gateway.operators.link_app(), links
@@ -337,11 +342,13 @@ async def _control_plane(
 
 
 async def _serve(
-    stack: AsyncExitStack, gateway: Gateway, name: str, app: web.Application, sock: socket.socket
+    stack: AsyncExitStack, gateway: Gateway, name: str, app: web.Application, *socks: socket.socket
 ) -> str:
-    """Serve an aiohttp application as the listener `name` until the stack closes; return its address."""
+    """Serve an aiohttp application as the listener `name` until the stack closes; return its first address."""
     runner = web.AppRunner(app, access_log=None, handle_signals=False)
     await runner.setup()
     stack.push_async_callback(runner.cleanup)
-    await web.SockSite(runner, sock, ssl_context=gateway.certificates.context(name)).start()
-    return describe(sock)
+    context = gateway.certificates.context(name)
+    for sock in socks:
+        await web.SockSite(runner, sock, ssl_context=context).start()
+    return describe(socks[0])
