@@ -14,7 +14,7 @@ COMPILED_PIP := PIP_QUIET=2 PIP_DISABLE_PIP_VERSION_CHECK=1 $(COMPILED)/bin/pyth
 .DEFAULT_GOAL := help
 .PHONY: help run test lint types bench bench-quick bench-full bench-growth bench-workers bench-docs bench-transfer \
         bench-handshakes bench-streams bench-revocation bench-stream-cut bench-hostile bench-reload bench-keys \
-        bench-soak bench-instructions bench-usage bench-series profile autobahn conformance fuzz docs dashboards \
+        bench-soak bench-instructions bench-usage bench-series bench-capacity profile autobahn conformance fuzz docs dashboards \
         screenshots alerts-demo fmt clean distclean bench-traces compile run-compiled test-compiled bench-limits
 
 help: ## show this list
@@ -124,6 +124,9 @@ bench-handshakes: $(VENV)/.ready-to-run ## what TLS costs: new connections, requ
 
 bench-keys: $(VENV)/.ready-to-run ## a million keys in SQLite: cold look-ups, memory, start (600 MB once; needs nginx)
 	@$(BIN)/python -m bench.keys --out docs/figures $(if $(KEYS_FOLDER),--folder $(KEYS_FOLDER))
+
+bench-capacity: $(VENV)/.ready-to-test ## what keys, requests and changes take in stores and ask of PostgreSQL; writes docs/figures (6 minutes)
+	@$(BIN)/python -m bench.capacity_figures --write docs/figures
 
 bench-soak: $(VENV)/.ready-to-run ## ten minutes (SOAK_SECONDS) of mixed load; write docs/figures/soak.md; fails when memory grows
 	@$(BIN)/python -m bench.soak --seconds $(or $(SOAK_SECONDS),600) --out docs/figures

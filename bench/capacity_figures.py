@@ -1,0 +1,389 @@
+"""What keys, requests and changes take in the store, and what they ask of PostgreSQL: `python -m bench.capacity_figures`.
+
+Measures stores of several sizes in SQLite and PostgreSQL (bytes, start, backup), what a gateway writes per request and
+per change, and every statement that PostgreSQL is asked: idle, under load, for keys that are not in memory, for
+changes, and with a second gateway. `--write` makes a page of it, with what the model of `bench.capacity` says.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import os
+import sqlite3
+import sys
+import tempfile
+import time
+from collections import Counter
+from contextlib import closing
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final
+
+from bench.capacity import report, shown
+from bench.capacity_gateway import Site, command, configure, gateway, stored
+from bench.capacity_model import Demand, ceilings, estimate
+from bench.facts import Facts
+from bench.key_store import KEYS_PER_TENANT, built, token
+from bench.keys import POLICY
+from bench.machine import Absent, Cores, Unusable
+from bench.postgres_server import Server, postgres
+
+IDLE_SECONDS: Final = 10.0
+COLD_KEYS: Final = 400
+CHANGES: Final = 25
+WRITTEN_KEYS: Final = 300
+WRITTEN_REQUESTS: Final = 9_000
+_LATE_SECONDS: Final = 2.5
+"""Counters and logs are written within a second; usage, too."""
+
+
+@dataclass(slots=True)
+class Found:
+    """What was measured, as tables of a page."""
+
+    sizes: list[str] = field(default_factory=list)
+    written: list[str] = field(default_factory=list)
+    asked: list[str] = field(default_factory=list)
+    kinds: list[str] = field(default_factory=list)
+    absent: str = ""
+
+    def add(self, table: list[str], *cells: object) -> None:
+        """Add a row, and print it."""
+        table.append("| " + " | ".join(map(str, cells)) + " |")
+        print(table[-1], flush=True)
+
+
+def main() -> int:
+    """Measure; return 1 when that is not possible."""
+    parser = argparse.ArgumentParser(prog="python -m bench.capacity_figures", description=__doc__)
+    parser.add_argument("--keys", type=int, nargs="*", default=[10_000, 100_000, 1_000_000])
+    parser.add_argument("--postgres-keys", type=int, nargs="*", default=[10_000, 100_000])
+    parser.add_argument("--write", type=Path, help="folder for capacity.md")
+    parser.add_argument(
+        "--folder", type=Path, default=Path(tempfile.gettempdir()) / "tollhouse-bench-capacity",
+        help="where stores are kept between runs (1.2 GB for a million keys)",
+    )  # fmt: skip
+    options = parser.parse_args()
+    found, before = Found(), os.getloadavg()[0]
+    try:
+        _in_sqlite(options, found)
+        _written(found)
+        _in_postgres(options, found)
+    except Unusable as problem:
+        print(f"capacity: {problem}", file=sys.stderr)
+        return 1
+    if options.write is not None:
+        (options.write / "capacity.md").write_text(page(found, before), "utf-8")
+    return 0
+
+
+# ---- stores of several sizes
+
+
+def _in_sqlite(options: argparse.Namespace, found: Found) -> None:
+    for keys in options.keys:
+        folder = options.folder / str(keys)
+        path = built(folder, keys)
+        per_key, per_tenant = _per_row(path, "keys"), _per_row(path, "tenants")
+        with gateway(folder, {"path": path.name}, first=token(0)) as site:
+            asyncio.run(asyncio.sleep(_LATE_SECONDS))
+            memory = site.process.memory_bytes()[0]
+            target = folder / "backup.db"
+            target.unlink(missing_ok=True)
+            backup = site.cli("db", "backup", str(target))
+            size = target.stat().st_size
+            target.unlink()
+        found.add(
+            found.sizes, f"SQLite, {keys:,} keys", shown(size, "bytes"), f"{per_key:,.0f}",
+            f"{per_tenant:,.0f}", f"{site.start_seconds:.2f} s", shown(memory, "bytes"),
+            f"{backup:.1f} s",
+        )  # fmt: skip
+
+
+def _per_row(path: Path, table: str) -> float:
+    """Return the bytes of a row, with those of its indexes and of pages that are not full."""
+    with closing(sqlite3.connect(path)) as file:
+        return bytes_of(file, table) / max(1, _count(file, table))
+
+
+def bytes_of(file: sqlite3.Connection, *tables: str) -> int:
+    """Return the bytes of tables with their indexes."""
+    places = ", ".join("?" * len(tables))
+    query = (
+        "SELECT coalesce(sum(pgsize), 0) FROM dbstat JOIN sqlite_schema USING (name)"
+        f" WHERE tbl_name IN ({places})"
+    )
+    [(size,)] = file.execute(query, tables).fetchall()
+    return int(size)
+
+
+def _count(file: sqlite3.Connection, table: str) -> int:
+    [(count,)] = file.execute(f"SELECT count(*) FROM {table}").fetchall()
+    return int(count)
+
+
+# ---- what is written
+
+
+def _written(found: Found) -> None:
+    """Let a gateway write of everything something, and weigh it."""
+    with tempfile.TemporaryDirectory(prefix="tollhouse-capacity-") as name:
+        folder = Path(name)
+        logs = {
+            "request_log": {"path": "requests"},
+            "telemetry": {"access_log": {"path": "access.log"}},
+        }
+        with gateway(folder, {"path": "written.db"}, **logs) as site:
+            asyncio.run(_write(site))
+        requests = folder / "requests"
+        lines = WRITTEN_REQUESTS + 1
+        kept = sum(file.stat().st_size for file in requests.rglob("*") if file.is_file())
+        with closing(sqlite3.connect(folder / "written.db")) as file:
+            file.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+            usage = bytes_of(file, "usage_cells", "usage_durations", "usage_reasons")
+            cells, facets = _count(file, "usage_cells"), _count(file, "usage_facets")
+            changes = _count(file, "audit")
+            for what, amount in (
+                ("a line of the request log", kept / lines),
+                ("a line of the access log", (folder / "access.log").stat().st_size / lines),
+                ("a record of the audit trail", bytes_of(file, "audit") / changes),
+                ("a key on a route in a minute, an hour or a day", usage / cells),
+                ("a network or user agent of a key in an hour", bytes_of(file, "usage_facets") / facets),
+            ):  # fmt: skip
+                found.add(found.written, what, f"{amount:,.0f} bytes")
+
+
+async def _write(site: Site) -> None:
+    """Make keys, and requests with each of them from the routes that there are."""
+    tenants = await site.change(
+        "POST", "/tenants", [{"name": f"Tenant {n}"} for n in range(WRITTEN_KEYS // 20)]
+    )
+    body = {"environment": "live", "scopes": list(POLICY.scopes), "plan": "wide"}
+    made = await site.change(
+        "POST",
+        "/keys",
+        [
+            {**body, "name": f"Production key {n}", "tenant_id": tenants[n // 20]["tenant_id"]}
+            for n in range(WRITTEN_KEYS)
+        ],
+    )
+    secrets = [each["secret"] for each in made]
+    await site.ask(secrets * (WRITTEN_REQUESTS // WRITTEN_KEYS))
+    await asyncio.sleep(_LATE_SECONDS)
+
+
+# ---- PostgreSQL
+
+
+def _in_postgres(options: argparse.Namespace, found: Found) -> None:
+    try:
+        with postgres(Cores.of_this_machine().load) as server:
+            for keys in options.postgres_keys:
+                _database(options, server, keys, found)
+            if options.postgres_keys:
+                _statements(options, server, options.postgres_keys[0], found)
+    except Absent as problem:
+        found.absent = str(problem)
+        print(found.absent, file=sys.stderr)
+
+
+def _database(options: argparse.Namespace, server: Server, keys: int, found: Found) -> None:
+    folder, database = options.folder / str(keys), f"keys_{keys}"
+    path = built(folder, keys)
+    server.asked("postgres", f"CREATE DATABASE {database} TEMPLATE template0")
+    url = server.url(database)
+    file, _ = configure(folder, {"path": path.name})
+    moved = time.monotonic()
+    command(file, "db", "migrate-to", url)
+    moved = time.monotonic() - moved
+    server.asked(database, "VACUUM ANALYZE")
+    per_key, per_tenant = (_per_row_there(server, database, table) for table in ("keys", "tenants"))
+    [(size,)] = server.asked(database, "SELECT pg_database_size(current_database())")
+    with gateway(folder, {"path": path.name, "url": url}, first=token(0)) as site:
+        asyncio.run(asyncio.sleep(_LATE_SECONDS))
+        memory = site.process.memory_bytes()[0]
+    found.add(
+        found.sizes, f"PostgreSQL, {keys:,} keys", shown(size, "bytes"), f"{per_key:,.0f}",
+        f"{per_tenant:,.0f}", f"{site.start_seconds:.2f} s", shown(memory, "bytes"),
+        f"moved from SQLite in {moved:.1f} s",
+    )  # fmt: skip
+
+
+def _per_row_there(server: Server, database: str, table: str) -> float:
+    query = f"SELECT pg_total_relation_size('{table}') / greatest(1, count(*)) FROM {table}"
+    [(size,)] = server.asked(database, query)
+    return float(size)
+
+
+def _statements(options: argparse.Namespace, server: Server, keys: int, found: Found) -> None:
+    """Count what is asked of the database by one gateway in several moments, and by two."""
+    database, home = f"keys_{keys}", options.folder / str(keys)
+    server.count_statements(is_on=True)
+    store = {"path": "own.db", "url": server.url(database)}
+    key = home / "audit.key"
+    with tempfile.TemporaryDirectory(prefix="tollhouse-capacity-") as name:
+        one, two = Path(name) / "one", Path(name) / "two"
+        with gateway(one, store, audit_key=key, cluster={"node": "one"}) as site:
+            asyncio.run(asyncio.sleep(20 * _LATE_SECONDS))  # keys are surveyed once
+            counting = Counting(server, found)
+            idle = counting.during("one gateway, idle", lambda: asyncio.sleep(IDLE_SECONDS))
+            known = token(1)
+            for rate in (20.0, 500.0):
+                counting.during(
+                    f"{rate:.0f} requests/s with a known key",
+                    lambda rate=rate: site.steadily(known, rate, IDLE_SECONDS),
+                )
+            cold = stored(100, COLD_KEYS)
+            counting.during(
+                "a key that is not in memory", lambda: site.ask(cold), of=COLD_KEYS, idle=idle
+            )
+            made = _ids(server, database)
+            revoke = [{"id": each, "reason": "bench"} for each in made[:CHANGES]]
+            counting.during(
+                "a revocation", lambda: site.change("POST", "/keys/{}:revoke", revoke),
+                of=CHANGES, idle=idle,
+            )  # fmt: skip
+            with gateway(two, store, audit_key=key, cluster={"node": "two"}):
+                asyncio.run(asyncio.sleep(20 * _LATE_SECONDS))
+                both = counting.during(
+                    "two gateways, idle", lambda: asyncio.sleep(IDLE_SECONDS)
+                )
+                revoke = [{"id": each, "reason": "bench"} for each in made[CHANGES:]]
+                counting.during(
+                    "a revocation, both gateways",
+                    lambda: site.change("POST", "/keys/{}:revoke", revoke),
+                    of=CHANGES, idle=both,
+                )  # fmt: skip
+        found.kinds = counting.kinds
+
+
+def _ids(server: Server, database: str) -> list[str]:
+    query = f"SELECT key_id FROM keys WHERE state = 'active' ORDER BY key_id LIMIT {2 * CHANGES}"
+    return [row[0] for row in server.asked(database, query)]
+
+
+class Counting:
+    """Counts statements while something is done; `kinds` is what is asked while nothing is."""
+
+    def __init__(self, server: Server, found: Found) -> None:
+        self._server = server
+        self._found = found
+        self.kinds: list[str] = []
+
+    def during(self, what: str, act: Any, *, of: int = 0, idle: float = 0.0) -> float:
+        """Do it; return statements per second, or for each of `of` beyond the `idle` ones of the time."""
+        since, cpu, began = self._server.offset(), self._cpu(), time.monotonic()
+        asyncio.run(_done(act))
+        seconds, spent = time.monotonic() - began, self._cpu() - cpu
+        asked = self._server.statements(since)
+        if not of:
+            rate = len(asked) / seconds
+            self._tell(what, f"{rate:.1f} per second", spent, len(asked))
+            if not self.kinds:
+                self.kinds = _kinds(asked, seconds)
+            return rate
+        each = max(0.0, len(asked) - idle * seconds) / of
+        self._tell(what, f"{each:.1f} each", spent, len(asked))
+        return each
+
+    def _cpu(self) -> float:
+        return self._server.process.cpu_seconds()
+
+    def _tell(self, what: str, statements: str, seconds: float, count: int) -> None:
+        micros = f"{seconds / max(1, count) * 1e6:,.0f} us"
+        self._found.add(self._found.asked, what, statements, micros)
+
+
+async def _done(act: Any) -> None:
+    await act()
+
+
+def _kinds(asked: list[str], seconds: float) -> list[str]:
+    """Return the most frequent statements by their first words, with how often they come."""
+    words = Counter(" ".join(each.split()[:4])[:60] for each in asked)
+    return [f"`{first}` {count / seconds:.1f}/s" for first, count in words.most_common(8)]
+
+
+# ---- the page
+
+
+def page(found: Found, load: float) -> str:
+    """Return what was measured and what follows from it as a page."""
+    examples = "\n".join(_example(title, demand) for title, demand in EXAMPLES)
+    absent = f"\nPostgreSQL was not measured: {found.absent}\n" if found.absent else ""
+    return f"""# Figures: capacity
+
+Written by `make bench-capacity`. What it means, and how to use it: [sizing](../sizing.md).
+
+## Keys
+
+Keys with ids, names and indexes as real ones have, a tenant for every {KEYS_PER_TENANT}. Bytes are those of the whole
+table with its indexes. *Start* is from the command to the first answer; *memory* is that of one process that has
+answered one request. The backup is taken while the gateway runs.
+
+| | size | bytes per key | per tenant | start | memory | backup |
+|---|---:|---:|---:|---:|---:|---|
+{_table(found.sizes)}
+
+## What is written
+
+{WRITTEN_REQUESTS:,} requests with {WRITTEN_KEYS} keys on a route, and what made those keys.
+
+| | |
+|---|---:|
+{_table(found.written)}
+
+## What PostgreSQL is asked
+
+Every statement that the server wrote to its log, without those that begin and end transactions. CPU time of the server
+per statement includes writing that log, and is of a machine that does everything else as well.
+
+| while | statements | CPU of PostgreSQL per statement |
+|---|---:|---:|
+{_table(found.asked)}
+{absent}
+An idle gateway asks: {", ".join(found.kinds) or "not measured"}.
+
+## What follows
+
+By `python -m bench.capacity`, from these and other measured constants (`--costs`):
+{examples}
+
+{Facts.of_this_machine()}; load average before the run: {load:.1f}.
+"""
+
+
+def _table(rows: list[str]) -> str:
+    return "\n".join(rows)
+
+
+def _example(title: str, demand: Demand) -> str:
+    return f"\n### {title}\n\n{report(estimate(demand), ceilings(demand))}"
+
+
+EXAMPLES: Final = (
+    (
+        "One machine: 2,000 requests/s, 10,000 keys, SQLite, two workers",
+        Demand(requests=2_000, keys=10_000, active_keys=2_000, workers=2),
+    ),
+    (
+        "Three machines: 20,000 requests/s, 1,000,000 keys, PostgreSQL, exact limits",
+        Demand(
+            requests=20_000, keys=1_000_000, active_keys=50_000, tenants=50_000, gateways=3,
+            workers=4, store="postgresql", limits="exact", connections=10_000,
+        ),
+    ),
+    (
+        "Ten machines: 100,000 requests/s, 10,000,000 keys, PostgreSQL, leased limits",
+        Demand(
+            requests=100_000, keys=10_000_000, active_keys=300_000, tenants=500_000, gateways=10,
+            workers=8, store="postgresql", limits="leased", connections=100_000, compiled=True,
+        ),
+    ),
+)  # fmt: skip
+"""What the page works out; the last one is beyond what was measured."""
+
+
+if __name__ == "__main__":
+    sys.exit(main())
