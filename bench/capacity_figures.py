@@ -1,4 +1,4 @@
-"""What keys, requests and changes take in the store, and what they ask of PostgreSQL: `python -m bench.capacity_figures`.
+"""What keys, requests and changes take in a store and ask of PostgreSQL: `python -m bench.capacity_figures`.
 
 Measures stores of several sizes in SQLite and PostgreSQL (bytes, start, backup), what a gateway writes per request and
 per change, and every statement that PostgreSQL is asked: idle, under load, for keys that are not in memory, for
@@ -246,9 +246,7 @@ def _statements(options: argparse.Namespace, server: Server, keys: int, found: F
             )  # fmt: skip
             with gateway(two, store, audit_key=key, cluster={"node": "two"}):
                 asyncio.run(asyncio.sleep(20 * _LATE_SECONDS))
-                both = counting.during(
-                    "two gateways, idle", lambda: asyncio.sleep(IDLE_SECONDS)
-                )
+                both = counting.during("two gateways, idle", lambda: asyncio.sleep(IDLE_SECONDS))
                 revoke = [{"id": each, "reason": "bench"} for each in made[CHANGES:]]
                 counting.during(
                     "a revocation, both gateways",
@@ -282,6 +280,7 @@ class Counting:
             self._tell(what, f"{rate:.1f} per second", spent, len(asked))
             if not self.kinds:
                 self.kinds = _kinds(asked, seconds)
+                print(self.kinds, flush=True)
             return rate
         each = max(0.0, len(asked) - idle * seconds) / of
         self._tell(what, f"{each:.1f} each", spent, len(asked))
@@ -322,7 +321,7 @@ Keys with ids, names and indexes as real ones have, a tenant for every {KEYS_PER
 table with its indexes. *Start* is from the command to the first answer; *memory* is that of one process that has
 answered one request. The backup is taken while the gateway runs.
 
-| | size | bytes per key | per tenant | start | memory | backup |
+| | size of a copy | bytes per key | per tenant | start | memory | backup |
 |---|---:|---:|---:|---:|---:|---|
 {_table(found.sizes)}
 

@@ -38,7 +38,9 @@ COSTS: Final[Mapping[str, Cost]] = {
     "event of a stream": Cost(50, "us of CPU", "make bench-streams"),
     "usage in SQLite": Cost(30, "us of CPU per key on a route and second", "make bench-usage"),
     "usage in PostgreSQL": Cost(12, "us of CPU per key on a route and second", "make bench-usage"),
-    "usage, PostgreSQL's part": Cost(38, "us of CPU per key on a route and second", "make bench-usage"),
+    "usage, PostgreSQL's part": Cost(
+        38, "us of CPU per key on a route and second", "make bench-usage"
+    ),
     "process": Cost(62e6, "bytes", "make bench-hostile"),
     "bound key": Cost(1_600, "bytes", "make bench-keys"),
     "resting key": Cost(600, "bytes", "make bench-keys"),
@@ -56,8 +58,9 @@ COSTS: Final[Mapping[str, Cost]] = {
     "call of Redis": Cost(32, "us of CPU", "make bench-limits"),
     "exact calls": Cost(1.0, "per request", "make bench-limits"),
     "leased calls": Cost(0.2, "per request", "make bench-limits"),
-    "statements of an idle gateway": Cost(5.0, "per second", "make bench-capacity"),
-    "statements of a busy gateway": Cost(10.0, "per second", "make bench-capacity"),
+    "statements of the leader": Cost(17.0, "per second", "make bench-capacity"),
+    "statements of another gateway": Cost(5.5, "per second", "make bench-capacity"),
+    "statements of a gateway that serves": Cost(5.5, "per second more", "make bench-capacity"),
     "statements of a key from PostgreSQL": Cost(2.0, "per key", "make bench-capacity"),
     "statements of a change": Cost(8.0, "per change", "make bench-capacity"),
     "statements of a change elsewhere": Cost(6.0, "per change and gateway", "make bench-capacity"),
@@ -164,6 +167,10 @@ class _Estimate:
     # ---- rates
 
     @property
+    def _engine(self) -> str:
+        return "PostgreSQL" if self._demand.store == "postgresql" else "SQLite"
+
+    @property
     def processes(self) -> int:
         """Processes that serve, of all gateways."""
         return self._demand.gateways * self._demand.workers
@@ -190,11 +197,14 @@ class _Estimate:
         asked = self._demand
         if asked.store == "sqlite":
             return 0.0
-        elsewhere = (asked.gateways - 1) * self._of("statements of a change elsewhere")
-        is_busy = asked.requests > 0
-        kept = self._of(f"statements of {'a busy' if is_busy else 'an idle'} gateway")
+        others = asked.gateways - 1
+        elsewhere = others * self._of("statements of a change elsewhere")
+        kept = self._of("statements of the leader")
+        kept += others * self._of("statements of another gateway")
+        if asked.requests:
+            kept += asked.gateways * self._of("statements of a gateway that serves")
         return (
-            asked.gateways * kept
+            kept
             + self.absent_keys() * self._of("statements of a key from PostgreSQL")
             + self.changes() * (self._of("statements of a change") + elsewhere)
         )
@@ -337,7 +347,9 @@ class _Estimate:
                     "a round through all keys takes longer than a day: tenants to installations of their own"),
         ]  # fmt: skip
         if asked.store == "sqlite":
-            found.append(Ceiling("changes in SQLite", self.changes() / SQLITE_CHANGES_MAX, "PostgreSQL"))
+            found.append(
+                Ceiling("changes in SQLite", self.changes() / SQLITE_CHANGES_MAX, "PostgreSQL")
+            )
         if asked.limits != "memory":
             found.append(
                 Ceiling("the core of Redis", self.redis_cores() / REDIS_BUSY_MAX,

@@ -237,7 +237,7 @@ def test_the_dashboard_is_reached_by_forwarding_a_port_and_by_nobody_else(
 ) -> None:
     host, _, port = config_of(manifests)["dashboard"]["bind"].rpartition(":")
     assert host == "127.0.0.1"
-    assert f"port-forward deploy/{{{{ include \"tollhouse.name\" . }}}} {port}" in (
+    assert f'port-forward deploy/{{{{ include "tollhouse.name" . }}}} {port}' in (
         CHART / "templates" / "NOTES.txt"
     ).read_text("utf-8")
 

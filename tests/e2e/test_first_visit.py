@@ -1,4 +1,4 @@
-"""The first visit to the dashboard, as `make run` tells of it: one address, one command, and a newcomer is signed in."""
+"""The first visit to the dashboard, as `make run` tells of it: one address, one command, and one is signed in."""
 
 from __future__ import annotations
 
@@ -13,7 +13,9 @@ from tests.e2e.process import Running
 
 def test_the_shipped_configuration_is_one_command_away_from_its_dashboard(gateway: Running) -> None:
     """Issue 6: an address that the log names, and a token that the printed command makes."""
-    [url] = set(re.findall(r"the dashboard is at (http://127\.0\.0\.1:\d+/)", gateway.log.read_text()))
+    [url] = set(
+        re.findall(r"the dashboard is at (http://127\.0\.0\.1:\d+/)", gateway.log.read_text())
+    )
     page = requests.get(url, timeout=10)
     assert (page.status_code, page.url) == (200, f"{url}dashboard/")
     [command] = re.findall(r"tollhouse (.+)", render_dashboard(url))

@@ -59,14 +59,15 @@ def _admin(config: Config) -> Iterator[Finding]:
 
 
 def _dashboard(config: Config) -> Iterator[Finding]:
-    bind, admin = config.dashboard.bind, config.listeners.admin
+    bind = config.dashboard.bind
+    is_in_clear = config.listeners.admin.tls is None and not config.dashboard.insecure
     if bind is None:
         return
     path: KeyPath = ("dashboard", "bind")
     host, port = split_bind(bind)
     if port < 0:
         yield Finding(path, "is out of reach of browsers", "use a port on loopback: 127.0.0.1:9901")
-    elif not is_loopback(host) and admin.tls is None and not admin.insecure:
+    elif is_in_clear and not is_loopback(host):
         message = "is in reach of the network: tokens and keys would cross it in clear"
         yield Finding(path, message, "use loopback, or set `listeners.admin.tls`")
 

@@ -41,6 +41,9 @@ class Dashboard(Section):
     """Address for browsers beside a unix socket of `listeners.admin`, which browsers cannot reach: pages
     and admin API, and everybody needs a token there. Beyond loopback it speaks the TLS of
     `listeners.admin.tls`. Null: none."""
+    insecure: Flag = False
+    """Accept a `bind` beyond loopback without TLS: tokens and keys then cross the network in clear. Only
+    where something else encrypts, or where nobody else gets, as behind a published port of a container."""
     hosts: tuple[HostName, ...] = ()
     """Names under which browsers reach it, beside loopback. On a loopback address every other name is
     refused, so that no web page can get there by DNS rebinding. Elsewhere none is refused unless some
