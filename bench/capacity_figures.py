@@ -16,15 +16,13 @@ import tempfile
 import time
 from collections import Counter
 from contextlib import closing
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
-from bench.capacity import report, shown
+from bench.capacity import shown
 from bench.capacity_gateway import Site, command, configure, gateway, stored
-from bench.capacity_model import Demand, ceilings, estimate
-from bench.facts import Facts
-from bench.key_store import KEYS_PER_TENANT, built, token
+from bench.capacity_page import WRITTEN_KEYS, WRITTEN_REQUESTS, Found, page
+from bench.key_store import built, token
 from bench.keys import POLICY
 from bench.machine import Absent, Cores, Unusable
 from bench.postgres_server import Server, postgres
@@ -32,26 +30,8 @@ from bench.postgres_server import Server, postgres
 IDLE_SECONDS: Final = 10.0
 COLD_KEYS: Final = 400
 CHANGES: Final = 25
-WRITTEN_KEYS: Final = 300
-WRITTEN_REQUESTS: Final = 9_000
 _LATE_SECONDS: Final = 2.5
 """Counters and logs are written within a second; usage, too."""
-
-
-@dataclass(slots=True)
-class Found:
-    """What was measured, as tables of a page."""
-
-    sizes: list[str] = field(default_factory=list)
-    written: list[str] = field(default_factory=list)
-    asked: list[str] = field(default_factory=list)
-    kinds: list[str] = field(default_factory=list)
-    absent: str = ""
-
-    def add(self, table: list[str], *cells: object) -> None:
-        """Add a row, and print it."""
-        table.append("| " + " | ".join(map(str, cells)) + " |")
-        print(table[-1], flush=True)
 
 
 def main() -> int:
@@ -86,7 +66,8 @@ def _in_sqlite(options: argparse.Namespace, found: Found) -> None:
         folder = options.folder / str(keys)
         path = built(folder, keys)
         per_key, per_tenant = _per_row(path, "keys"), _per_row(path, "tenants")
-        with gateway(folder, {"path": path.name}, first=token(0)) as site:
+        store = {"path": path.name}
+        with gateway(folder, store, first=token(0)) as site:
             asyncio.run(asyncio.sleep(_LATE_SECONDS))
             memory = site.process.memory_bytes()[0]
             target = folder / "backup.db"
@@ -96,9 +77,18 @@ def _in_sqlite(options: argparse.Namespace, found: Found) -> None:
             target.unlink()
         found.add(
             found.sizes, f"SQLite, {keys:,} keys", shown(size, "bytes"), f"{per_key:,.0f}",
-            f"{per_tenant:,.0f}", f"{site.start_seconds:.2f} s", shown(memory, "bytes"),
-            f"{backup:.1f} s",
+            f"{per_tenant:,.0f}", _best_start(folder, store, site.start_seconds),
+            shown(memory, "bytes"), f"{backup:.1f} s",
         )  # fmt: skip
+
+
+def _best_start(folder: Path, store: dict[str, Any], first: float) -> str:
+    """Return the shortest of three starts: what else the machine does makes them longer."""
+    starts = [first]
+    for _ in range(2):
+        with gateway(folder, store, first=token(0)) as site:
+            starts.append(site.start_seconds)
+    return f"{min(starts):.2f} s"
 
 
 def _per_row(path: Path, table: str) -> float:
@@ -130,7 +120,7 @@ def _written(found: Found) -> None:
     """Let a gateway write of everything something, and weigh it."""
     with tempfile.TemporaryDirectory(prefix="tollhouse-capacity-") as name:
         folder = Path(name)
-        logs = {
+        logs: dict[str, Any] = {
             "request_log": {"path": "requests"},
             "telemetry": {"access_log": {"path": "access.log"}},
         }
@@ -200,13 +190,14 @@ def _database(options: argparse.Namespace, server: Server, keys: int, found: Fou
     server.asked(database, "VACUUM ANALYZE")
     per_key, per_tenant = (_per_row_there(server, database, table) for table in ("keys", "tenants"))
     [(size,)] = server.asked(database, "SELECT pg_database_size(current_database())")
-    with gateway(folder, {"path": path.name, "url": url}, first=token(0)) as site:
+    store = {"path": path.name, "url": url}
+    with gateway(folder, store, first=token(0)) as site:
         asyncio.run(asyncio.sleep(_LATE_SECONDS))
         memory = site.process.memory_bytes()[0]
     found.add(
         found.sizes, f"PostgreSQL, {keys:,} keys", shown(size, "bytes"), f"{per_key:,.0f}",
-        f"{per_tenant:,.0f}", f"{site.start_seconds:.2f} s", shown(memory, "bytes"),
-        f"moved from SQLite in {moved:.1f} s",
+        f"{per_tenant:,.0f}", _best_start(folder, store, site.start_seconds),
+        shown(memory, "bytes"), f"moved from SQLite in {moved:.1f} s",
     )  # fmt: skip
 
 
@@ -280,7 +271,6 @@ class Counting:
             self._tell(what, f"{rate:.1f} per second", spent, len(asked))
             if not self.kinds:
                 self.kinds = _kinds(asked, seconds)
-                print(self.kinds, flush=True)
             return rate
         each = max(0.0, len(asked) - idle * seconds) / of
         self._tell(what, f"{each:.1f} each", spent, len(asked))
@@ -301,87 +291,7 @@ async def _done(act: Any) -> None:
 def _kinds(asked: list[str], seconds: float) -> list[str]:
     """Return the most frequent statements by their first words, with how often they come."""
     words = Counter(" ".join(each.split()[:4])[:60] for each in asked)
-    return [f"`{first}` {count / seconds:.1f}/s" for first, count in words.most_common(8)]
-
-
-# ---- the page
-
-
-def page(found: Found, load: float) -> str:
-    """Return what was measured and what follows from it as a page."""
-    examples = "\n".join(_example(title, demand) for title, demand in EXAMPLES)
-    absent = f"\nPostgreSQL was not measured: {found.absent}\n" if found.absent else ""
-    return f"""# Figures: capacity
-
-Written by `make bench-capacity`. What it means, and how to use it: [sizing](../sizing.md).
-
-## Keys
-
-Keys with ids, names and indexes as real ones have, a tenant for every {KEYS_PER_TENANT}. Bytes are those of the whole
-table with its indexes. *Start* is from the command to the first answer; *memory* is that of one process that has
-answered one request. The backup is taken while the gateway runs.
-
-| | size of a copy | bytes per key | per tenant | start | memory | backup |
-|---|---:|---:|---:|---:|---:|---|
-{_table(found.sizes)}
-
-## What is written
-
-{WRITTEN_REQUESTS:,} requests with {WRITTEN_KEYS} keys on a route, and what made those keys.
-
-| | |
-|---|---:|
-{_table(found.written)}
-
-## What PostgreSQL is asked
-
-Every statement that the server wrote to its log, without those that begin and end transactions. CPU time of the server
-per statement includes writing that log, and is of a machine that does everything else as well.
-
-| while | statements | CPU of PostgreSQL per statement |
-|---|---:|---:|
-{_table(found.asked)}
-{absent}
-An idle gateway asks: {", ".join(found.kinds) or "not measured"}.
-
-## What follows
-
-By `python -m bench.capacity`, from these and other measured constants (`--costs`):
-{examples}
-
-{Facts.of_this_machine()}; load average before the run: {load:.1f}.
-"""
-
-
-def _table(rows: list[str]) -> str:
-    return "\n".join(rows)
-
-
-def _example(title: str, demand: Demand) -> str:
-    return f"\n### {title}\n\n{report(estimate(demand), ceilings(demand))}"
-
-
-EXAMPLES: Final = (
-    (
-        "One machine: 2,000 requests/s, 10,000 keys, SQLite, two workers",
-        Demand(requests=2_000, keys=10_000, active_keys=2_000, workers=2),
-    ),
-    (
-        "Three machines: 20,000 requests/s, 1,000,000 keys, PostgreSQL, exact limits",
-        Demand(
-            requests=20_000, keys=1_000_000, active_keys=50_000, tenants=50_000, gateways=3,
-            workers=4, store="postgresql", limits="exact", connections=10_000,
-        ),
-    ),
-    (
-        "Ten machines: 100,000 requests/s, 10,000,000 keys, PostgreSQL, leased limits",
-        Demand(
-            requests=100_000, keys=10_000_000, active_keys=300_000, tenants=500_000, gateways=10,
-            workers=8, store="postgresql", limits="leased", connections=100_000, compiled=True,
-        ),
-    ),
-)  # fmt: skip
-"""What the page works out; the last one is beyond what was measured."""
+    return [f"`{first}` {count / seconds:.1f}/s" for first, count in words.most_common(10)]
 
 
 if __name__ == "__main__":

@@ -30,7 +30,9 @@ _SETTINGS: Final = {
     "log_line_prefix": "%p ",
 }
 _START_SECONDS: Final = 30.0
-_STATEMENT: Final = re.compile(rb"^\d+ LOG:  (?:execute [^:]*|statement): *(.*)", re.MULTILINE)
+_STATEMENT: Final = re.compile(
+    rb"^\d+ LOG:  (?:execute [^:]*|statement): *(.*(?:\n\t.*)*)", re.MULTILINE
+)
 _FRAMES: Final = ("BEGIN", "COMMIT", "ROLLBACK", "SAVEPOINT", "RELEASE")
 
 
