@@ -16,6 +16,7 @@ import tempfile
 import time
 from collections import Counter
 from contextlib import closing
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
@@ -27,11 +28,17 @@ from bench.keys import POLICY
 from bench.machine import Absent, Cores, Unusable
 from bench.postgres_server import Server, postgres
 
-IDLE_SECONDS: Final = 10.0
+IDLE_SECONDS: Final = 15.0
+"""Every work that is done again and again has its turn in it, but for alerts."""
+
+ALERTS_SECONDS: Final = 60.0
 COLD_KEYS: Final = 400
 CHANGES: Final = 25
 _LATE_SECONDS: Final = 2.5
 """Counters and logs are written within a second; usage, too."""
+
+_SETTLE_SECONDS: Final = 20.0
+"""Until keys were surveyed once, which is done faster than later."""
 
 
 def main() -> int:
@@ -215,36 +222,38 @@ def _statements(options: argparse.Namespace, server: Server, keys: int, found: F
     key = home / "audit.key"
     with tempfile.TemporaryDirectory(prefix="tollhouse-capacity-") as name:
         one, two = Path(name) / "one", Path(name) / "two"
-        with gateway(one, store, audit_key=key, cluster={"node": "one"}) as site:
-            asyncio.run(asyncio.sleep(20 * _LATE_SECONDS))  # keys are surveyed once
+        calm: dict[str, Any] = {"alerts": {"enabled": False}}
+        with gateway(one, store, audit_key=key, cluster={"node": "one"}, **calm) as site:
+            asyncio.run(asyncio.sleep(_SETTLE_SECONDS))
             counting = Counting(server, found)
-            idle = counting.during("one gateway, idle", lambda: asyncio.sleep(IDLE_SECONDS))
-            known = token(1)
+            idle = counting.during("one gateway, idle", _rest)
             for rate in (20.0, 500.0):
                 counting.during(
                     f"{rate:.0f} requests/s with a known key",
-                    lambda rate=rate: site.steadily(known, rate, IDLE_SECONDS),
+                    partial(site.steadily, token(1), rate, IDLE_SECONDS),
                 )
-            cold = stored(100, COLD_KEYS)
+            cold = partial(site.ask, stored(100, COLD_KEYS))
+            counting.during("a key that is not in memory", cold, of=COLD_KEYS, idle=idle)
+            orders = [{"id": each, "reason": "bench"} for each in _ids(server, database)]
+            revoke = partial(site.change, "POST", "/keys/{}:revoke")
+            some = partial(revoke, orders[:CHANGES])
+            counting.during("a revocation", some, of=CHANGES, idle=idle)
+            with gateway(two, store, audit_key=key, cluster={"node": "two"}, **calm):
+                asyncio.run(asyncio.sleep(_SETTLE_SECONDS))
+                both = counting.during("two gateways, idle", _rest)
+                some = partial(revoke, orders[CHANGES:])
+                counting.during("a revocation, both gateways", some, of=CHANGES, idle=both)
+        with gateway(one, store, audit_key=key, cluster={"node": "one"}):
+            asyncio.run(asyncio.sleep(_SETTLE_SECONDS))
             counting.during(
-                "a key that is not in memory", lambda: site.ask(cold), of=COLD_KEYS, idle=idle
+                f"one gateway that looks for alerts, {COLD_KEYS} keys in use",
+                partial(asyncio.sleep, ALERTS_SECONDS),
             )
-            made = _ids(server, database)
-            revoke = [{"id": each, "reason": "bench"} for each in made[:CHANGES]]
-            counting.during(
-                "a revocation", lambda: site.change("POST", "/keys/{}:revoke", revoke),
-                of=CHANGES, idle=idle,
-            )  # fmt: skip
-            with gateway(two, store, audit_key=key, cluster={"node": "two"}):
-                asyncio.run(asyncio.sleep(20 * _LATE_SECONDS))
-                both = counting.during("two gateways, idle", lambda: asyncio.sleep(IDLE_SECONDS))
-                revoke = [{"id": each, "reason": "bench"} for each in made[CHANGES:]]
-                counting.during(
-                    "a revocation, both gateways",
-                    lambda: site.change("POST", "/keys/{}:revoke", revoke),
-                    of=CHANGES, idle=both,
-                )  # fmt: skip
         found.kinds = counting.kinds
+
+
+async def _rest() -> None:
+    await asyncio.sleep(IDLE_SECONDS)
 
 
 def _ids(server: Server, database: str) -> list[str]:

@@ -59,8 +59,8 @@ that of one process that has answered one request. The backup is taken while the
 
 ## What PostgreSQL is asked
 
-Every statement that the server wrote to its log, without those that begin and end transactions. CPU time of the server
-per statement includes writing that log, and is of a machine that does everything else as well.
+Every statement that the server wrote to its log, without those that begin and end transactions; alerts are off but in
+the last line. CPU time of the server per statement includes writing that log and all that PostgreSQL does by itself.
 
 | while | statements | CPU of PostgreSQL per statement |
 |---|---:|---:|

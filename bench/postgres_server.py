@@ -13,6 +13,7 @@ import re
 import shutil
 import subprocess
 import tempfile
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -21,7 +22,7 @@ from typing import Any, Final
 
 import asyncpg
 
-from bench.machine import Absent, Process, free_port, running
+from bench.machine import Absent, Process, Unusable, free_port, running
 
 _SETTINGS: Final = {
     "fsync": "on",
@@ -113,4 +114,19 @@ def postgres(core: int) -> Iterator[Server]:
         command += [part for item in _SETTINGS.items() for part in ("-c", "=".join(item))]
         with running(command, core, folder / "server.log", folder) as process:
             process.wait_for_port(port, _START_SECONDS)
-            yield Server(port, process)
+            server = Server(port, process)
+            _wait_until_it_answers(server)
+            yield server
+
+
+def _wait_until_it_answers(server: Server) -> None:
+    until = time.monotonic() + _START_SECONDS
+    while True:
+        try:
+            server.asked("postgres", "SELECT 1")
+        except asyncpg.CannotConnectNowError:
+            if time.monotonic() > until:
+                raise Unusable(f"PostgreSQL does not start:\n{server.process.log_tail()}") from None
+            time.sleep(0.1)
+        else:
+            return
