@@ -6,6 +6,7 @@ from typing import Any, Final
 
 from tests.dashboard import history
 from tests.dashboard.stage import Stage
+from tests.e2e.waiting import eventually
 
 AGENTS: Final = ("acme-export/2.4", "python-requests/2.32", "okhttp/4.12", "Go-http-client/2.0")
 PATHS: Final = (
@@ -16,6 +17,8 @@ PATHS: Final = (
     "/v1/candidates/can_404",
     "/v1/nowhere",
 )
+
+TOLD: Final = ("ApiKeyApproachingRateLimit", "ApiKeyRotationOverdue", "RevokedApiKeyStillUsed")
 
 TENANTS: Final[tuple[dict[str, Any], ...]] = (
     {"tenant_id": "northwind", "name": "Northwind Traders", "plan": "professional"},
@@ -58,7 +61,21 @@ def set_scene(stage: Stage) -> str:
         *zip(sorted(keys, key=lambda key: key["name"]), rates, strict=False),
     ]
     history.put(stage.gateway.folder / "data" / "tollhouse.db", busy)
+    _answer_alerts(stage)
     return closely
+
+
+def _answer_alerts(stage: Stage) -> None:
+    """Wait for what was done to be told of; one alert has been seen by somebody."""
+
+    def told(rule: str) -> list[dict[str, Any]]:
+        found: list[dict[str, Any]] = stage.api("GET", f"/alerts?rule={rule}")["data"]
+        return found
+
+    eventually(lambda: all(told(rule) for rule in TOLD))
+    near = told("ApiKeyApproachingRateLimit")[-1]
+    seen = {"reason": "Acme has asked for a larger plan"}
+    stage.api("POST", f"/alerts/{near['alert_id']}:acknowledge", seen)
 
 
 def _further_keys(stage: Stage) -> None:
@@ -78,8 +95,9 @@ def _further_keys(stage: Stage) -> None:
         _use(stage, secret, AGENTS[2:], times=1)
     halted, _ = stage.key("Old mobile app", "globex")
     stage.api("POST", f"/keys/{halted}:suspend", {"reason": "calls from an unknown network"})
-    gone, _ = stage.key("Contractor, September", "acme")
+    gone, secret = stage.key("Contractor, September", "acme")
     stage.api("POST", f"/keys/{gone}:revoke", {"reason": "contract ended"})
+    stage.use(secret)
     stage.key("Nightly backup", "northwind", tags=["nightly"])
     stage.key("Of Initech", "initech", template="ci")
 

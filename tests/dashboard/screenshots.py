@@ -20,7 +20,7 @@ from playwright.sync_api import Page
 
 from gateway.demo.upstream import create_demo_app
 from tests.dashboard.scene import set_scene
-from tests.dashboard.stage import TOKEN, Stage, staged
+from tests.dashboard.stage import LOG, TOKEN, Stage, often, staged
 from tests.dashboard.visit import Visit, chromium
 
 FOLDER: Final = Path(__file__).parents[2] / "docs" / "dashboard"
@@ -55,7 +55,8 @@ def pictures(key_id: str) -> Iterator[tuple[str, str, Act | None]]:
     yield "tenants", "/tenants", None
     yield "tenant", "/tenants/acme", None
     yield "settings-api-keys", "/settings/api-keys?tenant_id=acme", None
-    yield "explain", "/explain", _explain
+    asked = f"/explain?method=POST&url=/v1/candidates&key_id={key_id}"
+    yield "explain", asked, _explain
     whitelist = "/settings/security/ip-whitelist?tenant_id=northwind"
     yield "settings-ip-whitelist", whitelist, None
     for name in ("upstreams", "limits", "alerts", "audit", "hygiene"):
@@ -83,7 +84,6 @@ def _make(page: Page, look: str) -> None:
 
 
 def _explain(page: Page, _look: str) -> None:
-    page.get_by_label("Path or URL").fill("/api/v1/jobs")
     page.get_by_role("button", name="Explain").click()
     page.wait_for_load_state("networkidle")
     page.locator("#main h1").focus()
@@ -137,7 +137,7 @@ def scene() -> Iterator[tuple[Stage, str]]:
     with (
         tempfile.TemporaryDirectory() as folder,
         demo() as upstream,
-        staged(Path(folder), upstream) as stage,
+        staged(Path(folder), upstream, further=LOG, **often("log")) as stage,
     ):
         yield stage, set_scene(stage)
 

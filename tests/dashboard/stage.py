@@ -21,6 +21,15 @@ _HEADERS: Final = {"Authorization": f"Bearer {TOKEN}"}
 ROTATION = "policies:\n  rotation:\n    - {match: {tags: [nightly]}, every: 1s}\n    - {match: {}, every: 180d}\n"
 
 
+LOG: Final = "\nchannels: {log: {log: true}}\n"
+
+
+def often(channels: str) -> dict[str, str]:
+    """Return what to replace so that alerts are judged each second, and told to these channels."""
+    judged = f"every: 1s\n  channels: [{channels}]\n  runbooks_url: https://docs.example.com"
+    return {"\n  #every: 1m\n": f"\n  {judged}\n"}
+
+
 @dataclass
 class Stage:
     """The gateway, and where operators reach it."""

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 from playwright.sync_api import Browser, expect
 
-from tests.dashboard.stage import Stage, staged
+from tests.dashboard.stage import Stage, often, staged
 from tests.dashboard.visit import Visit
 
 pytestmark = pytest.mark.slow
@@ -27,10 +27,8 @@ FIRES_WITHIN_MILLISECONDS = 30_000
 def stage(
     browser: Browser, demo_upstream: str, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Stage]:
-    often = "\n  every: 1s\n  channels: [log, pager]\n  runbooks_url: https://docs.example.com"
-    replaced = {"\n  #every: 1m\n": f"{often}\n"}
     folder = tmp_path_factory.mktemp("alerts")
-    with staged(folder, demo_upstream, further=CHANNELS, **replaced) as stage:
+    with staged(folder, demo_upstream, further=CHANNELS, **often("log, pager")) as stage:
         yield stage
 
 

@@ -39,6 +39,9 @@ export const alertBadge = (alert) =>
         `${sentence(alert.severity ?? "warning")}, ${alert.state}`,
       );
 
+// What an alert says, without the id of the key: that stands beside it, as a link.
+export const gist = ({ summary, key_id: keyId }) => summary.replace(` (${keyId})`, "");
+
 const PARTS = [
   { id: "alerts", label: "Alerts", part: alertList },
   { id: "rules", label: "Rules", part: ruleList },
@@ -131,7 +134,7 @@ const columns = (owners, show, acknowledge) => [
   {
     title: "Alert",
     isMain: true,
-    cell: (alert) => [alertBadge(alert), h("span.cell-sub", alert.summary)],
+    cell: (alert) => [alertBadge(alert), h("span.cell-sub", gist(alert))],
   },
   {
     title: "State",

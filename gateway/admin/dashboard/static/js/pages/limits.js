@@ -134,7 +134,7 @@ function planCards(offered) {
     );
   return card(
     "Plans",
-    { class: "flush" },
+    null,
     table({
       caption: "Plans",
       rows: offered.plans,

@@ -17,7 +17,7 @@ import {
   top,
   valuesOf,
 } from "../usage.js";
-import { alertBadge } from "./alerts.js";
+import { alertBadge, gist } from "./alerts.js";
 import { keyPath, pathTo } from "./index.js";
 
 const ALERTS_SHOWN = 5;
@@ -278,7 +278,10 @@ function attention({ alerts, upstreams }) {
                 "li",
                 { key: each.alert_id },
                 alertBadge(each),
-                h("span.grow", each.summary),
+                h(
+                  "span.grow",
+                  each.key_id ? h("a", { href: keyPath(each.key_id) }, gist(each)) : gist(each),
+                ),
                 each.state === "acknowledged" ? badge("acknowledged") : null,
                 h("span.muted", moment(each.fired_at)),
               ),

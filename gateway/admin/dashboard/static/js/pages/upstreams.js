@@ -210,7 +210,7 @@ function workerCard(found) {
   if (!found?.data.length) return null;
   return card(
     "Workers",
-    { class: "flush" },
+    null,
     table({
       caption: "Workers",
       rows: found.data,
