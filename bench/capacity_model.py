@@ -25,14 +25,14 @@ class Cost(NamedTuple):
 
 
 COSTS: Final[Mapping[str, Cost]] = {
-    "request": Cost(56.4, "us of CPU", "make bench"),
-    "request, compiled": Cost(37.6, "us of CPU", "make bench"),
-    "new head": Cost(0.42, "of a request more", "make bench-instructions"),
-    "refusal": Cost(0.4, "of a request", "make bench"),
+    "request": Cost(52, "us of CPU", "make bench"),
+    "request, compiled": Cost(35, "us of CPU", "make bench"),
+    "new head": Cost(0.38, "of a request more", "make bench-instructions"),
+    "refusal": Cost(0.5, "of a request", "make bench"),
     "kilobyte": Cost(0.7, "us of CPU", "make bench"),
-    "several workers": Cost(1.14, "times", "make bench-workers"),
-    "key from SQLite": Cost(370, "us of CPU", "make bench-growth"),
-    "key from PostgreSQL": Cost(500, "us of CPU", "make bench-capacity"),
+    "several workers": Cost(1.16, "times", "make bench-workers"),
+    "key from SQLite": Cost(160, "us of CPU", "make bench-capacity"),
+    "key from PostgreSQL": Cost(310, "us of CPU", "make bench-capacity"),
     "exact limits": Cost(25, "us of CPU", "make bench-limits"),
     "leased limits": Cost(13, "us of CPU", "make bench-limits"),
     "event of a stream": Cost(50, "us of CPU", "make bench-streams"),
@@ -41,31 +41,31 @@ COSTS: Final[Mapping[str, Cost]] = {
     "usage, PostgreSQL's part": Cost(
         38, "us of CPU per key on a route and second", "make bench-usage"
     ),
-    "process": Cost(62e6, "bytes", "make bench-hostile"),
+    "process": Cost(92e6, "bytes", "make bench-capacity"),
     "bound key": Cost(1_600, "bytes", "make bench-keys"),
     "resting key": Cost(600, "bytes", "make bench-keys"),
     "connection": Cost(2_400, "bytes", "make bench-hostile"),
     "stream": Cost(7_800, "bytes", "make bench-streams"),
-    "key in SQLite": Cost(1_010, "bytes", "make bench-capacity"),
-    "key in PostgreSQL": Cost(1_300, "bytes", "make bench-capacity"),
+    "key in SQLite": Cost(790, "bytes", "make bench-capacity"),
+    "key in PostgreSQL": Cost(800, "bytes", "make bench-capacity"),
     "tenant": Cost(300, "bytes", "make bench-capacity"),
-    "change": Cost(1_000, "bytes", "make bench-capacity"),
-    "usage cell": Cost(250, "bytes", "make bench-capacity"),
-    "facet": Cost(150, "bytes", "make bench-capacity"),
+    "change": Cost(1_600, "bytes", "make bench-capacity"),
+    "usage cell": Cost(200, "bytes", "make bench-usage"),
+    "facet": Cost(140, "bytes", "make bench-capacity"),
     "line of the request log": Cost(600, "bytes", "make bench-capacity"),
     "line of the access log": Cost(600, "bytes", "make bench-capacity"),
     "bucket in Redis": Cost(230, "bytes", "make bench-limits"),
     "call of Redis": Cost(32, "us of CPU", "make bench-limits"),
     "exact calls": Cost(1.0, "per request", "make bench-limits"),
     "leased calls": Cost(0.2, "per request", "make bench-limits"),
-    "statements of the leader": Cost(17.0, "per second", "make bench-capacity"),
-    "statements of another gateway": Cost(5.5, "per second", "make bench-capacity"),
-    "statements of a gateway that serves": Cost(5.5, "per second more", "make bench-capacity"),
-    "statements of a key from PostgreSQL": Cost(2.0, "per key", "make bench-capacity"),
-    "statements of a change": Cost(8.0, "per change", "make bench-capacity"),
-    "statements of a change elsewhere": Cost(6.0, "per change and gateway", "make bench-capacity"),
-    "statement": Cost(100, "us of CPU", "make bench-capacity"),
-    "backup": Cost(100e6, "bytes per second", "make bench-capacity"),
+    "statements of the leader": Cost(20.0, "per second", "make bench-capacity"),
+    "statements of another gateway": Cost(7.0, "per second", "make bench-capacity"),
+    "statements of a gateway that serves": Cost(9.0, "per second more", "make bench-capacity"),
+    "statements of a key from PostgreSQL": Cost(1.0, "per key", "make bench-capacity"),
+    "statements of a change": Cost(14.0, "per change", "make bench-capacity"),
+    "statements of a change elsewhere": Cost(5.5, "per change and gateway", "make bench-capacity"),
+    "statement": Cost(250, "us of CPU", "make bench-capacity"),
+    "backup": Cost(20e6, "bytes per second", "make bench-capacity"),
 }
 
 BOUND_KEYS: Final = 8_192
@@ -76,6 +76,9 @@ BUCKETS_PER_KEY: Final = 2
 
 FACETS_PER_KEY: Final = 3
 """Networks, countries and user agents from which a key is used, in an hour."""
+
+REQUEST_LOG_BYTES: Final = 10e9
+"""`request_log.bytes_max`: the oldest requests leave first."""
 
 REDIS_BUSY_MAX: Final = 0.9
 SQLITE_CHANGES_MAX: Final = 150.0
@@ -122,7 +125,6 @@ class Demand:
     hour_days: float = 90.0
     day_days: float = 730.0
     facet_days: float = 30.0
-    log_days: float = 7.0
     cache_keys_max: int = 100_000
 
 
@@ -292,9 +294,15 @@ class _Estimate:
         """Room of a year of the audit trail."""
         return self._demand.changes_per_day * 365 * self._of("change")
 
-    def log_bytes(self, kind: str) -> float:
-        """Room of a log of requests over the days that it is kept."""
-        return self._demand.requests * DAY * self._demand.log_days * self._of(f"line of the {kind}")
+    def log_hours(self) -> float:
+        """Hours of requests that the request log of one gateway has room for."""
+        rate = self._demand.requests / self._demand.gateways
+        written = rate * 3600 * self._of("line of the request log")
+        return REQUEST_LOG_BYTES / written if written else math.inf
+
+    def access_log_bytes(self) -> float:
+        """Room of a day of the access logs of all gateways."""
+        return self._demand.requests * DAY * self._of("line of the access log")
 
     def store_bytes(self) -> float:
         """Room of the store after a year."""
@@ -314,12 +322,15 @@ class _Estimate:
             Line("store: keys and tenants", self.record_bytes(), "bytes", f"{asked.keys:,} keys"),
             Line("store: usage", self.usage_bytes(), "bytes", "as long as `usage` keeps it"),
             Line("store: a year of audit", self.audit_bytes(), "bytes", f"{asked.changes_per_day:,.0f} changes a day"),
-            Line("store: a backup takes", self.store_bytes() / self._of("backup"), "seconds", "while it runs"),
-            Line("request log", self.log_bytes("request log"), "bytes", f"{asked.log_days:g} days"),
-            Line("access log", self.log_bytes("access log"), "bytes", f"{asked.log_days:g} days"),
+            Line("request log: a gateway's 10 GB last", self.log_hours(), "hours", "request_log.bytes_max"),
+            Line("access log, all gateways", self.access_log_bytes(), "bytes a day", "rotated by you"),
             Line("store: look-ups of keys", self.absent_keys(), "per second", "not in memory"),
         ]  # fmt: skip
-        if asked.store == "postgresql":
+        if asked.store == "sqlite":
+            found.append(
+                Line("store: a backup takes", self.store_bytes() / self._of("backup"), "seconds", "while it runs")
+            )  # fmt: skip
+        else:
             found += [
                 Line("PostgreSQL: statements", self.statements(), "per second", f"{asked.gateways} gateways"),
                 Line("PostgreSQL: CPU", self.postgres_cores(), "cores busy", "for these"),

@@ -101,7 +101,11 @@ def test_more_of_anything_never_needs_less(
         replace(demand, tenants=2 * demand.tenants),
     ):
         grown = amounts(more)
-        assert all(grown[what] >= amount * (1 - 1e-9) for what, amount in found.items())
+        assert all(
+            grown[what] >= amount * (1 - 1e-9)
+            for what, amount in found.items()
+            if not what.endswith("last")  # what has room for so many hours has it for fewer
+        )
 
 
 # ---- where the constants come from

@@ -51,17 +51,17 @@ def test_the_bytes_of_a_table_are_those_of_its_indexes_too(tmp_path: Path) -> No
 def test_a_store_is_weighed_started_and_backed_up(tmp_path: Path) -> None:
     """The first part of the command, with few keys."""
     found = Found()
-    _in_sqlite(argparse.Namespace(keys=[200], folder=tmp_path), found)
+    _in_sqlite(argparse.Namespace(keys=[2_200], folder=tmp_path, starts=1), found)
     [row] = found.sizes
     cells = [cell.strip() for cell in row.strip("|").split("|")]
-    assert cells[0] == "SQLite, 200 keys"
+    assert cells[0] == "SQLite, 2,200 keys"
     assert 500 < float(cells[2].replace(",", "")) < 5_000
-    assert cells[4].endswith(" s")
+    assert (cells[4].endswith(" s"), cells[6].endswith(" us")) == (True, True)
     assert not list(tmp_path.rglob("backup.db"))
 
 
 def test_the_page_says_what_was_not_measured_and_what_follows() -> None:
-    text = page(Found(sizes=["| SQLite | 1 | 2 | 3 | 4 | 5 | 6 |"], absent="no server"), 0.5)
+    text = page(Found(sizes=["| SQLite | 1 | 2 | 3 | 4 | 5 | 6 | 7 |"], absent="no server"), 0.5)
     assert "PostgreSQL was not measured: no server" in text
     assert all(f"### {title}" in text for title, _ in EXAMPLES)
     assert "| what ends first |" in text
