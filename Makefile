@@ -125,7 +125,7 @@ bench-handshakes: $(VENV)/.ready-to-run ## what TLS costs: new connections, requ
 bench-keys: $(VENV)/.ready-to-run ## a million keys in SQLite: cold look-ups, memory, start (600 MB once; needs nginx)
 	@$(BIN)/python -m bench.keys --out docs/figures $(if $(KEYS_FOLDER),--folder $(KEYS_FOLDER))
 
-bench-capacity: $(VENV)/.ready-to-test ## what keys, requests and changes take in stores and ask of PostgreSQL; writes docs/figures (6 minutes)
+bench-capacity: $(VENV)/.ready-to-test ## what keys, requests and changes take in stores and ask of PostgreSQL; writes docs/figures (10 minutes; 1.2 GB)
 	@$(BIN)/python -m bench.capacity_figures --write docs/figures
 
 bench-soak: $(VENV)/.ready-to-run ## ten minutes (SOAK_SECONDS) of mixed load; write docs/figures/soak.md; fails when memory grows

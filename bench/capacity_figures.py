@@ -32,6 +32,11 @@ IDLE_SECONDS: Final = 15.0
 """Every work that is done again and again has its turn in it, but for alerts."""
 
 ALERTS_SECONDS: Final = 60.0
+_USAGE: Final = (
+    "INSERT INTO usage_cells",
+    "INSERT INTO usage_durations",
+    "INSERT INTO usage_reasons",
+)
 COLD_KEYS: Final = 400
 LOOKED_UP_KEYS: Final = 2_000
 CHANGES: Final = 25
@@ -246,8 +251,10 @@ def _statements(options: argparse.Namespace, server: Server, keys: int, found: F
                     f"{rate:.0f} requests/s with a known key",
                     partial(site.steadily, token(1), rate, IDLE_SECONDS),
                 )
-            cold = partial(site.ask, stored(100, COLD_KEYS))
+            cold = partial(_ask_and_wait, site, stored(100, COLD_KEYS))
             counting.during("a key that is not in memory", cold, of=COLD_KEYS, idle=idle)
+            rows = counting.usage_rows / COLD_KEYS
+            found.add(found.asked, "its usage, written with that of others", f"{rows:.1f} rows", "")
             orders = [{"id": each, "reason": "bench"} for each in _ids(server, database)]
             revoke = partial(site.change, "POST", "/keys/{}:revoke")
             some = partial(revoke, orders[:CHANGES])
@@ -266,6 +273,12 @@ def _statements(options: argparse.Namespace, server: Server, keys: int, found: F
         found.kinds = counting.kinds
 
 
+async def _ask_and_wait(site: Site, secrets: list[str]) -> None:
+    """Make requests, and wait until they are counted in the store."""
+    await site.ask(secrets)
+    await asyncio.sleep(_LATE_SECONDS)
+
+
 async def _rest() -> None:
     await asyncio.sleep(IDLE_SECONDS)
 
@@ -276,19 +289,25 @@ def _ids(server: Server, database: str) -> list[str]:
 
 
 class Counting:
-    """Counts statements while something is done; `kinds` is what is asked while nothing is."""
+    """Counts statements while something is done; `kinds` is what is asked while nothing is.
+
+    Rows of usage, which are written many at a time, are counted apart: `usage_rows` are those of the last time.
+    """
 
     def __init__(self, server: Server, found: Found) -> None:
         self._server = server
         self._found = found
         self.kinds: list[str] = []
+        self.usage_rows = 0
 
     def during(self, what: str, act: Any, *, of: int = 0, idle: float = 0.0) -> float:
         """Do it; return statements per second, or for each of `of` beyond the `idle` ones of the time."""
         since, cpu, began = self._server.offset(), self._cpu(), time.monotonic()
         asyncio.run(_done(act))
         seconds, spent = time.monotonic() - began, self._cpu() - cpu
-        asked = self._server.statements(since)
+        statements = self._server.statements(since)
+        asked = [each for each in statements if not each.startswith(_USAGE)]
+        self.usage_rows = len(statements) - len(asked)
         if not of:
             rate = len(asked) / seconds
             self._tell(what, f"{rate:.1f} per second", spent, len(asked))

@@ -64,6 +64,7 @@ COSTS: Final[Mapping[str, Cost]] = {
     "statements of a key from PostgreSQL": Cost(1.0, "per key", "make bench-capacity"),
     "statements of a change": Cost(14.0, "per change", "make bench-capacity"),
     "statements of a change elsewhere": Cost(5.5, "per change and gateway", "make bench-capacity"),
+    "rows of usage": Cost(2.0, "per key on a route and second", "make bench-capacity"),
     "statement": Cost(250, "us of CPU", "make bench-capacity"),
     "backup": Cost(20e6, "bytes per second", "make bench-capacity"),
 }
@@ -242,6 +243,10 @@ class _Estimate:
         """CPU time in which one gateway writes down a second of usage; one process does it."""
         return self.pairs_written() * self._of(f"usage in {self._engine}")
 
+    def usage_rows(self) -> float:
+        """Rows of usage that all gateways write in a second."""
+        return self._demand.gateways * self.pairs_written() * self._of("rows of usage")
+
     def redis_cores(self) -> float:
         """Cores that Redis keeps busy; it has one."""
         return self.redis_calls() * self._of("call of Redis") / 1e6
@@ -333,6 +338,7 @@ class _Estimate:
         else:
             found += [
                 Line("PostgreSQL: statements", self.statements(), "per second", f"{asked.gateways} gateways"),
+                Line("PostgreSQL: rows of usage", self.usage_rows(), "per second", "many at a time"),
                 Line("PostgreSQL: CPU", self.postgres_cores(), "cores busy", "for these"),
             ]  # fmt: skip
         if asked.limits != "memory":
