@@ -331,9 +331,9 @@ async def _done(act: Any) -> None:
 
 
 def _kinds(asked: list[str], seconds: float) -> list[str]:
-    """Return the most frequent statements by their first words, with how often they come."""
+    """Return the most frequent statements by their first words, with how often they come, as rows."""
     words = Counter(" ".join(each.split()[:4])[:60] for each in asked)
-    return [f"`{first}` {count / seconds:.1f}/s" for first, count in words.most_common(10)]
+    return [f"| `{first}` | {count / seconds:.1f} |" for first, count in words.most_common(10)]
 
 
 if __name__ == "__main__":

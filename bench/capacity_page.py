@@ -67,7 +67,9 @@ the last line. CPU time of the server per statement includes writing that log an
 |---|---:|---:|
 {_table(found.asked)}
 {absent}
-An idle gateway asks: {", ".join(found.kinds) or "not measured"}.
+| what an idle gateway asks | per second |
+|---|---:|
+{_table(found.kinds)}
 
 ## What follows
 
