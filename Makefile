@@ -4,6 +4,10 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 COMPILED := .venv-compiled
 OPTIMIZE ?= 3
+# Most tests of whole gateways wait most of the time: more of them at once than there are cores.
+JOBS   ?= 3
+# These cover what they test completely, and by themselves.
+COVERED := tests/domain tests/pipeline
 COMPILED_STAMP := $(COMPILED)/.ready-$(OPTIMIZE)
 CONFIG ?= config.yaml
 PIP    := $(BIN)/python -m pip install --quiet --quiet --disable-pip-version-check
@@ -14,14 +18,18 @@ COMPILED_PIP := PIP_QUIET=2 PIP_DISABLE_PIP_VERSION_CHECK=1 $(COMPILED)/bin/pyth
 .DEFAULT_GOAL := help
 .PHONY: help run test lint types bench bench-quick bench-full bench-growth bench-workers bench-docs bench-transfer \
         bench-handshakes bench-streams bench-revocation bench-stream-cut bench-hostile bench-reload bench-keys \
-        bench-soak bench-instructions bench-usage bench-series bench-capacity profile autobahn conformance fuzz docs dashboards \
-        screenshots alerts-demo fmt clean distclean bench-traces compile run-compiled test-compiled bench-limits
+        bench-soak bench-instructions bench-usage bench-series profile autobahn conformance fuzz docs dashboards \
+        screenshots alerts-demo fmt clean distclean bench-traces compile run-compiled test-compiled bench-limits \
+        cluster bench-cluster bench-upgrade bench-capacity
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-18s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 
 run: $(VENV)/.ready-to-run ## start the gateway with the demo upstream and print curl commands to paste
 	@$(BIN)/tollhouse run --demo --config $(CONFIG)
+
+cluster: $(VENV)/.ready-to-test ## start three gateways, PostgreSQL and Redis, and print what to try (Ctrl-C ends all)
+	@exec $(BIN)/python -m bench.cluster
 
 compile: $(COMPILED_STAMP) ## build the gateway compiled, into .venv-compiled (needs a C compiler; some minutes)
 	@$(COMPILED)/bin/tollhouse --version
@@ -31,10 +39,10 @@ run-compiled: compile ## like `make run`, with the compiled build
 
 test: lint types ## lint, types, all tests, and full coverage of domain and pipeline
 	@$(BIN)/coverage erase
-	$(BIN)/python -m pytest -n 2 --cov --cov-report=
-	$(BIN)/python -m pytest tests/dashboard
-	@$(BIN)/coverage report --include='gateway/domain/*,gateway/pipeline/*' --skip-covered --show-missing \
-	  --fail-under=100
+	$(BIN)/python -m pytest -n 2 --cov --cov-report= $(COVERED)
+	@$(BIN)/coverage report --skip-covered --show-missing --fail-under=100
+	$(BIN)/python -m pytest -n $(JOBS) $(COVERED:%=--ignore=%)
+	$(BIN)/python -m pytest -n 2 --dist loadfile tests/dashboard
 
 # The tests run in a folder without `gateway`: a folder that had it would be imported instead of what is installed.
 test-compiled: $(COMPILED_STAMP)-to-test ## the tests, against the compiled build
@@ -101,6 +109,12 @@ fuzz: $(VENV)/.ready-to-test ## compare what is forwarded with what second reade
 bench-limits: $(VENV)/.ready-to-test ## measure limits in memory, in Redis and leased; simulate 100 nodes (needs nginx, wrk, redis-server)
 	@$(BIN)/python -m bench.shared_limits
 	@$(BIN)/python -m bench.leased_simulation
+
+bench-cluster: $(VENV)/.ready-to-test ## limits, revocation and a killed node over three gateways under load; writes docs/figures (3 minutes)
+	@$(BIN)/python -m bench.cluster.figures --write docs/figures
+
+bench-upgrade: $(VENV)/.ready-to-test ## replace gateways under load by another version: no failed request; writes docs/figures (2 minutes)
+	@$(BIN)/python -m bench.upgrade --write docs/figures
 
 bench-reload: $(VENV)/.ready-to-run ## reload every 100 ms for a minute under load: no failed request, flat memory
 	@$(BIN)/python -m bench.reload

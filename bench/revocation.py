@@ -136,7 +136,7 @@ def _row(
             loading = side.submit(run)
             seen = uvloop.run(
                 both(
-                    port, admin, raw, name, turns,
+                    [port], [admin], raw, name, turns,
                     connections=CONNECTIONS, at_once=at_once, seconds=seconds,
                 )
             )  # fmt: skip

@@ -10,6 +10,7 @@ import asyncio
 import random
 import time
 from collections.abc import Callable, Sequence
+from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
@@ -155,17 +156,29 @@ async def use(
 
 
 async def revoke(
-    admin: Path, name: Callable[[int], str], turns: Turns, at_once: int, seconds: float
+    admins: Sequence[Path],
+    name: Callable[[int], str],
+    turns: Turns,
+    at_once: int,
+    seconds: float,
 ) -> Revoked:
-    """Revoke the keys whose turn it is, `at_once` at a time, for `seconds`; `name` is a key's id."""
+    """Revoke the keys whose turn it is, `at_once` at a time, for `seconds`, each at any of the gateways whose admin
+    sockets these are; `name` is a key's id.
+    """
     revoked = Revoked()
     end = time.monotonic() + seconds
-    async with aiohttp.ClientSession(connector=aiohttp.UnixConnector(str(admin))) as session:
+    async with AsyncExitStack() as stack:
+        sessions = [
+            await stack.enter_async_context(
+                aiohttp.ClientSession(connector=aiohttp.UnixConnector(str(admin)))
+            )
+            for admin in admins
+        ]
 
         async def one_after_the_other() -> None:
             while time.monotonic() < end and (number := turns.take()) is not None:
                 started = time.perf_counter()
-                answer = await revoke_key(session, name(number))
+                answer = await revoke_key(turns.chance.choice(sessions), name(number))
                 revoked.seconds.append(time.perf_counter() - started)
                 enforcement = answer["enforcement"]
                 moment = datetime.fromisoformat(enforcement["effective_at"])
@@ -189,8 +202,8 @@ async def revoke_key(session: aiohttp.ClientSession, key_id: str) -> dict[str, A
 
 
 async def both(
-    port: int,
-    admin: Path,
+    ports: Sequence[int],
+    admins: Sequence[Path],
     raw: Callable[[int], bytes],
     name: Callable[[int], str],
     turns: Turns,
@@ -199,15 +212,26 @@ async def both(
     at_once: int,
     seconds: float,
 ) -> tuple[Seen, Revoked]:
-    """Let users ask while keys are revoked for `seconds`; without anybody to revoke (`at_once` 0) they just ask."""
+    """Let users ask at all gateways, over `connections` each, while keys are revoked for `seconds`; without anybody to
+    revoke (`at_once` 0) they just ask.
+    """
     over = asyncio.Event()
-    using = asyncio.create_task(use(port, raw, turns, connections, over))
+    using = [asyncio.create_task(use(port, raw, turns, connections, over)) for port in ports]
     await asyncio.sleep(0.3)  # so that what is to be revoked is in memory
     if at_once:
-        revoked = await revoke(admin, name, turns, at_once, seconds)
+        revoked = await revoke(admins, name, turns, at_once, seconds)
     else:
         revoked = Revoked()
         await asyncio.sleep(seconds)
     await asyncio.sleep(0.2)  # the last ones are asked with, too
     over.set()
-    return await using, revoked
+    return together(await asyncio.gather(*using)), revoked
+
+
+def together(parts: Sequence[Seen]) -> Seen:
+    """Return what all of them saw."""
+    return Seen(
+        [each for part in parts for each in part.passed],
+        [each for part in parts for each in part.refused],
+        sum(part.broken for part in parts),
+    )

@@ -62,6 +62,22 @@ def _somebody() -> str | None:
     return "nobody" if os.geteuid() == 0 else None
 
 
+def _reachable(programs: Path, folder: Path) -> Path:
+    """Return the programs; where root keeps them to itself, as below /root, a copy in `folder` that anybody may run."""
+    if _somebody() is None or all(each.stat().st_mode & 0o001 for each in programs.parents):
+        return programs
+    installed = programs.parent
+    package = installed.parent
+    libraries = package.with_name(
+        f"{package.name}.libs"
+    )  # where a wheel keeps what its programs load
+    copy = folder / "programs" / package.name / installed.name
+    shutil.copytree(installed, copy, symlinks=True)
+    if libraries.is_dir():
+        shutil.copytree(libraries, folder / "programs" / libraries.name, symlinks=True)
+    return copy / programs.name
+
+
 def free_port() -> int:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         return int(taken.getsockname()[1])
@@ -147,10 +163,11 @@ def running(
 ) -> Iterator[Server]:
     """Run a server of its own; `prepare` is given the folder of its data before it starts."""
     with tempfile.TemporaryDirectory(prefix="tollhouse-pg-", dir="/tmp") as name:
-        folder, programs = Path(name), binaries(with_tls=with_tls)
+        folder = Path(name)
         if (who := _somebody()) is not None:
             shutil.chown(folder, who)
         folder.chmod(0o755)
+        programs = _reachable(binaries(with_tls=with_tls), folder)
         subprocess.run(
             [
                 *(str(programs / "initdb"), "-D", str(folder / "data"), "-U", "postgres"),

@@ -18,6 +18,7 @@ from typing import Any, Final
 
 import uvloop
 
+from gateway import __version__
 from gateway.assembly import data_plane, stores
 from gateway.assembly.access_logs import redactor
 from gateway.assembly.certificates import Certificates
@@ -60,15 +61,23 @@ _LEFT_TO_SUPERVISOR: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, sign
 
 
 class Worker:
-    """What a worker process holds. Parts live in `parts`, work in `tasks`, what ends before the work in `running`."""
+    """What a worker process holds. Parts live in `parts`, work in `tasks`, what ends before the work in `running`.
+
+    `wanted` is the version of the supervisor: what the two say to each other differs from one to the next.
+    """
 
     channel: Channel
     plane: DataPlane
     certificates: Certificates
 
     def __init__(
-        self, parts: AsyncExitStack, tasks: asyncio.TaskGroup, running: AsyncExitStack
+        self,
+        parts: AsyncExitStack,
+        tasks: asyncio.TaskGroup,
+        running: AsyncExitStack,
+        wanted: str,
     ) -> None:
+        self._wanted = wanted
         self._parts = parts
         self._tasks = tasks
         self._running = running
@@ -100,6 +109,11 @@ class Worker:
 
     async def answer(self, message: object) -> object:
         """Do what the supervisor says (`control.channel.Answer`)."""
+        if self._wanted != __version__:
+            raise Declined(
+                f"Tollhouse {__version__} lies where {self._wanted}, which is running, was started from:"
+                " restart the gateway"
+            )
         if isinstance(message, messages.Begin):
             await self._begin(message)
             return None
@@ -295,14 +309,16 @@ def _redacting(formatter: log.LogFormatter, config: model.Config) -> Any:
     return follow
 
 
-async def serve(sock: socket.socket) -> None:
-    """Be a worker of the supervisor at the other end of `sock`, until told to end or left alone."""
+async def serve(sock: socket.socket, wanted: str) -> None:
+    """Be a worker of the supervisor at the other end of `sock`, which is of version `wanted`, until told to end or left
+    alone.
+    """
     async with (
         AsyncExitStack() as parts,
         asyncio.TaskGroup() as tasks,
         AsyncExitStack() as running,
     ):
-        worker = Worker(parts, tasks, running)
+        worker = Worker(parts, tasks, running, wanted)
         worker.channel = await connect(sock, worker.answer, tasks, worker.left_alone)
         # Closed last: until then the supervisor takes what we say, and holds us for alive.
         parts.push_async_callback(worker.channel.close)
@@ -310,13 +326,15 @@ async def serve(sock: socket.socket) -> None:
 
 
 def main(arguments: list[str]) -> None:
-    """Run a worker process; the one argument is the number of its descriptor of the channel."""
+    """Run a worker process; the arguments are the number of its descriptor of the channel, and the version it has to
+    be.
+    """
     for number in _LEFT_TO_SUPERVISOR:
         signal.signal(number, signal.SIG_IGN)
     faulthandler.register(DUMP_SIGNAL, all_threads=True)
     sock = socket.socket(fileno=int(arguments[0]))
     sock.setblocking(False)
-    uvloop.run(serve(sock))
+    uvloop.run(serve(sock, arguments[1]))
 
 
 if __name__ == "__main__":

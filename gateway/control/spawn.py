@@ -13,15 +13,17 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Final
 
+from gateway import __version__
+
 _MODULE: Final = "gateway.assembly.worker"
 
 
 def command(channel: int) -> list[str]:
-    """Return the command of a worker that speaks over the descriptor `channel`.
+    """Return the command of a worker that speaks over the descriptor `channel`, and is of our version or none.
 
     `-P`: a folder in which somebody happens to stand must not lend its modules to a worker.
     """
-    return [sys.executable, "-P", "-m", _MODULE, str(channel)]
+    return [sys.executable, "-P", "-m", _MODULE, str(channel), __version__]
 
 
 def environment(path: Sequence[str]) -> dict[str, str]:

@@ -261,13 +261,19 @@ class DownstreamConnection(PatientStream):
     # ---- stopping
 
     def drain(self) -> None:
-        """Close when idle; a request that has begun closes the connection with its response."""
+        """Close when idle for a while; a request that has begun closes the connection with its response.
+
+        A client that asks again and again has its next request on the way already: it is answered and told to close,
+        where an end between two requests would fail the second one.
+        """
         if self._exchange is not None or self._buffer:
             return
-        if self._requests == 0:
-            self.deadline = min(self.deadline, self._listener.time() + FIRST_REQUEST_SECONDS)
-        else:
+        now = self._listener.time()
+        patient_until = (self.idle_since if self._requests else now) + FIRST_REQUEST_SECONDS
+        if self.is_write_blocked or patient_until <= now:
             self.close(Closed.DRAIN)
+        else:
+            self.deadline = min(self.deadline, patient_until)
 
     def close(self, cause: Closed) -> None:
         """Close after what was written is sent; read past what still comes, for a while."""

@@ -20,7 +20,8 @@ PEEK_SECONDS: Final = 1.0
 """How often a connection that is not read from is asked whether its client left."""
 
 FIRST_REQUEST_SECONDS: Final = 1.0
-"""How long nobody minds that a connection sends nothing: it was opened to send a request, which may be on its way."""
+"""How long nobody minds that a connection sends nothing: it was opened or kept to send a request, which may be on its
+way."""
 
 _INFINITY: Final = float("inf")
 
@@ -146,6 +147,8 @@ class PatientStream(ClientStream):
         elif self._buffer.strip():
             self.end_as(Closed.HEAD_TIMEOUT)
             self._begin(Denial(reason=Reason.REQUEST_TIMEOUT, internal="request head incomplete"))
+        elif self._listener.is_draining:
+            self.close(Closed.DRAIN)
         else:
             self.close(Closed.IDLE_TIMEOUT if self._requests else Closed.HEAD_TIMEOUT)
 

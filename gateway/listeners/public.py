@@ -170,6 +170,7 @@ class PublicListener:
         self.is_draining = True
         for server in self._servers:
             server.close()
+        await asyncio.sleep(0)  # what is accepted in this turn of the loop is known in the next
         for connection in list(self._connections):
             connection.drain()
         if await self._is_empty_within(seconds):

@@ -146,6 +146,8 @@ def rebuild(store: Path) -> tuple[int, int]:
 
 def migrate(store: Path) -> tuple[int, int]:
     """Bring the store to this program's schema; return which it had, and has. Raises `CannotCopy`."""
+    if not store.is_file():
+        raise CannotCopy(f"there is no store at {store}")
     with _opened(store) as file:
         before = int(file.execute("PRAGMA user_version").fetchone()[0])
     with _translating():

@@ -207,6 +207,21 @@ def test_derivation_says_how_the_address_was_found(
     assert resolve(peer, *lines).derivation == text
 
 
+@pytest.mark.parametrize(
+    ("peer", "lines", "hops"),
+    [
+        ("198.51.100.1", [b"1.1.1.1"], 0),
+        ("10.0.0.1", [], 0),
+        ("10.0.0.1", [b"203.0.113.7, 10.0.0.2"], 2),
+        ("10.0.0.1", [b"unknown, 10.0.0.2"], 1),
+    ],
+)
+def test_elements_that_led_to_the_address_are_counted(
+    peer: str, lines: list[bytes], hops: int
+) -> None:
+    assert resolve(peer, *lines).hops == hops
+
+
 @given(st.binary(max_size=200), st.sampled_from(["x-forwarded-for", "forwarded"]))
 def test_what_a_client_invents_never_changes_what_the_proxy_appended(
     invented: bytes, header: Literal["x-forwarded-for", "forwarded"]

@@ -14,6 +14,7 @@ from gateway.domain.key_format import (
     KeyFormats,
     ReadToken,
     checksum,
+    variable_name,
 )
 
 INSTAVIEW = KeyFormat("instaview", "sk", ("live", "test"))
@@ -200,3 +201,11 @@ def test_a_key_without_a_secret_yet_shows_what_its_secret_will_begin_with() -> N
     shown = key_format.placeholder("live")
     assert shown == "sk_live_…"
     assert key_format.mint("live", "a" * 43).startswith(shown[:-1])
+
+
+@pytest.mark.parametrize(
+    ("name", "variable"),
+    [("instaview", "INSTAVIEW_API_KEY"), ("acme-2.0", "ACME_2_0_API_KEY")],
+)
+def test_a_key_is_kept_in_a_variable_that_a_shell_takes(name: str, variable: str) -> None:
+    assert variable_name(name) == variable

@@ -47,7 +47,7 @@ async def test_no_request_begins_under_a_key_after_its_revocation_is_effective(
 
     with running(tmp_path, "http://127.0.0.1:9", json.dumps(config)) as gateway:
         seen, revoked = await both(
-            port, tmp_path / "admin.sock", asking, "many-{:07d}".format, Turns(order, range(KEYS)),
+            [port], [tmp_path / "admin.sock"], asking, "many-{:07d}".format, Turns(order, range(KEYS)),
             connections=8, at_once=4, seconds=SECONDS,
         )  # fmt: skip
         assert gateway.process.poll() is None

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import re
 import sqlite3
 from contextlib import closing
 from pathlib import Path
@@ -8,6 +9,7 @@ from typing import Any
 import pytest
 
 from gateway.stores.migrations import SchemaError, prepare, require_version, steps
+from gateway.stores.postgres.migrations import steps as postgres_steps
 from gateway.stores.rows import values_of
 from tests.key_samples import a_key, a_tenant
 
@@ -80,3 +82,41 @@ def test_an_old_sqlite_is_refused_by_name() -> None:
     require_version((3, 38, 0))
     with pytest.raises(SchemaError, match=r"SQLite 3\.37\.2 is too old: install 3\.38\.0"):
         require_version((3, 37, 2))
+
+
+_TAKES_AWAY = re.compile(
+    r"^\s*(DROP|DELETE|TRUNCATE|UPDATE)\b|\bRENAME\b|\bALTER COLUMN\b|\bDROP COLUMN\b|\bDROP CONSTRAINT\b",
+    re.MULTILINE | re.IGNORECASE,
+)
+_NEEDED_COLUMN = re.compile(
+    r"ADD COLUMN (?:(?!DEFAULT).)*\bNOT NULL\b(?:(?!DEFAULT).)*$", re.MULTILINE
+)
+
+
+def _bare(script: str) -> str:
+    """Return a step without its comments and the bodies of its triggers."""
+    script = re.sub(r"--.*", "", script)
+    return re.sub(r"^BEGIN\n.*?^END;|\$\$.*?\$\$", "", script, flags=re.MULTILINE | re.DOTALL)
+
+
+@pytest.mark.parametrize("known", [steps(), postgres_steps()], ids=["sqlite", "postgres"])
+def test_a_later_step_only_adds_so_that_an_older_gateway_that_runs_goes_on(
+    known: list[tuple[int, str]],
+) -> None:
+    for version, script in known[1:]:
+        found = _TAKES_AWAY.search(_bare(script))
+        assert found is None, f"step {version} takes something away: {found}"
+        needed = _NEEDED_COLUMN.search(_bare(script))
+        assert needed is None, f"step {version} wants a value that an older gateway does not write"
+
+
+def test_what_takes_away_is_found() -> None:
+    for line in (
+        "DROP INDEX keys_by_name;",
+        "ALTER TABLE keys RENAME TO old;",
+        "ALTER TABLE keys DROP COLUMN plan;",
+        "UPDATE keys SET plan = '';",
+    ):
+        assert _TAKES_AWAY.search(_bare(f"CREATE TABLE t (a TEXT);\n{line}\n"))
+    assert _NEEDED_COLUMN.search("ALTER TABLE keys ADD COLUMN a TEXT NOT NULL;")
+    assert not _NEEDED_COLUMN.search("ALTER TABLE keys ADD COLUMN a TEXT NOT NULL DEFAULT '';")

@@ -207,5 +207,5 @@ def test_migrating_says_where_from_and_where_to(tmp_path: Path) -> None:
     prepare(path, steps()[:2])
     assert sqlite_copies.migrate(path) == (2, newest())
     assert sqlite_copies.migrate(path) == (newest(), newest())
-    with pytest.raises(CannotCopy, match="unable to open"):
+    with pytest.raises(CannotCopy, match="there is no store at"):
         sqlite_copies.migrate(tmp_path / "nothing.db")
