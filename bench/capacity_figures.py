@@ -25,7 +25,7 @@ from bench.capacity_gateway import Site, command, configure, gateway, stored
 from bench.capacity_page import WRITTEN_KEYS, WRITTEN_REQUESTS, Found, page
 from bench.key_store import built, token
 from bench.keys import POLICY
-from bench.machine import Absent, Cores, Unusable
+from bench.machine import Absent, Unusable
 from bench.postgres_server import Server, postgres
 
 IDLE_SECONDS: Final = 15.0
@@ -194,7 +194,7 @@ async def _write(site: Site) -> None:
 
 def _in_postgres(options: argparse.Namespace, found: Found) -> None:
     try:
-        with postgres(Cores.of_this_machine().load) as server:
+        with postgres() as server:
             for keys in options.postgres_keys:
                 _database(options, server, keys, found)
             if options.postgres_keys:
@@ -236,7 +236,7 @@ def _per_row_there(server: Server, database: str, table: str) -> float:
 def _statements(options: argparse.Namespace, server: Server, keys: int, found: Found) -> None:
     """Count what is asked of the database by one gateway in several moments, and by two."""
     database, home = f"keys_{keys}", options.folder / str(keys)
-    server.count_statements(is_on=True)
+    server.count_statements()
     store = {"path": "own.db", "url": server.url(database)}
     key = home / "audit.key"
     with tempfile.TemporaryDirectory(prefix="tollhouse-capacity-") as name:
@@ -319,7 +319,7 @@ class Counting:
         return each
 
     def _cpu(self) -> float:
-        return self._server.process.cpu_seconds()
+        return self._server.cpu_seconds()
 
     def _tell(self, what: str, statements: str, seconds: float, count: int) -> None:
         micros = f"{seconds / max(1, count) * 1e6:,.0f} us"

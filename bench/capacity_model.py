@@ -31,8 +31,8 @@ COSTS: Final[Mapping[str, Cost]] = {
     "refusal": Cost(0.5, "of a request", "make bench"),
     "kilobyte": Cost(0.7, "us of CPU", "make bench"),
     "several workers": Cost(1.16, "times", "make bench-workers"),
-    "key from SQLite": Cost(160, "us of CPU", "make bench-capacity"),
-    "key from PostgreSQL": Cost(310, "us of CPU", "make bench-capacity"),
+    "key from SQLite": Cost(170, "us of CPU", "make bench-capacity"),
+    "key from PostgreSQL": Cost(280, "us of CPU", "make bench-capacity"),
     "exact limits": Cost(25, "us of CPU", "make bench-limits"),
     "leased limits": Cost(13, "us of CPU", "make bench-limits"),
     "event of a stream": Cost(50, "us of CPU", "make bench-streams"),
@@ -58,14 +58,14 @@ COSTS: Final[Mapping[str, Cost]] = {
     "call of Redis": Cost(32, "us of CPU", "make bench-limits"),
     "exact calls": Cost(1.0, "per request", "make bench-limits"),
     "leased calls": Cost(0.2, "per request", "make bench-limits"),
-    "statements of the leader": Cost(20.0, "per second", "make bench-capacity"),
-    "statements of another gateway": Cost(7.0, "per second", "make bench-capacity"),
-    "statements of a gateway that serves": Cost(9.0, "per second more", "make bench-capacity"),
+    "statements of the leader": Cost(13.0, "per second", "make bench-capacity"),
+    "statements of another gateway": Cost(9.0, "per second", "make bench-capacity"),
+    "statements of a gateway that serves": Cost(5.0, "per second more", "make bench-capacity"),
     "statements of a key from PostgreSQL": Cost(1.0, "per key", "make bench-capacity"),
     "statements of a change": Cost(14.0, "per change", "make bench-capacity"),
-    "statements of a change elsewhere": Cost(5.5, "per change and gateway", "make bench-capacity"),
+    "statements of a change elsewhere": Cost(5.0, "per change and gateway", "make bench-capacity"),
     "rows of usage": Cost(2.0, "per key on a route and second", "make bench-capacity"),
-    "statement": Cost(250, "us of CPU", "make bench-capacity"),
+    "statement": Cost(400, "us of CPU", "make bench-capacity"),
     "backup": Cost(20e6, "bytes per second", "make bench-capacity"),
 }
 
@@ -80,6 +80,9 @@ FACETS_PER_KEY: Final = 3
 
 REQUEST_LOG_BYTES: Final = 10e9
 """`request_log.bytes_max`: the oldest requests leave first."""
+
+POSTGRES_CORES: Final = 4
+"""An ordinary database server; it uses as many as there are gateways."""
 
 REDIS_BUSY_MAX: Final = 0.9
 SQLITE_CHANGES_MAX: Final = 150.0
@@ -367,6 +370,12 @@ class _Estimate:
             found.append(
                 Ceiling("changes in SQLite", self.changes() / SQLITE_CHANGES_MAX, "PostgreSQL")
             )
+        else:
+            cores = self.postgres_cores() / POSTGRES_CORES / BUSY_MAX
+            then = (
+                "a larger database; tenants to installations of their own: it is usage that writes"
+            )
+            found.append(Ceiling(f"PostgreSQL with {POSTGRES_CORES} cores", cores, then))
         if asked.limits != "memory":
             found.append(
                 Ceiling("the core of Redis", self.redis_cores() / REDIS_BUSY_MAX,
