@@ -1,7 +1,7 @@
 """What a load needs: from requests, keys and streams to cores, memory, disk, and operations of Redis and PostgreSQL.
 
-Pure: measured constants, each with the command that measures it, and sums of products of them. It is right within a
-factor of two on another machine, which is what a plan needs; measure yours with the same commands.
+Pure: measured constants, each with the command that measures it, and sums of products of them. Another machine may
+be half or twice as fast: measure yours with the same commands.
 """
 
 from __future__ import annotations
