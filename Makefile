@@ -20,7 +20,7 @@ COMPILED_PIP := PIP_QUIET=2 PIP_DISABLE_PIP_VERSION_CHECK=1 $(COMPILED)/bin/pyth
         bench-handshakes bench-streams bench-revocation bench-stream-cut bench-hostile bench-reload bench-keys \
         bench-soak bench-instructions bench-usage bench-series profile autobahn conformance fuzz docs dashboards \
         screenshots alerts-demo fmt clean distclean bench-traces compile run-compiled test-compiled bench-limits \
-        cluster bench-cluster bench-upgrade bench-snapshots chaos
+        cluster bench-cluster bench-upgrade bench-snapshots bench-capacity chaos
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-18s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -144,6 +144,9 @@ bench-keys: $(VENV)/.ready-to-run ## a million keys in SQLite: cold look-ups, me
 
 bench-snapshots: $(VENV)/.ready-to-run ## the snapshot of 100,000 and 1,000,000 keys: time, size, latency meanwhile (1.2 GB once)
 	@$(BIN)/python -m bench.snapshots --out docs/figures $(if $(KEYS_FOLDER),--folder $(KEYS_FOLDER))
+
+bench-capacity: $(VENV)/.ready-to-test ## what keys, requests and changes take in stores and ask of PostgreSQL; writes docs/figures (10 minutes; 1.2 GB)
+	@$(BIN)/python -m bench.capacity_figures --write docs/figures
 
 bench-soak: $(VENV)/.ready-to-run ## ten minutes (SOAK_SECONDS) of mixed load; write docs/figures/soak.md; fails when memory grows
 	@$(BIN)/python -m bench.soak --seconds $(or $(SOAK_SECONDS),600) --out docs/figures

@@ -124,3 +124,11 @@ def test_whole_configurations_in_the_docs_are_accepted(
     (tmp_path / "config.yaml").write_text(text)
     _, problems = check(tmp_path / "config.yaml", {})
     assert not problems, where
+
+
+def test_each_test_that_the_threat_model_names_exists() -> None:
+    """What is claimed to be proved is proved by a test of that very name."""
+    named = set(re.findall(r"`(test_\w+)`", (DOCS / "threat-model.md").read_text("utf-8")))
+    sources = "\n".join(path.read_text("utf-8") for path in (ROOT / "tests").rglob("test_*.py"))
+    assert len(named) > 50
+    assert named - set(re.findall(r"^(?:async )?def (test_\w+)\(", sources, re.MULTILINE)) == set()

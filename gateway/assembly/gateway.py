@@ -26,13 +26,13 @@ from gateway.assembly.degradation import Degradation
 from gateway.assembly.explaining import Explainer
 from gateway.assembly.keys import bootstrap, make_keyring
 from gateway.assembly.late_store import LateStore
+from gateway.assembly.listening import Sockets, address_of, listening
 from gateway.assembly.operators import Operators
 from gateway.assembly.recorders import Recorders
 from gateway.assembly.records import Records
 from gateway.assembly.reloads import Reloads
 from gateway.assembly.reserve import Reserve
 from gateway.assembly.returning import Returning, opened_or_reserved
-from gateway.assembly.sockets import bound, bound_for, describe
 from gateway.assembly.usage import Usage
 from gateway.config import model
 from gateway.config.sources import Sources
@@ -51,11 +51,8 @@ from gateway.stores.noted import NotedStore
 from gateway.stores.observed import ObservedStore
 from gateway.stores.rekeying import Rekeying
 
-_LISTENERS: Final = ("public", "admin", "metrics", "delivery", "forward_auth")
-
 _NOTHING: Final[Mapping[str, str]] = {}
 
-Sockets = Mapping[str, Sequence[socket.socket]]
 _NO_SOCKETS: Final[Sockets] = {}
 
 
@@ -125,6 +122,7 @@ class Gateway:
         self.public_address = ""
         self.metrics_address = ""
         self.admin_address = ""
+        self.dashboard_address = ""
         self.delivery_address = ""
         self.forward_auth_address = ""
         self._unsaved_counts: dict[str, tuple[int, int]] = {}
@@ -290,26 +288,11 @@ async def _open(
     config: model.Config,
     path: Path,
     environ: Mapping[str, str],
-    sockets: Sockets,
+    given: Sockets,
     stack: AsyncExitStack,
 ) -> Gateway:
-    workers, listeners = worker_count(config.workers), config.listeners
-    given = [sockets.get(name, ()) for name in _LISTENERS]
-    # Sockets first: a port that is taken must not be noticed after the store was migrated.
-    public = stack.enter_context(
-        bound_for(workers, listeners.public.bind, path, mode=0o666, given=given[0])
-    )
-    admin = stack.enter_context(bound(listeners.admin.bind, path, given=given[1]))
-    metrics = stack.enter_context(bound(listeners.metrics.bind, path, mode=0o666, given=given[2]))
-    links = None
-    if listeners.delivery.bind is not None:
-        links = stack.enter_context(
-            bound(listeners.delivery.bind, path, mode=0o666, given=given[3])
-        )
-    questions = []
-    if listeners.forward_auth.bind is not None:
-        asking = bound(listeners.forward_auth.bind, path, mode=0o660, given=given[4])
-        questions = [stack.enter_context(asking)]
+    workers = worker_count(config.workers)
+    sockets = stack.enter_context(listening(config, path, workers, given))
     gateway, returning = await _control_plane(config, path, stack, workers)
     tasks = await stack.enter_async_context(background())
     await gateway.records.start(tasks, stack, is_late=returning is not None)
@@ -318,7 +301,7 @@ async def _open(
     counts = await (gateway.reserve.counts() if returning else gateway.store.load_counts(began))
     gateway.reserve.count(counts)
     join = workforce.join if workers > 1 else alone.join
-    serve = await join(gateway, public, questions, counts, tasks, stack)
+    serve = await join(gateway, sockets.public, sockets.questions, counts, tasks, stack)
     gateway.recorders.metrics.watch("revocations_pending", gateway.pending)
     gateway.reloads = Reloads(gateway, environ, tasks)
     stack.callback(gateway.reloads.close)
@@ -326,17 +309,16 @@ async def _open(
     if returning is None:
         await bootstrap(config.bootstrap, gateway.keyring)
     await gateway.alerting.start(tasks, stack)
-    watching = create_metrics_app(gateway.recorders.metrics.render, gateway.readiness, gateway.look)
-    gateway.metrics_address = await _serve(stack, gateway, "metrics", watching, metrics)
-    gateway.admin_address = await _serve(
-        stack, gateway, "admin", gateway.operators.admin_app(), admin
-    )
-    if links is not None:
-        gateway.delivery_address = await _serve(
-            stack, gateway, "delivery", gateway.operators.link_app(), links
-        )
-    gateway.public_address = describe(public[0])
-    gateway.forward_auth_address = describe(questions[0]) if questions else ""
+    await _serve(stack, gateway, "metrics", _watching(gateway), sockets.metrics)
+    operators = gateway.operators
+    await _serve(stack, gateway, "admin", operators.admin_app(), [*sockets.admin, *sockets.pages])
+    await _serve(stack, gateway, "delivery", operators.link_app(), sockets.links)
+    gateway.public_address = address_of(sockets.public)
+    gateway.admin_address = address_of(sockets.admin)
+    gateway.dashboard_address = address_of(sockets.pages)
+    gateway.metrics_address = address_of(sockets.metrics)
+    gateway.delivery_address = address_of(sockets.links)
+    gateway.forward_auth_address = address_of(sockets.questions)
     if gateway.cluster is not None:
         gateway.cluster.serve_at(gateway.public_address)
     await serve()
@@ -384,12 +366,23 @@ async def _control_plane(
     return gateway, returning
 
 
+def _watching(gateway: Gateway) -> web.Application:
+    return create_metrics_app(gateway.recorders.metrics.render, gateway.readiness, gateway.look)
+
+
 async def _serve(
-    stack: AsyncExitStack, gateway: Gateway, name: str, app: web.Application, sock: socket.socket
-) -> str:
-    """Serve an aiohttp application as the listener `name` until the stack closes; return its address."""
+    stack: AsyncExitStack,
+    gateway: Gateway,
+    name: str,
+    app: web.Application,
+    socks: Sequence[socket.socket],
+) -> None:
+    """Serve an aiohttp application as the listener `name` until the stack closes, where it has sockets."""
+    if not socks:
+        return
     runner = web.AppRunner(app, access_log=None, handle_signals=False)
     await runner.setup()
     stack.push_async_callback(runner.cleanup)
-    await web.SockSite(runner, sock, ssl_context=gateway.certificates.context(name)).start()
-    return describe(sock)
+    context = gateway.certificates.context(name)
+    for sock in socks:
+        await web.SockSite(runner, sock, ssl_context=context).start()

@@ -28,7 +28,7 @@ from gateway.config.sources import Sources
 from gateway.control.garbage import settle_memory
 from gateway.control.run import Signals
 from gateway.control.service_manager import ServiceManager, inherited_sockets
-from gateway.demo.provision import provision, render_curls
+from gateway.demo.provision import provision, render_curls, render_dashboard
 from gateway.demo.upstream import create_demo_app
 from gateway.ports import StoreUnavailable
 from gateway.telemetry import log
@@ -125,11 +125,14 @@ async def _serve(
             gateway.admin_address,
             gateway.metrics_address,
         )
+        dashboard = _dashboard_url(gateway)
+        if dashboard:
+            _log.info("the dashboard is at %s", dashboard)
         if gateway.delivery_address:
             _log.info("links to take keys with are served on %s", gateway.delivery_address)
         settle_memory()
         if is_demo:
-            await _show_demo(gateway)
+            await _show_demo(gateway, dashboard)
         manager.ready(_status(gateway))
         gateway.on_follow.append(lambda _: manager.status(_status(gateway)))
         await signals.stopped()
@@ -169,6 +172,17 @@ async def _demo_backend(is_wanted: bool) -> AsyncIterator[None]:
         await runner.cleanup()
 
 
-async def _show_demo(gateway: Gateway) -> None:
+def _dashboard_url(gateway: Gateway) -> str:
+    """Return where a browser on this machine finds the dashboard, empty where none can."""
+    config = gateway.config
+    address = gateway.dashboard_address or gateway.admin_address
+    if not config.dashboard.enabled or address.startswith("unix:"):
+        return ""
+    scheme = "http" if config.listeners.admin.tls is None else "https"
+    return f"{scheme}://{address}/"
+
+
+async def _show_demo(gateway: Gateway, dashboard: str) -> None:
     demo = await provision(gateway.keyring)
-    print(render_curls(f"http://{gateway.public_address}", demo), flush=True)
+    print(render_curls(f"http://{gateway.public_address}", demo))
+    print(render_dashboard(dashboard), flush=True)

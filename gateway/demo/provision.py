@@ -102,6 +102,19 @@ def render_curls(base_url: str, keys: DemoKeys) -> str:
     return "\n".join(lines) + "\n"
 
 
+def render_dashboard(url: str) -> str:
+    """Return where the dashboard is and how to sign in; how to have one where `url` is empty."""
+    if not url:
+        return "The dashboard: set `dashboard.bind` to have it, such as 127.0.0.1:9901.\n"
+    lines = [
+        f"The dashboard: {url}",
+        "",
+        "  Sign in with the token that this prints, once:",
+        "       .venv/bin/tollhouse admin tokens create --name me --role admin",
+    ]
+    return "\n".join(lines) + "\n"
+
+
 def _bearer(secret: str, variable: str) -> str:
     """Return the header; the variable stands in double quotes, so that the shell fills it in."""
     if secret:

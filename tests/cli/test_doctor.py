@@ -306,6 +306,14 @@ def test_listeners_through_which_secrets_pass_are_looked_at_when_they_are_there(
         assert f"listeners.{listener}" in said(edge.exposure, of)
 
 
+def test_the_address_of_the_dashboard_is_looked_at_as_the_admin_api_is(tmp_path: Path) -> None:
+    for bind, expected in (("127.0.0.1:0", "ok"), ("0.0.0.0:0", "fail")):
+        of = patient(tmp_path, f"dashboard: {{bind: '{bind}', insecure: true}}\n")
+        assert level(edge.exposure, of) == expected
+        assert f"dashboard listens on {bind}" in said(edge.exposure, of)
+        assert f"dashboard.bind {bind} is free" in said(edge.ports, of)
+
+
 def test_an_admin_api_beyond_this_host_is_warned_of_even_with_tls(tmp_path: Path) -> None:
     issue(tmp_path, authority(), "api.test")
     tls = "bind: '0.0.0.0:0', tls: {certificates: [{certificate: server.pem, key: server.key}]}"

@@ -89,6 +89,21 @@ def test_an_admin_token_is_none_that_can_be_guessed(tmp_path: Path) -> None:
     ]
 
 
+def test_the_dashboard_is_where_browsers_are_and_tokens_stay_secret(tmp_path: Path) -> None:
+    assert said(tmp_path, "dashboard: {bind: '127.0.0.1:9901'}") == []
+    assert said(tmp_path, "dashboard: {bind: 'unix:a'}") == [
+        "dashboard.bind: is out of reach of browsers (use a port on loopback: 127.0.0.1:9901)"
+    ]
+    wide = "dashboard: {bind: '0.0.0.0:9901'}\n"
+    assert said(tmp_path, wide) == [
+        "dashboard.bind: is in reach of the network: tokens and keys would cross it in clear "
+        "(use loopback, or set `listeners.admin.tls`)"
+    ]
+    assert said(tmp_path, wide.replace("}", ", insecure: true}")) == []
+    taken = "listeners: {metrics: {bind: '127.0.0.1:9'}}\ndashboard: {bind: '127.0.0.1:9'}"
+    assert said(tmp_path, taken) == ["dashboard.bind: is taken by the metrics listener"]
+
+
 def test_whoever_trusts_proxies_names_them(tmp_path: Path) -> None:
     text = "listeners: {admin: {trusts_proxies: true}}\n"
     [message] = said(tmp_path, text)

@@ -8,7 +8,15 @@ from dataclasses import replace
 
 import pytest
 
-from gateway.demo.provision import TENANT_ID, TRICKLE_PLAN, DemoKeys, provision, render_curls
+from gateway.cli.main import build_parser
+from gateway.demo.provision import (
+    TENANT_ID,
+    TRICKLE_PLAN,
+    DemoKeys,
+    provision,
+    render_curls,
+    render_dashboard,
+)
 from gateway.domain.blueprint import KeyWish
 from gateway.domain.change import Actor, Order
 from gateway.domain.digest import Peppers
@@ -134,3 +142,14 @@ def test_later_start_tells_how_to_mint_instead_of_showing_a_secret() -> None:
 
 def test_secrets_are_not_in_a_repr() -> None:
     assert "sk_live" not in repr(SECRETS)
+
+
+def test_the_dashboard_is_one_address_and_one_command_away() -> None:
+    text = render_dashboard("http://127.0.0.1:9901/")
+    assert text.startswith("The dashboard: http://127.0.0.1:9901/\n")
+    [command] = [line.split() for line in text.splitlines() if "tollhouse" in line]
+    assert build_parser().parse_args(command[1:]).role == "admin"
+
+
+def test_where_there_is_no_dashboard_it_is_said_how_to_have_one() -> None:
+    assert "dashboard.bind" in render_dashboard("")

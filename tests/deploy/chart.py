@@ -66,6 +66,8 @@ VARIANTS: Final[dict[str, dict[str, Any]]] = {
         "affinity": {"podAntiAffinity": {}},
         "spread": False,
         "disruptionBudget": {"maxUnavailable": "25%"},
+        "volumes": [{"name": "geo", "configMap": {"name": "countries"}}],
+        "volumeMounts": [{"name": "geo", "mountPath": "/var/geo", "readOnly": True}],
     },
     "bare": {
         **OURS,

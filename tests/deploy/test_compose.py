@@ -159,6 +159,7 @@ def test_both_gateways_share_store_and_limits(secrets: Path, tmp_path: Path) -> 
     config: Any = _config(secrets, tmp_path, "demo.yaml", "shared.yaml")
     assert config.store.url.get_secret_value() == (secrets / "store-url").read_text()
     assert config.limits.url.get_secret_value() == (secrets / "limits-url").read_text()
+    assert config.cluster.node == ""  # the name of the host, which compose.yaml gives each
 
 
 def _config(secrets: Path, folder: Path, *included: str) -> model.Config:
@@ -196,3 +197,14 @@ def test_grafana_finds_its_source_and_our_dashboards(services: dict[str, Any]) -
     mounts = dict(mount.split(":")[:2] for mount in services["grafana"]["volumes"])
     assert provider["options"]["path"] == mounts["../grafana"]
     assert list(GRAFANA.glob("*.json"))
+
+
+def test_each_gateway_has_a_name_of_its_own_and_its_dashboard_on_this_machine(
+    services: dict[str, Any],
+) -> None:
+    assert [services[name]["hostname"] for name in GATEWAYS] == list(GATEWAYS)
+    shared = read(COMPOSE / "conf.d" / "shared.yaml")
+    port = shared["dashboard"]["bind"].rpartition(":")[2]
+    published = [each for name in GATEWAYS for each in services[name]["ports"]]
+    dashboards = [each for each in published if each.endswith(f":{port}")]
+    assert dashboards == ["127.0.0.1:9901:9901", "127.0.0.1:9902:9901"]

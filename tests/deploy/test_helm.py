@@ -218,6 +218,41 @@ def test_a_secret_has_what_is_read_and_no_more(given: dict[str, Any], wanted: se
     assert mounted["secret"]["secretName"] == secret["metadata"]["name"]
 
 
+def test_a_pepper_is_rotated_by_naming_another_and_then_making_it_the_current_one(
+    tmp_path: Path,
+) -> None:
+    values = {**MADE, "pepper-2": "fedcba9876543210" * 4}
+    (tmp_path / "pepper-2").write_text(values["pepper-2"])
+    secret = {"create": True, "values": values}
+    given: dict[str, Any] = {**ALONE, "secret": secret, "peppers": {"keys": {"p2": "pepper-2"}}}
+    before = _loaded(given, tmp_path)
+    assert (before.peppers.current, set(before.peppers.keys)) == ("p1", {"p1", "p2"})
+    given["peppers"] = {"current": "p2", "keys": {"p2": "pepper-2"}}
+    assert config_of(render(given))["peppers"]["current"] == "p2"
+    assert set(one(render(given), "Secret")["stringData"]) == {"pepper", "pepper-2"}
+
+
+def test_the_dashboard_is_reached_by_forwarding_a_port_and_by_nobody_else(
+    manifests: list[Manifest],
+) -> None:
+    host, _, port = config_of(manifests)["dashboard"]["bind"].rpartition(":")
+    assert host == "127.0.0.1"
+    assert f'port-forward deploy/{{{{ include "tollhouse.name" . }}}} {port}' in (
+        CHART / "templates" / "NOTES.txt"
+    ).read_text("utf-8")
+
+
+def test_a_pod_is_known_by_its_own_name_and_finds_every_secret_of_the_secret(
+    tmp_path: Path,
+) -> None:
+    config = "channels: {ops: {webhook: {url: 'https://hooks.example', secret: '${file:%s}'}}}"
+    (tmp_path / "ops").write_text("whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw")
+    given = {**ALONE, "config": {"alerts.yaml": config % f"{tmp_path}/ops"}}
+    loaded = _loaded(given, tmp_path)
+    assert loaded.cluster.node == ""  # the name of the host, which is the pod's
+    assert set(loaded.channels) == {"ops"}
+
+
 def test_no_secret_is_made_where_one_is_named() -> None:
     found = render(OURS)
     assert "Secret" not in kinds(found)
@@ -316,6 +351,7 @@ def test_an_ingress_takes_the_hosts_that_are_named() -> None:
         ({**OURS, "autoscaling": {"enabled": True, "maxReplicas": 1}}, "maxReplicas"),
         ({**OURS, "ingress": {"enabled": True}}, "ingress.hosts"),
         ({"secret": {"create": True, "values": {"pepper": "x"}}}, "secret.values.audit-key"),
+        ({**OURS, "peppers": {"current": "p9"}}, "peppers.current"),
         ({**OURS, "replica": 3}, "replica"),
         ({**OURS, "replicas": "3"}, "replicas"),
         ({**OURS, "store": "mysql"}, "store"),

@@ -66,7 +66,8 @@ def tollhouse(*arguments: str, stdin: str = "") -> subprocess.CompletedProcess[s
 def write_config(folder: Path, upstream: str, **replaced: str) -> Path:
     """Write the shipped configuration with free ports, the given upstream and its own folder."""
     text = (ROOT / "config.yaml").read_text()
-    text = text.replace("127.0.0.1:8080", "127.0.0.1:0").replace("127.0.0.1:9100", "127.0.0.1:0")
+    for own in ("127.0.0.1:8080", "127.0.0.1:9100", "127.0.0.1:9901"):
+        text = text.replace(own, "127.0.0.1:0")
     text = text.replace("http://127.0.0.1:8081", upstream)
     for old, new in replaced.items():
         assert old in text

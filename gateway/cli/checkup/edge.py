@@ -94,7 +94,10 @@ def exposure(patient: Patient) -> Iterator[Finding]:
     for name, what in _IN_CLEAR.items():
         section = getattr(listeners, name)
         if section.bind is not None:
-            yield _exposed(name, section.bind, section.tls, what)
+            yield _exposed(f"listeners.{name}", section.bind, section.tls, what)
+    pages, tls = patient.config.dashboard.bind, listeners.admin.tls
+    if pages is not None:
+        yield _exposed("dashboard", pages, tls, _IN_CLEAR["admin"], "listeners.admin.tls")
     bind = listeners.metrics.bind
     if not _is_near(bind) and listeners.metrics.tls is None:
         yield warn(
@@ -104,18 +107,18 @@ def exposure(patient: Patient) -> Iterator[Finding]:
         )
 
 
-def _exposed(name: str, bind: str, tls: Tls | None, what: str) -> Finding:
+def _exposed(name: str, bind: str, tls: Tls | None, what: str, where: str = "") -> Finding:
     if _is_near(bind):
-        return ok("exposure", f"listeners.{name} listens on {bind}")
+        return ok("exposure", f"{name} listens on {bind}")
     if tls is None:
         return fail(
             "exposure",
-            f"listeners.{name} listens on {bind} without TLS: {what} cross the network in clear",
-            f"listeners.{name}.tls, or a unix socket",
+            f"{name} listens on {bind} without TLS: {what} cross the network in clear",
+            f"{where or f'{name}.tls'}, or an address that only this host reaches",
         )
     return warn(
         "exposure",
-        f"listeners.{name} listens on {bind}, beyond this host",
+        f"{name} listens on {bind}, beyond this host",
         "let a firewall allow those only whom it is for; ask for client certificates",
     )
 
@@ -133,13 +136,14 @@ def _is_near(bind: str) -> bool:
 
 def ports(patient: Patient) -> Iterator[Finding]:
     """What the gateway listens on is free, or it is the one that has it."""
-    for name in _LISTENERS:
-        bind = getattr(patient.config.listeners, name).bind
+    config = patient.config
+    binds = {f"listeners.{name}": getattr(config.listeners, name).bind for name in _LISTENERS}
+    for name, bind in {**binds, "dashboard": config.dashboard.bind}.items():
         if bind is None:
             continue
         host, port = split_bind(bind)
         error = _try_unix(patient.anchored(host)) if port < 0 else _try_tcp(host, port)
-        where = f"listeners.{name}.bind {bind}"
+        where = f"{name}.bind {bind}"
         if not error:
             yield ok("ports", f"{where} is free")
         elif error == errno.EADDRINUSE and patient.is_running:

@@ -25,17 +25,22 @@ _WILDCARDS: Final = frozenset({"0.0.0.0", "::"})  # noqa: S104 - compared, not b
 def listeners(config: Config, _declared: Declared) -> Iterator[Finding]:
     """Each listener has an address of its own, and what reaches the admin listener over a network is
     encrypted."""
+    names = ("public", "admin", "metrics", "delivery", "forward_auth")
+    places: list[tuple[KeyPath, str, str | None]] = [
+        (("listeners", name, "bind"), f"{name} listener", getattr(config.listeners, name).bind)
+        for name in names
+    ]
+    places.append((("dashboard", "bind"), "dashboard", config.dashboard.bind))
     taken: list[tuple[str, str]] = []
-    for name in ("public", "admin", "metrics", "delivery", "forward_auth"):
-        bind = getattr(config.listeners, name).bind
+    for path, name, bind in places:
         if bind is None:
             continue
-        path: KeyPath = ("listeners", name, "bind")
         for other, other_bind in taken:
             if _collide(bind, other_bind):
-                yield Finding(path, f"is taken by the {other} listener")
+                yield Finding(path, f"is taken by the {other}")
         taken.append((name, bind))
     yield from _admin(config)
+    yield from _dashboard(config)
     yield from _delivery(config)
     yield from _forward_auth(config)
 
@@ -51,6 +56,20 @@ def _admin(config: Config) -> Iterator[Finding]:
     if token and len(token) < TOKEN_LENGTH_MIN:
         message = f"has {len(token)} characters and needs at least {TOKEN_LENGTH_MIN}"
         yield Finding((*path, "token"), message, "make one with `openssl rand -hex 32`")
+
+
+def _dashboard(config: Config) -> Iterator[Finding]:
+    bind = config.dashboard.bind
+    is_in_clear = config.listeners.admin.tls is None and not config.dashboard.insecure
+    if bind is None:
+        return
+    path: KeyPath = ("dashboard", "bind")
+    host, port = split_bind(bind)
+    if port < 0:
+        yield Finding(path, "is out of reach of browsers", "use a port on loopback: 127.0.0.1:9901")
+    elif is_in_clear and not is_loopback(host):
+        message = "is in reach of the network: tokens and keys would cross it in clear"
+        yield Finding(path, message, "use loopback, or set `listeners.admin.tls`")
 
 
 def _delivery(config: Config) -> Iterator[Finding]:

@@ -52,6 +52,8 @@ listeners:
     drain_timeout: {{ .Values.drain.timeoutSeconds }}s
   admin: {bind: "unix:/var/lib/tollhouse/admin.sock"}
   metrics: {bind: "0.0.0.0:9100"}
+# For `kubectl port-forward`: nobody else reaches the loopback of a pod, and whoever does needs a token.
+dashboard: {bind: "127.0.0.1:9901"}
 store:
   path: /var/lib/tollhouse/tollhouse.db
   {{- if eq .Values.store "postgresql" }}
@@ -61,6 +63,11 @@ limits:
   {{- end }}
 request_log: {path: /var/lib/tollhouse/requests, bytes_max: 1GB}
 peppers:
-  current: p1
-  p1: "${file:/run/secrets/tollhouse/pepper}"
+  {{- if not (hasKey .Values.peppers.keys .Values.peppers.current) }}
+  {{- fail "peppers.current is none of peppers.keys" }}
+  {{- end }}
+  current: {{ .Values.peppers.current }}
+  {{- range $id, $key := .Values.peppers.keys }}
+  {{ $id }}: "${file:/run/secrets/tollhouse/{{ $key }}}"
+  {{- end }}
 {{- end }}
