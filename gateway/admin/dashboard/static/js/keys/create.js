@@ -33,7 +33,7 @@ export async function createKey({ tenantId = "", heading = "Create key" } = {}) 
   );
   let [problem, warnings, isBusy, key] = [null, null, false, idempotencyKey()];
 
-  const made = await dialog(heading, ({ close, update }) => {
+  const made = await dialog(heading, ({ close, update, element }) => {
     const set = (changes) => {
       Object.assign(wish, changes);
       [warnings, key] = [null, idempotencyKey()];
@@ -57,6 +57,7 @@ export async function createKey({ tenantId = "", heading = "Create key" } = {}) 
       }
       isBusy = false;
       update();
+      element.querySelector(".notice")?.scrollIntoView({ block: "center" });
     };
     return formOf({
       wish,
