@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator, Sequence
@@ -80,7 +81,7 @@ class Container:
 
     def stop(self) -> int:
         """Do what `docker stop` does; return the exit status."""
-        os.kill(self.pid, 15)
+        os.kill(self.pid, signal.SIGTERM)
         return self.process.wait(30)
 
 
@@ -114,11 +115,18 @@ def container(folder: Path, command: Sequence[str]) -> Iterator[Container]:
         yield Container(process, pid, log)
     finally:
         if process.poll() is None:
+            # `--kill-child` is forgotten when the child becomes another user.
+            for pid in _children(process):
+                os.kill(pid, signal.SIGKILL)
             process.kill()
         process.wait(10)
 
 
 def _child(process: subprocess.Popen[str]) -> int:
+    eventually(lambda: bool(_children(process)))
+    return _children(process)[0]
+
+
+def _children(process: subprocess.Popen[str]) -> list[int]:
     children = Path(f"/proc/{process.pid}/task/{process.pid}/children")
-    eventually(lambda: bool(children.read_text()))
-    return int(children.read_text().split()[0])
+    return [int(pid) for pid in children.read_text().split()]
