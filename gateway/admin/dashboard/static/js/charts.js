@@ -138,7 +138,7 @@ function drawTime({
       ? stacked(series)
       : series.map((each) => each.values.map((value) => [0, value]));
   const most = Math.max(...stacks.flat().map(([, top]) => top ?? 0));
-  const ticks = niceTicks(most);
+  const ticks = niceTicks(most, isColumns);
   const top = ticks.at(-1);
   const n = times.length;
   const x = (index) =>

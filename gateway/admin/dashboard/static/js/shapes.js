@@ -32,12 +32,14 @@ export function areaPath(points, x, y) {
   return `M${[...above, ...below].join("L")}Z`;
 }
 
-// Three to five round numbers from 0 to at least `most`.
-export function niceTicks(most) {
+// Two to five round numbers from 0 to at least `most`; of what `isCounted` there are no halves.
+export function niceTicks(most, isCounted = false) {
   if (!(most > 0)) return [0, 1];
-  const rough = most / 3;
+  const rough = Math.max(most / 3, isCounted ? 1 : 0);
   const power = 10 ** Math.floor(Math.log10(rough));
-  const step = [1, 2, 2.5, 5, 10].map((each) => each * power).find((each) => each >= rough);
+  const step = [1, 2, 2.5, 5, 10]
+    .map((each) => each * power)
+    .find((each) => each >= rough && (!isCounted || Number.isInteger(each)));
   const ticks = [0];
   while (ticks.at(-1) < most) ticks.push(Number((ticks.at(-1) + step).toPrecision(12)));
   return ticks;

@@ -202,10 +202,13 @@ function numbers({ whole, range }, rows, total) {
   );
 }
 
-const rateText = (requests, seconds) =>
-  requests < seconds
-    ? `${short(Math.round((requests * 3600) / seconds))} an hour on average`
-    : `${(requests / seconds).toFixed(1)} a second on average`;
+function rateText(requests, seconds) {
+  if (requests >= seconds) return `${(requests / seconds).toFixed(1)} a second on average`;
+  const hourly = (requests * 3600) / seconds;
+  return requests && hourly < 1
+    ? "less than one an hour"
+    : `${short(Math.round(hourly))} an hour on average`;
+}
 
 function places({ countries, networks }) {
   const known = (countries ?? []).filter((row) => row.value && row.value !== "__other__");
