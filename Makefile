@@ -41,14 +41,14 @@ test: lint types ## lint, types, all tests, and full coverage of domain and pipe
 	@$(BIN)/coverage erase
 	$(BIN)/python -m pytest -n 2 --cov --cov-report= $(COVERED)
 	@$(BIN)/coverage report --skip-covered --show-missing --fail-under=100
-	$(BIN)/python -m pytest -n $(JOBS) $(COVERED:%=--ignore=%)
+	$(BIN)/python -m pytest -n $(JOBS) --dist worksteal $(COVERED:%=--ignore=%)
 	$(BIN)/python -m pytest -n 2 --dist loadfile tests/dashboard
 
 # The tests run in a folder without `gateway`: a folder that had it would be imported instead of what is installed.
 test-compiled: $(COMPILED_STAMP)-to-test ## the tests, against the compiled build
 	@rm -rf $(COMPILED)/tree && mkdir $(COMPILED)/tree
 	@cp -r tests bench deploy docs config.yaml pyproject.toml setup.py README.md $(COMPILED)/tree
-	cd $(COMPILED)/tree && TOLLHOUSE_BUILD=compiled ../bin/python -m pytest -n 2 -m 'not pure' $(TESTS)
+	cd $(COMPILED)/tree && TOLLHOUSE_BUILD=compiled ../bin/python -m pytest -n $(JOBS) --dist worksteal -m 'not pure' $(TESTS)
 
 lint: $(VENV)/.ready-to-test ## check style and formatting
 	$(BIN)/ruff check .
