@@ -30,7 +30,7 @@ class Degradation:
         self._since: dict[str, float] = {}
         self._probes: Mapping[str, Callable[[], str]] = {
             "keys": lambda: gateway.reserve.fault,
-            "limits": lambda: self._read("limiter_up", "Redis does not count"),
+            "limits": lambda: self._read("limiter_up", "they are not counted in Redis"),
             "audit": lambda: self._read("request_log_up", "the request log cannot be written"),
             "usage": lambda: gateway.usage.fault,
             "geoip": lambda: gateway.usage.geoip_fault,

@@ -72,6 +72,31 @@ async def test_a_revocation_is_in_the_snapshot_when_it_returns(tmp_path: Path) -
         assert state_in_snapshot(gateway, key.record.digest) is KeyState.REVOKED
 
 
+class Overtaken:
+    """A store in which `key_id` is revoked between the reading of records and the end of that reading."""
+
+    def __init__(self, gateway: Gateway, key_id: str) -> None:
+        self._gateway = gateway
+        self._key_id = key_id
+
+    async def get_keys(self, ids: Any) -> Any:
+        found = await self._gateway.store.get_keys(ids)
+        await self._gateway.keyring.revoke_key(self._key_id, WHY)
+        return found
+
+
+async def test_whoever_follows_the_store_takes_no_revocation_back_that_overtook_them(
+    tmp_path: Path,
+) -> None:
+    async with serving(tmp_path) as gateway:
+        await add_tenant(gateway)
+        key = await mint(gateway.keyring)
+        await written(gateway)
+        overtaken: Any = Overtaken(gateway, key.record.key_id)
+        await gateway.reserve.note_ids([key.record.key_id], overtaken)
+        assert state_in_snapshot(gateway, key.record.digest) is KeyState.REVOKED
+
+
 async def test_a_snapshot_that_misses_a_change_and_cannot_go_is_named_in_the_answer(
     tmp_path: Path,
 ) -> None:

@@ -212,6 +212,8 @@ class JournalReader:
         if kind == "key":
             digest = bytes.fromhex(values[0])
             row = unpacked_key(values[1].encode("ascii"), digest)
+            if is_older(row, self._known(row[0])):
+                return
             self._forget(row[0])
             self.newest = max(self.newest, row[-1])
             self.keys[digest], self.digests[row[0]] = row, digest
@@ -219,10 +221,16 @@ class JournalReader:
             self._forget(values[0])
             self.digests[values[0]] = None
         elif kind == "tenant":
+            if is_older(values[0], self.tenants.get(values[0][0])):
+                return
             self.newest = max(self.newest, values[0][-1])
             self.tenants[values[0][0]] = values[0]
         else:
             self.tenants[values[0]] = None
+
+    def _known(self, key_id: str) -> list[Any] | None:
+        digest = self.digests.get(key_id)
+        return None if digest is None else self.keys.get(digest)
 
     def _forget(self, key_id: str) -> None:
         before = self.digests.get(key_id)
@@ -258,6 +266,11 @@ class JournalReader:
     def close(self) -> None:
         """Let go of the file."""
         os.close(self._descriptor)
+
+
+def is_older(row: Row, other: Row | None) -> bool:
+    """Tell whether a row is of an earlier revision than `other`: read before a change, and told of after it."""
+    return other is not None and bool(row[-1] < other[-1])
 
 
 def _seal_of(seals: Seals, block: bytes, snapshot_id: str, store: str) -> Seal:

@@ -15,7 +15,7 @@ from gateway.domain.key_snapshots import Stamp
 from gateway.domain.keys import KeyRecord
 from gateway.domain.tenants import Tenant
 from gateway.stores.rows import TENANT_COLUMNS, SharedRows
-from gateway.stores.snapshots.journal import JournalReader
+from gateway.stores.snapshots.journal import JournalReader, is_older
 from gateway.stores.snapshots.pages import Pages, digest_of, identity_of
 from gateway.stores.snapshots.sealing import Seals, Unusable
 
@@ -111,20 +111,23 @@ class Snapshot:
     def _key_row(self, digests: Sequence[bytes]) -> list[Any] | None:
         pages, journal = self._parts
         for digest in digests:
-            row = journal.keys.get(digest)
+            row, written = journal.keys.get(digest), pages.key(digest)
             if row is not None:
-                return row
-            row = pages.key(digest)
-            if row is not None and row[0] not in journal.digests:
-                assert digest_of(row) == digest
-                return row
+                return written if written is not None and is_older(row, written) else row
+            if written is not None and written[0] not in journal.digests:
+                assert digest_of(written) == digest
+                return written
         return None
 
     def _tenant_row(self, tenant_id: str) -> list[Any] | None:
         pages, journal = self._parts
-        if tenant_id in journal.tenants:
-            return journal.tenants[tenant_id]
-        return pages.tenant(tenant_id)
+        written = pages.tenant(tenant_id)
+        if tenant_id not in journal.tenants:
+            return written
+        row = journal.tenants[tenant_id]
+        return (
+            written if row is not None and written is not None and is_older(row, written) else row
+        )
 
     @property
     def _parts(self) -> tuple[Pages, JournalReader]:

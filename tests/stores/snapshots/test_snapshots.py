@@ -350,3 +350,16 @@ async def test_all_that_is_known_can_be_listed_as_it_is_now(tmp_path: Path) -> N
     ]
     assert await records.page(Tenant, after="ten_2", limit=1) == [a_tenant("ten_new")]
     assert await records.page(AdminToken) == []
+
+
+def test_an_entry_that_is_older_than_the_pages_does_not_count(tmp_path: Path) -> None:
+    into = files(tmp_path)
+    older, newer = a_key("key_1", tenant_id="ten_0"), a_key("key_1", tenant_id="ten_0")
+    older, newer = replace(older, revision=3), replace(newer, revision=5, state=KeyState.REVOKED)
+    owner = replace(a_tenant("ten_0"), revision=6)
+    write(into, [newer], [owner])
+    into.note([key_entry(row(older)), tenant_entry(row(replace(owner, revision=2, name="Old")))])
+    found = reading(tmp_path).key([newer.digest])
+    assert found is not None
+    assert found[0].state is KeyState.REVOKED
+    assert found[1].name == owner.name
