@@ -24,7 +24,7 @@ from gateway.domain.tenants import Tenant
 from gateway.ports import Clock, KeyRows, KeyStore, Record, StoreUnavailable
 from gateway.stores.snapshots.counts import Counts
 from gateway.stores.snapshots.files import Files, drop
-from gateway.stores.snapshots.keeper import ENTRIES_MAX, Keeper, id_of
+from gateway.stores.snapshots.keeper import ENTRIES_MAX, Keeper
 from gateway.stores.snapshots.reading import Snapshot
 from gateway.stores.snapshots.sealing import Seals, Unusable
 
@@ -177,7 +177,9 @@ class Reserve:
         if len(self._noted) > _REMEMBERED_MAX:
             self._noted.clear()
         self._noted.update(
-            (id_of(each), each.revision) for each in records if isinstance(each, KeyRecord | Tenant)
+            (_id_of(each), each.revision)
+            for each in records
+            if isinstance(each, KeyRecord | Tenant)
         )
 
     async def note_ids(self, ids: Sequence[str], store: KeyStore) -> None:
@@ -198,7 +200,7 @@ class Reserve:
                     records.append(tenant)
                 elif each not in keys:
                     gone.append(each)
-            new = [each for each in records if self._noted.get(id_of(each)) != each.revision]
+            new = [each for each in records if self._noted.get(_id_of(each)) != each.revision]
             if new or gone:
                 await self.keeper.note(new, gone, gone)
 
@@ -339,6 +341,10 @@ class Reserve:
                 await self.keeper.confirm(self.revision(), self.since, 0.0)
                 await self.keeper.drop()
             await self.keeper.close()
+
+
+def _id_of(record: KeyRecord | Tenant) -> str:
+    return record.key_id if isinstance(record, KeyRecord) else record.tenant_id
 
 
 async def _nobody() -> None:

@@ -42,9 +42,6 @@ ENTRIES_MAX: Final = 20_000
 ENTRIES_MOST: Final = 5 * ENTRIES_MAX
 """Changes after which a snapshot goes whose pages cannot be written anew."""
 
-REMEMBERED_MAX: Final = 20_000
-"""Records of which it is remembered at which revision they were noted."""
-
 _log = logging.getLogger(__name__)
 
 T = TypeVar("T")
@@ -58,20 +55,13 @@ class Keeper:
     """
 
     def __init__(
-        self,
-        files: Files,
-        rows: Callable[[], KeyRows],
-        rest: float = REST,
-        page: int = PAGE,
-        remembered: int = REMEMBERED_MAX,
+        self, files: Files, rows: Callable[[], KeyRows], rest: float = REST, page: int = PAGE
     ) -> None:
         self._files = files
         self._rows = rows
         self.rest = rest
         self._page = page
         self._thread = ThreadPoolExecutor(1, "key snapshot")
-        self._newest: dict[str, int] = {}  # revisions that were noted, by id, the latest last
-        self._remembered = remembered
         self.wants_pages = True
         self.fault = ""
         self.is_silent = False
@@ -128,22 +118,11 @@ class Keeper:
         doubtful_keys: Collection[str],
         doubtful_tenants: Collection[str],
     ) -> None:
-        entries = [entry for each in records if self._is_news(each) and (entry := _entry(each))]
+        entries = [entry for each in records if (entry := _entry(each))]
         entries += [doubtful_entry(each, is_key=True) for each in doubtful_keys]
         entries += [doubtful_entry(each, is_key=False) for each in doubtful_tenants]
         if entries:
             self._files.note(entries)
-
-    def _is_news(self, record: Record) -> bool:
-        """Tell whether nothing later was noted of a record: who read it before a change may tell of it afterwards."""
-        if not isinstance(record, KeyRecord | Tenant):
-            return True
-        name = id_of(record)
-        before = self._newest.pop(name, 0)
-        self._newest[name] = max(before, record.revision)
-        if len(self._newest) > self._remembered:
-            del self._newest[next(iter(self._newest))]
-        return record.revision >= before
 
     async def confirm(
         self,
@@ -260,7 +239,7 @@ class Keeper:
         """Remove the snapshot, if there is one. Never raises: `is_silent` tells when it is still there."""
         self.wants_pages = True
         try:
-            await self._do(self._drop)
+            await self._do(self._files.drop)
         except OSError as error:
             if not self.is_silent:
                 _log.critical(
@@ -272,10 +251,6 @@ class Keeper:
         else:
             self.is_silent = False
 
-    def _drop(self) -> None:
-        self._files.drop()
-        self._newest.clear()  # another store may be in the place of this one
-
     def _blame(self, why: str) -> None:
         if not self.fault:
             _log.error("the snapshot of the keys %s: %s", self._files.path, why)
@@ -285,11 +260,6 @@ class Keeper:
         """Leave the snapshot as it is."""
         await self._do(self._files.close)
         self._thread.shutdown(wait=False)
-
-
-def id_of(record: KeyRecord | Tenant) -> str:
-    """Return the id of a key or a tenant."""
-    return record.key_id if isinstance(record, KeyRecord) else record.tenant_id
 
 
 def _entry(record: Record) -> bytes:

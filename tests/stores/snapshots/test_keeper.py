@@ -25,12 +25,10 @@ from tests.stores.snapshots.samples import HERE, STORE, files, keys, reading, se
 
 
 @asynccontextmanager
-async def keeping(
-    folder: Path, store: Any, remembered: int = 100
-) -> AsyncIterator[tuple[Keeper, Files]]:
+async def keeping(folder: Path, store: Any) -> AsyncIterator[tuple[Keeper, Files]]:
     """Keep a snapshot of `store`, in pages of two records without pauses."""
     into = files(folder)
-    keeper = Keeper(into, lambda: store, rest=0.0, page=2, remembered=remembered)
+    keeper = Keeper(into, lambda: store, rest=0.0, page=2)
     yield keeper, into
     await keeper.close()
 
@@ -119,24 +117,6 @@ async def test_who_read_a_key_before_it_was_revoked_and_tells_of_it_afterwards_c
         assert found is not None
         assert found[0].state is KeyState.REVOKED
         assert snapshot.tenant("ten_0") == await store.get_tenant("ten_0")
-
-
-async def test_what_was_noted_is_remembered_of_the_latest_records_only(tmp_path: Path) -> None:
-    store = await a_store()
-    async with keeping(tmp_path, store, remembered=2) as (keeper, into):
-        await keeper.write_pages(8, HERE)
-        first, *others = [await store.get_key(key.key_id) for key in keys(5)]
-        assert first is not None
-        changed = await store.save_key(replace(first, name="changed"))
-        await keeper.note([changed])
-        await keeper.note([first])
-        assert into.entries == 1
-        await keeper.note([each for each in others if each is not None])
-        await keeper.note([first])
-        assert into.entries == 1 + 4 + 1  # it was forgotten; a reader still takes the later one
-        found = reading(tmp_path).key([first.digest])
-        assert found is not None
-        assert found[0].name == "changed"
 
 
 async def test_a_change_that_cannot_be_noted_takes_the_snapshot_with_it(
