@@ -320,10 +320,12 @@ async def test_success_clears_the_failures_before_it() -> None:
 
 async def test_client_that_leaves_is_no_failure_of_the_target() -> None:
     rules = EjectionRules(failures=1)
-    async with plane(silent, silent, upstream=Settings(ejection=rules)) as held:
+    heard: list[bytes] = []
+    waiting = dying(heard, silently=True)
+    async with plane(waiting, waiting, upstream=Settings(ejection=rules)) as held:
         for n in range(4):
             client = await held.send(request())
-            await until(lambda n=n: len(held.seen) > n)  # type: ignore[misc]
+            await until(lambda n=n: len(heard) > n)  # type: ignore[misc]
             client.close()
         await held.recorded.first(4)
         assert held.service.roster.ejections == 0

@@ -150,6 +150,12 @@ class Watched:
         self.sentinel.start()
         stack.callback(self.sentinel.close)
 
+    def replicate(self) -> None:
+        """Return when the replica has everything: WAIT waits for the writes of its own connection, and only for them."""
+        with self.master.client.client() as connection:
+            connection.set("written", "last")
+            assert connection.wait(1, 5000) == 1
+
 
 class _Sentinel(Server):
     """A sentinel: the same program in another mode, with a file that it writes to."""
@@ -201,7 +207,7 @@ async def test_a_failover_costs_the_share_for_as_long_as_it_takes_and_counts_go_
         masters = watched.sentinel.client.sentinel_master
         await until(lambda: int(masters("limits")["num-slaves"]) == 1, 30)
         assert await one.draw(20, each) == 10
-        watched.master.client.wait(1, 2000)
+        watched.replicate()
         watched.master.kill()
         await one.goes_away()
         during = await one.draw(20, each)
