@@ -19,15 +19,13 @@ from gateway.assembly.errors import CannotStart
 from gateway.assembly.recorders import Recorders
 from gateway.config import model
 from gateway.config.places import anchored
+from gateway.control.beat import USAGE_SECONDS, WRITTEN_AFTER_SECONDS, Beat
 from gateway.control.periodic import Periodic
 from gateway.domain.usage import Retention
 from gateway.ports import Clock, StoreUnavailable, UsageStore
 from gateway.telemetry.geoip import GeoIp, GeoIpUnusable
 from gateway.telemetry.top_keys import TopKeys
 from gateway.telemetry.usage_writer import UsageWriter
-
-_WRITE_SECONDS: Final = 1.0
-"""How often usage is written: what a `kill -9` can lose."""
 
 _ROLL_SECONDS: Final = 10.0
 _PRUNE_SECONDS: Final = 60.0
@@ -67,7 +65,6 @@ class Usage:
         self._path = path
         self._clock = clock
         self._geoip: GeoIp | None = None
-        self._is_ending = False
         self.fault = ""
         """Why usage is not written; empty while it is."""
         self.geoip_fault = ""
@@ -87,15 +84,15 @@ class Usage:
             if self._config().on_failure.geoip != "drop_and_count":
                 raise CannotStart(str(error)) from error
             _log.error("no countries are told until it can be read: %s", error)
+        beat = Beat(self._clock.monotonic, USAGE_SECONDS, after=WRITTEN_AFTER_SECONDS)
         for work in (
-            Periodic("writing usage", lambda: _WRITE_SECONDS, self._write),
+            Periodic("writing usage", beat, self._write),
             Periodic("rolling up usage", lambda: _ROLL_SECONDS, self._roll),
             Periodic("removing old usage", lambda: _PRUNE_SECONDS, self._prune),
             Periodic("looking for another GeoIP database", lambda: _LOOK_SECONDS, self._look),
         ):
             tasks.create_task(work.run(), name=work.name)
             stack.callback(work.stop)
-        stack.callback(self._end)
 
     def follow(self, config: model.Config) -> None:
         """Go by another configuration from now on. A database that cannot be opened leaves the former in use."""
@@ -105,13 +102,9 @@ class Usage:
         except GeoIpUnusable as error:
             _log.error("countries are told as before: %s", error)
 
-    def _end(self) -> None:
-        """Take note that what is written next is the last."""
-        self._is_ending = True
-
     async def _write(self) -> None:
         try:
-            await self.writer.write(is_last=self._is_ending)
+            await self.writer.write()
         except StoreUnavailable as error:
             self.fault = str(error)
             raise

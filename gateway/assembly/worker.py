@@ -35,6 +35,7 @@ from gateway.assembly.tls_files import Prepared
 from gateway.config import model
 from gateway.config.reloading import ReloadRefused
 from gateway.control import messages
+from gateway.control.beat import USAGE_SECONDS, Beat
 from gateway.control.beside import beside
 from gateway.control.channel import Channel, Declined, connect
 from gateway.control.clock import Moments, SystemClock
@@ -52,9 +53,6 @@ from gateway.telemetry import log
 from gateway.telemetry.readings import Readings
 from gateway.telemetry.segment import Segment, SegmentRows
 from gateway.upstreams.overview import ServiceOverview
-
-_TELL_SECONDS: Final = 1.0
-"""How often last uses and readings are told to the supervisor, which writes them as often."""
 
 _LOOK_SECONDS: Final = 1.0
 """How often a store that does not answer is asked again."""
@@ -184,7 +182,8 @@ class Worker:
         self._sockets = [socket.socket(fileno=number) for number in begin.sockets]
         self._questions = [socket.socket(fileno=number) for number in begin.questions]
         self._running.callback(self._close_sockets)
-        telling = Periodic("telling the supervisor", lambda: _TELL_SECONDS, self._tell)
+        beat = Beat(clock.monotonic, USAGE_SECONDS)
+        telling = Periodic("telling the supervisor", beat, self._tell)
         self._tasks.create_task(telling.run(), name=telling.name)
         self._running.callback(telling.stop)
 

@@ -64,14 +64,12 @@ _ADD_DURATION: Final = f"INSERT INTO usage_durations VALUES (?, ?, ?, ?, ?) {_ON
 _ADD_REASON: Final = f"INSERT INTO usage_reasons VALUES (?, ?, ?, ?, ?) {_ON_PART}"  # noqa: S608 - own names
 _ADD_FACET: Final = f"""
     INSERT INTO usage_facets (start, key_id, tenant_id, kind, value, requests, first_at, last_at)
-    VALUES (:start, :key_id, :tenant_id, :kind, CASE
+    VALUES (?1, ?2, ?3, ?4, CASE
         WHEN EXISTS (
-            SELECT 1 FROM usage_facets WHERE start = :start AND key_id = :key_id
-            AND tenant_id = :tenant_id AND kind = :kind AND value = :value
+            SELECT 1 FROM usage_facets WHERE start = ?1 AND key_id = ?2 AND tenant_id = ?3 AND kind = ?4 AND value = ?5
         ) OR (
-            SELECT count(*) FROM usage_facets WHERE start = :start AND key_id = :key_id
-            AND tenant_id = :tenant_id AND kind = :kind
-        ) < {FACET_VALUES_MAX} THEN :value ELSE '{OTHER}' END, :requests, :first_at, :last_at)
+            SELECT count(*) FROM usage_facets WHERE start = ?1 AND key_id = ?2 AND tenant_id = ?3 AND kind = ?4
+        ) < {FACET_VALUES_MAX} THEN ?5 ELSE '{OTHER}' END, ?6, ?7, ?8)
     ON CONFLICT (start, key_id, tenant_id, kind, value) DO UPDATE
     SET requests = requests + excluded.requests,
         first_at = min(first_at, excluded.first_at), last_at = max(last_at, excluded.last_at)
@@ -185,9 +183,7 @@ class SqliteUsage:
         return await asking.facets(self._aside.study, SQLITE, query)
 
 
-async def _many(
-    connection: aiosqlite.Connection, sql: str, rows: Iterable[Sequence[Any] | dict[str, Any]]
-) -> None:
+async def _many(connection: aiosqlite.Connection, sql: str, rows: Iterable[Sequence[Any]]) -> None:
     """Run one statement for each of `rows`, beside the event loop."""
     given = list(rows)
     if given:
@@ -195,17 +191,11 @@ async def _many(
         await cursor.close()
 
 
-def _facet_values(facet: Facet) -> dict[str, Any]:
-    return {
-        "start": facet.start,
-        "key_id": facet.key_id,
-        "tenant_id": facet.tenant_id,
-        "kind": facet.kind.value,
-        "value": facet.value,
-        "requests": facet.requests,
-        "first_at": facet.first_at,
-        "last_at": facet.last_at,
-    }
+def _facet_values(facet: Facet) -> tuple[Any, ...]:
+    return (
+        *(facet.start, facet.key_id, facet.tenant_id, facet.kind.value, facet.value),
+        *(facet.requests, facet.first_at, facet.last_at),
+    )
 
 
 async def _roll(connection: aiosqlite.Connection, step: Step, mark: Mark, border: int) -> bool:

@@ -1,7 +1,8 @@
 """Counts every finished request for usage: per key and route, and who made it.
 
 While a request is recorded, numbers are added to a count that was found before, and nothing is formatted or looked up;
-what is counted becomes cells and facets when it is drained, once a second. It must not know where they are kept.
+what is counted becomes cells and facets when it is drained, more than once a second. It must not know
+where they are kept.
 """
 
 from __future__ import annotations
@@ -203,7 +204,7 @@ class UsageRecorder:
             self._crowds_start = start
         return self._crowds.setdefault(is_billable, _User(OTHER, ""))
 
-    # ---- once a second
+    # ---- more than once a second
 
     def drain(self, part_max: int = PART_MAX) -> Iterator[Counted]:
         """Return what was counted since the last drain, in parts; the counts begin anew at once.

@@ -267,7 +267,7 @@ async def gateway_at_again(folder: Path) -> AsyncIterator[Gateway]:
 
 
 async def countries(gateway: Gateway) -> dict[str, int]:
-    await gateway.usage.writer.write(is_last=True)
+    await gateway.usage.writer.write()
     rows = await gateway.usage.kept.store.facets(FacetQuery(kind=FacetKind.COUNTRY, **EVER))
     return {row.value: row.requests for row in rows}
 

@@ -20,7 +20,7 @@ channels:
 """Nothing listens on port 9."""
 
 FIRES_WITHIN_MILLISECONDS = 30_000
-"""From where requests came is written ten seconds later."""
+"""A browser, a gateway and its rules share a machine that may be busy."""
 
 
 @pytest.fixture(scope="module")

@@ -9,8 +9,6 @@ from gateway.ports import StoreUnavailable
 from gateway.stores.memory_usage import MemoryUsage
 from gateway.telemetry.usage import PART_MAX
 from gateway.telemetry.usage_writer import (
-    FACETS_MAX,
-    FACETS_SECONDS,
     SETTLED_SECONDS,
     STEPS_MAX,
     UsageWriter,
@@ -133,7 +131,7 @@ async def test_countries_are_looked_up_by_network_hp_27(desk: Desk) -> None:
     key = make_key()
     for address in ("192.0.2.1", "192.0.2.2", "198.51.100.1"):
         desk.made.record(key=key, client_address=address)
-    await desk.writer.write(is_last=True)
+    await desk.writer.write()
     rows = await desk.store.facets(FacetQuery(kind=FacetKind.COUNTRY, **EVER))
     assert [(row.value, row.requests) for row in rows] == [("NZ", 2), ("", 1)]
     assert sorted(looked_up) == ["192.0.2.0/24", "198.51.100.0/24"]
@@ -172,27 +170,20 @@ async def networks(desk: Desk) -> int:
     return sum(row.requests for row in rows)
 
 
-async def test_who_made_requests_is_written_less_often_and_in_any_case_at_the_end(
-    desk: Desk,
-) -> None:
+async def test_who_made_requests_is_written_with_the_counts(desk: Desk) -> None:
     key = make_key()
-    for _ in range(3):
+    for number in (1, 2, 3):
         desk.made.record(key=key)
         await desk.writer.write()
-    assert (await desk.stored(), await networks(desk)) == (3, 0)
-    desk.made.clock.advance(FACETS_SECONDS)
-    await desk.writer.write()
-    assert await networks(desk) == 3
-    assert len(desk.store.batches) == 4
-    desk.made.record(10.0, key=key)
-    await desk.writer.write(is_last=True)
-    assert (await desk.stored(), await networks(desk)) == (4, 4)
+        assert (await desk.stored(), await networks(desk)) == (number, number)
+        assert len(desk.store.batches) == number  # in one transaction with the counts
 
 
-async def test_too_many_visitors_are_written_at_once(desk: Desk) -> None:
-    for number in range(FACETS_MAX // 2):
+async def test_many_visitors_are_written_in_parts(desk: Desk) -> None:
+    visitors = 2 * PART_MAX
+    for number in range(visitors):
         address = f"10.{number >> 8}.{number & 255}.1"
         facets = [a_facet(f"{address}/24"), a_facet(address, kind=FacetKind.USER_AGENT)]
         desk.made.recorder.take([], facets)
     await desk.writer.write()
-    assert len(desk.store.batches) == FACETS_MAX // PART_MAX
+    assert len(desk.store.batches) == 2 * visitors // PART_MAX
