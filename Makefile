@@ -154,7 +154,7 @@ bench-soak: $(VENV)/.ready-to-run ## ten minutes (SOAK_SECONDS) of mixed load; w
 docs: $(VENV)/.ready-to-run ## write docs/reference from the code
 	@$(BIN)/tollhouse docs
 
-alerts-demo: $(VENV)/.ready-to-run ## demo traffic in which each alert fires once; writes docs/figures/alerts.md (needs openssl)
+alerts-demo: $(VENV)/.ready-to-test ## demo traffic in which each alert fires once; writes docs/figures/alerts.md (needs openssl)
 	@$(BIN)/python -m gateway.demo.alerts --write docs/figures/alerts.md
 
 screenshots: $(VENV)/.ready-to-test ## take pictures of the dashboard for docs/dashboard (needs chromium; better with pngquant and Inter)

@@ -152,7 +152,7 @@ class Playground:
 async def opened(folder: Path, config: str) -> AsyncIterator[Playground]:
     """Write `config` into `folder` and run everything; `{public}` and so on stand for free ports there."""
     secret = f"whsec_{b64encode(secrets.token_bytes(32)).decode()}"
-    names = ("public", "metrics", "backend", "receiver")
+    names = ("public", "metrics", "backend", "receiver", "redis")
     ports = dict(zip(names, _free_ports(len(names)), strict=True))
     (folder / "pepper").write_text(secrets.token_hex(32))
     (folder / "webhook").write_text(secret)

@@ -72,13 +72,13 @@ def test_a_healthy_gateway_has_nothing_to_tell() -> None:
             {"revocations_pending": 1},
             RuleName.REVOCATION_PENDING,
             "",
-            "knows of 1 process that did not acknowledge a change",
+            "knows of 1 process or snapshot that did not take in a change",
         ),
         (
             {"revocations_pending": 2},
             RuleName.REVOCATION_PENDING,
             "",
-            "knows of 2 processes that did not acknowledge a change",
+            "knows of 2 processes or snapshots that did not take in a change",
         ),
         (
             {"is_reload_good": False},

@@ -60,8 +60,9 @@ def unhealthy(
         yield Finding(rule=RuleName.AUDIT_TAMPERED, text=text)
     if health.revocations_pending:
         workers = health.revocations_pending
-        processes = f"{workers} process{'' if workers == 1 else 'es'}"
-        text = f"knows of {processes} that did not acknowledge a change"
+        # The snapshot of the keys is among them: a restart without the store would go by it.
+        who = "1 process or snapshot" if workers == 1 else f"{workers} processes or snapshots"
+        text = f"knows of {who} that did not take in a change"
         yield Finding(rule=RuleName.REVOCATION_PENDING, text=text, details={"workers": workers})
     if not health.is_reload_good:
         text = "refused a changed configuration, and goes on with the one before"
