@@ -104,6 +104,10 @@ class Evaluator:
         now = self._clock.now()
         fault: StoreUnavailable | None = None
         this = Round(now=now, settings=settings, own={})
+        if self._fault:
+            # A store that did not answer keeps whoever asks it waiting: what does not need it is told before.
+            await self._look_at_health(this, self._fault)
+            self._hand_over(settings)
         try:
             this = await self._begin(settings, now)
             for eye in self._eyes.of_keys if settings.is_enabled and self._under.leads else ():
@@ -112,7 +116,7 @@ class Evaluator:
             fault = error
         await self._look_at_health(this, self._fault if fault is None else str(fault))
         try:
-            await self._store(this)
+            await self._store(this, fault)
         except StoreUnavailable as error:
             fault = error
         self.firing = self._counted()
@@ -204,8 +208,10 @@ class Evaluator:
 
     # ---- storing and telling
 
-    async def _store(self, this: Round) -> None:
+    async def _store(self, this: Round, found: StoreUnavailable | None) -> None:
         try:
+            if self._fault and found is not None:
+                raise found  # it still does not answer: asking it once more would only take time
             await self._commit(this.settings)
         except StoreUnavailable as error:
             fault = str(error)

@@ -275,6 +275,35 @@ async def test_that_the_store_is_down_is_told_at_once_and_without_it() -> None:
     assert await watch.told() == [(RESOLVED, "GatewayStoreUnavailable")]
 
 
+async def test_what_concerns_the_gateway_is_told_while_the_store_is_down_before_that_is_asked() -> (
+    None
+):
+    watch = await failing()
+    watch.kept.error = StoreUnavailable("locked")
+    told_before: list[list[str]] = []
+
+    async def slow(limit: int) -> Any:
+        told_before.append([each.content["rule"] for each in watch.teller.now])
+        raise StoreUnavailable("no answer in time")
+
+    watch.kept.open_alerts = slow
+
+    async def look(seconds: float) -> None:
+        with pytest.raises(StoreUnavailable):
+            await watch.look(seconds)
+
+    await look(60)
+    watch.health = Health(upstreams={"jobs": False})
+    await look(60)
+    down = ["GatewayStoreUnavailable", "UpstreamDown"]
+    assert told_before == [[], down]
+    watch.health = Health(upstreams={"jobs": True})
+    for _ in range(3):
+        await look(600)
+    said = [(each.content["event"], each.content["rule"]) for each in watch.teller.now]
+    assert said == [(FIRED, down[0]), (FIRED, down[1]), (RESOLVED, down[1])]
+
+
 async def test_what_was_found_of_keys_while_the_store_was_down_is_told_when_it_is_back() -> None:
     watch = await failing()
     await watch.use(requests=100, denied=60)
