@@ -28,6 +28,7 @@ PAGES = [
     "/settings/api-keys",
     "/settings/security/ip-whitelist",
 ]
+WHITELIST = "security/ip-whitelist"
 TABS = ["usage", "access", "rotation", "requests", "audit"]
 PHONE = {"width": 390, "height": 844}
 _STANDARD = {"runOnly": ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]}
@@ -113,6 +114,24 @@ def test_no_page_is_wider_than_a_phone(
     assert box is not None
     assert box["x"] >= 0
     assert box["x"] + box["width"] <= PHONE["width"]
+
+
+def test_names_of_any_length_fit_on_the_smallest_phone(
+    stage: Stage, visiting: Visiting, token: str
+) -> None:
+    """Names are up to 100 characters, ids of tenants up to 64, and nothing in them need be a place to break."""
+    tenant, name = "t" * 64, "W" * 100
+    stage.api("POST", "/tenants", {"tenant_id": tenant, "name": name})
+    key_id, secret = stage.key(name, tenant_id=tenant, tags=["g" * 50])
+    assert stage.use(secret, headers={"User-Agent": "a" * 200}) == 200
+    visit = visiting(viewport={"width": 360, "height": 740}, is_mobile=True, has_touch=True)
+    page = visit.sign_in(token)
+    settings = [f"/settings/{each}?tenant_id={tenant}" for each in ("api-keys", WHITELIST)]
+    tabs = [f"/keys/{key_id}?tab={tab}" for tab in TABS]
+    for path in ("/overview", "/keys", "/tenants", f"/tenants/{tenant}", *settings, *tabs):
+        visit.open(path)
+        visit.settle()
+        assert page.evaluate("document.documentElement.scrollWidth") <= 360, path
 
 
 def test_a_key_is_made_with_the_keyboard_alone(stage: Stage, visit: Visit) -> None:
