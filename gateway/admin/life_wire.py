@@ -169,7 +169,7 @@ class RotationStarted(BaseModel):
 
 
 class ClientView(BaseModel):
-    """Somebody who used the old key since the rotation began; `has_moved` when the new key was used later."""
+    """Somebody who used the old key since then; `has_moved` when the new key was used later."""
 
     client_address: str
     user_agent: str

@@ -28,6 +28,7 @@ from gateway.admin.life_wire import (
     RotationStarted,
     RotationView,
 )
+from gateway.admin.moments import moment_of
 from gateway.admin.problems import BadRequest
 from gateway.admin.request_log import KeptLog
 from gateway.admin.requests import (
@@ -58,6 +59,10 @@ _NAMES: Final = {
     "/grace_seconds": "/grace",
     "/idle_seconds": "/idle",
     "/delivery_seconds": "/deliver_in",
+}
+_SINCE: Final = {
+    "type": "string",
+    "description": "A time (RFC 3339), or how long before the rotation began: 30d. By default a day.",
 }
 _ONE: Final = f"{_ALL}/{{rotation_id:[A-Za-z0-9._-]{{1,64}}}}"
 
@@ -168,22 +173,24 @@ class RotationRoutes:
     @describes(
         Description(
             answer=ClientView,
-            query=("has_moved",),
-            schemas={"has_moved": {"type": "boolean"}},
+            query=("has_moved", "since"),
+            schemas={"has_moved": {"type": "boolean"}, "since": _SINCE},
             errors=(409,),
             is_page=True,
         )
     )
     async def clients(self, request: web.Request) -> web.Response:
-        """List who used the old key since the rotation began, and whether they have moved to the new one."""
-        query = read_query(request, ("has_moved",))
+        """List who used the old key since a day before the rotation began, and who has moved to the new one."""
+        query = read_query(request, ("has_moved", "since"))
         wanted = query.get("has_moved")
         if wanted not in (None, "true", "false"):
             raise BadRequest(400, "`has_moved` is true or false.")
         rotation = await self._rotation(request)
         if self._log is None or not self._log.is_kept:
             raise BadRequest(409, "No request log is kept here, so nobody knows who has not moved.")
-        since, within = rotation.started_at, await request[PRINCIPAL].reach.tenant_ids()
+        # Whoever asks once a night has not moved either, and has not come since.
+        since = moment_of(query.get("since", "1d"), rotation.started_at, "since")
+        within = await request[PRINCIPAL].reach.tenant_ids()
         old = await self._log.clients(rotation.old_key_id, since, within)
         new = await self._log.clients(rotation.new_key_id, since, within)
         moved = {(each["client_address"], each["user_agent"]): each["last_at"] for each in new}

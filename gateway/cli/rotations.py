@@ -44,10 +44,12 @@ def register(verbs: Verbs) -> None:
     add_list(inner, _LIST, "list rotations")
     show = add_verb(inner, "show", _show, "show one rotation, and whether the new key has worked")
     show.add_argument("rotation_id", metavar="ROTATION_ID")
-    text = "list who used the old key since the rotation began, and who has moved"
+    text = "list who used the old key since a day before the rotation began, and who has moved"
     clients = add_verb(inner, "clients", _clients, text)
     clients.add_argument("rotation_id", metavar="ROTATION_ID")
     clients.add_argument("--waiting", action="store_true", help="only those who have not moved")
+    text = "another time, or how long before the rotation began: 30d (default: 1d)"
+    clients.add_argument("--since", metavar="TIME", help=text)
     for name, text in (
         ("complete", "stop the old key now"),
         ("abort", "go back to the old key; the new one is revoked"),
@@ -63,6 +65,8 @@ async def _show(client: AdminClient, options: argparse.Namespace, printer: Print
 async def _clients(client: AdminClient, options: argparse.Namespace, printer: Printer) -> None:
     path = f"/rotations/{path_part(options.rotation_id)}/clients"
     query = {"has_moved": "false"} if options.waiting else {}
+    if options.since is not None:
+        query["since"] = options.since
     printer.entries((await client.call("GET", path, query=query))["data"], _CLIENTS)
 
 

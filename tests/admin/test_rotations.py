@@ -79,7 +79,8 @@ async def test_who_has_not_moved_is_told_by_address_and_user_agent(
     now = house.clock.now()
     begun = await rotated(call)
     old, new = begun["old_key"]["key_id"], begun["new_key"]["key_id"]
-    log.add(old, now - 60, "10.9.9.9")  # before the rotation: nobody's business
+    log.add(old, now - 2 * 86_400, "10.9.9.9", "weekly")
+    log.add(old, now - 60, "10.9.9.9", "hourly")  # has not come since, and has not moved
     log.add(old, now + 1, "10.0.0.1", "nightly")
     log.add(old, now + 2, "10.0.0.1", "dashboard")
     log.add(old, now + 3, "10.0.0.2", "nightly")
@@ -92,13 +93,18 @@ async def test_who_has_not_moved_is_told_by_address_and_user_agent(
         ("10.0.0.2", "nightly", False),
         ("10.0.0.1", "dashboard", False),
         ("10.0.0.1", "nightly", True),
+        ("10.9.9.9", "hourly", False),
     ]
     assert (told[0]["requests"], told[2]["requests"]) == (2, 1)
     assert told[1]["new_key_last_at"] is None
     assert told[2]["new_key_last_at"] > told[2]["last_at"]
     waiting = (await call("GET", path, params={"has_moved": "false"}))["data"]
-    assert waiting == told[:2]
-    assert (await call("GET", path, params={"has_moved": "true"}))["data"] == told[2:]
+    assert waiting == [*told[:2], told[3]]
+    assert (await call("GET", path, params={"has_moved": "true"}))["data"] == [told[2]]
+    week = (await call("GET", path, params={"since": "7d"}))["data"]
+    assert [each["user_agent"] for each in week[3:]] == ["hourly", "weekly"]
+    assert (await call("GET", path, params={"since": "1s"}))["data"] == told[:3]
+    await call("GET", path, params={"since": "soon"}, expect=400)
     await call("GET", path, params={"has_moved": "maybe"}, expect=400)
 
 

@@ -57,6 +57,7 @@ def test_a_key_is_rotated_followed_and_done_with(tool: Tool, log: ListedLog) -> 
     assert len(tool("rotations", "clients", rotation)) == 2
     [waiting] = tool("rotations", "clients", rotation, "--waiting")
     assert waiting["user_agent"] == "dashboard"
+    assert tool("rotations", "clients", rotation, "--since", "2099-01-01T00:00:00Z") == []
     tool("rotations", "clients", rotation, "--output", "table")
     assert [line.split()[-1] for line in tool.out.splitlines()[1:]] == ["yes", "no"]
     ended = tool("rotations", "complete", rotation, "--reason", "moved")

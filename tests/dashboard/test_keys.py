@@ -127,10 +127,12 @@ def test_a_rotation_shows_who_has_not_moved_until_it_is_completed(
     expect(panel).to_contain_text("Rotation under way")
     agent = {"User-Agent": "batch/1"}
     assert stage.use(old, headers=agent) == 200
-    expect(panel).to_contain_text("1 client still uses the old key")
+    expect(panel).to_contain_text("1 client has not moved to the new key")
     expect(panel).to_contain_text("batch/1")
     assert stage.use(new, headers=agent) == 200
-    expect(panel).to_contain_text("Everybody who used the old key since then uses the new one")
+    expect(panel).to_contain_text(
+        "Everybody who used the old key, since a day before the rotation began, uses the new one"
+    )
     panel.get_by_role("button", name="Complete").click()
     page.get_by_role("dialog").get_by_label("Reason").fill("all moved")
     page.get_by_role("dialog").get_by_role("button", name="Stop the old key").click()

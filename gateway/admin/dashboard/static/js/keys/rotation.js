@@ -134,9 +134,9 @@ function progress({ report, clients }, act) {
               "p",
               h(
                 "strong",
-                `${plural(waiting.length, "client")} still ${waiting.length === 1 ? "uses" : "use"} the old key.`,
+                `${plural(waiting.length, "client")} ${waiting.length === 1 ? "has" : "have"} not moved to the new key.`,
               ),
-              " They stop working when the rotation is completed.",
+              " What uses the old key stops working when the rotation is completed.",
             ),
           )
         : notice(
@@ -144,13 +144,13 @@ function progress({ report, clients }, act) {
             h(
               "p",
               clients.data.length
-                ? "Everybody who used the old key since then uses the new one."
-                : "Nobody has used the old key since the rotation began.",
+                ? "Everybody who used the old key, since a day before the rotation began, uses the new one."
+                : "Nobody has used the old key since a day before the rotation began.",
             ),
           ),
     clients?.data.length
       ? table({
-          caption: "Who used the old key since the rotation began",
+          caption: "Who used the old key since a day before the rotation began",
           rows: [...waiting, ...clients.data.filter((each) => each.has_moved)],
           key: (row) => `${row.client_address} ${row.user_agent}`,
           columns: [
