@@ -77,6 +77,7 @@ def test_no_page_has_errors_or_barriers(
         assert page.locator("main h1").count() == 1, path
         assert complaints(page) == [], path
         assert visit.errors == [], path
+        assert "[object" not in page.locator("main").inner_text(), path
 
 
 def test_dialogs_have_no_barriers(stage: Stage, visit: Visit, key_id: str, token: str) -> None:

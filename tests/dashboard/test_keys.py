@@ -228,12 +228,17 @@ def test_usage_is_drawn_and_told_in_a_table(stage: Stage, visit: Visit) -> None:
     """IV-20, HP-27."""
     key_id, secret = stage.key("Counted")
     for _ in range(4):
-        stage.use(secret)
+        stage.use(secret, headers={"User-Agent": "nightly/2"})
     page = visit.sign_in(stage.token("viewer"), f"/keys/{key_id}?range=1h")
     panel = page.get_by_role("tabpanel")
     expect(panel.locator(".stat").first).to_contain_text("4")
     expect(panel.get_by_role("img", name="Requests by outcome")).to_be_visible()
     expect(panel.get_by_role("list", name="Requests by route")).to_contain_text("jobs.list")
+    for kind, value in (("network", "127.0.0.0/24"), ("user agent", "nightly/2")):
+        who = panel.get_by_role("list", name=f"Requests by {kind}")
+        expect(who).to_contain_text(value)
+        expect(who).to_contain_text("last")
+        expect(who).not_to_contain_text("[object")
     panel.get_by_text("Show as a table").first.click()
     table = panel.get_by_role("table", name="Requests by outcome")
     expect(table.get_by_role("row")).to_have_count(61)

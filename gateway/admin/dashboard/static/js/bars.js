@@ -4,7 +4,8 @@ import { h, s } from "./dom.js";
 import { count, percent } from "./format.js";
 import { areaPath, linePath } from "./shapes.js";
 
-// Amounts beside each other, the largest first as given: `{label, value, kind, href, note}`. It is its own table.
+// Amounts beside each other, the largest first as given: `{label, value, kind, href, note}`, where `note` may be
+// a node. It is its own table.
 export function barList({
   title,
   rows,
@@ -25,7 +26,7 @@ export function barList({
         h(
           "span.bar-label",
           each.href ? h("a", { href: each.href }, each.label) : each.label,
-          each.note ? h("span.muted", ` ${each.note}`) : null,
+          each.note ? h("span.muted", " ", each.note) : null,
         ),
         h(
           "span.bar-value",

@@ -155,9 +155,11 @@ export function facetList(title, rows, shownMax = 8) {
       last: row.last_at > known.last ? row.last_at : known.last,
     });
   }
+  const total = [...sums.values()].reduce((sum, each) => sum + each.value, 0);
   const sorted = [...sums].sort((a, b) => b[1].value - a[1].value).slice(0, shownMax);
   return barList({
     title,
+    total,
     rows: sorted.map(([name, { value, last }]) => ({
       label: name === "__other__" ? "others" : name || "unknown",
       value,
