@@ -134,7 +134,8 @@ function progress({ report, clients }, act) {
               "p",
               h(
                 "strong",
-                `${plural(waiting.length, "client")} ${waiting.length === 1 ? "has" : "have"} not moved to the new key.`,
+                `${plural(waiting.length, "client")} ${waiting.length === 1 ? "has" : "have"} `,
+                "not moved to the new key.",
               ),
               " What uses the old key stops working when the rotation is completed.",
             ),
