@@ -106,3 +106,27 @@ def test_a_token_of_one_tenant_finds_nothing_of_others(stage: Stage, visit: Visi
     page.get_by_role("link", name="IP Whitelist").click()
     expect(page.get_by_role("switch")).to_be_visible()
     expect(page.locator("#main")).to_contain_text("Globex Energy")
+
+
+def test_a_token_of_one_tenant_is_not_offered_what_it_may_not_see(
+    stage: Stage, visit: Visit
+) -> None:
+    """HT-9. Nothing is asked for in vain either: any refusal would be an error on the console."""
+    key_id, secret = stage.key("Of a partner", "globex")
+    assert stage.use(secret) == 200
+    page = visit.sign_in(stage.token("admin", tenant_id="globex"), "/overview")
+    expect(page.locator(".stat").first).to_be_visible()
+    paths = ["overview", "upstreams", "limits", "alerts", "audit", "hygiene", "tenants/globex"]
+    paths += [f"keys/{key_id}?tab={tab}" for tab in ("usage", "rotation", "requests", "audit")]
+    for path in paths:
+        visit.open(f"/{path}")
+        visit.settle()
+        expect(page.locator("#main")).not_to_contain_text("This is not for")
+    visit.open("/upstreams")
+    expect(page.get_by_role("table", name="Routes")).to_contain_text("jobs.list")
+    visit.open("/alerts")
+    expect(page.get_by_role("tab", name="Rules")).to_be_visible()
+    expect(page.get_by_role("tab", name="Not delivered")).to_have_count(0)
+    visit.open("/audit")
+    for name in ("Verify", "Export"):
+        expect(page.get_by_role("button", name=name)).to_have_attribute("aria-disabled", "true")

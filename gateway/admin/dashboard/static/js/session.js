@@ -53,3 +53,7 @@ export function reasonAgainst(right) {
 
 // The tenant that the token is bound to, or null.
 export const ownTenant = () => current?.tenant_id ?? null;
+
+// Why a token of one tenant may not do what concerns all; empty for one that may.
+export const reasonIfBound = () =>
+  ownTenant() ? "This concerns all tenants; your token is bound to one." : "";

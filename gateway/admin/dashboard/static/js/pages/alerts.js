@@ -4,6 +4,7 @@ import { get, optional, post } from "../api.js";
 import { h, morph } from "../dom.js";
 import { count, duration, moment, sentence } from "../format.js";
 import { tenantName, tenants } from "../known.js";
+import { can, ownTenant, reasonIfBound } from "../session.js";
 import { subject } from "../subject.js";
 import { tabbed } from "../tabbed.js";
 import { askAct, dialog } from "../ui/dialog.js";
@@ -45,13 +46,14 @@ export const gist = ({ summary, key_id: keyId }) => summary.replace(` (${keyId})
 const PARTS = [
   { id: "alerts", label: "Alerts", part: alertList },
   { id: "rules", label: "Rules", part: ruleList },
-  { id: "deliveries", label: "Not delivered", part: deliveryList },
+  { id: "deliveries", label: "Not delivered", part: deliveryList, right: "operate" },
 ];
 
 export default async function page(ctx) {
   const [bar, body] = [h("div"), h("div.stack")];
   ctx.show(pageHead("Alerts"), bar, body);
-  return tabbed(ctx, bar, body, PARTS, { owners: await tenants() });
+  const parts = PARTS.filter((each) => !each.right || (can(each.right) && !ownTenant()));
+  return tabbed(ctx, bar, body, parts, { owners: await tenants() });
 }
 
 const off = () =>
@@ -262,6 +264,7 @@ function ruleList(ctx, root, { signal }) {
                     cell: (rule) =>
                       actButton("Send a sample", {
                         right: "operate",
+                        disabled: reasonIfBound(),
                         onclick: () => sample({ rule: rule.rule }),
                       }),
                   },

@@ -5,6 +5,7 @@ import { h, morph } from "../dom.js";
 import { abridged, exact, moment, plural, sentence } from "../format.js";
 import { subject } from "../subject.js";
 import { dialog } from "../ui/dialog.js";
+import { reasonIfBound } from "../session.js";
 import { filterBar, input, select, settled, toInstant } from "../ui/form.js";
 import {
   actButton,
@@ -38,11 +39,17 @@ export default function page(ctx) {
       actions: [
         actButton("Verify", {
           right: "audit",
+          disabled: reasonIfBound(),
           kind: "primary",
           pictured: "check",
           onclick: () => verify(verdict),
         }),
-        actButton("Export", { right: "audit", pictured: "download", onclick: download }),
+        actButton("Export", {
+          right: "audit",
+          disabled: reasonIfBound(),
+          pictured: "download",
+          onclick: download,
+        }),
       ],
     }),
     verdict,

@@ -7,6 +7,7 @@ import { bytes, count, milliseconds, moment, percent, plural, short } from "../f
 import { tenantName, tenants } from "../known.js";
 import { namesOf } from "../keys/names.js";
 import { rangeFrom, rangeSwitch } from "../ranges.js";
+import { ownTenant } from "../session.js";
 import { badge, card, empty, notice, pageHead, stat } from "../ui/parts.js";
 import {
   facets,
@@ -54,7 +55,7 @@ async function load(ctx, options) {
     facets("network", {}, range, options),
     facets("country", {}, range, options),
     optional(get("/alerts", { state: "firing", limit: ALERTS_SHOWN }, options)),
-    optional(get("/upstreams", {}, options)),
+    ownTenant() ? null : optional(get("/upstreams", {}, options)),
   ]);
   const names = await namesOf(keys, options);
   return {

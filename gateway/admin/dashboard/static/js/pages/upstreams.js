@@ -3,6 +3,7 @@
 import { get, optional } from "../api.js";
 import { h, morph } from "../dom.js";
 import { bytes, count, moment, plural, sentence } from "../format.js";
+import { ownTenant } from "../session.js";
 import { filterBar, input, settled } from "../ui/form.js";
 import { badge, card, empty, pageHead, tags } from "../ui/parts.js";
 import { table } from "../ui/table.js";
@@ -20,6 +21,14 @@ const BREAKERS = { closed: "good", half_open: "warn", open: "bad" };
 
 export default function page(ctx) {
   const [upstreams, routes, workers] = [h("div.stack"), h("div.stack"), h("div.stack")];
+  if (ownTenant()) {
+    // Where requests go concerns whoever operates the gateway; what they need, everybody.
+    ctx.show(
+      pageHead("Routes", { lead: "What can be asked for, and what a key needs for it." }),
+      routes,
+    );
+    return routeList(ctx, routes);
+  }
   ctx.show(
     pageHead("Routes & Upstreams", {
       lead: "Both come from the configuration; their state is what is seen now.",
