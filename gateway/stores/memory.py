@@ -22,6 +22,7 @@ from gateway.domain.queries import (
     NOTHING,
     AuditQuery,
     KeyQuery,
+    Presence,
     Sort,
     Wanted,
 )
@@ -65,6 +66,7 @@ class MemoryStore:
         present = records.get(record_id)
         _check_revision(record_id, present, write.expected_revision)
         self._check_rules(record, record_id)
+        self._check_tenant(record)
         self._revision += 1
         written: Record = replace(record, revision=self._revision)
         if isinstance(written, KeyRecord | AdminToken):
@@ -85,6 +87,27 @@ class MemoryStore:
             for other_id, other in self._of(type(record)).items():
                 if other_id != record_id and other.digest == record.digest:
                     raise Conflict(f"{record_id}: another record has the same digest")
+
+    def _check_tenant(self, record: Record) -> None:
+        """Refuse what would let a deleted tenant own something that works."""
+        tenants = self._of(Tenant)
+        if isinstance(record, Tenant):
+            known = tenants.get(record.tenant_id)
+            if known is not None and known.is_deleted and not record.is_deleted:
+                raise Conflict(f"{record.tenant_id}: is deleted for ever")
+            if record.is_deleted and self._owns_something(record.tenant_id):
+                raise Conflict(f"{record.tenant_id}: has something that still works")
+        owner = tenants.get(record.parent_id if isinstance(record, Tenant) else record.tenant_id)
+        if owner is not None and owner.is_deleted and _works(record):
+            raise Conflict(f"{_id_of(record)}: its tenant is deleted")
+
+    def _owns_something(self, tenant_id: str) -> bool:
+        children = self._of(Tenant).values()
+        return any(each.parent_id == tenant_id and _works(each) for each in children) or any(
+            each.tenant_id == tenant_id and _works(each)
+            for kind in (KeyRecord, AdminToken)
+            for each in self._kept(kind).values()
+        )
 
     def _of(self, kind: type[R]) -> dict[str, R]:
         return self._kept(kind)
@@ -309,6 +332,8 @@ def _in_order(records: Mapping[str, R], after: str, sort: Sort | None) -> list[R
 
 
 def _is_wanted(value: Any, wanted: Wanted) -> bool:
+    if isinstance(wanted, Presence):
+        return (value is None) is (wanted is Presence.MISSING)
     return value in wanted if isinstance(wanted, tuple) else bool(value == wanted)
 
 
@@ -326,6 +351,18 @@ def _is_asked_for(record: KeyRecord, query: KeyQuery) -> bool:
         and (query.tenant_ids is None or record.tenant_id in query.tenant_ids)
         and (query.with_hidden or not record.is_hidden)
     )
+
+
+def _works(record: Record) -> bool:
+    """Tell whether a record does something, or could again; what is the history of a key does nothing."""
+    match record:
+        case KeyRecord():
+            return record.state is not KeyState.REVOKED
+        case AdminToken():
+            return record.revoked_at is None
+        case Tenant():
+            return not record.is_deleted
+    return False
 
 
 def _is_due(record: KeyRecord, until: float) -> bool:

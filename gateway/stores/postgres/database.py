@@ -199,4 +199,6 @@ def _broken_rule(error: Exception) -> str:
         return "another record has the same digest" if is_digest else "exists already"
     if isinstance(error, asyncpg.ForeignKeyViolationError):
         return "what it refers to does not exist"
+    if isinstance(error, asyncpg.RestrictViolationError):
+        return str(error.message)  # one of our own rules, in the words of the schema
     return "holds what the store cannot keep"
