@@ -273,7 +273,7 @@ class TenantDeletion:
 
 
 def both(one: Enforced | None, other: Enforced | None) -> Enforced | None:
-    """Return how far two changes have reached, one after the other: no farther than the one that has not reached all."""
+    """Return how far two changes have reached together: no farther than the one that has not reached everybody."""
     if one is None or other is None:
         return other if one is None else one
     least = other if one.is_everywhere else one
