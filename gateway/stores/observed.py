@@ -19,9 +19,7 @@ T = TypeVar("T")
 REFUSAL_SECONDS: Final = 60.0
 """How long a store that refused a write counts as down although it can be read, if nobody tries again meanwhile."""
 
-_WRITING: Final = frozenset(
-    {"commit", "remember", "settle", "touch", "load_counts", "save_counts"}
-)
+_WRITING: Final = frozenset({"commit", "remember", "settle", "touch", "load_counts", "save_counts"})
 
 
 class ObservedFinder:
