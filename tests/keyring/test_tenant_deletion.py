@@ -1,13 +1,14 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from gateway.domain.admin_tokens import Role
-from gateway.domain.change import ChangeType
+from gateway.domain.change import Change, ChangeType
 from gateway.domain.denial import Reason
 from gateway.domain.enforcement import Enforced
 from gateway.domain.key_rules import Refused
@@ -17,7 +18,8 @@ from gateway.domain.streams import StreamKind
 from gateway.domain.tenants import TenantState
 from gateway.keyring.ledger import NotFound, Stale
 from gateway.keyring.tenant_deletion import BATCH, TenantDeleted, both
-from gateway.ports import Conflict, StoreUnavailable, Write
+from gateway.ports import Conflict, Record, StoreUnavailable, Write
+from gateway.stores.memory import MemoryStore
 from tests.key_samples import ORDER, a_key, a_tenant, an_order, bound
 from tests.keyring.house import DAY, House, a_wish
 from tests.open_streams import OneStream
@@ -25,10 +27,32 @@ from tests.open_streams import OneStream
 LEFT = an_order("the contract ended")
 
 
+class Disturbed(MemoryStore):
+    """A store in which something else happens before the commits that are `next` (from now on)."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.next: list[Callable[[], Awaitable[object]]] = []
+
+    async def commit(self, writes: Sequence[Write], changes: Sequence[Change] = ()) -> list[Record]:
+        if self.next:
+            await self.next.pop(0)()
+        return await super().commit(writes, changes)
+
+
+async def nothing() -> None:
+    """Let the commit happen undisturbed."""
+
+
+async def outage() -> None:
+    """Let the commit fail."""
+    raise StoreUnavailable("gone")
+
+
 @pytest.fixture
 async def house() -> House:
     """`ten_a` has a child and nothing else; `ten_b` is somebody else."""
-    house = House(declared_tenants=("declared",))
+    house = House(Disturbed(), declared_tenants=("declared",))
     for tenant in (
         a_tenant(plan="pro", ip_allowlist=("10.0.0.0/8",), metadata={"mail": "a@example.com"}),
         a_tenant("ten_child", parent_id="ten_a"),
@@ -277,40 +301,19 @@ async def test_of_two_who_delete_both_are_told_the_same_and_it_is_told_once(hous
 
 
 async def test_a_key_that_is_made_meanwhile_goes_as_well(house: House) -> None:
-    made: list[str] = []
-    commit = house.store.commit
-
-    async def meanwhile(writes: Any, changes: Any = ()) -> Any:
-        if not made:
-            made.append("key_late")
-            await house.store.save_key(a_key("key_late", tenant_id="ten_b"))
-        return await commit(writes, changes)
-
-    house.store.commit = meanwhile
+    late = a_key("key_late", tenant_id="ten_b")
+    house.store.next = [lambda: house.store.save_key(late)]
     assert (await _deleted(house, "ten_b")).keys == 1
     assert (await house.key("key_late")).state is KeyState.REVOKED
 
 
 async def test_who_is_interrupted_asks_again_and_the_rest_goes(house: House) -> None:
-    house.store.commit = _failing_after(house.store.commit, 1)
+    house.store.next = [nothing, outage]
     with pytest.raises(StoreUnavailable):
         await _deleted(house)
     assert (await house.keyring.tenants.get("ten_child")).is_deleted
     assert not (await house.keyring.tenants.get("ten_a")).is_deleted
     assert (await _deleted(house)).tenant.is_deleted
-
-
-def _failing_after(commit: Any, count: int) -> Any:
-    calls = 0
-
-    async def failing(*args: Any) -> Any:
-        nonlocal calls
-        calls += 1
-        if calls == count + 1:
-            raise StoreUnavailable("gone")
-        return await commit(*args)
-
-    return failing
 
 
 def test_two_changes_reach_no_farther_than_the_one_that_has_not_reached_all() -> None:
