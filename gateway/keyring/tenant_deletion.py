@@ -85,8 +85,9 @@ class TenantDeletion:
         await self._require_out_of_the_way(
             tenant, children, revoke_keys=revoke_keys, delete_children=delete_children
         )
-        gone = [await self._one(each, replace(order, expected_revision=None)) for each in children]
-        result = await self._one(tenant, order)
+        unseen = replace(order, expected_revision=None)
+        gone = [await self._one(each, unseen, revoke_keys=revoke_keys) for each in children]
+        result = await self._one(tenant, order, revoke_keys=revoke_keys)
         for child in gone:
             result = result.joined(child)
         return result
@@ -105,43 +106,38 @@ class TenantDeletion:
                     f"tenant '{each.tenant_id}' is declared in the configuration (bootstrap.tenants), which would make "
                     "it again: take it out there first, and reload"
                 )
-        working = 0 if revoke_keys else await self._count_working((tenant, *children))
         owned = []
-        if working:
-            keys = "1 key that has" if working == 1 else f"{working} keys that have"
-            owned.append(f"{keys} not ended (revoke first, or ask for `revoke_keys`)")
+        if not revoke_keys:
+            working = 0
+            for each in (tenant, *children):
+                async for key in self._keys_of(each):  # one by one: there may be very many
+                    working += self._works(key)
+            owned += _counted(working)
         if children and not delete_children:
             count = "1 child" if len(children) == 1 else f"{len(children)} children"
             owned.append(f"{count} (delete first, or ask for `delete_children`)")
         if owned:
             raise Conflict(f"tenant '{tenant.tenant_id}' has {' and '.join(owned)}")
 
-    async def _count_working(self, tenants: Sequence[Tenant]) -> int:
-        """Count the keys that have not ended: those that have may be brought back, and are not missed by anybody."""
-        now = self._clock.now()
-        return sum(
-            [
-                key.state_at(now) not in _ENDED
-                for each in tenants
-                async for key in self._keys_of(each)
-            ]
-        )
+    def _works(self, key: KeyRecord) -> bool:
+        """Tell whether a key has not ended: one that has may be brought back, but nobody misses it."""
+        return key.state_at(self._clock.now()) not in _ENDED
 
     # ---- one tenant
 
-    async def _one(self, tenant: Tenant, order: Order) -> TenantDeleted:
+    async def _one(self, tenant: Tenant, order: Order, *, revoke_keys: bool) -> TenantDeleted:
         """Delete a tenant that has no children, and all that it owns."""
         if order.is_dry_run:
             return await self._tried(tenant, order)
         keys, enforced = 0, None
         while len(batch := [key async for key in self._keys_of(tenant, BATCH + 1)]) > BATCH:
-            revoked, reached = await self._revoke(tenant, batch[:BATCH], order)
+            revoked, reached = await self._revoke(tenant, batch[:BATCH], order, revoke_keys)
             keys, enforced = keys + revoked, both(enforced, reached)
         owned = (0, 0)
 
         async def plan() -> Act:
             nonlocal owned
-            act, owned = await self._farewell(tenant.tenant_id, order)
+            act, owned = await self._farewell(tenant.tenant_id, order, revoke_keys)
             return act
 
         enacted = await self._ledger.enact(plan, order)
@@ -168,7 +164,7 @@ class TenantDeletion:
         return TenantDeleted(tenant=tenant)
 
     async def _revoke(
-        self, tenant: Tenant, keys: Sequence[KeyRecord], order: Order
+        self, tenant: Tenant, keys: Sequence[KeyRecord], order: Order, revoke_keys: bool
     ) -> tuple[int, Enforced | None]:
         """Revoke some keys; return how many that were, and how far it has reached."""
         count = 0
@@ -178,20 +174,23 @@ class TenantDeletion:
             act = Act()
             require_as_seen(await self._ledger.read(Tenant, tenant.tenant_id), order)
             known = await self._store.get_keys([key.key_id for key in keys])
-            count = await self._end(act, tenant, known.values(), order)
+            count = await self._end(act, tenant, known.values(), order, revoke_keys)
             return act
 
         enacted = await self._ledger.enact(plan, order)
         return count, enacted.enforced
 
-    async def _farewell(self, tenant_id: str, order: Order) -> tuple[Act, tuple[int, int]]:
+    async def _farewell(
+        self, tenant_id: str, order: Order, revoke_keys: bool
+    ) -> tuple[Act, tuple[int, int]]:
         """Return the act that ends a tenant, and how many keys and admin tokens go with it."""
         tenant = await self._ledger.read(Tenant, tenant_id)
         require_as_seen(tenant, order)
         if tenant.is_deleted:  # somebody else was faster
             return Act([(tenant, tenant)]), (0, 0)
         act, now = Act(), self._clock.now()
-        keys = await self._end(act, tenant, [key async for key in self._keys_of(tenant)], order)
+        owned = [key async for key in self._keys_of(tenant)]
+        keys = await self._end(act, tenant, owned, order, revoke_keys)
         tokens = [each async for each in self._tokens_of(tenant)]
         for token in tokens:
             act.moves.append((token, replace(token, revoked_at=now)))
@@ -202,9 +201,20 @@ class TenantDeletion:
         return act, (keys, len(tokens))
 
     async def _end(
-        self, act: Act, tenant: Tenant, keys: Collection[KeyRecord], order: Order
+        self,
+        act: Act,
+        tenant: Tenant,
+        keys: Collection[KeyRecord],
+        order: Order,
+        revoke_keys: bool,
     ) -> int:
-        """Revoke keys; return how many. The rotations that they are part of end with both of their keys."""
+        """Revoke keys; return how many. The rotations that they are part of end with both of their keys.
+
+        Raises `Conflict` for one that was made since somebody looked, unless it shall go as well.
+        """
+        working = [] if revoke_keys else _counted(sum(map(self._works, keys)))
+        if working:
+            raise Conflict(f"tenant '{tenant.tenant_id}' has {working[0]}")
         rotations = await self._open_rotations_of(tenant)
         wanted = {key.key_id: key for key in keys}
         ended: dict[str, Rotation] = {}
@@ -270,6 +280,12 @@ class TenantDeletion:
             for record in page:
                 yield record
             after = record_id(page[-1])
+
+
+def _counted(working: int) -> list[str]:
+    """Say that so many keys stand in the way, if there are any."""
+    keys = "1 key that has" if working == 1 else f"{working} keys that have"
+    return [f"{keys} not ended (revoke first, or ask for `revoke_keys`)"] if working else []
 
 
 def both(one: Enforced | None, other: Enforced | None) -> Enforced | None:

@@ -307,6 +307,17 @@ async def test_a_key_that_is_made_meanwhile_goes_as_well(house: House) -> None:
     assert (await house.key("key_late")).state is KeyState.REVOKED
 
 
+async def test_a_key_that_is_made_meanwhile_stands_in_the_way_unless_keys_shall_go(
+    house: House,
+) -> None:
+    late = a_key("key_late", tenant_id="ten_b")
+    house.store.next = [lambda: house.store.save_key(late)]
+    with pytest.raises(Conflict, match="'ten_b' has 1 key that has not ended"):
+        await _deleted(house, "ten_b", revoke_keys=False)
+    assert (await house.key("key_late")).state is KeyState.ACTIVE
+    assert not (await house.keyring.tenants.get("ten_b")).is_deleted
+
+
 async def test_who_is_interrupted_asks_again_and_the_rest_goes(house: House) -> None:
     house.store.next = [nothing, outage]
     with pytest.raises(StoreUnavailable):
