@@ -54,6 +54,7 @@ def test_a_tenant_is_deleted_with_its_key_after_its_id_was_typed(
     expect(page.get_by_text("Deleted. In force since")).to_be_visible()
     expect(page.locator("main")).to_contain_text("the contract ended")
     expect(page.get_by_role("button", name="Edit")).to_have_count(0)
+    expect(page.get_by_role("table", name="Keys")).to_contain_text("revoked")
     assert stage.use(secret) == 401
     assert stage.api("GET", f"/keys/{key_id}")["state"] == "revoked"
     page.get_by_role("link", name="Tenants").first.click()

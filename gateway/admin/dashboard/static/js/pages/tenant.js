@@ -62,6 +62,11 @@ export default function page(ctx) {
   let leaving = new AbortController();
   ctx.signal.addEventListener("abort", () => leaving.abort());
   const run = async (act) => (await act(list.data)) && list.refresh();
+  const runForAll = async (act) => {
+    if (!(await act(list.data))) return;
+    await list.refresh();
+    choose(ctx.query.get("tab"));
+  };
   const list = ctx.live(
     {
       every: 10,
@@ -70,7 +75,7 @@ export default function page(ctx) {
         ctx.title(tenant.name);
         part?.(tenant);
         return [
-          heading(tenant, run),
+          heading(tenant, run, runForAll),
           stateNotice(tenant),
           about(tenant),
         ];
@@ -91,7 +96,8 @@ export default function page(ctx) {
   return list.first.then(() => list.data && !ctx.signal.aborted && choose(ctx.query.get("tab")));
 }
 
-const heading = (tenant, run) =>
+// `runForAll` does what changes more than the tenant itself, so that the part below is read again.
+const heading = (tenant, run, runForAll) =>
   pageHead(tenant.name, {
     crumbs: [
       ["Tenants", pathTo("/tenants")],
@@ -99,10 +105,10 @@ const heading = (tenant, run) =>
       [tenant.tenant_id],
     ].filter(Boolean),
     badge: tenantState(tenant.state),
-    actions: tenant.state === "deleted" ? [] : acts(tenant, run),
+    actions: tenant.state === "deleted" ? [] : acts(tenant, run, runForAll),
   });
 
-function acts(tenant, run) {
+function acts(tenant, run, runForAll) {
   const isOwn = tenant.tenant_id === ownTenant();
   return [
     actButton("Create key", {
@@ -130,7 +136,7 @@ function acts(tenant, run) {
       kind: "danger",
       pictured: "trash",
       disabled: isOwn ? "A token cannot delete the tenant that it is bound to." : "",
-      onclick: () => run(deleteTenant),
+      onclick: () => runForAll(deleteTenant),
     }),
   ];
 }
@@ -174,11 +180,15 @@ const about = (tenant) =>
         h(
           "span.row",
           listState(tenant),
-          h(
-            "a",
-            { href: pathTo("/settings/security/ip-whitelist", { tenant_id: tenant.tenant_id }) },
-            "Change",
-          ),
+          tenant.state === "deleted"
+            ? null
+            : h(
+                "a",
+                {
+                  href: pathTo("/settings/security/ip-whitelist", { tenant_id: tenant.tenant_id }),
+                },
+                "Change",
+              ),
         ),
       ],
       [
