@@ -7,12 +7,20 @@ were asked for.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any, Final, Self
 
 from pydantic import BaseModel
 
 from gateway.admin.wire import instant
-from gateway.domain.usage import FIELD_OF_GROUP, FacetRow, Interval, Measures, UsageRow
+from gateway.domain.usage import (
+    FIELD_OF_GROUP,
+    FacetRow,
+    Interval,
+    Measures,
+    UsageRow,
+    is_denied,
+)
 
 _SHARES: Final = {"p50": 0.5, "p90": 0.9, "p95": 0.95, "p99": 0.99}
 _COUNTS: Final = (
@@ -72,6 +80,10 @@ class UsageRowView(BaseModel):
     def of(cls, row: UsageRow, group_by: Sequence[str]) -> Self:
         """Return the view of a row."""
         measures = row.measures
+        if row.reason is not None:  # all of these were refused, and nothing else is known of them
+            refused = measures.requests
+            denied = refused if is_denied(row.reason) else 0
+            measures = replace(measures, denied=denied, failed=refused - denied)
         values: dict[str, Any] = _dimensions(row, group_by)
         values |= {name: getattr(measures, name) for name in _COUNTS}
         values |= {name: round(getattr(measures, name), _RATIO_DIGITS) for name in _RATIOS}

@@ -176,9 +176,12 @@ def _within(number: int, share: float) -> float:
     return found
 
 
-def is_denied(reason: Reason) -> bool:
-    """Say whether a refusal for `reason` counts as `denied`, else it counts as `failed`."""
-    return VERDICTS[reason].blame is Blame.CLIENT
+def is_denied(reason: str) -> bool:
+    """Say whether a refusal for `reason` counts as `denied`, else it counts as `failed`.
+
+    A reason that is none here, which another version has counted, is its client's.
+    """
+    return reason not in set(Reason) or VERDICTS[Reason(reason)].blame is Blame.CLIENT
 
 
 @dataclass(slots=True, kw_only=True)

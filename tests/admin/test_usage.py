@@ -180,6 +180,19 @@ async def test_the_ends_of_time_are_cut_off(usage: Served) -> None:
     assert answer["data"][0]["requests"] == 1
 
 
+async def test_what_is_told_by_reason_is_an_error(usage: Served) -> None:
+    reasons = {"no_route": 2, "upstream_timeout": 3, "reason_of_tomorrow": 1}
+    await usage.store.add([a_cell(NOON, 9, denied=3, failed=3, reasons=reasons)], [])
+    rows = (await usage("?group_by=reason&interval=total&since=1h"))["data"]
+    told = [(each["reason"], each["errors"], each["denied"], each["failed"]) for each in rows]
+    assert told == [
+        ("no_route", 2, 2, 0),
+        ("reason_of_tomorrow", 1, 1, 0),
+        ("upstream_timeout", 3, 0, 3),
+    ]
+    assert {each["error_ratio"] for each in rows} == {1.0}
+
+
 async def test_a_csv_holds_everything_and_no_formula(usage: Served) -> None:
     await usage.store.add(
         [

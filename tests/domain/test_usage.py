@@ -39,6 +39,7 @@ def test_errors_are_a_sum_of_what_is_kept_apart_iv_20() -> None:
 def test_refusals_are_denied_or_failed_by_who_is_to_blame_iv_20() -> None:
     for reason in Reason:
         assert is_denied(reason) is (VERDICTS[reason].blame is Blame.CLIENT)
+    assert is_denied("one that only a newer version has")
     assert is_denied(Reason.RATE_LIMITED)
     assert not is_denied(Reason.UPSTREAM_TIMEOUT)
     assert not is_denied(Reason.INTERNAL)
