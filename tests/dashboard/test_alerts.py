@@ -43,6 +43,7 @@ def test_jh_11_what_fires_is_looked_at_and_acknowledged(stage: Stage, visit: Vis
     row.get_by_role("button", name="Details of RevokedApiKeyStillUsed").click()
     dialog = page.get_by_role("dialog")
     expect(dialog).to_contain_text("127.0.0.0/24")
+    expect(dialog).not_to_contain_text("[")
     link = dialog.get_by_role("link", name="What to do about it")
     runbook = "https://docs.example.com/RevokedApiKeyStillUsed.md"
     expect(link).to_have_attribute("href", runbook)

@@ -31,6 +31,15 @@ PAGES = [
 WHITELIST = "security/ip-whitelist"
 TABS = ["usage", "access", "rotation", "requests", "audit"]
 PHONE = {"width": 390, "height": 844}
+OVERLAPPING = """() => {
+  const all = [...document.querySelectorAll("dialog :is(input, select, textarea, button)")];
+  const shown = all.map((each) => [each, each.getBoundingClientRect()]).filter(([, box]) => box.width > 1);
+  const over = (a, b) => a.left < b.right && b.left < a.right && a.top < b.bottom && b.top < a.bottom;
+  return shown.flatMap(([one, a], n) =>
+    shown.slice(n + 1).filter(([, b]) => over(a, b)).map(([other]) => [one.outerHTML, other.outerHTML]));
+}"""
+"""What lies over each other of the controls of a dialog."""
+
 _STANDARD = {"runOnly": ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]}
 
 
@@ -85,6 +94,7 @@ def test_dialogs_have_no_barriers(stage: Stage, visit: Visit, key_id: str, token
     for name in ("Rotate", "Suspend", "Revoke", "Compromised", "Edit"):
         page.locator(".page-head").get_by_role("button", name=name, exact=True).click()
         assert complaints(page) == [], name
+        assert page.evaluate(OVERLAPPING) == [], name
         page.keyboard.press("Escape")
         expect(page.get_by_role("dialog")).to_have_count(0)
     visit.open("/keys")

@@ -255,3 +255,14 @@ def test_keys_are_sorted_by_their_columns(stage: Stage, visit: Visit) -> None:
         expect(heading).to_have_attribute("aria-sort", order)
         expect(names.first).to_contain_text(first)
     assert "sort=-name" in page.url
+
+
+def test_a_key_that_nobody_used_is_not_called_tight(stage: Stage, visit: Visit) -> None:
+    """D13: granted against used."""
+    stage.api("POST", "/tenants", {"tenant_id": "idle", "name": "Idle"})
+    stage.key("Never used", "idle")
+    page = visit.sign_in(stage.token(tenant_id="idle"), "/hygiene")
+    page.get_by_role("tab", name="Granted against used").click()
+    panel = page.get_by_role("tabpanel")
+    expect(panel).to_contain_text("not used")
+    expect(panel).not_to_contain_text("as tight as it can be")

@@ -182,18 +182,17 @@ async function acknowledge(alert, list) {
   }
 }
 
-const shown = (value) =>
-  value === null || value === ""
-    ? "–"
-    : typeof value === "object"
-      ? JSON.stringify(value)
-      : String(value);
+function shown(value) {
+  if (value === null || value === "") return "–";
+  if (Array.isArray(value)) return value.map(shown).join(", ") || "–";
+  return typeof value === "object" ? JSON.stringify(value) : String(value);
+}
 
 const show = (alert, owners) =>
   dialog(alert.rule, () => [
     h("p", alert.summary),
     facts([
-      ["State", alert.state],
+      ["Alert", alert.state],
       ["Severity", alert.severity],
       ["About", about(alert, owners)],
       ["Fired", moment(alert.fired_at, { absolute: true })],

@@ -199,7 +199,9 @@ function rightsCard(row, owners, apply) {
                 pictured: "rotate",
                 onclick: () => apply(row),
               })
-            : badge("as tight as it can be", "good"),
+            : row.requests
+              ? badge("as tight as it can be", "good")
+              : badge("not used", "held"),
         ],
       },
       h(
