@@ -161,7 +161,7 @@ async def measure(requests: int) -> list[Reading]:
                 if done >= due[0]:
                     readings.append(Reading(done, flood.series(), memory()))
                     due.pop(0)
-            await flood.writer.write()
+            await flood.writer.write(is_last=True)
             shown = flood.series_of("key_requests_total")
             print(f"key_requests_total: {len(shown)} series, {sum(shown.values()):.0f} requests")
             assert sum(shown.values()) == flood.keyed

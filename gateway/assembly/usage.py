@@ -65,6 +65,7 @@ class Usage:
         self._path = path
         self._clock = clock
         self._geoip: GeoIp | None = None
+        self._is_ending = False
         self.fault = ""
         """Why usage is not written; empty while it is."""
         self.geoip_fault = ""
@@ -93,6 +94,7 @@ class Usage:
         ):
             tasks.create_task(work.run(), name=work.name)
             stack.callback(work.stop)
+        stack.callback(self._end)
 
     def follow(self, config: model.Config) -> None:
         """Go by another configuration from now on. A database that cannot be opened leaves the former in use."""
@@ -102,9 +104,13 @@ class Usage:
         except GeoIpUnusable as error:
             _log.error("countries are told as before: %s", error)
 
+    def _end(self) -> None:
+        """Take note that what is written next is the last."""
+        self._is_ending = True
+
     async def _write(self) -> None:
         try:
-            await self.writer.write()
+            await self.writer.write(is_last=self._is_ending)
         except StoreUnavailable as error:
             self.fault = str(error)
             raise

@@ -9,8 +9,11 @@ from gateway.ports import StoreUnavailable
 from gateway.stores.memory_usage import MemoryUsage
 from gateway.telemetry.usage import PART_MAX
 from gateway.telemetry.usage_writer import (
+    EAGER_MAX,
+    LAZY_SECONDS,
     SETTLED_SECONDS,
     STEPS_MAX,
+    WAITING_MAX,
     UsageWriter,
 )
 from tests.contracts.usage_store import EVER, asked
@@ -179,11 +182,42 @@ async def test_who_made_requests_is_written_with_the_counts(desk: Desk) -> None:
         assert len(desk.store.batches) == number  # in one transaction with the counts
 
 
-async def test_many_visitors_are_written_in_parts(desk: Desk) -> None:
-    visitors = 2 * PART_MAX
+def come(desk: Desk, visitors: int) -> None:
+    """Let so many visitors come, each of a network of its own."""
     for number in range(visitors):
         address = f"10.{number >> 8}.{number & 255}.1"
-        facets = [a_facet(f"{address}/24"), a_facet(address, kind=FacetKind.USER_AGENT)]
-        desk.made.recorder.take([], facets)
+        desk.made.recorder.take([], [a_facet(f"{address}/24")])
+
+
+async def test_many_visitors_are_added_up_before_they_are_written(desk: Desk) -> None:
+    """What is written at once decides how the next are: nobody counts them beforehand."""
+    come(desk, EAGER_MAX + 1)
+    await desk.writer.write()  # the first time at once, in parts
+    assert (await networks(desk), len(desk.store.batches)) == (EAGER_MAX + 1, 3)
+    for _ in range(3):
+        come(desk, EAGER_MAX + 1)
+        await desk.writer.write()
+    assert await networks(desk) == EAGER_MAX + 1
+    desk.made.clock.advance(LAZY_SECONDS)
     await desk.writer.write()
-    assert len(desk.store.batches) == 2 * visitors // PART_MAX
+    assert (await networks(desk), len(desk.store.batches)) == (4 * (EAGER_MAX + 1), 6)
+
+
+@pytest.mark.parametrize("is_last", [False, True])
+async def test_visitors_that_wait_are_written_when_fewer_come_and_at_the_end(
+    desk: Desk, is_last: bool
+) -> None:
+    for _ in range(2):
+        come(desk, EAGER_MAX + 1)
+        await desk.writer.write()
+    if is_last:
+        come(desk, EAGER_MAX + 1)
+    await desk.writer.write(is_last=is_last)
+    assert await networks(desk) == (3 if is_last else 2) * (EAGER_MAX + 1)
+
+
+async def test_those_who_wait_are_bounded(desk: Desk) -> None:
+    for _ in range(2):
+        come(desk, WAITING_MAX)
+        await desk.writer.write()
+    assert await networks(desk) == 2 * WAITING_MAX
