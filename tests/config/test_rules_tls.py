@@ -141,10 +141,12 @@ def test_every_file_of_a_listener_is_looked_at(tmp_path: Path) -> None:
     for name in ("a.key", "ca.pem"):
         (tmp_path / name).unlink()
     clients = "client_certificates: {mode: optional, ca: ca.pem}"
-    assert said(tmp_path, f"listeners: {{admin: {{tls: {{{FILES}, {clients}}}}}}}") == [
-        f"listeners.admin.tls.certificates[0].key: '{tmp_path}/a.key' does not exist",
-        f"listeners.admin.tls.client_certificates.ca: '{tmp_path}/ca.pem' does not exist",
-    ]
+    key, ca = said(tmp_path, f"listeners: {{admin: {{tls: {{{FILES}, {clients}}}}}}}")
+    # Between them stands the path, which is cut in the middle where it is long.
+    assert key.startswith("listeners.admin.tls.certificates[0].key: '/")
+    assert key.endswith("/a.key' does not exist")
+    assert ca.startswith("listeners.admin.tls.client_certificates.ca: '/")
+    assert ca.endswith("/ca.pem' does not exist")
 
 
 def test_what_has_expired_is_a_warning(tmp_path: Path) -> None:
