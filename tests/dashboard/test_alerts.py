@@ -69,6 +69,7 @@ def test_rules_show_their_thresholds_and_a_sample_says_who_took_it(
     stage: Stage, visit: Visit
 ) -> None:
     page = visit.sign_in(stage.token(), "/alerts?tab=rules")
+    expect(page.get_by_role("tabpanel")).to_contain_text("told once for each of policies.reminders")
     row = page.get_by_role("table", name="Rules").get_by_role("row")
     volume = row.filter(has_text="ApiKeyUnusualVolume")
     expect(volume).to_contain_text("busiest hour")

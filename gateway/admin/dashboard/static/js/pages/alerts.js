@@ -240,7 +240,7 @@ function ruleList(ctx, root, { signal }) {
                   {
                     title: "Rule",
                     isMain: true,
-                    cell: (rule) => [rule.rule, h("span.cell-sub", rule.description ?? "")],
+                    cell: (rule) => [rule.rule, h("span.cell-sub", coded(rule.description ?? ""))],
                   },
                   {
                     title: "State",
@@ -284,6 +284,10 @@ const thresholds = (all) =>
       h("strong", name.endsWith("_seconds") ? duration(value) : shown(value)),
     ),
   );
+
+// What stands between backticks is a name of the configuration.
+const coded = (text) =>
+  text.split("`").map((part, number) => (number % 2 ? h("code", part) : part));
 
 async function sample(what) {
   let tried;
