@@ -118,7 +118,33 @@ async def test_a_server_that_stands_still_is_an_outage_in_time_and_no_longer(
     assert "no answer in time" in str(found[0])
     server.thaw()
     assert (await frail.ask("SELECT 2"))[0][0] == 2
+    async with asyncio.timeout(30):
+        while not await _is_answered(frail):
+            await asyncio.sleep(0.01)
     assert await store.find([bytes(32)]) is None
+
+
+async def test_while_a_server_stands_still_no_request_waits_but_the_first(
+    server: Server, frail: Database
+) -> None:
+    server.freeze()
+    with pytest.raises(StoreUnavailable):
+        await frail.seek("SELECT 1")
+    for _ in range(50):
+        seeking = frail.seek("SELECT 1")
+        with pytest.raises(StoreUnavailable, match="no answer in time"):
+            seeking.send(None)  # it ends in its first step: there is nothing that it would wait for
+    server.thaw()
+    async with asyncio.timeout(30):
+        while not await _is_answered(frail):
+            await asyncio.sleep(0.01)
+
+
+async def _is_answered(database: Database) -> bool:
+    try:
+        return bool(await database.seek("SELECT 1"))
+    except StoreUnavailable:
+        return False
 
 
 async def test_a_read_only_database_can_be_read(server: Server) -> None:
