@@ -70,6 +70,11 @@ class Database:
         with self._translating("store"):
             return await self._silence.heard(partial(self._run, self._seekers, sql, values))
 
+    @property
+    def is_silent(self) -> bool:
+        """Whether nobody who seeks is let wait, because it says nothing."""
+        return self._silence.is_begun
+
     async def _run(self, pool: Connections, sql: str, values: tuple[object, ...]) -> Rows:
         async def run(connection: asyncpg.Connection) -> Rows:
             if self.access.is_preparing:

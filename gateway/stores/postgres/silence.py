@@ -35,12 +35,17 @@ class Silence:
         self._waiting: set[asyncio.Timeout] = set()
         self._asking_on: asyncio.Task[None] | None = None
 
+    @property
+    def is_begun(self) -> bool:
+        """Whether it is silent, as far as is known: then it is being asked on."""
+        return self._asking_on is not None
+
     async def heard(self, question: Question[T]) -> T:
         """Return the answer. Raises what `question` raises, and `TimeoutError` as soon as the database is silent.
 
         `question` ends by itself when it takes too long, and may be asked again without harm.
         """
-        if self._asking_on is not None:
+        if self.is_begun:
             raise TimeoutError
         answers = self._answers
         try:
@@ -52,7 +57,7 @@ class Silence:
                     self._waiting.discard(patience)
         except LATE:
             # Where others were answered meanwhile there is too much to do, or one connection hangs: no silence.
-            if self._answers == answers and self._asking_on is None:
+            if self._answers == answers and not self.is_begun:
                 self._begin(question)
             raise
         except DRIVER_ERRORS:
