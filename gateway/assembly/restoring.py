@@ -164,7 +164,7 @@ class _Restoring:
         """
         actor = self._order.actor
         with suppress(CannotCopy, StoreUnavailable):
-            await asyncio.to_thread(sqlite_copies.inspect, self._store)
+            await asyncio.to_thread(sqlite_copies.require_sound, self._store)
             async with sqlite.opened_to_read(self._store) as replaces:
                 self._taken_over = await Again(keyring, restored, replaces, actor).take_over()
                 return

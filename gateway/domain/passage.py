@@ -42,8 +42,8 @@ _SAYS_OTHERWISE: Final = frozenset(
 """Fields that make some upstreams act on another method or path than the one that the scopes were decided on, or send
 their own requests through a proxy of the client's choice (`HTTP_PROXY` of CGI).
 
-`SCRIPT_NAME` cuts the beginning off the path: gunicorn believes it of whom it takes for a proxy, by default of everybody
-on its machine, so `GET /v1/admin` with `SCRIPT_NAME: /v1` is `/admin` to the application."""
+`SCRIPT_NAME` cuts the beginning off the path. gunicorn believes it of whom it takes for a proxy, by default of
+everybody on its machine: `GET /v1/admin` with `SCRIPT_NAME: /v1` is `/admin` to the application."""
 
 _RESPONSE_SET_BY_US: Final = frozenset(
     {b"content-length", b"x-request-id", b"x-gateway-error-source"}

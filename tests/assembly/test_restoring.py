@@ -17,6 +17,7 @@ from gateway.domain.keys import KeyState
 from gateway.domain.queries import AuditQuery, KeyQuery
 from gateway.keyring.again import StoppedAgain, TakenOver
 from gateway.stores import sqlite_copies
+from gateway.stores.migrations import newest
 from gateway.stores.snapshots.files import drop
 from gateway.stores.sqlite_copies import CannotCopy
 from gateway.stores.sqlite_lock import InUse
@@ -185,7 +186,7 @@ async def test_what_was_revoked_stays_so_by_the_snapshot_when_the_store_cannot_b
             assert (await ask(gateway.public_address, "/me", minted.secret)).status == status
 
 
-@pytest.mark.parametrize("state", ["whole", "rubbish", "gone", "damaged"])
+@pytest.mark.parametrize("state", ["whole", "newer", "rubbish", "gone", "damaged"])
 async def test_keys_that_were_made_since_the_backup_work_on_if_that_is_wanted(
     state: str, tmp_path: Path
 ) -> None:
@@ -201,6 +202,10 @@ async def test_keys_that_were_made_since_the_backup_work_on_if_that_is_wanted(
     path = store_of(tmp_path)
     if state == "rubbish":
         path.write_bytes(b"\xa5" * 50_000)
+    elif state == "newer":  # an older program goes back to what it had
+        with closing(sqlite3.connect(path)) as file, file:
+            file.execute(f"PRAGMA user_version = {newest() + 1}")
+        drop(tmp_path / "keys.snapshot")
     elif state == "gone":
         path.unlink()
     elif state == "damaged":  # it can be opened, and its records say something else
