@@ -303,6 +303,27 @@ def test_what_a_cgi_like_backend_takes_for_an_identity_field_does_not_reach_it(
     assert answer.status == 400 or "forged" not in answer.told["headers"].values()
 
 
+@pytest.mark.parametrize(
+    "name",
+    [
+        "X-HTTP-Method-Override",
+        "X-HTTP-Method",
+        "X-Method-Override",
+        "X-Original-URL",
+        "X-Rewrite-URL",
+        "X-Script-Name",
+        "SCRIPT_NAME",
+        "Proxy",
+    ],
+)
+def test_what_asks_for_something_else_than_was_judged_does_not_reach_the_backend(
+    site: Site, name: str
+) -> None:
+    answer = site.ask("/v1/jobs?else=1", fields={name: "/else"})
+    assert answer.status in (200, 400)
+    assert answer.status == 400 or "/else" not in answer.told["headers"].values()
+
+
 def test_without_a_key_nobody_passes_and_is_told_how(site: Site) -> None:
     answer = site.ask("/v1/jobs", secret="")
     assert answer.status == 401
