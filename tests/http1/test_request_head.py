@@ -180,9 +180,7 @@ def test_http_1_0_may_have_no_host(host: bytes | None) -> None:
         (b"a" * 255, "a" * 255),
     ],
 )  # fmt: skip
-def test_neither_case_nor_port_nor_a_final_dot_makes_another_host(
-    value: bytes, host: str
-) -> None:
+def test_neither_case_nor_port_nor_a_final_dot_makes_another_host(value: bytes, host: str) -> None:
     head = accepted(host=value)
     assert (head.host, head.authority) == (host, value.replace(b"a.test.", b"a.test"))
     absolute = accepted(line=b"GET http://%b/a HTTP/1.1" % value, host=b"b")
