@@ -124,7 +124,6 @@ def test_a_header_for_certificates_needs_somebody_who_asks_for_them(tmp_path: Pa
         "(set `listeners.public.tls.client_certificates`)"
     ]
     clients = "client_certificates: {mode: optional, ca: ca.pem}"
-    key, ca = quoted(f"{tmp_path}/a.key"), quoted(f"{tmp_path}/ca.pem")  # long paths are cut
     assert said(tmp_path, public(f"{FILES}, {clients}") + identity) == []
 
 
@@ -143,6 +142,7 @@ def test_every_file_of_a_listener_is_looked_at(tmp_path: Path) -> None:
     for name in ("a.key", "ca.pem"):
         (tmp_path / name).unlink()
     clients = "client_certificates: {mode: optional, ca: ca.pem}"
+    key, ca = quoted(f"{tmp_path}/a.key"), quoted(f"{tmp_path}/ca.pem")  # long paths are cut
     assert said(tmp_path, f"listeners: {{admin: {{tls: {{{FILES}, {clients}}}}}}}") == [
         f"listeners.admin.tls.certificates[0].key: {key} does not exist",
         f"listeners.admin.tls.client_certificates.ca: {ca} does not exist",
