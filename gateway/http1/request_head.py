@@ -88,6 +88,7 @@ class RequestHeadReader:
 
 def _forget(head: RequestHead) -> None:
     head.memo_match = head.memo_credential = head.memo_permit = head.memo_crossing = None
+    head.memo_line = None
 
 
 def _read(raw: bytes, limits: HeadLimits) -> RequestHead | Denial:
