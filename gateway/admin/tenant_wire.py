@@ -7,9 +7,10 @@ from __future__ import annotations
 
 from typing import Any, Literal, Self, cast
 
-from pydantic import BaseModel, Field
+from pydantic import Field
 
-from gateway.admin.wire import Mode, Name, Names, Shape, given, instant
+from gateway.admin.shapes import Shape, View
+from gateway.admin.wire import Mode, Name, Names, given, instant
 from gateway.domain.tenants import Tenant
 from gateway.keyring.tenants import TenantChanges
 
@@ -52,7 +53,7 @@ class TenantUpdate(Shape):
         return cast("TenantChanges", given(self))
 
 
-class TenantView(BaseModel):
+class TenantView(View):
     """A tenant as everyone with access may see it."""
 
     tenant_id: str

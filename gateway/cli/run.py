@@ -86,8 +86,7 @@ def _run(options: argparse.Namespace) -> int:
 
 
 def _read(path: Path) -> Loaded:
-    """Read the configuration without a search for garbage among all that was imported before."""
-    gc.freeze()
+    """Read the configuration without a search for garbage while the tree of its files grows."""
     gc.disable()
     try:
         return read(path, os.environ)

@@ -3,9 +3,26 @@
 from __future__ import annotations
 
 import gc
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Final
 
 _THRESHOLDS: Final = (20_000, 20, 20)
+
+
+@contextmanager
+def importing() -> Iterator[None]:
+    """Look for no garbage while modules are imported, and never among what they are made of.
+
+    They leave next to none (half a megabyte in a whole gateway), and to look for it costs a tenth of a start while they
+    are imported, and as much again afterwards.
+    """
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.freeze()
+        gc.enable()
 
 
 def settle_memory() -> None:
@@ -15,7 +32,6 @@ def settle_memory() -> None:
     up all requests for tens of milliseconds. A reload frees what it replaces at once, frozen or not, because nothing
     in a configuration refers back to itself: so nothing is collected or frozen then.
     """
-    gc.unfreeze()
     gc.collect()
     gc.freeze()
     gc.set_threshold(*_THRESHOLDS)

@@ -6,10 +6,12 @@ from pathlib import Path
 
 from hypothesis import given
 from hypothesis import strategies as st
+from ruamel.yaml import YAML
+from ruamel.yaml.error import YAMLError
 
 from gateway.config.interpolate import Interpolator
 from gateway.config.problems import Problem, Report
-from gateway.config.tree import NODES_MAX, Node, read_tree
+from gateway.config.tree import NODES_MAX, Node, _yaml, read_tree
 
 
 def read(text: str, nodes_max: int = NODES_MAX) -> tuple[Node | None, list[Problem]]:
@@ -140,3 +142,27 @@ def test_value_that_cannot_be_resolved_is_broken_and_the_rest_is_read() -> None:
 def test_any_text_is_a_tree_or_a_problem(text: str) -> None:
     root, found = read(text)
     assert root is not None or found
+
+
+PIECES = [
+    *("a: 1", "b:", "  c: 2", "  - d", "- e", "f: |", "  # kept", "g: >-", "  text", "h: 'x", "  y'"),
+    *("# told", "  # told", "i: j # told", "k: l#m", "n: [o,", "  p] # told", "q: {r: s, # told", "  t: u}"),
+    *("", "   ", "\t", "---", "...", "%YAML 1.2", "&v w: *v", "? x", ": y", "z: # told", "\ufeff# told"),
+]
+
+
+@given(st.lists(st.sampled_from(PIECES)), st.sampled_from(["\n", "\n", "\r\n", "\r", "\x85", "\u2028"]))
+def test_stepping_over_comments_changes_no_event_and_no_place(lines: list[str], end: str) -> None:
+    text = end.join(lines)
+    assert events(_yaml(), text) == events(YAML(typ="safe", pure=True), text)
+
+
+def events(yaml: YAML, text: str) -> list[str]:
+    """Return what `yaml` reads in `text`, with where it stands, up to its first complaint."""
+    found = []
+    try:
+        for event in yaml.parse(text):
+            found.append(f"{event} {event.start_mark} {event.end_mark}")
+    except YAMLError as error:
+        found.append(str(error))
+    return found
