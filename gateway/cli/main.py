@@ -14,7 +14,7 @@ from typing import Final
 
 from gateway import __version__
 from gateway.build import BUILD
-from gateway.control.garbage import importing
+from gateway.control.garbage import not_looking
 
 VERBS: Final[Mapping[str, str]] = {
     "run": "run",
@@ -70,7 +70,7 @@ def build_parser(verb: str = "") -> argparse.ArgumentParser:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one verb and return the exit status."""
     arguments = sys.argv[1:] if arguments is None else arguments
-    with importing():
+    with not_looking():
         parser = build_parser(arguments[0] if arguments else "")
     options = parser.parse_args(arguments)
     status: int = options.run(options)

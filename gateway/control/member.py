@@ -16,9 +16,8 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from gateway.control.channel import Channel
-from gateway.control.crew import WorkerReport, WorkerState
+from gateway.control.crew import Load, WorkerReport, WorkerState
 from gateway.control.heartbeat import Heartbeat
-from gateway.control.messages import Load
 
 _log = logging.getLogger(__name__)
 

@@ -15,7 +15,7 @@ from typing import Final
 
 from gateway import __version__
 
-_MODULE: Final = "gateway.assembly.worker"
+_MODULE: Final = "gateway.assembly.worker_process"
 
 
 def command(channel: int) -> list[str]:
