@@ -22,7 +22,7 @@ COMPILED_PIP := PIP_QUIET=2 PIP_DISABLE_PIP_VERSION_CHECK=1 $(COMPILED)/bin/pyth
         bench-handshakes bench-streams bench-revocation bench-stream-cut bench-hostile bench-reload bench-keys \
         bench-soak bench-instructions bench-usage bench-series profile autobahn conformance fuzz docs dashboards \
         screenshots alerts-demo fmt clean distclean bench-traces compile run-compiled test-compiled bench-limits \
-        cluster bench-cluster bench-upgrade bench-snapshots bench-capacity chaos
+        cluster bench-cluster bench-upgrade bench-snapshots bench-capacity bench-start chaos
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-18s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -149,6 +149,9 @@ bench-snapshots: $(VENV)/.ready-to-run ## the snapshot of 100,000 and 1,000,000 
 
 bench-capacity: $(VENV)/.ready-to-test ## what keys, requests and changes take in stores and ask of PostgreSQL; writes docs/figures (10 minutes; 1.2 GB)
 	@$(BIN)/python -m bench.capacity_figures --write docs/figures
+
+bench-start: $(VENV)/.ready-to-run $(BYTECODE) ## starts: time to the first answer, CPU, memory; a killed worker; writes docs/figures (2 minutes)
+	@$(BIN)/python -m bench.start --write docs/figures
 
 bench-soak: $(VENV)/.ready-to-run ## ten minutes (SOAK_SECONDS) of mixed load; write docs/figures/soak.md; fails when memory grows
 	@$(BIN)/python -m bench.soak --seconds $(or $(SOAK_SECONDS),600) --out docs/figures

@@ -320,7 +320,7 @@ async def _open(
     gateway.forward_auth_address = address_of(sockets.questions)
     if gateway.cluster is not None:
         gateway.cluster.serve_at(gateway.public_address)
-    await _serve(gateway, serve, sockets, tasks, stack)
+    await _serve(gateway, serve, sockets, stack)
     return gateway
 
 
@@ -328,7 +328,6 @@ async def _serve(
     gateway: Gateway,
     serve: Callable[[], Awaitable[None]],
     sockets: Listening,
-    tasks: asyncio.TaskGroup,
     stack: AsyncExitStack,
 ) -> None:
     """Serve clients, and operators as soon as what they reach was imported; who of them connects before waits.
@@ -336,10 +335,10 @@ async def _serve(
     Operators are served until everybody else is drained: `/readyz` tells of that.
     """
     longest = await stack.enter_async_context(AsyncExitStack())
-    arriving = tasks.create_task(beside(_operators), name="importing what operators reach")
     await serve()
     stack.push_async_callback(gateway.drain)
-    gateway.operators = (await arriving)(gateway)
+    make = await beside(_operators)
+    gateway.operators = make(gateway)
     await gateway.operators.serve(sockets, longest)
 
 
