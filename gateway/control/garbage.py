@@ -13,11 +13,13 @@ _THRESHOLDS: Final = (20_000, 20, 20)
 @contextmanager
 def not_looking() -> Iterator[None]:
     """Look for no garbage while much is made that stays: to look costs a tenth of what makes it, and finds nothing."""
+    was_looking = gc.isenabled()
     gc.disable()
     try:
         yield
     finally:
-        gc.enable()
+        if was_looking:
+            gc.enable()
 
 
 def keep_imported() -> None:

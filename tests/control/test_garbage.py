@@ -23,6 +23,14 @@ def test_a_failure_leaves_the_search_as_it_was() -> None:
     assert gc.isenabled()
 
 
+def test_one_within_another_leaves_the_search_to_the_outer_one() -> None:
+    with not_looking():
+        with not_looking():
+            pass
+        assert not gc.isenabled()
+    assert gc.isenabled()
+
+
 SETTLED = """
 import gc, weakref
 from gateway.control.garbage import keep_imported, settle_memory
