@@ -12,10 +12,8 @@ import socket
 import sys
 from typing import Final
 
-import uvloop
-
 from gateway.control.garbage import keep_imported, not_looking
-from gateway.control.member import DUMP_SIGNAL
+from gateway.control.spawn import DUMP_SIGNAL
 
 _LEFT_TO_SUPERVISOR: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1)
 """Terminals and service managers send these to every process; only the supervisor knows what to do, and says so."""
@@ -29,6 +27,8 @@ def main(arguments: list[str]) -> None:
         signal.signal(number, signal.SIG_IGN)
     faulthandler.register(DUMP_SIGNAL, all_threads=True)
     with not_looking():
+        import uvloop
+
         from gateway.assembly.worker import serve
     keep_imported()
     sock = socket.socket(fileno=int(arguments[0]))

@@ -21,9 +21,6 @@ from gateway.control.heartbeat import Heartbeat
 
 _log = logging.getLogger(__name__)
 
-DUMP_SIGNAL: Final = signal.SIGUSR2
-"""Lets a worker write its Python stack to the log, even while its event loop stands still."""
-
 _EXIT_SECONDS: Final = 5.0
 """How long a worker that closed the channel may take to exit: it has nothing left to do."""
 

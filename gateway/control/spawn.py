@@ -7,6 +7,7 @@ is not a sound beginning. It must not know what a worker does.
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Iterable, Sequence
@@ -14,6 +15,9 @@ from pathlib import Path
 from typing import Final
 
 from gateway import __version__
+
+DUMP_SIGNAL: Final = signal.SIGUSR2
+"""Lets a worker write its Python stack to the log, even while its event loop stands still."""
 
 _MODULE: Final = "gateway.assembly.worker_process"
 

@@ -74,6 +74,12 @@ def test_a_worker_brings_nothing_that_only_its_supervisor_needs() -> None:
     assert len(names) < OF_A_WORKER_MAX
 
 
+def test_a_worker_is_deaf_to_the_signals_of_its_supervisor_before_it_imports_much() -> None:
+    assert (
+        among(imported("gateway.assembly.worker_process"), {"asyncio", "pydantic", "uvloop"}) == []
+    )
+
+
 RUN = """
 import json, sys
 from gateway.cli.main import main
