@@ -2,7 +2,8 @@
 
 Knows the one store that is written to, who may ask for what, and that somebody serves: a data plane in this process, or
 workers. Everything that runs is owned here: one `AsyncExitStack`, one `TaskGroup`. Opening either succeeds as a whole
-or leaves nothing behind; whoever serves begins last and is drained first.
+or leaves nothing behind. Clients are served when all is there that they need, operators right after; when it closes,
+clients are drained first.
 """
 
 from __future__ import annotations
