@@ -24,7 +24,7 @@ from gateway.assembly.degradation import Degradation
 from gateway.assembly.explaining import Explainer
 from gateway.assembly.keys import bootstrap, make_keyring
 from gateway.assembly.late_store import LateStore
-from gateway.assembly.listening import Listening, Sockets, address_of, listening
+from gateway.assembly.listening import Sockets, address_of, listening
 from gateway.assembly.recorders import Recorders
 from gateway.assembly.records import Records
 from gateway.assembly.reloads import Reloads
@@ -271,15 +271,17 @@ async def opened(
     environ: Mapping[str, str] = _NOTHING,
     sources: Sources | None = None,
     sockets: Sockets = _NO_SOCKETS,
+    on_serving: Callable[[Gateway], None] | None = None,
 ) -> AsyncIterator[Gateway]:
     """Open a gateway; requests are served while the context lasts, and drained when it ends.
 
     `environ` is what `${VAR}` reads in a reload; with `sources`, from which `config` was read, changed files are
-    noticed. `sockets` are those that a service manager listens on for us, by the name of the listener. Raises
-    `StoreUnavailable`, `CannotStart` or `OSError` with a text for the operator; then nothing is left open.
+    noticed. `sockets` are those that a service manager listens on for us, by the name of the listener. `on_serving` is
+    told as soon as clients are served: operators are not yet. Raises `StoreUnavailable`, `CannotStart` or `OSError`
+    with a text for the operator; then nothing is left open.
     """
     async with AsyncExitStack() as stack:
-        gateway = await _open(config, config_path, environ, sockets, stack)
+        gateway = await _open(config, config_path, environ, sockets, stack, on_serving)
         if sources is not None:
             gateway.reloads.watch(sources)
         yield gateway
@@ -291,6 +293,7 @@ async def _open(
     environ: Mapping[str, str],
     given: Sockets,
     stack: AsyncExitStack,
+    on_serving: Callable[[Gateway], None] | None,
 ) -> Gateway:
     workers = worker_count(config.workers)
     sockets = stack.enter_context(listening(config, path, workers, given))
@@ -321,31 +324,20 @@ async def _open(
     gateway.forward_auth_address = address_of(sockets.questions)
     if gateway.cluster is not None:
         gateway.cluster.serve_at(gateway.public_address)
-    await _serve(gateway, serve, sockets, stack)
-    return gateway
-
-
-async def _serve(
-    gateway: Gateway,
-    serve: Callable[[], Awaitable[None]],
-    sockets: Listening,
-    stack: AsyncExitStack,
-) -> None:
-    """Serve clients, and operators as soon as what they reach was imported; who of them connects before waits.
-
-    Operators are served until everybody else is drained: `/readyz` tells of that.
-    """
-    longest = await stack.enter_async_context(AsyncExitStack())
+    longest = await stack.enter_async_context(AsyncExitStack())  # `/readyz` tells of the drain
     await serve()
     stack.push_async_callback(gateway.drain)
+    if on_serving is not None:
+        on_serving(gateway)
     make = await beside(_operators)
     gateway.operators = make(gateway)
     await gateway.operators.serve(sockets, longest)
+    return gateway
 
 
 def _operators() -> type[Operators]:
     """Return what serves operators and probes: aiohttp and the admin API are a third of the whole start, for which no
-    client has to wait.
+    client has to wait. Who connects there before is answered then.
     """
     with not_looking():
         from gateway.assembly.operators import Operators

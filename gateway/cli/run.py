@@ -92,20 +92,26 @@ async def _serve(
         sockets = inherited_sockets(os.environ, os.getpid())
     except ValueError as error:
         raise CannotStart(str(error)) from error
-    opening = opened(config, path, environ=os.environ, sources=sources, sockets=sockets)
+    heeded: list[Signals] = []
+
+    def begin(gateway: Gateway) -> None:
+        gateway.on_follow.append(_redacting(formatter, config))
+        heeded.append(_signals(gateway))
+
+    opening = opened(
+        *(config, path),
+        environ=os.environ,
+        sources=sources,
+        sockets=sockets,
+        on_serving=begin,
+    )
     async with contextlib.AsyncExitStack() as stack:
         if is_demo:
             from gateway.cli.demo import demo_backend, show_demo
 
             await stack.enter_async_context(demo_backend())
         gateway = await stack.enter_async_context(opening)
-        signals = Signals(
-            asyncio.get_running_loop(),
-            reopen=gateway.reopen_logs,
-            reload=gateway.reloads.ask,
-            hurry=gateway.hurry,
-        )
-        gateway.on_follow.append(_redacting(formatter, config))
+        [signals] = heeded
         _log.info(
             "tollhouse %s (%s) serves on %s, admin on %s, metrics on %s",
             __version__,
@@ -129,6 +135,16 @@ async def _serve(
         _log.info("draining")
     _log.info("stopped")
     return 0
+
+
+def _signals(gateway: Gateway) -> Signals:
+    """Heed signals from now on: whoever was answered may expect that SIGTERM cuts nobody off."""
+    return Signals(
+        asyncio.get_running_loop(),
+        reopen=gateway.reopen_logs,
+        reload=gateway.reloads.ask,
+        hurry=gateway.hurry,
+    )
 
 
 def _status(gateway: Gateway) -> str:
