@@ -1,4 +1,4 @@
-"""After a backup was restored: what was revoked or suspended since it was made, is so again.
+"""After a backup was restored: what was revoked, suspended or deleted since it was made, is so again.
 
 Knows that nothing that was stopped may work again because somebody went back in time; everything else that changed
 since is gone. It must not know where the two stores lie.
@@ -7,6 +7,7 @@ since is gone. It must not know where the two stores lie.
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Final, Protocol
 
@@ -63,11 +64,7 @@ class Again:
         stopped = StoppedAgain()
         async for tenant in self._all(Tenant):
             had = await self._restored.get(Tenant, tenant.tenant_id)
-            if tenant.is_suspended and had is not None and not had.is_suspended:
-                await self._keyring.tenants.suspend(
-                    tenant.tenant_id, self._order(tenant.state_reason)
-                )
-                stopped.tenants += 1
+            stopped.tenants += had is not None and await self._stop_tenant(tenant, had)
         async for token in self._all(AdminToken):
             kept = await self._restored.get(AdminToken, token.token_id)
             if token.revoked_at is not None and kept is not None and kept.revoked_at is None:
@@ -82,6 +79,17 @@ class Again:
                 if key.key_id in known:
                     stopped.keys += await self._stop_key(key, known[key.key_id])
         return stopped
+
+    async def _stop_tenant(self, tenant: Tenant, had: Tenant) -> bool:
+        order, tenants = self._order(tenant.state_reason), self._keyring.tenants
+        if tenant.is_deleted and not had.is_deleted:
+            with suppress(Conflict):  # declared by now under the same id: it is suspended at least
+                await tenants.delete(had.tenant_id, order, revoke_keys=True, delete_children=True)
+                return True
+        if tenant.is_suspended and not had.is_suspended:
+            await tenants.suspend(had.tenant_id, order)
+            return True
+        return False
 
     async def _stop_key(self, key: KeyRecord, had: KeyRecord) -> bool:
         order = self._order(key.state_reason)

@@ -100,6 +100,7 @@ class Keyring:
         enforce: Enforce,
         environment_aliases: Mapping[str, str] | None = None,
         policies: PolicyRules = NO_RULES,
+        declared_tenants: Collection[str] = (),
         random: Callable[[int], bytes] = secrets.token_bytes,
     ) -> None:
         rules = Rules(scopes, plans, templates.by_name, zone_named)
@@ -126,13 +127,7 @@ class Keyring:
         self.incidents = Incidents(workshop)
         self.lapses = Lapses(workshop)
         self._creation = Creation(workshop, blueprints, scopes, self.deliveries)
-        self.tenants = TenantRoll(
-            store=store,
-            rules=rules,
-            clock=clock,
-            ledger=ledger,
-            new_id=lambda: workshop.mint.new_id("ten"),
-        )
+        self.tenants = TenantRoll(workshop, declared_tenants)
         self.admin_tokens = AdminTokens(
             store=store,
             ledger=ledger,

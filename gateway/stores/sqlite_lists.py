@@ -9,7 +9,7 @@ import json
 from collections.abc import Collection, Mapping
 from typing import Any
 
-from gateway.domain.queries import Sort, Wanted
+from gateway.domain.queries import Presence, Sort, Wanted
 
 
 class Listing:
@@ -45,6 +45,8 @@ class Listing:
             if isinstance(value, tuple):
                 among = f"{name} IN (SELECT value FROM json_each(:{name}))"  # noqa: S608 - own names
                 self.add(among, **{name: json.dumps(value)})
+            elif isinstance(value, Presence):
+                self.add(f"{name} {value.value}")
             else:
                 self.add(f"{name} = :{name}", **{name: value})
 

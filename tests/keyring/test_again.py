@@ -7,7 +7,7 @@ import pytest
 from gateway.domain.admin_tokens import AdminToken, Role
 from gateway.domain.change import Actor, ChangeType
 from gateway.domain.keys import KeyRecord, KeyState
-from gateway.domain.tenants import Tenant
+from gateway.domain.tenants import Tenant, deleted
 from gateway.keyring.again import Again, StoppedAgain
 from gateway.ports import Write
 from gateway.stores.memory import MemoryStore
@@ -114,3 +114,30 @@ async def test_doing_it_twice_changes_no_more(house: House) -> None:
     house.forget()
     assert await _stopped(house, present) == StoppedAgain()
     assert house.changes == []
+
+
+async def test_a_tenant_that_was_deleted_since_is_deleted_again_with_all_that_worked(
+    house: House,
+) -> None:
+    await house.store.save_tenant(a_tenant("ten_child", parent_id="ten_a"))
+    present = MemoryStore()
+    for tenant in (a_tenant(), a_tenant("ten_child", parent_id="ten_a")):
+        await present.save_tenant(deleted(tenant, 1.0, "left"))
+    assert await _stopped(house, present) == StoppedAgain(tenants=1)
+    for tenant_id in ("ten_a", "ten_child"):
+        assert (await house.keyring.tenants.get(tenant_id)).is_deleted
+    for name in ("a", "b", "c"):
+        assert (await house.key(f"key_{name}")).state is KeyState.REVOKED
+    assert await _stopped(house, present) == StoppedAgain()
+
+
+async def test_a_deleted_tenant_that_the_configuration_declares_by_now_is_suspended(
+    house: House,
+) -> None:
+    declaring = House(house.store, declared_tenants=("ten_a",))
+    present = MemoryStore()
+    await present.save_tenant(deleted(a_tenant(), 1.0, "left"))
+    assert await _stopped(declaring, present) == StoppedAgain(tenants=1)
+    tenant = await house.keyring.tenants.get("ten_a")
+    assert (tenant.is_suspended, tenant.is_deleted) == (True, False)
+    assert tenant.state_reason == "stopped before the backup was restored: left"

@@ -8,7 +8,8 @@ must not know any table.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+import re
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager, suppress
 from typing import Any, Final, TypeVar
 
@@ -30,6 +31,7 @@ LOST: Final = (
 )
 """A connection that was kept and then ends in such a way may have been dead before it was asked."""
 
+_NAME: Final = re.compile(r"(?<!:):([a-z_][a-z_0-9]*)")
 _SPOILED: Final = (asyncpg.IntegrityConstraintViolationError, asyncpg.DataError)
 Rows = list[asyncpg.Record]
 T = TypeVar("T")
@@ -60,6 +62,11 @@ class Database:
     async def ask(self, sql: str, *values: object) -> Rows:
         """Return the rows of one statement: one that reads, or that may be carried out twice without harm."""
         return await self._run(self._workers, sql, tuple(map(_readable, values)))
+
+    async def study(self, sql: str, values: Mapping[str, Any]) -> Rows:
+        """Return the rows of one statement that reads, in which names stand for `values`."""
+        statement, places = _numbered(sql, values)
+        return await self.ask(statement, *places)
 
     async def seek(self, sql: str, *values: object) -> Rows:
         """Return the rows of one statement that a request waits for."""
@@ -186,6 +193,16 @@ async def _carry_out(
     return result
 
 
+def _numbered(sql: str, values: Mapping[str, Any]) -> tuple[str, list[Any]]:
+    """Return a statement with numbered places for its names, and the values in the order of the places."""
+    places: dict[str, int] = {}
+
+    def place(found: re.Match[str]) -> str:
+        return f"${places.setdefault(found[1], len(places) + 1)}"
+
+    return _NAME.sub(place, sql), [values[name] for name in places]
+
+
 def _readable(value: object) -> object:
     """Return what may be asked for: no text of the store holds a NUL, so what has one is found nowhere."""
     if isinstance(value, str) and "\0" in value:
@@ -199,4 +216,6 @@ def _broken_rule(error: Exception) -> str:
         return "another record has the same digest" if is_digest else "exists already"
     if isinstance(error, asyncpg.ForeignKeyViolationError):
         return "what it refers to does not exist"
+    if isinstance(error, asyncpg.RestrictViolationError):
+        return str(error.message)  # one of our own rules, in the words of the schema
     return "holds what the store cannot keep"

@@ -139,9 +139,9 @@ async def move(
             )
             await connection.execute(TAKE_TURN)
             await _require_empty(connection)
-            await connection.execute("ALTER TABLE keys DISABLE TRIGGER key_counted")
+            await connection.execute("ALTER TABLE keys DISABLE TRIGGER USER")
             rows = {part.table: await _copy(file, connection, part) for part in PARTS}
-            await connection.execute("ALTER TABLE keys ENABLE TRIGGER key_counted")
+            await connection.execute("ALTER TABLE keys ENABLE TRIGGER USER")
             await connection.execute(
                 "INSERT INTO key_counts SELECT state, environment, count(*) FROM keys GROUP BY 1, 2"
             )
