@@ -93,22 +93,24 @@ def test_a_gateway_that_has_served_has_imported_nothing_that_is_not_configured(
     tmp_path: Path,
 ) -> None:
     config = write_config(tmp_path, "http://127.0.0.1:9")
-    with notified(tmp_path) as (notice, environ):
-        process = subprocess.Popen(
-            [sys.executable, "-c", RUN, "run", "--config", str(config)],
+    command = [sys.executable, "-c", RUN, "run", "--config", str(config)]
+    with (
+        notified(tmp_path) as (notice, environ),
+        subprocess.Popen(
+            command,
             cwd=ROOT,
             env=os.environ | environ,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
             text=True,
-        )
+        ) as process,
+    ):
         try:
             assert b"READY=1" in notice.recv(4096)
             process.send_signal(signal.SIGTERM)
             told, _ = process.communicate(timeout=60)
         finally:
             process.kill()
-            process.wait()
     assert process.returncode == 0
     names = json.loads(told.splitlines()[-1])
     assert among(names, FOR_OPERATORS)
