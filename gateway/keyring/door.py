@@ -24,6 +24,7 @@ from gateway.domain.policies import NO_RULES, Policies, PolicyRules
 from gateway.domain.queries import KeyQuery
 from gateway.domain.scopes import ScopeCatalogue
 from gateway.domain.templates import Templates
+from gateway.domain.tenants import Tenant
 from gateway.keyring.admin_tokens import AdminTokens
 from gateway.keyring.creating import Creation
 from gateway.keyring.cursors import cursor_behind, place_of
@@ -164,6 +165,15 @@ class Keyring:
     async def import_keys(self, records: Collection[KeyRecord], order: Order) -> None:
         """Import every key."""
         await self._imports.all(records, order)
+
+    async def take_over(self, record: KeyRecord | Tenant, order: Order) -> None:
+        """Store a key or tenant just as another store of this gateway had it. No rule is asked: it was kept then.
+
+        Raises `Conflict` when its id or digest is taken.
+        """
+        is_key = isinstance(record, KeyRecord)
+        event = ChangeType.KEY_CREATED if is_key else ChangeType.TENANT_CREATED
+        await self._ledger.insert(record, event, order)
 
     # ---- changing
 
