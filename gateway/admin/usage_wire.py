@@ -10,8 +10,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any, Final, Self
 
-from pydantic import BaseModel
-
+from gateway.admin.shapes import View
 from gateway.admin.wire import instant
 from gateway.domain.usage import (
     FIELD_OF_GROUP,
@@ -39,7 +38,7 @@ MEASURED: Final = (
 """The columns of a table behind the dimensions."""
 
 
-class DurationView(BaseModel):
+class DurationView(View):
     """Milliseconds; percentiles are interpolated, and off by a sixth at most."""
 
     mean: float
@@ -49,7 +48,7 @@ class DurationView(BaseModel):
     p99: float
 
 
-class UsageRowView(BaseModel):
+class UsageRowView(View):
     """What was counted of one combination of the groups that were asked for; the other dimensions are missing."""
 
     start: str | None = None
@@ -94,7 +93,7 @@ class UsageRowView(BaseModel):
         )
 
 
-class UsageView(BaseModel):
+class UsageView(View):
     """An answer about usage: `interval` is what it was read from, and the range is that of whole intervals."""
 
     interval: Interval
@@ -105,7 +104,7 @@ class UsageView(BaseModel):
     has_more: bool
 
 
-class FacetRowView(BaseModel):
+class FacetRowView(View):
     """How often a network, a country or a user agent was seen, and when for the first and the last time."""
 
     value: str
@@ -127,7 +126,7 @@ class FacetRowView(BaseModel):
         )
 
 
-class FacetsView(BaseModel):
+class FacetsView(View):
     """An answer about who used keys, in whole hours."""
 
     kind: str
