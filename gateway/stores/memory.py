@@ -22,6 +22,7 @@ from gateway.domain.queries import (
     NOTHING,
     AuditQuery,
     KeyQuery,
+    Place,
     Sort,
     Wanted,
 )
@@ -148,8 +149,22 @@ class MemoryStore:
         self, query: KeyQuery = ANY_KEY, *, after: str = "", limit: int = 100
     ) -> list[KeyRecord]:
         """Return keys in order."""
-        keys = _in_order(self._of(KeyRecord), after, query.sort)
+        keys = _in_order(self._of(KeyRecord), after, query.sort, query.until)
         return [record for record in keys if _is_asked_for(record, query)][:limit]
+
+    async def place_ahead(
+        self, ahead: int, *, sort: Sort | None = None, after: str = "", tenant_id: str = ""
+    ) -> Place | None:
+        """Return the place of the key that is so many ahead."""
+        keys = [
+            key
+            for key in _in_order(self._of(KeyRecord), after, sort)
+            if tenant_id in ("", key.tenant_id)
+        ]
+        if len(keys) < ahead:
+            return None
+        there = keys[ahead - 1]
+        return Place(None if sort is None else getattr(there, sort.field), there.key_id)
 
     async def keys_due(self, until: float, limit: int = 1000) -> list[KeyRecord]:
         """Return keys to which time did something that their state does not say yet."""
@@ -160,6 +175,15 @@ class MemoryStore:
         """Return how many keys there are per (stored state, environment)."""
         keys = self._of(KeyRecord).values()
         return Counter((key.state.value, key.environment) for key in keys)
+
+    async def count_expiring(self, after: float, moments: Sequence[float]) -> list[int]:
+        """Return how many keys in use expire behind `after`, by each of `moments`."""
+        ends = [
+            key.expires_at
+            for key in self._of(KeyRecord).values()
+            if key.expires_at is not None and key.state not in (KeyState.EXPIRED, KeyState.REVOKED)
+        ]
+        return [sum(after < end <= moment for end in ends) for moment in moments]
 
     async def count_peppers(self) -> Mapping[str, int]:
         """Return how many keys, but for revoked ones, there are per pepper."""
@@ -290,22 +314,30 @@ class MemoryAudit:
         return removed
 
 
-def _in_order(records: Mapping[str, R], after: str, sort: Sort | None) -> list[R]:
-    """Return the records behind the one with the id `after`."""
-    if sort is None:
-        return [record for record_id, record in sorted(records.items()) if record_id > after]
-    is_descending = sort.is_descending
+def _in_order(
+    records: Mapping[str, R], after: str, sort: Sort | None, until: Place | None = None
+) -> list[R]:
+    """Return the records behind the one with the id `after`, up to `until`."""
+    is_descending = sort is not None and sort.is_descending
 
     def place(value: Any, record_id: str) -> tuple[bool, Any, str]:
+        if sort is None:
+            return False, 0, record_id
         is_last = (value is None) is not is_descending  # in whichever direction
         return is_last, 0 if value is None else value, record_id
 
-    placed = [(place(getattr(each, sort.field), key), each) for key, each in records.items()]
+    def value_of(record: R) -> Any:
+        return None if sort is None else getattr(record, sort.field)
+
+    placed = [(place(value_of(each), key), each) for key, each in records.items()]
     placed.sort(key=lambda pair: pair[0], reverse=is_descending)
-    here = place(sort.value, after)
-    return [
-        record for at, record in placed if not after or (at < here if is_descending else at > here)
-    ]
+    if after or (sort is not None and sort.value is not None):
+        here = place(None if sort is None else sort.value, after)
+        placed = [pair for pair in placed if (pair[0] < here if is_descending else pair[0] > here)]
+    if until is not None:
+        end = place(*until)
+        placed = [pair for pair in placed if (pair[0] >= end if is_descending else pair[0] <= end)]
+    return [record for _, record in placed]
 
 
 def _is_wanted(value: Any, wanted: Wanted) -> bool:
@@ -317,6 +349,7 @@ def _is_asked_for(record: KeyRecord, query: KeyQuery) -> bool:
     return (
         all(getattr(query, name) in ("", getattr(record, name)) for name in fields)
         and (not query.not_pepper_id or record.pepper_id != query.not_pepper_id)
+        and (query.expired_at is None or _has_expired(record, query.expired_at))
         and (not query.tag or query.tag in record.tags)
         and (
             not query.text
@@ -326,6 +359,11 @@ def _is_asked_for(record: KeyRecord, query: KeyQuery) -> bool:
         and (query.tenant_ids is None or record.tenant_id in query.tenant_ids)
         and (query.with_hidden or not record.is_hidden)
     )
+
+
+def _has_expired(record: KeyRecord, moment: float) -> bool:
+    is_over = record.expires_at is not None and record.expires_at <= moment
+    return record.state is KeyState.EXPIRED or (is_over and record.state is not KeyState.REVOKED)
 
 
 def _is_due(record: KeyRecord, until: float) -> bool:
