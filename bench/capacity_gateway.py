@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import shutil
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -45,9 +47,7 @@ class Site:
 
     def cli(self, *words: str) -> float:
         """Run a command of the gateway; return how long it took. Raises `Unusable`."""
-        started = time.monotonic()
-        command(self.config, *words)
-        return time.monotonic() - started
+        return command(self.config, *words).seconds
 
     async def ask(self, secrets: Sequence[str], *, clients: int = 8) -> None:
         """Make one request with each of `secrets`."""
@@ -90,14 +90,32 @@ class Site:
         return answers
 
 
-def command(config: Path, *words: str) -> None:
+@dataclass(frozen=True, slots=True)
+class Ran:
+    """What a command took."""
+
+    seconds: float
+    cpu_seconds: float
+    memory_bytes: int
+
+
+def command(config: Path, *words: str) -> Ran:
     """Run a command of the gateway. Raises `Unusable`."""
-    done = subprocess.run(
-        [sys.executable, "-m", "gateway", *words, "--config", str(config)],
-        cwd=ROOT, capture_output=True, text=True, check=False,
-    )  # fmt: skip
-    if done.returncode:
-        raise Unusable(f"tollhouse {' '.join(words)}: {done.stdout}{done.stderr}")
+    return ran([sys.executable, "-m", "gateway", *words, "--config", str(config)])
+
+
+def ran(words: Sequence[str]) -> Ran:
+    """Run a program to its end. Raises `Unusable`."""
+    began = time.monotonic()
+    with tempfile.TemporaryFile() as said:
+        process = subprocess.Popen(words, cwd=ROOT, stdout=said, stderr=said)
+        _, status, used = os.wait4(process.pid, 0)
+        process.returncode = os.waitstatus_to_exitcode(status)  # nobody else waits for it
+        if process.returncode:
+            said.seek(0)
+            raise Unusable(f"{' '.join(words)}: {said.read().decode(errors='replace')}")
+    cpu_seconds = used.ru_utime + used.ru_stime
+    return Ran(time.monotonic() - began, cpu_seconds, used.ru_maxrss * 1024)
 
 
 def configure(folder: Path, store: dict[str, Any], **sections: Any) -> tuple[Path, int]:

@@ -333,6 +333,11 @@ class Keyring:
             renewed = replace(record, digest=digest, pepper_id=pepper_id)
             await self._ledger.write_key(renewed, record.revision)
 
+    @property
+    def current_pepper(self) -> str:
+        """The id of the pepper under which keys are hashed now."""
+        return self._peppers.current
+
     async def pepper_report(self) -> PepperReport:
         """Return how many keys are under which pepper; `KeyQuery.not_pepper_id` lists those that are not under one."""
         return PepperReport(current=self._peppers.current, keys=await self._store.count_peppers())
