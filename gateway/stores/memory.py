@@ -28,6 +28,7 @@ from gateway.domain.queries import (
 )
 from gateway.domain.tenants import Tenant
 from gateway.ports import Conflict, R, Record, Write
+from gateway.stores.memory_lists import in_order, is_asked_for, is_wanted
 from gateway.stores.memory_usage import MemoryUsage
 from gateway.stores.rows import values_of
 
@@ -123,8 +124,8 @@ class MemoryStore:
         """Return records in order."""
         return [
             record
-            for record in _in_order(self._of(kind), after, sort)
-            if all(_is_wanted(getattr(record, name), value) for name, value in where.items())
+            for record in in_order(self._of(kind), after, sort)
+            if all(is_wanted(getattr(record, name), value) for name, value in where.items())
         ][:limit]
 
     # ---- keys
@@ -149,8 +150,8 @@ class MemoryStore:
         self, query: KeyQuery = ANY_KEY, *, after: str = "", limit: int = 100
     ) -> list[KeyRecord]:
         """Return keys in order."""
-        keys = _in_order(self._of(KeyRecord), after, query.sort, query.until)
-        return [record for record in keys if _is_asked_for(record, query)][:limit]
+        keys = in_order(self._of(KeyRecord), after, query.sort, query.until)
+        return [record for record in keys if is_asked_for(record, query)][:limit]
 
     async def place_ahead(
         self, ahead: int, *, sort: Sort | None = None, after: str = "", tenant_id: str = ""
@@ -158,7 +159,7 @@ class MemoryStore:
         """Return the place of the key that is so many ahead."""
         keys = [
             key
-            for key in _in_order(self._of(KeyRecord), after, sort)
+            for key in in_order(self._of(KeyRecord), after, sort)
             if tenant_id in ("", key.tenant_id)
         ]
         if len(keys) < ahead:
@@ -312,58 +313,6 @@ class MemoryAudit:
             seq: each for seq, each in self._checkpoints.items() if seq >= before_seq - 1
         }
         return removed
-
-
-def _in_order(
-    records: Mapping[str, R], after: str, sort: Sort | None, until: Place | None = None
-) -> list[R]:
-    """Return the records behind the one with the id `after`, up to `until`."""
-    is_descending = sort is not None and sort.is_descending
-
-    def place(value: Any, record_id: str) -> tuple[bool, Any, str]:
-        if sort is None:
-            return False, 0, record_id
-        is_last = (value is None) is not is_descending  # in whichever direction
-        return is_last, 0 if value is None else value, record_id
-
-    def value_of(record: R) -> Any:
-        return None if sort is None else getattr(record, sort.field)
-
-    placed = [(place(value_of(each), key), each) for key, each in records.items()]
-    placed.sort(key=lambda pair: pair[0], reverse=is_descending)
-    if after or (sort is not None and sort.value is not None):
-        here = place(None if sort is None else sort.value, after)
-        placed = [pair for pair in placed if (pair[0] < here if is_descending else pair[0] > here)]
-    if until is not None:
-        end = place(*until)
-        placed = [pair for pair in placed if (pair[0] >= end if is_descending else pair[0] <= end)]
-    return [record for _, record in placed]
-
-
-def _is_wanted(value: Any, wanted: Wanted) -> bool:
-    return value in wanted if isinstance(wanted, tuple) else bool(value == wanted)
-
-
-def _is_asked_for(record: KeyRecord, query: KeyQuery) -> bool:
-    fields = ("tenant_id", "state", "environment", "template", "kind", "lineage_id", "pepper_id")
-    return (
-        all(getattr(query, name) in ("", getattr(record, name)) for name in fields)
-        and (not query.not_pepper_id or record.pepper_id != query.not_pepper_id)
-        and (query.expired_at is None or _has_expired(record, query.expired_at))
-        and (not query.tag or query.tag in record.tags)
-        and (
-            not query.text
-            or query.text.lower() in record.name.lower()
-            or query.text in (record.key_id, record.display)
-        )
-        and (query.tenant_ids is None or record.tenant_id in query.tenant_ids)
-        and (query.with_hidden or not record.is_hidden)
-    )
-
-
-def _has_expired(record: KeyRecord, moment: float) -> bool:
-    is_over = record.expires_at is not None and record.expires_at <= moment
-    return record.state is KeyState.EXPIRED or (is_over and record.state is not KeyState.REVOKED)
 
 
 def _is_due(record: KeyRecord, until: float) -> bool:

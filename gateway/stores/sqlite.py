@@ -104,29 +104,6 @@ _SAVE_COUNTS: Final = """
     ON CONFLICT (bucket) DO UPDATE SET period_start = excluded.period_start, count = excluded.count
     WHERE (excluded.period_start, excluded.count) > (quota_counts.period_start, quota_counts.count)
 """
-_COUNT_EXPIRING: Final = """
-    SELECT (
-        SELECT count(*) FROM keys INDEXED BY keys_in_order_of_end
-        WHERE expires_at > :after AND expires_at <= moment.value AND state IN ('active', 'suspended', 'rotating')
-    )
-    FROM json_each(:moments) AS moment ORDER BY moment.key
-"""
-_DUE: Final = f"""
-    {_KEY} WHERE key_id IN (
-        SELECT * FROM (
-            SELECT key_id FROM keys INDEXED BY keys_by_expiry
-            WHERE expires_at <= :until AND state IN ('active', 'suspended', 'rotating')
-            ORDER BY expires_at LIMIT :limit
-        ) UNION SELECT * FROM (
-            SELECT key_id FROM keys INDEXED BY keys_by_resumption
-            WHERE resume_at <= :until AND state = 'suspended' ORDER BY resume_at LIMIT :limit
-        ) UNION SELECT * FROM (
-            SELECT key_id FROM keys INDEXED BY keys_by_retirement
-            WHERE retires_at <= :until AND state IN ('active', 'suspended', 'rotating', 'expired')
-            ORDER BY retires_at LIMIT :limit
-        )
-    ) ORDER BY key_id LIMIT :limit
-"""  # noqa: S608 - own names
 
 
 class SqliteStore:
@@ -239,7 +216,7 @@ class SqliteStore:
 
     async def keys_due(self, until: float, limit: int = 1000) -> list[KeyRecord]:
         """Return keys to which time did something that their state does not say yet."""
-        rows = await self._file.ask(_DUE, {"until": until, "limit": limit})
+        rows = await self._file.ask(sqlite_lists.DUE, {"until": until, "limit": limit})
         return [KEYS.record_of(row) for row in rows]
 
     async def count_keys(self) -> Mapping[tuple[str, str], int]:
@@ -251,7 +228,7 @@ class SqliteStore:
     async def count_expiring(self, after: float, moments: Sequence[float]) -> list[int]:
         """Return how many keys in use expire behind `after`, by each of `moments`."""
         rows = await self._file.ask(
-            _COUNT_EXPIRING, {"after": after, "moments": json.dumps(moments)}
+            sqlite_lists.COUNT_EXPIRING, {"after": after, "moments": json.dumps(moments)}
         )
         return [count for (count,) in rows]
 

@@ -42,6 +42,30 @@ _ORDERS: Final = {
 }
 """Which index has all keys in an order, and which those of one tenant."""
 
+COUNT_EXPIRING: Final = """
+    SELECT (
+        SELECT count(*) FROM keys INDEXED BY keys_in_order_of_end
+        WHERE expires_at > :after AND expires_at <= moment.value AND state IN ('active', 'suspended', 'rotating')
+    )
+    FROM json_each(:moments) AS moment ORDER BY moment.key
+"""
+DUE: Final = f"""
+    SELECT {", ".join(KEYS.columns)} FROM keys WHERE key_id IN (
+        SELECT * FROM (
+            SELECT key_id FROM keys INDEXED BY keys_by_expiry
+            WHERE expires_at <= :until AND state IN ('active', 'suspended', 'rotating')
+            ORDER BY expires_at LIMIT :limit
+        ) UNION SELECT * FROM (
+            SELECT key_id FROM keys INDEXED BY keys_by_resumption
+            WHERE resume_at <= :until AND state = 'suspended' ORDER BY resume_at LIMIT :limit
+        ) UNION SELECT * FROM (
+            SELECT key_id FROM keys INDEXED BY keys_by_retirement
+            WHERE retires_at <= :until AND state IN ('active', 'suspended', 'rotating', 'expired')
+            ORDER BY retires_at LIMIT :limit
+        )
+    ) ORDER BY key_id LIMIT :limit
+"""  # noqa: S608 - own names
+
 
 class Listing:
     """The conditions of a list, its order, and the values that both name. Made for one reading."""

@@ -18,7 +18,7 @@ from gateway.admin.keys import _SORTS as KEY_SORTS
 from gateway.admin.tenants import _SORTS as TENANT_SORTS
 from gateway.domain.queries import KeyQuery, Place, Sort
 from gateway.domain.tenants import Tenant
-from gateway.stores import sqlite, sqlite_lists
+from gateway.stores import sqlite_lists
 from gateway.stores.migrations import prepare
 from gateway.stores.rows import KEYS, TABLES
 
@@ -107,7 +107,7 @@ def test_only_the_keys_of_one_lineage_or_of_several_tenants_are_sorted(
 def test_what_expires_and_what_was_changed_is_found_without_looking_at_all_keys(
     file: sqlite3.Connection,
 ) -> None:
-    counted = plan(file, sqlite._COUNT_EXPIRING, {"after": 1.0, "moments": "[2.0]"})
+    counted = plan(file, sqlite_lists.COUNT_EXPIRING, {"after": 1.0, "moments": "[2.0]"})
     assert [step for step in counted if "keys" in step] == [
         "SEARCH keys USING COVERING INDEX keys_in_order_of_end (expires_at>? AND expires_at<?)"
     ]
