@@ -106,16 +106,26 @@ def command(config: Path, *words: str) -> Ran:
 
 def ran(words: Sequence[str]) -> Ran:
     """Run a program to its end. Raises `Unusable`."""
-    began = time.monotonic()
+    began, memory = time.monotonic(), 0
     with tempfile.TemporaryFile() as said:
         process = subprocess.Popen(words, cwd=ROOT, stdout=said, stderr=said)
-        _, status, used = os.wait4(process.pid, 0)
+        while not (ended := os.wait4(process.pid, os.WNOHANG))[0]:
+            memory = max(memory, _peak_bytes(process.pid))
+            time.sleep(0.02)
+        _, status, used = ended
         process.returncode = os.waitstatus_to_exitcode(status)  # nobody else waits for it
         if process.returncode:
             said.seek(0)
             raise Unusable(f"{' '.join(words)}: {said.read().decode(errors='replace')}")
-    cpu_seconds = used.ru_utime + used.ru_stime
-    return Ran(time.monotonic() - began, cpu_seconds, used.ru_maxrss * 1024)
+    return Ran(time.monotonic() - began, used.ru_utime + used.ru_stime, memory)
+
+
+def _peak_bytes(pid: int) -> int:
+    """Return the most memory that a process had since it began with its program, 0 when it has ended."""
+    for line in Path(f"/proc/{pid}/status").read_text().splitlines():
+        if line.startswith("VmHWM:"):
+            return int(line.split()[1]) * 1024
+    return 0
 
 
 def configure(folder: Path, store: dict[str, Any], **sections: Any) -> tuple[Path, int]:
