@@ -64,12 +64,12 @@ class Seen:
 
 @dataclass(slots=True)
 class Revoked:
-    """What came of revocations: from when on each was effective (epoch seconds), and seconds per call."""
+    """What came of revocations: from when on each was effective everywhere (epoch seconds), and seconds per call."""
 
     effective: dict[int, float] = field(default_factory=dict)
     seconds: list[float] = field(default_factory=list)
     partial: int = 0
-    """Answers with 202: somebody had not acknowledged."""
+    """Answers with 202: somebody who is named had not acknowledged, so that nothing is promised for everywhere yet."""
 
     def at(self, share: float) -> float:
         """Return the milliseconds that `share` of the calls did not exceed."""
@@ -181,9 +181,11 @@ async def revoke(
                 answer = await revoke_key(turns.chance.choice(sessions), name(number))
                 revoked.seconds.append(time.perf_counter() - started)
                 enforcement = answer["enforcement"]
-                moment = datetime.fromisoformat(enforcement["effective_at"])
-                revoked.effective[number] = moment.timestamp()
-                revoked.partial += enforcement["acknowledged"] != enforcement["of"]
+                if enforcement["acknowledged"] == enforcement["of"]:
+                    moment = datetime.fromisoformat(enforcement["effective_at"])
+                    revoked.effective[number] = moment.timestamp()
+                else:
+                    revoked.partial += 1
 
         async with asyncio.TaskGroup() as tasks:
             for _ in range(at_once):

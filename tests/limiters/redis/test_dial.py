@@ -151,7 +151,7 @@ class Watched:
         stack.callback(self.sentinel.close)
 
     def replicate(self) -> None:
-        """Return when the replica has everything: WAIT waits for the writes of its own connection, and only for them."""
+        """Return when the replica has everything: WAIT waits only for what its own connection wrote."""
         with self.master.client.client() as connection:
             connection.set("written", "last")
             assert connection.wait(1, 5000) == 1
