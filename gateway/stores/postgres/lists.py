@@ -57,32 +57,43 @@ class Listing:
         self, columns: str, after: str = "", until: Place | None = None
     ) -> Iterator[Statement]:
         """Return what reads `columns` behind `after`: statements of which one goes on where the other ended."""
-        if self._sort is None:
-            all_of_it = Stretch(are_missing=True, begin=Place(None, after), end=until)
-            yield self._statement(columns, all_of_it)
-            return
-        is_optional = self._sort.field in self._table.optional
-        for stretch in stretches(self._sort, after, until, is_optional=is_optional):
+        for stretch in self._stretches(after, until):
             yield self._statement(columns, stretch)
+
+    def places(self, after: str) -> Iterator[Statement]:
+        """Return what reads the places behind `after`."""
+        for stretch in self._stretches(after, None):
+            yield self._statement("", stretch)
+
+    def _stretches(self, after: str, until: Place | None) -> tuple[Stretch, ...]:
+        if self._sort is None:
+            return (Stretch(are_missing=True, begin=Place(None, after), end=until),)
+        is_optional = self._sort.field in self._table.optional
+        return stretches(self._sort, after, until, is_optional=is_optional)
 
     def _statement(self, columns: str, stretch: Stretch) -> Statement:
         sort, values, conditions = self._sort, [*self._values], [*self._conditions]
         is_descending = sort is not None and sort.is_descending
         way, beyond, up_to = ("DESC", "<", ">=") if is_descending else ("ASC", ">", "<=")
-        source, fields, kinds = self._source(stretch, conditions)
+        are_places = not columns
+        source, fields, kinds = self._source(stretch, conditions, are_places=are_places)
         for comparison, place in ((beyond, stretch.begin), (up_to, stretch.end)):
             if place is not None:
                 named = ", ".join(f"{{}}::{kind}" for kind in kinds)
                 condition = f"({', '.join(fields)}) {comparison} ({named})"
                 conditions.append(_numbered(condition, values, place[-len(fields) :]))
         order = ", ".join(f"{field} {way}" for field in fields)
+        if are_places:
+            columns = ", ".join(fields if len(fields) == 2 else ("NULL::float8", *fields))
         sql = (
             f"SELECT {columns} FROM {source} "  # noqa: S608 - own names
             f"WHERE {' AND '.join(conditions) or 'true'} ORDER BY {order}"
         )
         return sql, values
 
-    def _source(self, stretch: Stretch, conditions: list[str]) -> tuple[str, list[str], list[str]]:
+    def _source(
+        self, stretch: Stretch, conditions: list[str], *, are_places: bool
+    ) -> tuple[str, list[str], list[str]]:
         """Return from where a stretch is read, by what it is ordered, and of which types that is."""
         name, sort = self._table.name, self._sort
         key = f"{name}.{self._table.key}"
@@ -93,8 +104,12 @@ class Listing:
             conditions.append(_UNUSED.format(key) if is_use else f"{field} IS NULL")
             return name, [key], ["text"]
         if is_use:
+            is_alone = (
+                are_places and not conditions
+            )  # that of another kind of record is a place, too
             joined = f"last_uses JOIN {name} ON {key} = last_uses.used_id"
-            return joined, ["last_uses.used_at", "last_uses.used_id"], ["float8", "text"]
+            used = ["last_uses.used_at", "last_uses.used_id"]
+            return "last_uses" if is_alone else joined, used, ["float8", "text"]
         conditions.append(f"{field} IS NOT NULL")
         if sort.field in _TEXTS:
             return name, [f'{field} COLLATE "C"', key], ["text", "text"]
@@ -124,12 +139,9 @@ def of_keys(query: KeyQuery) -> Listing:
     return listing
 
 
-def in_order(sort: Sort | None, tenant_id: str) -> tuple[Listing, str]:
-    """Return the list of all keys, or of those of one tenant, in an order, and what of it says where they stand."""
-    field = "NULL::float8" if sort is None else f"keys.{sort.field}"
-    if sort is not None and sort.field == LAST_USED:
-        field = "(SELECT used_at FROM last_uses WHERE used_id = keys.key_id)"
-    return of_keys(KeyQuery(sort=sort, tenant_id=tenant_id, with_hidden=True)), f"{field}, key_id"
+def in_order(sort: Sort | None, tenant_id: str) -> Listing:
+    """Return the list of all keys, or of those of one tenant, in an order."""
+    return of_keys(KeyQuery(sort=sort, tenant_id=tenant_id, with_hidden=True))
 
 
 def _numbered(condition: str, values: list[Any], further: Collection[Any]) -> str:

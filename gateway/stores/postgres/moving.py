@@ -236,7 +236,9 @@ async def _copy_all(file: sqlite3.Connection, connection: asyncpg.Connection) ->
         await connection.execute(definition)
     await connection.execute("ALTER TABLE keys ENABLE TRIGGER key_counted")
     for part in PARTS:
-        await connection.execute(f"ANALYZE {part.table}")  # or lists are slow until the server does it
+        await connection.execute(
+            f"ANALYZE {part.table}"
+        )  # or lists are slow until the server does it
     return rows
 
 

@@ -146,8 +146,7 @@ class PostgresStore(PostgresFinder):
         self, ahead: int, *, sort: Sort | None = None, after: str = "", tenant_id: str = ""
     ) -> Place | None:
         """Return the place of the key that is so many ahead."""
-        listing, place = lists.in_order(sort, tenant_id)
-        for sql, values in listing.statements(place, after):
+        for sql, values in lists.in_order(sort, tenant_id).places(after):
             there = f"{sql} LIMIT 1 OFFSET {ahead - 1}"
             for row in await self._database.ask(there, *values):
                 return Place(*row)

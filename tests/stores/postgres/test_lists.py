@@ -67,6 +67,17 @@ async def test_the_order_of_last_uses_has_an_index(database: Database, is_descen
     assert "Sort" not in await plan(database, *unused)
 
 
+@pytest.mark.parametrize("field", ["", *INDEXES, "last_used_at"])
+async def test_a_place_ahead_is_found_in_an_index_alone(database: Database, field: str) -> None:
+    value = "b" if field == "name" else 5.0
+    sort = Sort(field=field, value=value) if field else None
+    sql, values = next(lists.in_order(sort, "").places("key_b"))
+    shown = await plan(database, sql, values)
+    assert "Index Only Scan" in shown
+    assert "Join" not in shown
+    assert "Loop" not in shown
+
+
 async def test_changes_and_ends_are_found_by_an_index(database: Database) -> None:
     query = KeyQuery(sort=Sort(field="revision", value=3), until=Place(9, ""))
     [(sql, values)] = lists.of_keys(query).statements(
