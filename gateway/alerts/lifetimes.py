@@ -7,6 +7,7 @@ policy, in a round through all keys, of which each look sees some. It must not k
 
 from __future__ import annotations
 
+import asyncio
 import math
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field, replace
@@ -90,7 +91,11 @@ class LifetimesLook:
         def taken() -> None:
             self._reached = reached
 
-        findings = [finding for key in seen.values() for finding in _found(key, this)]
+        findings: list[Finding] = []
+        for count, key in enumerate(seen.values(), 1):
+            findings += _found(key, this)
+            if count % PAGE == 0:
+                await asyncio.sleep(0)
         records = {each.key_id: seen[each.key_id] for each in findings}
         return Look(findings=findings, judges=judges, records=records, taken=taken)
 
