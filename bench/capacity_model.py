@@ -47,7 +47,7 @@ COSTS: Final[Mapping[str, Cost]] = {
     "connection": Cost(2_400, "bytes", "make bench-hostile"),
     "stream": Cost(7_800, "bytes", "make bench-streams"),
     "key in SQLite": Cost(1_310, "bytes", "make bench-capacity"),
-    "key in PostgreSQL": Cost(1_550, "bytes", "make bench-capacity"),
+    "key in PostgreSQL": Cost(1_340, "bytes", "make bench-capacity"),
     "tenant": Cost(300, "bytes", "make bench-capacity"),
     "change": Cost(1_600, "bytes", "make bench-capacity"),
     "usage cell": Cost(200, "bytes", "make bench-usage"),

@@ -97,14 +97,15 @@ def _stores(found: Found) -> str:
 
 Asked by one who waits for each answer, on a machine that others used: compare columns and rows, not machines. Half of
 the keys expire within 90 days. *Reminders*: the policies have lead times of 30, 7 and 1 day; the clock of the look was
-put forward minute by minute. A list is read {PAGE} keys at a time; the best of some times counts.
+put forward minute by minute. A list is read {PAGE} keys at a time; the best of some times counts. What no index holds
+is looked for as long as a second.
 
 | | {names} |
-|---|{columns}|
+|---{columns}|
 {facts}
 
 | a page of | {ratios} |
-|---|{columns}{columns}|
+|---{columns}{columns}|
 {lists}
 
 | `tollhouse db migrate-to` | time | its CPU time | CPU time of PostgreSQL | its peak memory |

@@ -6,6 +6,7 @@ that ended. It must not know who asks, nor lead anybody behind a key that is not
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from typing import Final
 
@@ -20,6 +21,8 @@ PART: Final = 10_000
 
 LOOK_SECONDS: Final = 1.0
 """How long a page is looked for. Then it is given out as it is: a person who waits sees that something happens."""
+
+_ID: Final = re.compile(r"[A-Za-z0-9._-]{1,64}")
 
 
 async def page_of_keys(
@@ -37,6 +40,9 @@ async def page_of_keys(
     """
     asked, place = _stored(query, clock.now()), _begin(after, query.sort)
     found: list[KeyRecord] = []
+    called = await _called(store, asked) if query.text and not after else None
+    if called is not None:
+        return Page([called] if query.state in ("", called.state_at(clock.now())) else [], "")
     until = clock.monotonic() + LOOK_SECONDS
     while True:
         wanted = limit + 1 - len(found)
@@ -56,6 +62,18 @@ async def page_of_keys(
             place = end
         if clock.monotonic() >= until:
             return Page(found, cursor_at(place, query.sort))
+
+
+async def _called(store: KeyStore, asked: KeyQuery) -> KeyRecord | None:
+    """Return the key whose id the text is, if it is asked for: whoever gives an id does not mean part of a name."""
+    text = asked.text
+    if _ID.fullmatch(text) is None:
+        return None
+    just_before = f"{text[:-1]}{chr(ord(text[-1]) - 1)}\U0010ffff"
+    one = replace(asked, sort=None, until=Place(None, text))
+    for key in await store.list_keys(one, after=just_before, limit=1):
+        return key
+    return None
 
 
 def _stored(query: KeyQuery, now: float) -> KeyQuery:

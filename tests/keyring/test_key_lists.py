@@ -114,6 +114,25 @@ async def test_no_cursor_names_a_key_of_a_tenant_that_is_out_of_reach() -> None:
     assert (page.records, page.cursor) == ([], "")
 
 
+async def test_an_id_is_found_without_looking_through_others_and_only_within_reach() -> None:
+    store, clock = await filled(seconds=LOOK_SECONDS)
+    for sort in (None, Sort(field="name")):
+        assert await pages(store, clock, KeyQuery(text="key_21", sort=sort), 10) == [["21"]]
+    assert store.counted == []
+    assert await pages(store, clock, KeyQuery(text="key_21", tenant_ids=("ten_a",)), 9) == [["21"]]
+    for query in (
+        KeyQuery(text="key_21", tenant_ids=("ten_b",)),
+        KeyQuery(text="key_21", state="revoked"),
+        KeyQuery(text="key_2"),
+        KeyQuery(text="kéy"),
+    ):
+        assert [*chain(*await pages(store, clock, query, 100))] == []
+    assert len(store.counted) > 4
+    clock.wall = NOW + 5_000.0  # it has expired
+    assert await pages(store, clock, KeyQuery(text="key_21", state="active"), 100) == [[]]
+    assert await pages(store, clock, KeyQuery(text="key_21", state="expired"), 100) == [["21"]]
+
+
 async def test_the_state_that_holds_now_is_what_counts_stored_or_not() -> None:
     store, clock = await filled()
     clock.advance(2_050.0)  # those up to the 20th have expired, and nobody has written that down
