@@ -45,7 +45,7 @@ Written by `make bench-capacity`. What it means, and how to use it: [sizing](../
 ## Keys
 
 Keys with ids, names and indexes as real ones have, a tenant for every {KEYS_PER_TENANT}. Bytes are those of the whole
-table with its indexes. *Start* is the CPU time from the command to the first answer, the best of three; *memory* is
+table with its indexes. *Start* is the CPU time from the command to the first answer, the best of some; *memory* is
 that of one process that has answered one request. *A key that is not in memory* costs the gateway that much CPU time
 more than one that is. The backup of a file is taken with `tollhouse db backup` while the gateway runs, that of a
 database with `pg_dump`.
@@ -97,8 +97,8 @@ def _stores(found: Found) -> str:
 
 Asked by one who waits for each answer, on a machine that others used: compare columns and rows, not machines. Half of
 the keys expire within 90 days. *Reminders*: the policies have lead times of 30, 7 and 1 day; the clock of the look was
-put forward minute by minute. A list is read {PAGE} keys at a time; the best of some times counts. What no index holds
-is looked for as long as a second.
+put forward minute by minute. A list is read {PAGE} keys at a time, and what counts is CPU time, that of the server
+too: the least of some times. What no index holds is looked for as long as a second.
 
 | | {names} |
 |---{columns}|
