@@ -10,9 +10,12 @@ from __future__ import annotations
 
 from asyncio import CancelledError
 from collections.abc import Callable, Coroutine, Generator
-from typing import Any, Generic, TypeVar
+from typing import Any, Final, Generic, TypeVar
 
 T = TypeVar("T")
+
+_OVER: Final = object()
+"""What a story that has ended comes to: without it, each one would end in an exception that is raised and caught."""
 
 
 class Signal(Generic[T]):
@@ -58,36 +61,37 @@ def start(story: Coroutine[Any, Any, None], crashed: Callable[[BaseException], N
 
     What the story raises is handed to `crashed`: there is no caller left to whom it could be raised.
     """
+    steps = story.__await__()
     try:
-        awaited = story.send(None)
-    except StopIteration:
-        return  # most denials: nothing was waited for, so nothing has to be remembered
+        awaited = next(steps, _OVER)
     except (Exception, CancelledError) as error:  # noqa: BLE001 - handed on, not swallowed
         crashed(error)
         return
-    _Strand(story, crashed).wait_for(awaited)
+    if (
+        awaited is not _OVER
+    ):  # else, as most denials, it waited for nothing: nothing has to be remembered
+        _Strand(steps, crashed).wait_for(awaited)
 
 
 class _Strand:
     """A story that waits, and who hears when it crashes."""
 
-    __slots__ = ("_crashed", "_story")
+    __slots__ = ("_crashed", "_steps")
 
     def __init__(
-        self, story: Coroutine[Any, Any, None], crashed: Callable[[BaseException], None]
+        self, steps: Generator[Any, Any, None], crashed: Callable[[BaseException], None]
     ) -> None:
-        self._story = story
+        self._steps = steps
         self._crashed = crashed
 
     def advance(self, _done: Any = None) -> None:
         try:
-            awaited = self._story.send(None)
-        except StopIteration:
-            return
+            awaited = next(self._steps, _OVER)
         except (Exception, CancelledError) as error:  # noqa: BLE001 - handed on, not swallowed
             self._crashed(error)
             return
-        self.wait_for(awaited)
+        if awaited is not _OVER:
+            self.wait_for(awaited)
 
     def wait_for(self, awaited: Any) -> None:
         """Let `awaited` resume the story."""
@@ -98,5 +102,5 @@ class _Strand:
             awaited._asyncio_future_blocking = False  # noqa: SLF001 - see above
             awaited.add_done_callback(self.advance)
         else:
-            self._story.close()
+            self._steps.close()
             self._crashed(TypeError(f"a story waits for a signal or a future, not for {awaited!r}"))

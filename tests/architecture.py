@@ -120,6 +120,7 @@ TASK_OWNERS: Final = frozenset(
         "gateway/stores/acting.py",  # one look-up of a tenant for all that wait, ended by its close()
         "gateway/stores/cached.py",  # one look-up for all that wait, ended by its close()
         "gateway/stores/postgres/database.py",  # transactions whose callers may go away, awaited by its close()
+        "gateway/stores/postgres/silence.py",  # one that asks on until it is answered, ended by its close()
         "gateway/stores/rekeying.py",  # one worker for all that waits, ended by its close()
         "gateway/stores/sqlite_file.py",  # transactions whose callers may go away, awaited by its settle()
         "gateway/upstreams/dialer.py",  # attempts to connect, ended by its close()

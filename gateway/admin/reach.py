@@ -64,7 +64,7 @@ class Reach:
         after = ""
         while True:
             page = await self._keyring.tenants.page(
-                parent_id=self.tenant_id, after=after, limit=_PAGE
+                parent_id=self.tenant_id, with_deleted=True, after=after, limit=_PAGE
             )
             found += [tenant.tenant_id for tenant in page.records]
             after = page.cursor

@@ -5,12 +5,13 @@ Knows names, types and defaults on the wire, as `wire` does for keys. It must no
 
 from __future__ import annotations
 
-from typing import Any, Literal, Self, cast
+from typing import Any, Self, cast
 
 from pydantic import BaseModel, Field
 
-from gateway.admin.wire import Mode, Name, Names, Shape, given, instant
-from gateway.domain.tenants import Tenant
+from gateway.admin.wire import Act, Mode, Name, Names, Shape, given, instant
+from gateway.domain.tenants import Tenant, TenantState
+from gateway.keyring.tenant_deletion import TenantDeleted
 from gateway.keyring.tenants import TenantChanges
 
 
@@ -58,7 +59,7 @@ class TenantView(BaseModel):
     tenant_id: str
     name: str
     parent_id: str
-    state: Literal["active", "suspended"]
+    state: TenantState
     state_reason: str
     ip_allowlist: Names
     ip_allowlist_enabled: bool
@@ -69,16 +70,50 @@ class TenantView(BaseModel):
     alerts: dict[str, Any]
     metadata: dict[str, Any]
     created_at: str | None
+    deleted_at: str | None
     revision: int
 
     @classmethod
     def of(cls, tenant: Tenant) -> Self:
         """Show `tenant`."""
-        names = cls.model_fields.keys() - {"state", "created_at", "metadata", "alerts"}
+        return cls(**_shown(tenant))
+
+
+class TenantDelete(Act):
+    """The body of `DELETE /tenants/{tenant_id}`: why, and what may go with it.
+
+    A tenant with keys that have not ended, or with children, is deleted only with `revoke_keys` or `delete_children`.
+    """
+
+    revoke_keys: bool = False
+    delete_children: bool = False
+
+
+class TenantGone(TenantView):
+    """A deleted tenant, and how much went with it, children and what they owned included."""
+
+    keys_revoked: int
+    children_deleted: int
+    admin_tokens_revoked: int
+
+    @classmethod
+    def of_deleted(cls, gone: TenantDeleted) -> Self:
+        """Show what is left of a tenant."""
         return cls(
-            **{name: getattr(tenant, name) for name in names},
-            state="suspended" if tenant.is_suspended else "active",
-            metadata=dict(tenant.metadata),
-            alerts=dict(tenant.alerts),
-            created_at=instant(tenant.created_at),
+            **_shown(gone.tenant),
+            keys_revoked=gone.keys,
+            children_deleted=gone.children,
+            admin_tokens_revoked=gone.admin_tokens,
         )
+
+
+def _shown(tenant: Tenant) -> dict[str, Any]:
+    """Return the fields of a view."""
+    special = {"created_at", "deleted_at", "metadata", "alerts"}
+    return {
+        **{name: getattr(tenant, name) for name in TenantView.model_fields.keys() - special},
+        "metadata": dict(tenant.metadata),
+        "alerts": dict(tenant.alerts),
+        "created_at": instant(tenant.created_at),
+        "deleted_at": instant(tenant.deleted_at),
+    }

@@ -11,6 +11,7 @@ from typing import Final
 
 from aiohttp import web
 
+from gateway.admin.acts import read_act
 from gateway.admin.auth import PRINCIPAL
 from gateway.admin.described import changes, creates, lists, shows
 from gateway.admin.idempotency import once
@@ -22,17 +23,24 @@ from gateway.admin.requests import (
     order_of,
     order_of_new,
     read_body,
+    read_choice,
     read_limit,
     read_order,
     read_query,
     read_sort,
 )
 from gateway.admin.rights import needs
-from gateway.admin.tenant_wire import TenantCreate, TenantUpdate, TenantView
+from gateway.admin.tenant_wire import (
+    TenantCreate,
+    TenantDelete,
+    TenantGone,
+    TenantUpdate,
+    TenantView,
+)
 from gateway.admin.wire import Act
 from gateway.domain.admin_tokens import Right
 from gateway.domain.key_rules import Refused
-from gateway.domain.tenants import Tenant
+from gateway.domain.tenants import Tenant, TenantState
 from gateway.keyring.door import Keyring
 from gateway.keyring.ledger import Changed
 from gateway.keyring.tenants import TenantRoll
@@ -40,6 +48,7 @@ from gateway.keyring.tenants import TenantRoll
 _ALL: Final = "/admin/v1/tenants"
 _ONE: Final = f"{_ALL}/{{tenant_id:[A-Za-z0-9._-]{{1,64}}}}"
 _SORTS: Final = ("name", "created_at")
+_STATES: Final = tuple(str(each) for each in TenantState)
 
 
 class TenantRoutes:
@@ -59,6 +68,7 @@ class TenantRoutes:
             web.get(_ALL, self.page, allow_head=False),
             web.get(_ONE, self.show, allow_head=False),
             web.patch(_ONE, self.update),
+            web.delete(_ONE, self.delete),
             web.post(f"{_ONE}:suspend", self.suspend),
             web.post(f"{_ONE}:resume", self.resume),
         ]
@@ -88,13 +98,15 @@ class TenantRoutes:
         return await once(request, self._keyring().repeats, make, show)
 
     @needs(Right.READ, is_filtered=True)
-    @lists(TenantView, "parent_id", sorts=_SORTS)
+    @lists(TenantView, "parent_id", "state", sorts=_SORTS, schemas={"state": {"enum": [*_STATES]}})
     async def page(self, request: web.Request) -> web.Response:
-        """List tenants, or the children of one."""
-        query = read_query(request, ("parent_id", "sort", "limit", "cursor"))
+        """List tenants, or the children of one; deleted ones only when they are asked for."""
+        query = read_query(request, ("parent_id", "state", "sort", "limit", "cursor"))
+        state = read_choice(query, "state", _STATES)
         found = await self._tenants.page(
             parent_id=query.get("parent_id", ""),
             tenant_ids=await request[PRINCIPAL].reach.tenant_ids(),
+            state=TenantState(state) if state else None,
             after=query.get("cursor", ""),
             limit=read_limit(query),
             sort=read_sort(query, _SORTS),
@@ -133,6 +145,20 @@ class TenantRoutes:
         order = await read_order(request)
         _refuse_own(request, "resume")
         return _answer(await self._tenants.resume(_tenant_id(request), order))
+
+    @needs(Right.ADMINISTER)
+    @changes(TenantDelete, TenantGone)
+    async def delete(self, request: web.Request) -> web.Response:
+        """Delete a tenant for ever; its usage and audit stay, and its id is not used again."""
+        body, order = await read_act(request, TenantDelete)
+        _refuse_own(request, "delete")
+        gone = await self._tenants.delete(
+            _tenant_id(request),
+            order,
+            revoke_keys=body.revoke_keys,
+            delete_children=body.delete_children,
+        )
+        return answer_changed(TenantGone.of_deleted(gone), gone.enforced)
 
 
 def _refuse_own(request: web.Request, act: str) -> None:

@@ -110,6 +110,7 @@ def address_rules(config: model.Config) -> AddressRules:
         resolver=ClientAddressResolver(trusted, section.header),
         ipv6_prefix=section.ipv6_prefix,
         sends_forwarded=config.forwarding.forwarded,
+        may_rename_host=not any(route.match.hosts for route in config.routes),
         traces_from=config.forwarding.traces_from,
     )
 

@@ -44,6 +44,7 @@ def make_keyring(config: model.Config, store: KeyStore, clock: Clock, enforce: E
         enforce=enforce,
         environment_aliases=policy.environment_aliases(config),
         policies=policy.key_policies(config),
+        declared_tenants=frozenset(each.id for each in config.bootstrap.tenants),
     )
 
 

@@ -10,7 +10,8 @@ from __future__ import annotations
 import asyncio
 import os
 import time
-from contextlib import closing, suppress
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, closing, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -25,7 +26,7 @@ from gateway.config import model
 from gateway.config.places import anchored
 from gateway.control.clock import SystemClock
 from gateway.domain.change import Change, ChangeType, Order
-from gateway.keyring.again import Again, StoppedAgain
+from gateway.keyring.again import Again, Replaced, StoppedAgain, TakenOver
 from gateway.keyring.door import Keyring
 from gateway.ports import AuditTrail, Clock, KeyStore, StoreUnavailable
 from gateway.stores import sqlite, sqlite_copies
@@ -42,18 +43,29 @@ _STAMP: Final = "%Y%m%dT%H%M%SZ"
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Restored:
     """What came of it: what the backup held, what was stopped in it again (None: the store that it replaces could not
-    be read, or there was none), and where that one is kept.
+    be read, or there was none), what was taken over (None: nobody wanted that, or it could not), and where the replaced
+    store is kept.
     """
 
     contents: Contents
     stopped: StoppedAgain | None
+    taken_over: TakenOver | None
     kept: str
     is_by_snapshot: bool = False
 
 
-async def restore(config: model.Config, config_path: Path, source: Path, order: Order) -> Restored:
+async def restore(
+    config: model.Config,
+    config_path: Path,
+    source: Path,
+    order: Order,
+    *,
+    with_new_keys: bool = False,
+) -> Restored:
     """Put the backup at `source` in the place of the store. Raises `CannotCopy`, `InUse`, `OSError`; then the store is
     as it was.
+
+    `with_new_keys` takes keys and tenants over that were made since.
     """
     if config.store.url.get_secret_value():
         raise CannotCopy(
@@ -61,14 +73,25 @@ async def restore(config: model.Config, config_path: Path, source: Path, order: 
         )
     store = anchored(config_path, config.store.path)
     with alone(store):
-        return await _Restoring(config, config_path, store, order).restore(source)
+        restoring = _Restoring(config, config_path, store, order, with_new_keys=with_new_keys)
+        return await restoring.restore(source)
 
 
 class _Restoring:
     """One restoration of `store`, which nobody uses meanwhile."""
 
-    def __init__(self, config: model.Config, config_path: Path, store: Path, order: Order) -> None:
+    def __init__(
+        self,
+        config: model.Config,
+        config_path: Path,
+        store: Path,
+        order: Order,
+        *,
+        with_new_keys: bool,
+    ) -> None:
         self._config = config
+        self._with_new_keys = with_new_keys
+        self._taken_over: TakenOver | None = None
         self._store = store
         self._config_path = config_path
         self._snapshot = left_path(config, config_path)
@@ -90,7 +113,11 @@ class _Restoring:
             sqlite_copies.discard(self._staged)
             self._staged_head.unlink(missing_ok=True)
         return Restored(
-            contents=contents, stopped=stopped, kept=kept, is_by_snapshot=self.is_by_snapshot
+            contents=contents,
+            stopped=stopped,
+            taken_over=self._taken_over,
+            kept=kept,
+            is_by_snapshot=self.is_by_snapshot,
         )
 
     # ---- the copy
@@ -117,21 +144,41 @@ class _Restoring:
 
     async def _stop_again(self, keyring: Keyring, restored: KeyStore) -> StoppedAgain | None:
         """Stop what is stopped in the store that is replaced; where that cannot be read, in its snapshot."""
+        if self._with_new_keys:
+            await self._take_over(keyring, restored)
         actor = self._order.actor
         with suppress(StoreUnavailable):  # it may be the reason for all this
             async with sqlite.opened_to_read(self._store) as replaces:
                 return await Again(keyring, restored, replaces, actor).stop()
-        name = store_name(self._config, self._config_path)
-        with (
-            suppress(NoSnapshot),
-            closing(Snapshot(self._snapshot, lambda: seals(self._config), name)) as snapshot,
-        ):
-            await asyncio.to_thread(snapshot.refresh)
-            records = await asyncio.to_thread(SnapshotRecords, snapshot)
-            stopped = await Again(keyring, restored, records, actor).stop()
-            self.is_by_snapshot = True
-            return stopped
+        with suppress(NoSnapshot):
+            async with self._by_snapshot() as records:
+                stopped = await Again(keyring, restored, records, actor).stop()
+                self.is_by_snapshot = True
+                return stopped
         return None
+
+    async def _take_over(self, keyring: Keyring, restored: KeyStore) -> None:
+        """Take over what was made since: from the store that is replaced if it is whole, else from its snapshot.
+
+        A damaged file may be read, and say what nobody has written; the snapshot is signed.
+        """
+        actor = self._order.actor
+        with suppress(CannotCopy, StoreUnavailable):
+            await asyncio.to_thread(sqlite_copies.require_sound, self._store)
+            async with sqlite.opened_to_read(self._store) as replaces:
+                self._taken_over = await Again(keyring, restored, replaces, actor).take_over()
+                return
+        with suppress(NoSnapshot):
+            async with self._by_snapshot() as records:
+                self._taken_over = await Again(keyring, restored, records, actor).take_over()
+
+    @asynccontextmanager
+    async def _by_snapshot(self) -> AsyncIterator[Replaced]:
+        """Open the snapshot of the store that is replaced. Raises `NoSnapshot`."""
+        name = store_name(self._config, self._config_path)
+        with closing(Snapshot(self._snapshot, lambda: seals(self._config), name)) as snapshot:
+            await asyncio.to_thread(snapshot.refresh)
+            yield await asyncio.to_thread(SnapshotRecords, snapshot)
 
     async def _keeper(self, trail: AuditTrail) -> Keeper:
         """Return who looks after the trail of the copy, from its own last signature on."""
@@ -148,6 +195,8 @@ class _Restoring:
         after: dict[str, Any] = {"audit_seq": contents.audit_seq, "keys": contents.keys}
         if stopped is not None:
             after["stopped_again"] = asdict(stopped)
+        if self._taken_over is not None:
+            after["taken_over"] = asdict(self._taken_over)
         return Change(
             type=ChangeType.STORE_RESTORED,
             actor=self._order.actor,

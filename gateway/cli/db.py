@@ -67,6 +67,11 @@ def register(verbs: Verbs) -> None:
     )
     restoring.add_argument("source", type=Path, metavar="FILE", help="what `db backup` wrote")
     restoring.add_argument("--reason", required=True, help="why, for the record")
+    restoring.add_argument(
+        "--with-new-keys",
+        action="store_true",
+        help="take over the keys and tenants that were made since, as the store or its snapshot knows them",
+    )
     _add(inner, "vacuum", _rebuild, "give back the room of deleted records. No gateway may run")
     _add(
         inner,
@@ -126,16 +131,24 @@ def _back_up(config: model.Config, options: argparse.Namespace, printer: Printer
 def _restore(config: model.Config, options: argparse.Namespace, printer: Printer) -> None:
     require_reason(options.reason)
     order = Order(actor=Actor(kind="admin", name=f"uid:{os.getuid()}"), reason=options.reason)
-    restored = asyncio.run(restore(config, options.config, options.source, order))
-    stopped = restored.stopped
+    wanted = options.with_new_keys
+    restored = asyncio.run(
+        restore(config, options.config, options.source, order, with_new_keys=wanted)
+    )
+    stopped, taken = restored.stopped, restored.taken_over
     printer.entry(
         {
             "restored": str(options.source),
             **asdict(restored.contents),
             "stopped_again": None if stopped is None else asdict(stopped),
+            "taken_over": None if taken is None else asdict(taken),
             "replaced": restored.kept or None,
         }
     )
+    if wanted and taken is None:
+        printer.message(
+            "no key was taken over: neither the store that was replaced nor its snapshot can be believed"
+        )
     if stopped is None and restored.kept:
         printer.message(
             "WARNING: the store that was replaced could not be read: keys that were revoked since the backup work again"
@@ -148,7 +161,8 @@ def _restore(config: model.Config, options: argparse.Namespace, printer: Printer
         )
     if stopped is not None and stopped.lost:
         printer.message(
-            f"{stopped.lost} keys that were made since the backup are not in it: they are refused from now on"
+            f"{stopped.lost} keys that were made since the backup are not in it: they are refused from now on."
+            " --with-new-keys takes them over"
         )
 
 

@@ -1,4 +1,4 @@
-"""`tollhouse tenants`: creates, lists, changes and suspends the owners of keys.
+"""`tollhouse tenants`: creates, lists, changes, suspends and deletes the owners of keys.
 
 Knows options and columns. It must not judge them: the gateway does, and its answer is printed.
 """
@@ -28,7 +28,15 @@ _LIST: Final = Listing(
         *("tenant_id", "parent_id", "name", "state", "plan", "ip_allowlist_enabled"),
         "created_at",
     ),
-    filters=(Filter("--parent", "parent_id", "only the children of this tenant", "TENANT_ID"),),
+    filters=(
+        Filter("--parent", "parent_id", "only the children of this tenant", "TENANT_ID"),
+        Filter(
+            "--state",
+            "state",
+            "only those in this state; deleted ones are listed only so",
+            choices=("active", "suspended", "deleted"),
+        ),
+    ),
     sorts=("name", "created_at"),
 )
 
@@ -37,8 +45,8 @@ def register(verbs: Verbs) -> None:
     """Add `tenants` and its verbs."""
     parser = verbs.add_parser(
         "tenants",
-        help="create, list, change and suspend the owners of keys",
-        description="Create, list, change and suspend the owners of keys.",
+        help="create, list, change, suspend and delete the owners of keys",
+        description="Create, list, change, suspend and delete the owners of keys.",
     )
     inner = parser.add_subparsers(dest="tenants_verb", metavar="VERB", required=True)
     create = add_change(inner, "create", _create, "create a tenant")
@@ -60,6 +68,14 @@ def register(verbs: Verbs) -> None:
         ("resume", False, "let the keys of a suspended tenant work again"),
     ):
         add_act(inner, name, partial(_move, name), text, what="TENANT_ID", needs_reason=is_needed)
+    text = "delete a tenant for ever; its usage and audit stay, and its id is not used again"
+    delete = add_act(inner, "delete", _delete, text, what="TENANT_ID", needs_reason=True)
+    delete.add_argument(
+        "--revoke-keys", action="store_true", help="revoke what has not ended of its keys"
+    )
+    delete.add_argument(
+        "--delete-children", action="store_true", help="delete the tenants that belong to it first"
+    )
 
 
 def _add_settings(parser: argparse.ArgumentParser) -> None:
@@ -116,6 +132,16 @@ async def _move(
 ) -> None:
     path = f"/tenants/{path_part(options.tenant_id)}:{verb}"
     printer.entry(await client.call("POST", path, {"reason": options.reason}))
+
+
+async def _delete(client: AdminClient, options: argparse.Namespace, printer: Printer) -> None:
+    body = {
+        "reason": options.reason,
+        "revoke_keys": options.revoke_keys,
+        "delete_children": options.delete_children,
+    }
+    path = f"/tenants/{path_part(options.tenant_id)}"
+    printer.entry(await client.call("DELETE", path, body))
 
 
 def _settings(options: argparse.Namespace) -> dict[str, Any]:

@@ -53,7 +53,8 @@ async def provision(keyring: Keyring) -> DemoKeys:
     Safe to repeat, also after a start that was cut off in between.
     """
     try:
-        await keyring.tenants.get(TENANT_ID)
+        if (await keyring.tenants.get(TENANT_ID)).is_deleted:
+            return DemoKeys()  # somebody has tried that out
     except NotFound:
         await keyring.tenants.create(Tenant(tenant_id=TENANT_ID, name="Demo"), _ORDER)
     present = await _names(keyring)

@@ -42,6 +42,7 @@ class ChangeType(StrEnum):
     TENANT_IP_ALLOWLIST_CHANGED = "tenant.ip_allowlist_changed"
     TENANT_SUSPENDED = "tenant.suspended"
     TENANT_RESUMED = "tenant.resumed"
+    TENANT_DELETED = "tenant.deleted"
     ADMIN_LOGIN_SUCCEEDED = "admin.login_succeeded"
     ADMIN_LOGIN_FAILED = "admin.login_failed"
     ADMIN_TOKEN_CREATED = "admin.token_created"  # noqa: S105 - the name of an event

@@ -201,14 +201,17 @@ class ForwardingFields:
 
     What a declared proxy sent in the declared header is kept and our peer is appended; all else is
     replaced. So `X-Forwarded-Proto` and `-Host` are believed only beside a declared
-    `X-Forwarded-For`. `peer` is as for `resolve_peer`, `scheme` that of our listener. For a peer
-    that is not trusted the lines are made once per authority, so nearly always once.
+    `X-Forwarded-For`, and `-Host` only if it `may_rename_host`: not every proxy sets that field,
+    and where a route was chosen by the host, the upstream must not be told another one. `peer` is
+    as for `resolve_peer`, `scheme` that of our listener. For a peer that is not trusted the lines
+    are made once per authority, so nearly always once.
     """
 
     __slots__ = (
         "_authority",
         "_block",
         "_is_believed",
+        "_may_rename_host",
         "_own",
         "_peer",
         "_scheme",
@@ -222,8 +225,10 @@ class ForwardingFields:
         *,
         scheme: Literal["http", "https"],
         sends_forwarded: bool = False,
+        may_rename_host: bool = True,
     ) -> None:
         standing = resolver.resolve_peer(peer)
+        self._may_rename_host = may_rename_host
         self._peer = standing.address.encode("ascii")
         self._scheme = scheme.encode("ascii")
         self._sends_forwarded = sends_forwarded
@@ -250,7 +255,7 @@ class ForwardingFields:
             return self._write(_joined([chain, self._peer]), self._scheme, head.authority, told)
         chain = _joined([*head.values(b"x-forwarded-for"), self._peer])
         schemes = head.values(b"x-forwarded-proto")
-        hosts = head.values(b"x-forwarded-host")
+        hosts = head.values(b"x-forwarded-host") if self._may_rename_host else ()
         scheme = (
             schemes[0].lower()
             if len(schemes) == 1 and _SCHEME.fullmatch(schemes[0])

@@ -102,6 +102,8 @@ class KeyRecord:
 
     def may_act_for(self, tenant: Tenant) -> bool:
         """Say whether requests with this key may be made for `tenant`."""
+        if tenant.is_deleted:
+            return False
         if tenant.tenant_id == self.tenant_id:
             return True
         if self.kind is not KeyKind.MULTI_TENANT:
@@ -182,6 +184,8 @@ class BoundKey:
     def refusal(self, now: float) -> Reason | None:
         """Say why the key may not be used at `now` (epoch seconds), or None if it may."""
         refused = self.record.refusal_at(now)
+        if refused is None and self.owner.is_deleted:
+            return Reason.KEY_REVOKED
         if refused is None and (self.tenant.is_suspended or self.owner.is_suspended):
             return Reason.TENANT_SUSPENDED
         return refused

@@ -36,11 +36,14 @@ _FORWARDED: Final = b"x-forwarded-"
 _SAYS_OTHERWISE: Final = frozenset(
     {
         b"x-http-method", b"x-http-method-override", b"x-method-override", b"x-original-url", b"x-rewrite-url",
-        b"proxy",
+        b"script-name", b"path-info", b"x-script-name", b"proxy",
     }
 )  # fmt: skip
 """Fields that make some upstreams act on another method or path than the one that the scopes were decided on, or send
-their own requests through a proxy of the client's choice (`HTTP_PROXY` of CGI)."""
+their own requests through a proxy of the client's choice (`HTTP_PROXY` of CGI).
+
+`SCRIPT_NAME` cuts the beginning off the path. gunicorn believes it of whom it takes for a proxy, by default of
+everybody on its machine: `GET /v1/admin` with `SCRIPT_NAME: /v1` is `/admin` to the application."""
 
 _RESPONSE_SET_BY_US: Final = frozenset(
     {b"content-length", b"x-request-id", b"x-gateway-error-source"}

@@ -4,12 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from enum import Enum
 from typing import Final, NamedTuple
 
 Comparable = str | int | float | bytes | None
 """What a stored field can be compared with."""
 
-Wanted = Comparable | tuple[str, ...]
+
+class Presence(Enum):
+    """Whether a stored field has a value at all."""
+
+    MISSING = "IS NULL"
+    GIVEN = "IS NOT NULL"
+
+
+Wanted = Comparable | tuple[str, ...] | Presence
 """What a stored field must be; of several values, one."""
 
 NOTHING: Final[Mapping[str, Wanted]] = {}

@@ -60,11 +60,11 @@ _REMEMBERED_MAX: Final = 10_000
 class _View:
     """The standings of one response, with what turns them into numbers.
 
-    `first` is the most restrictive one and `told` its numbers, in the order of `_LIMIT` to `_WAIT`; `wait` is the
-    response's `Retry-After`; `at` and `now` are the epoch seconds of the measurement and of the response.
+    `first` is the most restrictive one; `wait` is the response's `Retry-After`; `at` and `now` are the epoch seconds of
+    the measurement and of the response.
     """
 
-    __slots__ = ("_age", "_at", "_wait", "first", "grant", "told")
+    __slots__ = ("_age", "_at", "_wait", "first", "grant")
 
     def __init__(self, grant: Grant, first: Standing, wait: int, at: float, now: float) -> None:
         self.grant = grant
@@ -72,18 +72,20 @@ class _View:
         self._wait = wait
         self._at = at
         self._age = int(now - at) if now > at else 0
-        # Of what refused, the reset is the retry.
-        self.told = self._tell(first, wait, wait) if grant.refused else self.numbers(first)
+
+    def left(self, standing: Standing) -> int:
+        """Return the seconds until a standing is reset: of what refused, until the retry."""
+        if standing is self.first and self.grant.refused is not None:
+            return self._wait
+        left = standing.reset_seconds - self._age
+        return left if left > 0 else 0  # noqa: FURB136 - max() takes three times as long
 
     def numbers(self, standing: Standing) -> _Numbers:
-        """Return the numbers of one standing."""
-        if standing is self.first and self.grant.refused:
-            return self.told
-        left = standing.reset_seconds - self._age
-        return self._tell(standing, left if left > 0 else 0, standing.reset_seconds)  # noqa: FURB136 - max() takes three times as long
-
-    def _tell(self, standing: Standing, left: int, reset: int) -> _Numbers:
+        """Return the numbers of one standing, in the order of `_LIMIT` to `_WAIT`."""
         rule = standing.claim.rule
+        left = self.left(standing)
+        is_refusing = standing is self.first and self.grant.refused is not None
+        reset = left if is_refusing else standing.reset_seconds
         # A period ends on a whole second; a bucket is full at a fraction of one: round up.
         since = int(self._at) if rule.__class__ is Quota else ceil(self._at)
         return rule.limit, standing.remaining, left, since + reset, self._wait or left
@@ -116,7 +118,7 @@ class _Template:
         return self if self._is_promised else None
 
     def render(self, view: _View) -> bytes:
-        return self._text % self._pick(view.told)
+        return self.write(view.numbers(view.first))
 
     def write(self, numbers: _Numbers) -> bytes:
         return self._text % self._pick(numbers)
@@ -172,12 +174,12 @@ class _Draft:
         self._fields_of: dict[int, tuple[tuple[Claim, ...], bytes]] = {}
 
     def render(self, view: _View) -> bytes:
-        _, remaining, reset_in, _, _ = view.told
+        first = view.first
         return b"%b%b%d;t=%d\r\n" % (
             self._policies(view.grant.claims),
-            self._member(view.first.claim)[2],
-            remaining,
-            reset_in,
+            self._member(first.claim)[2],
+            first.remaining,
+            view.left(first),
         )
 
     @property

@@ -52,6 +52,7 @@ class RequestHead:
         "keeps_alive",
         "memo_credential",
         "memo_crossing",
+        "memo_line",
         "memo_match",
         "memo_permit",
         "memo_tenant",
@@ -115,6 +116,7 @@ class RequestHead:
         self.memo_permit: Any = None
         self.memo_tenant: Any = None
         self.memo_crossing: Any = None
+        self.memo_line: Any = None
 
     def values(self, name: bytes) -> list[bytes]:
         """Return the values of all fields called `name` (lower case), in order."""

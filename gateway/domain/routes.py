@@ -218,8 +218,16 @@ class _Leaf:
         self.refusal = Denial(reason=Reason.METHOD_NOT_ALLOWED, allow=tuple(sorted(self._listed)))
 
     def select(self, method: str) -> _Bound | None:
-        """Return the route that answers `method`, or None."""
-        return self._listed.get(method, self._other)
+        """Return the route that answers `method`, or None.
+
+        `delete` is another method than `DELETE` (RFC 9110 section 9.1), but some upstreams take it for the same: where
+        a route lists `DELETE`, it is not answered by the route for every other method.
+        """
+        listed = self._listed
+        bound = listed.get(method)
+        if bound is None and (not listed or method.upper() not in listed):
+            return self._other
+        return bound
 
     def leads_to(self, route: Route, method: str) -> bool:
         """Say whether `method` is answered by `route`."""

@@ -137,8 +137,9 @@ def withdrawn_of_tenant(tenant: Tenant) -> Withdrawn:
     """Return what `tenant` leaves to requests that were let through before."""
     entries = tenant.enforced_allowlist
     is_enforced = entries and tenant.ip_allowlist_mode == "enforce"
+    refusal = Reason.TENANT_SUSPENDED if tenant.is_suspended else None
     return Withdrawn(
         tenant_id=tenant.tenant_id,
-        refusal=Reason.TENANT_SUSPENDED if tenant.is_suspended else None,
+        refusal=Reason.KEY_REVOKED if tenant.is_deleted else refusal,
         allowlist=Allowlist(entries) if is_enforced else None,
     )

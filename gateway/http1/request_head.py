@@ -88,6 +88,7 @@ class RequestHeadReader:
 
 def _forget(head: RequestHead) -> None:
     head.memo_match = head.memo_credential = head.memo_permit = head.memo_crossing = None
+    head.memo_line = None
 
 
 def _read(raw: bytes, limits: HeadLimits) -> RequestHead | Denial:
@@ -175,16 +176,16 @@ def _destination(
     authority = hosts[0] if hosts else b""
     host = "" if is_http_10 and not authority else _host_name(authority)
     if target.startswith(b"/"):
-        return authority, host, target
+        return _undotted(authority), host, target
     absolute = _ABSOLUTE.fullmatch(target)
     if absolute is not None:
         # It replaces Host, which has to be well-formed all the same (section 3.2.2).
         authority, target = absolute[1], absolute[2]
         if not target.startswith(b"/"):
             target = b"*" if method == b"OPTIONS" and not target else b"/" + target
-        return authority, _host_name(authority), target
+        return _undotted(authority), _host_name(authority), target
     if target == b"*" and method == b"OPTIONS":
-        return authority, host, target
+        return _undotted(authority), host, target
     raise MessageError("request target is neither origin-form nor absolute-form (RFC 9112 3.2)")
 
 
@@ -200,6 +201,15 @@ def _host_name(authority: bytes) -> str:
     except AddressValueError:
         raise MessageError("malformed host: not an IPv6 address (RFC 3986 section 3.2.2)") from None
     return "[" + found[1].decode("ascii").lower() + "]"
+
+
+def _undotted(authority: bytes) -> bytes:
+    """Return a well-formed authority without the dot at the end of its name.
+
+    Some upstreams know `a.test.` as another host than `a.test`: they are told the one that routes are found by.
+    """
+    name, colon, port = authority.partition(b":")
+    return name[:-1] + colon + port if name.endswith(b".") else authority
 
 
 def _body_length(is_http_10: bool, lines: Lines) -> int | None:

@@ -73,7 +73,7 @@ class AdminTokens:
         """
         now = self.clock.now()
         problems = self._rules.problems({"name": name, "expires_at": expires_at}, now)
-        if tenant_id and await self._store.get_tenant(tenant_id) is None:
+        if tenant_id and await self._ledger.tenant_in_use(tenant_id) is None:
             problems.append(("/tenant_id", f"there is no tenant '{tenant_id}'"))
         if problems:
             raise Refused(problems)

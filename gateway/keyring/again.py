@@ -1,12 +1,14 @@
-"""After a backup was restored: what was revoked or suspended since it was made, is so again.
+"""After a backup was restored: what was revoked, suspended or deleted since it was made, is so again.
 
 Knows that nothing that was stopped may work again because somebody went back in time; everything else that changed
-since is gone. It must not know where the two stores lie.
+since is gone, but for keys and tenants that were made since, if whoever restores wants them. It must not know where the
+two stores lie.
 """
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Final, Protocol
 
@@ -37,6 +39,14 @@ class StoppedAgain:
     lost: int = 0
 
 
+@dataclass(slots=True)
+class TakenOver:
+    """How many keys and tenants that were made since the backup are in it now."""
+
+    keys: int = 0
+    tenants: int = 0
+
+
 class Replaced(Protocol):
     """What is asked of the store that is replaced, or of what is known of it."""
 
@@ -48,7 +58,9 @@ class Replaced(Protocol):
 
 
 class Again:
-    """Stops in `restored`, through its `keyring`, what is stopped in the store that it `replaces`."""
+    """Stops in `restored`, through its `keyring`, what is stopped in the store that it `replaces`, and takes over what
+    was made since.
+    """
 
     def __init__(
         self, keyring: Keyring, restored: KeyStore, replaces: Replaced, actor: Actor
@@ -63,25 +75,58 @@ class Again:
         stopped = StoppedAgain()
         async for tenant in self._all(Tenant):
             had = await self._restored.get(Tenant, tenant.tenant_id)
-            if tenant.is_suspended and had is not None and not had.is_suspended:
-                await self._keyring.tenants.suspend(
-                    tenant.tenant_id, self._order(tenant.state_reason)
-                )
-                stopped.tenants += 1
+            stopped.tenants += had is not None and await self._stop_tenant(tenant, had)
         async for token in self._all(AdminToken):
             kept = await self._restored.get(AdminToken, token.token_id)
             if token.revoked_at is not None and kept is not None and kept.revoked_at is None:
                 await self._keyring.admin_tokens.revoke(token.token_id, self._order(""))
                 stopped.admin_tokens += 1
-        after = ""
-        while page := await self._replaces.list_keys(_EVERY_KEY, after=after, limit=PAGE):
-            after = page[-1].key_id
-            known = await self._restored.get_keys([key.key_id for key in page])
+        async for page, known in self._keys():
             stopped.lost += len(page) - len(known)
             for key in page:
                 if key.key_id in known:
                     stopped.keys += await self._stop_key(key, known[key.key_id])
         return stopped
+
+    async def take_over(self) -> TakenOver:
+        """Store every tenant and key that the backup does not have, just as it is, and say how many.
+
+        Not what changed since about those that it has. Raises `StoreUnavailable`.
+        """
+        order = self._order("", "made")
+        taken = TakenOver()
+        fresh = [
+            tenant
+            async for tenant in self._all(Tenant)
+            if await self._restored.get(Tenant, tenant.tenant_id) is None
+        ]
+        for tenant in sorted(fresh, key=lambda tenant: tenant.parent_id != ""):  # parents first
+            await self._keyring.take_over(tenant, order)
+            taken.tenants += 1
+        async for page, known in self._keys():
+            for key in page:
+                if key.key_id not in known:
+                    await self._keyring.take_over(key, order)
+                    taken.keys += 1
+        return taken
+
+    async def _keys(self) -> AsyncIterator[tuple[list[KeyRecord], Mapping[str, KeyRecord]]]:
+        """Yield the keys of the store that is replaced, page by page, and those of each page that the backup has."""
+        after = ""
+        while page := await self._replaces.list_keys(_EVERY_KEY, after=after, limit=PAGE):
+            after = page[-1].key_id
+            yield page, await self._restored.get_keys([key.key_id for key in page])
+
+    async def _stop_tenant(self, tenant: Tenant, had: Tenant) -> bool:
+        order, tenants = self._order(tenant.state_reason), self._keyring.tenants
+        if tenant.is_deleted and not had.is_deleted:
+            with suppress(Conflict):  # declared by now under the same id: it is suspended at least
+                await tenants.delete(had.tenant_id, order, revoke_keys=True, delete_children=True)
+                return True
+        if tenant.is_suspended and not had.is_suspended:
+            await tenants.suspend(had.tenant_id, order)
+            return True
+        return False
 
     async def _stop_key(self, key: KeyRecord, had: KeyRecord) -> bool:
         order = self._order(key.state_reason)
@@ -99,8 +144,8 @@ class Again:
             pass  # it has expired, or its rotation has ended it: it does not work either way
         return False
 
-    def _order(self, reason: str) -> Order:
-        text = f"stopped before the backup was restored: {reason}".rstrip(": ")
+    def _order(self, reason: str, done: str = "stopped") -> Order:
+        text = f"{done} before the backup was restored: {reason}".rstrip(": ")
         return Order(actor=self._actor, reason=text[:REASON_LENGTH_MAX])
 
     async def _all(self, kind: type[R]) -> AsyncIterator[R]:

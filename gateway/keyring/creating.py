@@ -47,7 +47,7 @@ class Creation:
     ) -> Minted:
         """Mint a key for `wish`, or for a link with which its secret is made."""
         now = self._clock.now()
-        tenant = await self._store.get_tenant(wish.tenant_id)
+        tenant = await self._ledger.tenant_in_use(wish.tenant_id)
         fields = self._blueprints.complete(wish, now, _default_template(tenant))
         overstay = self._policies.overstay(fields, now)
         problems = [
@@ -84,7 +84,7 @@ class Creation:
 
     async def kind_of(self, wish: KeyWish) -> KeyKind:
         """Return the kind of key that `wish` leads to."""
-        tenant = await self._store.get_tenant(wish.tenant_id)
+        tenant = await self._ledger.tenant_in_use(wish.tenant_id)
         fields = self._blueprints.complete(wish, self._clock.now(), _default_template(tenant))
         is_multi = fields["kind"] == KeyKind.MULTI_TENANT
         return KeyKind.MULTI_TENANT if is_multi else KeyKind.REGULAR
@@ -98,7 +98,7 @@ class Creation:
             {
                 pointer: each
                 for pointer, each in asked.items()
-                if await self._store.get_tenant(each) is None
+                if await self._ledger.tenant_in_use(each) is None
             }
         )
 

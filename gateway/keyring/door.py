@@ -24,6 +24,7 @@ from gateway.domain.policies import NO_RULES, Policies, PolicyRules
 from gateway.domain.queries import KeyQuery
 from gateway.domain.scopes import ScopeCatalogue
 from gateway.domain.templates import Templates
+from gateway.domain.tenants import Tenant
 from gateway.keyring.admin_tokens import AdminTokens
 from gateway.keyring.creating import Creation
 from gateway.keyring.deliveries import Deliveries
@@ -100,6 +101,7 @@ class Keyring:
         enforce: Enforce,
         environment_aliases: Mapping[str, str] | None = None,
         policies: PolicyRules = NO_RULES,
+        declared_tenants: Collection[str] = (),
         random: Callable[[int], bytes] = secrets.token_bytes,
     ) -> None:
         rules = Rules(scopes, plans, templates.by_name, zone_named)
@@ -126,13 +128,7 @@ class Keyring:
         self.incidents = Incidents(workshop)
         self.lapses = Lapses(workshop)
         self._creation = Creation(workshop, blueprints, scopes, self.deliveries)
-        self.tenants = TenantRoll(
-            store=store,
-            rules=rules,
-            clock=clock,
-            ledger=ledger,
-            new_id=lambda: workshop.mint.new_id("ten"),
-        )
+        self.tenants = TenantRoll(workshop, declared_tenants)
         self.admin_tokens = AdminTokens(
             store=store,
             ledger=ledger,
@@ -169,6 +165,15 @@ class Keyring:
     async def import_keys(self, records: Collection[KeyRecord], order: Order) -> None:
         """Import every key."""
         await self._imports.all(records, order)
+
+    async def take_over(self, record: KeyRecord | Tenant, order: Order) -> None:
+        """Store a key or tenant just as another store of this gateway had it. No rule is asked: it was kept then.
+
+        Raises `Conflict` when its id or digest is taken.
+        """
+        is_key = isinstance(record, KeyRecord)
+        event = ChangeType.KEY_CREATED if is_key else ChangeType.TENANT_CREATED
+        await self._ledger.insert(record, event, order)
 
     # ---- changing
 

@@ -73,7 +73,7 @@ class Imports:
                 await self.one(record, order)
 
     async def _tenant_problems(self, tenant_id: str) -> list[Problem]:
-        if await self._store.get_tenant(tenant_id) is None:
+        if await self._ledger.tenant_in_use(tenant_id) is None:
             return [("/tenant_id", f"there is no tenant '{tenant_id}'")]
         return []
 

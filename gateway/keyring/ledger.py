@@ -15,7 +15,7 @@ from gateway.domain.change import Change, ChangeType, Order, described, differen
 from gateway.domain.deliveries import Delivery
 from gateway.domain.enforcement import Enforced
 from gateway.domain.keys import KeyRecord
-from gateway.domain.queries import Sort
+from gateway.domain.queries import Sort, Wanted
 from gateway.domain.streams import Condemn
 from gateway.domain.tenants import Tenant
 from gateway.domain.withdrawal import Withdrawals, withdrawn_of_key, withdrawn_of_tenant
@@ -29,7 +29,7 @@ _KEY_RIGHTS: Final = (
     *("resume_at", "tenants"),
 )
 _TENANT_RIGHTS: Final = (
-    *("is_suspended", "ip_allowlist", "ip_allowlist_enabled", "ip_allowlist_mode"),
+    *("is_suspended", "ip_allowlist", "ip_allowlist_enabled", "ip_allowlist_mode", "deleted_at"),
 )
 """The fields with which requests under way are let through or not."""
 
@@ -116,11 +116,16 @@ class Ledger:
             raise missing(kind, record_id)
         return record
 
+    async def tenant_in_use(self, tenant_id: str) -> Tenant | None:
+        """Return the tenant that something new shall belong to; None when there is none, or none any more."""
+        tenant = await self._store.get_tenant(tenant_id)
+        return None if tenant is None or tenant.is_deleted else tenant
+
     async def page(
         self,
         kind: type[R],
         *,
-        where: Mapping[str, str | tuple[str, ...] | None],
+        where: Mapping[str, Wanted],
         after: str,
         limit: int,
         sort: Sort | None = None,

@@ -1,21 +1,24 @@
 """Tenants, as the keyring changes them.
 
 Knows how a tenant is created, edited, suspended and resumed. It must not know keys: that a
-suspended tenant stops its keys is decided where a key is used.
+suspended tenant stops its keys is decided where a key is used, and what becomes of those of a
+deleted one in `tenant_deletion`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import replace
 from typing import Any, TypedDict
 
 from gateway.domain.change import TENANT_FIELD_EVENTS, ChangeType, Order
-from gateway.domain.key_rules import Refused, Rules, settled
-from gateway.domain.queries import Sort
-from gateway.domain.tenants import Tenant
-from gateway.keyring.ledger import Changed, Ledger, Page
-from gateway.ports import Clock, Conflict, KeyStore
+from gateway.domain.key_rules import Refused, settled
+from gateway.domain.queries import Presence, Sort, Wanted
+from gateway.domain.tenants import Tenant, TenantState
+from gateway.keyring.ledger import Changed, Page
+from gateway.keyring.tenant_deletion import TenantDeleted, TenantDeletion
+from gateway.keyring.workshop import Workshop
+from gateway.ports import Conflict
 
 
 class TenantChanges(TypedDict, total=False):
@@ -33,26 +36,22 @@ class TenantChanges(TypedDict, total=False):
 
 
 class TenantRoll:
-    """Creates and changes tenants. What it promises and raises is what `Keyring` does."""
+    """Creates, changes and deletes tenants. What it promises and raises is what `Keyring` does.
 
-    def __init__(
-        self,
-        *,
-        store: KeyStore,
-        rules: Rules,
-        clock: Clock,
-        ledger: Ledger,
-        new_id: Callable[[], str],
-    ) -> None:
-        self._store = store
-        self._rules = rules
-        self._clock = clock
-        self._ledger = ledger
-        self._new_id = new_id
+    `declared` are the ids of those that the configuration declares.
+    """
+
+    def __init__(self, workshop: Workshop, declared: Collection[str]) -> None:
+        self._rules = workshop.rules
+        self._clock = workshop.clock
+        self._ledger = workshop.ledger
+        self._mint = workshop.mint
+        self._store = workshop.store
+        self._deletion = TenantDeletion(workshop, declared)
 
     async def create(self, tenant: Tenant, order: Order) -> Changed[Tenant]:
         """Store a new tenant; one without an id is given one."""
-        tenant_id = tenant.tenant_id or self._new_id()
+        tenant_id = tenant.tenant_id or self._mint.new_id("ten")
         fresh = replace(tenant, tenant_id=tenant_id, created_at=self._clock.now())
         names = ("tenant_id", *TENANT_FIELD_EVENTS)
         self._require({name: getattr(fresh, name) for name in names})
@@ -73,6 +72,10 @@ class TenantRoll:
                 stored = await self._store.get_tenant(tenant.tenant_id)
                 if stored is None:
                     raise
+        if stored.is_deleted:
+            raise Conflict(
+                f"tenant '{tenant.tenant_id}' was deleted, and its id is not used again: declare it under another one"
+            )
         if stored.parent_id != tenant.parent_id:
             raise Conflict(f"tenant '{tenant.tenant_id}' exists with another parent")
         values = {name: getattr(tenant, name) for name in TENANT_FIELD_EVENTS}
@@ -83,6 +86,7 @@ class TenantRoll:
         """Set the fields in `changes`."""
 
         def edit(before: Tenant) -> Tenant:
+            _require_living(before)
             values = settled(before, changes)
             self._require(values)
             return replace(before, **values)
@@ -98,8 +102,25 @@ class TenantRoll:
         """Let the keys of a suspended tenant work again."""
         return await self._set_suspended(tenant_id, ChangeType.TENANT_RESUMED, order)
 
+    async def delete(
+        self,
+        tenant_id: str,
+        order: Order,
+        *,
+        revoke_keys: bool = False,
+        delete_children: bool = False,
+    ) -> TenantDeleted:
+        """Delete a tenant for ever; a reason is mandatory. Deleting a deleted tenant changes nothing.
+
+        Raises `Conflict` that says what has to go before, unless it shall go with it. Its admin tokens are revoked; its
+        usage and audit stay, and its id is not used again.
+        """
+        return await self._deletion.delete(
+            tenant_id, order, revoke_keys=revoke_keys, delete_children=delete_children
+        )
+
     async def get(self, tenant_id: str) -> Tenant:
-        """Return the tenant."""
+        """Return the tenant, also one that is deleted."""
         return await self._ledger.read(Tenant, tenant_id)
 
     async def page(
@@ -107,12 +128,23 @@ class TenantRoll:
         *,
         parent_id: str = "",
         tenant_ids: tuple[str, ...] | None = None,
+        state: TenantState | None = None,
+        with_deleted: bool = False,
         after: str = "",
         limit: int = 100,
         sort: Sort | None = None,
     ) -> Page[Tenant]:
-        """Return one page of tenants, or of the children of one, among `tenant_ids` (None: all)."""
-        where = {"parent_id": parent_id, "tenant_id": tenant_ids}
+        """Return one page of tenants, or of the children of one, among `tenant_ids` (None: all).
+
+        Deleted ones are left out unless `state` asks for them, or `with_deleted`.
+        """
+        where: dict[str, Wanted] = {"parent_id": parent_id, "tenant_id": tenant_ids}
+        if state is TenantState.DELETED:
+            where["deleted_at"] = Presence.GIVEN
+        elif not with_deleted:
+            where["deleted_at"] = Presence.MISSING
+        if state in (TenantState.ACTIVE, TenantState.SUSPENDED):
+            where["is_suspended"] = state is TenantState.SUSPENDED
         return await self._ledger.page(Tenant, where=where, after=after, limit=limit, sort=sort)
 
     async def _set_suspended(
@@ -121,6 +153,7 @@ class TenantRoll:
         is_suspended = event is ChangeType.TENANT_SUSPENDED
 
         def edit(before: Tenant) -> Tenant:
+            _require_living(before)
             if before.is_suspended is is_suspended:
                 return before
             return replace(before, is_suspended=is_suspended, state_reason=order.reason)
@@ -136,7 +169,7 @@ class TenantRoll:
     async def _require_parent(self, tenant: Tenant) -> None:
         if not tenant.parent_id:
             return
-        parent = await self._store.get_tenant(tenant.parent_id)
+        parent = await self._ledger.tenant_in_use(tenant.parent_id)
         if parent is None:
             raise Refused([("/parent_id", f"there is no tenant '{tenant.parent_id}'")])
         if parent.parent_id:
@@ -144,3 +177,8 @@ class TenantRoll:
 
     def _require(self, values: Mapping[str, Any]) -> None:
         self._rules.require(values, self._clock.now())
+
+
+def _require_living(tenant: Tenant) -> None:
+    if tenant.is_deleted:
+        raise Conflict(f"tenant '{tenant.tenant_id}' is deleted: nothing about it can change")

@@ -17,12 +17,14 @@ TracesFrom = Literal["everybody", "proxies", "nobody"]
 class AddressRules:
     """How addresses are found, folded (leading bits of IPv6 that count as one client) and told on.
 
-    `traces_from` says whose traces go on behind the gateway.
+    `traces_from` says whose traces go on behind the gateway, `may_rename_host` whether a proxy may tell upstreams of
+    another host than the one that the request names: not where routes depend on that.
     """
 
     resolver: ClientAddressResolver
     ipv6_prefix: int = 64
     sends_forwarded: bool = False
+    may_rename_host: bool = True
     traces_from: TracesFrom = "everybody"
 
 
@@ -60,7 +62,11 @@ class Peer:
         self._certificate = certificate
         self._socket_address = socket_address
         self._fields = ForwardingFields(
-            rules.resolver, socket_address, scheme=scheme, sends_forwarded=rules.sends_forwarded
+            rules.resolver,
+            socket_address,
+            scheme=scheme,
+            sends_forwarded=rules.sends_forwarded,
+            may_rename_host=rules.may_rename_host,
         )
         self.is_trusted = rules.resolver.resolve_peer(socket_address).is_trusted_peer
         self.keeps_trace = rules.traces_from == "everybody" or (

@@ -26,6 +26,7 @@ from gateway.listeners.exchange import Exchange
 from gateway.listeners.peer import AddressRules, Peer
 from gateway.listeners.preamble import ProxyPreamble
 from gateway.listeners.tls import TlsConnection, TlsPort
+from gateway.listeners.trace_ids import TraceIds
 from gateway.outbox import Outbox
 from gateway.ports import Deadlines, Headcount
 
@@ -105,7 +106,7 @@ class PublicListener:
         self._deadlines = deadlines
         self._addresses = addresses
         self._tell = tell
-        self._random_bits = random.getrandbits
+        self._trace_ids = TraceIds(random)
         self._tls = tls
         self._warns_from = 0.0
         self._is_unix = False
@@ -263,7 +264,7 @@ class PublicListener:
             malformed = Denial(
                 reason=Reason.MISDIRECTED_REQUEST, internal="not the host of the handshake"
             )
-        trace_id = b"%032x" % self._random_bits(128)
+        trace_id = self._trace_ids.take()
         request_id = b"req_" + trace_id
         if peer.is_trusted:
             request_id = _given_id(head) or request_id

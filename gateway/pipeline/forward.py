@@ -100,7 +100,9 @@ async def forward(
     if isinstance(answer, UpstreamFailure):
         return _unanswered(answer, exchange, upstream, started, generation)
     _begin(answer, match, admission, exchange, connection, crossing.voice, generation)
-    ended = await exchange.finished
+    ended = (
+        exchange.finished.value or await exchange.finished
+    )  # a short one has been relayed by now
     return Reply(
         answer.status,
         ended=ended,

@@ -1,7 +1,7 @@
 """Keys in memory: for tests, and for a gateway whose keys all come from its config.
 
-Knows the meaning of every method of `KeyStore` and `AuditTrail` in its plainest form; the other stores must not differ
-from it. It forgets everything when the process ends.
+Knows the meaning of every method of `KeyStore` in its plainest form; the other stores must not differ from it. It
+forgets everything when the process ends.
 """
 
 from __future__ import annotations
@@ -9,34 +9,29 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
-from typing import Any, Final
+from typing import Any
 
 from gateway.domain.admin_tokens import AdminToken
-from gateway.domain.audit import AuditRecord, Checkpoint, Head, seal
 from gateway.domain.change import Change
 from gateway.domain.deliveries import Delivery
 from gateway.domain.keys import KeyRecord, KeyState
-from gateway.domain.queries import (
-    ANY_AUDIT,
-    ANY_KEY,
-    NOTHING,
-    AuditQuery,
-    KeyQuery,
-    Place,
-    Sort,
-    Wanted,
-)
+from gateway.domain.queries import ANY_KEY, NOTHING, KeyQuery, Place, Sort, Wanted
 from gateway.domain.tenants import Tenant
 from gateway.ports import Conflict, R, Record, Write
+from gateway.stores.memory_audit import MemoryAudit
 from gateway.stores.memory_lists import in_order, is_asked_for, is_wanted
 from gateway.stores.memory_usage import MemoryUsage
+from gateway.stores.records import (
+    IDEMPOTENCY_SECONDS_MAX,
+    QUOTA_SECONDS_MAX,
+    Records,
+    id_of,
+    unwritten,
+)
 from gateway.stores.rows import values_of
 
-QUOTA_SECONDS_MAX: Final = 31 * 86_400  # a month: the longest period a counter can still belong to
-IDEMPOTENCY_SECONDS_MAX: Final = 86_400
 
-
-class MemoryStore:
+class MemoryStore(Records):
     """Implements `ports.KeyStore`; `audit` is its trail, `usage` what was counted."""
 
     def __init__(self) -> None:
@@ -63,10 +58,12 @@ class MemoryStore:
     def _save(self, write: Write) -> Record:
         record = write.record
         records = self._kept(type(record))
-        record_id = _id_of(record)
+        record_id = id_of(record)
         present = records.get(record_id)
-        _check_revision(record_id, present, write.expected_revision)
+        if write.expected_revision not in (None, present.revision if present else 0):
+            raise unwritten(record, write.expected_revision)
         self._check_rules(record, record_id)
+        self._check_tenant(record)
         self._revision += 1
         written: Record = replace(record, revision=self._revision)
         if isinstance(written, KeyRecord | AdminToken):
@@ -88,25 +85,32 @@ class MemoryStore:
                 if other_id != record_id and other.digest == record.digest:
                     raise Conflict(f"{record_id}: another record has the same digest")
 
+    def _check_tenant(self, record: Record) -> None:
+        """Refuse what would let a deleted tenant own something that works."""
+        tenants = self._of(Tenant)
+        if isinstance(record, Tenant):
+            known = tenants.get(record.tenant_id)
+            if known is not None and known.is_deleted and not record.is_deleted:
+                raise Conflict(f"{record.tenant_id}: is deleted for ever")
+            if record.is_deleted and self._owns_something(record.tenant_id):
+                raise Conflict(f"{record.tenant_id}: has something that still works")
+        owner = tenants.get(record.parent_id if isinstance(record, Tenant) else record.tenant_id)
+        if owner is not None and owner.is_deleted and _works(record):
+            raise Conflict(f"{id_of(record)}: its tenant is deleted")
+
+    def _owns_something(self, tenant_id: str) -> bool:
+        children = self._of(Tenant).values()
+        return any(each.parent_id == tenant_id and _works(each) for each in children) or any(
+            each.tenant_id == tenant_id and _works(each)
+            for kind in (KeyRecord, AdminToken)
+            for each in self._kept(kind).values()
+        )
+
     def _of(self, kind: type[R]) -> dict[str, R]:
         return self._kept(kind)
 
     def _kept(self, kind: type[Any]) -> dict[str, Any]:
         return self._records.setdefault(kind, {})
-
-    async def save_key(
-        self, record: KeyRecord, *, expected_revision: int | None = None
-    ) -> KeyRecord:
-        """Insert or replace a key."""
-        [written] = await self.commit([Write(record, expected_revision)])
-        assert isinstance(written, KeyRecord)
-        return written
-
-    async def save_tenant(self, tenant: Tenant, *, expected_revision: int | None = None) -> Tenant:
-        """Insert or replace a tenant."""
-        [written] = await self.commit([Write(tenant, expected_revision)])
-        assert isinstance(written, Tenant)
-        return written
 
     async def get(self, kind: type[R], record_id: str) -> R | None:
         """Return the record of this kind with this id, or None."""
@@ -136,10 +140,6 @@ class MemoryStore:
             if record.digest in digests:
                 return record, self._of(Tenant)[record.tenant_id]
         return None
-
-    async def get_key(self, key_id: str) -> KeyRecord | None:
-        """Return the key, or None."""
-        return self._of(KeyRecord).get(key_id)
 
     async def get_keys(self, key_ids: Collection[str]) -> Mapping[str, KeyRecord]:
         """Return those of the keys that exist."""
@@ -196,10 +196,6 @@ class MemoryStore:
     async def get_tenant(self, tenant_id: str) -> Tenant | None:
         """Return the tenant, or None."""
         return self._of(Tenant).get(tenant_id)
-
-    async def list_tenants(self, *, after: str = "", limit: int = 100) -> list[Tenant]:
-        """Return tenants ordered by id."""
-        return await self.page(Tenant, after=after, limit=limit)
 
     # ---- revisions, last use, counters
 
@@ -267,52 +263,16 @@ class MemoryStore:
             self._remembered[idempotency_key] = (kept[0], result_id, kept[2])
 
 
-class MemoryAudit:
-    """Implements `ports.AuditTrail`."""
-
-    def __init__(self) -> None:
-        self._chain: list[AuditRecord] = []
-        self._checkpoints: dict[int, Checkpoint] = {}
-
-    async def append(self, changes: Sequence[Change]) -> None:
-        """Seal and store records."""
-        for change in changes:
-            self._chain.append(seal(await self.audit_head(), change))
-
-    async def audit_head(self) -> Head:
-        """Return the end of the chain; of one that was pruned as a whole, its last checkpoint."""
-        if self._chain:
-            return Head(self._chain[-1].seq, self._chain[-1].hash)
-        latest = self._checkpoints.get(max(self._checkpoints, default=0))
-        return Head() if latest is None else Head(latest.seq, latest.hash)
-
-    async def audit_records(
-        self, query: AuditQuery = ANY_AUDIT, *, after: int = 0, limit: int = 100
-    ) -> list[AuditRecord]:
-        """Return records, the oldest or the newest first."""
-        found = [record for record in self._chain if _is_told(record, query)]
-        if query.is_newest_first:
-            return [each for each in reversed(found) if not after or each.seq < after][:limit]
-        return [each for each in found if each.seq > after][:limit]
-
-    async def checkpoints(self, *, after: int = 0, limit: int = 1000) -> list[Checkpoint]:
-        """Return the signed checkpoints."""
-        return [self._checkpoints[seq] for seq in sorted(self._checkpoints) if seq > after][:limit]
-
-    async def add_checkpoint(self, checkpoint: Checkpoint) -> None:
-        """Store a checkpoint; one for the same record replaces it."""
-        self._checkpoints[checkpoint.seq] = checkpoint
-
-    async def prune_audit(self, before_seq: int) -> int:
-        """Remove the records below `before_seq`; return how many."""
-        if before_seq - 1 not in self._checkpoints:
-            raise Conflict(f"record {before_seq - 1} has no checkpoint that the rest hangs on")
-        kept = [record for record in self._chain if record.seq >= before_seq]
-        removed, self._chain = len(self._chain) - len(kept), kept
-        self._checkpoints = {
-            seq: each for seq, each in self._checkpoints.items() if seq >= before_seq - 1
-        }
-        return removed
+def _works(record: Record) -> bool:
+    """Tell whether a record does something, or could again; what is the history of a key does nothing."""
+    match record:
+        case KeyRecord():
+            return record.state is not KeyState.REVOKED
+        case AdminToken():
+            return record.revoked_at is None
+        case Tenant():
+            return not record.is_deleted
+    return False
 
 
 def _is_due(record: KeyRecord, until: float) -> bool:
@@ -329,35 +289,6 @@ def _is_due(record: KeyRecord, until: float) -> bool:
         case KeyState.SUSPENDED:
             return any(is_over)
     return has_expired or has_retired
-
-
-def _is_told(record: AuditRecord, query: AuditQuery) -> bool:
-    fields = ("key_id", "tenant_id", "actor")
-    is_type = (
-        record.type.startswith(query.type[:-1])
-        if query.type.endswith("*")
-        else query.type in ("", record.type)
-    )
-    return (
-        is_type
-        and all(getattr(query, name) in ("", getattr(record, name)) for name in fields)
-        and (query.since is None or record.at >= query.since)
-        and (query.until is None or record.at < query.until)
-        and (query.tenant_ids is None or record.tenant_id in query.tenant_ids)
-    )
-
-
-def _id_of(record: Record) -> str:
-    return str(getattr(record, next(iter(record.__dataclass_fields__))))
-
-
-def _check_revision(record_id: str, present: Record | None, expected_revision: int | None) -> None:
-    if expected_revision is None:
-        return
-    if expected_revision == 0 and present is not None:
-        raise Conflict(f"{record_id} exists already")
-    if expected_revision != (present.revision if present else 0):
-        raise Conflict(f"{record_id} was changed by someone else, or does not exist: read it again")
 
 
 def _latest(one: float | None, other: float | None) -> float | None:

@@ -11,7 +11,7 @@ from gateway.domain.alert_messages import MESSAGE_WAITING, Message, Notice, Wait
 from gateway.domain.alerts import ANY_ALERT, Alert, AlertQuery, AlertState, Identity
 from gateway.domain.change import Change
 from gateway.ports import Conflict
-from gateway.stores.memory import MemoryAudit
+from gateway.stores.memory_audit import MemoryAudit
 
 
 class MemoryAlerts:

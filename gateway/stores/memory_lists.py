@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from gateway.domain.keys import KeyRecord, KeyState
-from gateway.domain.queries import KeyQuery, Place, Sort, Wanted
+from gateway.domain.queries import KeyQuery, Place, Presence, Sort, Wanted
 from gateway.ports import R
 
 
@@ -41,6 +41,8 @@ def in_order(
 
 def is_wanted(value: Any, wanted: Wanted) -> bool:
     """Tell whether a field has the value that it must have, or one of several."""
+    if isinstance(wanted, Presence):
+        return (value is None) is (wanted is Presence.MISSING)
     return value in wanted if isinstance(wanted, tuple) else bool(value == wanted)
 
 

@@ -5,16 +5,14 @@ Knows that a write which failed may have happened all the same. It must not know
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Collection, Iterable, Sequence
-from typing import Protocol, TypeVar
+from collections.abc import Callable, Collection, Iterable, Sequence
+from typing import Protocol
 
 from gateway.domain.change import Change
 from gateway.domain.keys import KeyRecord
 from gateway.domain.tenants import Tenant
 from gateway.ports import Clock, Conflict, KeyStore, Record, Write
 from gateway.stores.observed import ObservedStore
-
-W = TypeVar("W", bound=Record)
 
 
 class Notes(Protocol):
@@ -45,27 +43,12 @@ class NotedStore(ObservedStore):
         self._may_have_happened = may_have_happened
 
     async def commit(self, writes: Sequence[Write], changes: Sequence[Change] = ()) -> list[Record]:
-        return await self._noted(super().commit(writes, changes), [each.record for each in writes])
-
-    async def save_key(
-        self, record: KeyRecord, *, expected_revision: int | None = None
-    ) -> KeyRecord:
-        saving = super().save_key(record, expected_revision=expected_revision)
-        [written] = await self._noted(_listed(saving), [record])
-        return written
-
-    async def save_tenant(self, tenant: Tenant, *, expected_revision: int | None = None) -> Tenant:
-        saving = super().save_tenant(tenant, expected_revision=expected_revision)
-        [written] = await self._noted(_listed(saving), [tenant])
-        return written
-
-    async def _noted(self, saving: Awaitable[list[W]], records: Sequence[Record]) -> list[W]:
         try:
-            written = await saving
+            written = await super().commit(writes, changes)
         except Conflict:
             raise  # nothing was written
         except BaseException:
-            await self._doubt(records)
+            await self._doubt([each.record for each in writes])
             raise
         await self._notes.note(written)
         return written
@@ -75,7 +58,3 @@ class NotedStore(ObservedStore):
             keys = [each.key_id for each in records if isinstance(each, KeyRecord)]
             tenants = [each.tenant_id for each in records if isinstance(each, Tenant)]
             await self._notes.note((), keys, tenants)
-
-
-async def _listed(saving: Awaitable[W]) -> list[W]:
-    return [await saving]

@@ -12,18 +12,14 @@ from gateway.domain.keys import KeyRecord
 from gateway.domain.queries import ANY_KEY, NOTHING, KeyQuery, Place, Sort, Wanted
 from gateway.domain.tenants import Tenant
 from gateway.ports import Clock, KeyFinder, KeyStore, R, Record, StoreUnavailable, Write
+from gateway.stores.records import Records
 
 T = TypeVar("T")
 
 REFUSAL_SECONDS: Final = 60.0
 """How long a store that refused a write counts as down although it can be read, if nobody tries again meanwhile."""
 
-_WRITING: Final = frozenset(
-    {
-        *("commit", "save_key", "save_tenant", "remember", "settle"),
-        *("touch", "load_counts", "save_counts"),
-    }
-)
+_WRITING: Final = frozenset({"commit", "remember", "settle", "touch", "load_counts", "save_counts"})
 
 
 class ObservedFinder:
@@ -71,7 +67,7 @@ class ObservedFinder:
         return await self._timed("get_tenant", self._finder.get_tenant(tenant_id))
 
 
-class ObservedStore(ObservedFinder):
+class ObservedStore(ObservedFinder, Records):
     """Implements `ports.KeyStore` around another one, in the same way."""
 
     def __init__(
@@ -82,16 +78,6 @@ class ObservedStore(ObservedFinder):
 
     async def commit(self, writes: Sequence[Write], changes: Sequence[Change] = ()) -> list[Record]:
         return await self._timed("commit", self._store.commit(writes, changes))
-
-    async def save_key(
-        self, record: KeyRecord, *, expected_revision: int | None = None
-    ) -> KeyRecord:
-        saving = self._store.save_key(record, expected_revision=expected_revision)
-        return await self._timed("save_key", saving)
-
-    async def save_tenant(self, tenant: Tenant, *, expected_revision: int | None = None) -> Tenant:
-        saving = self._store.save_tenant(tenant, expected_revision=expected_revision)
-        return await self._timed("save_tenant", saving)
 
     async def get(self, kind: type[R], record_id: str) -> R | None:
         return await self._timed("get", self._store.get(kind, record_id))

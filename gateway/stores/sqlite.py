@@ -19,13 +19,20 @@ from gateway.domain.change import Change
 from gateway.domain.keys import KeyRecord
 from gateway.domain.queries import ANY_KEY, NOTHING, KeyQuery, Place, Sort, Wanted
 from gateway.domain.tenants import Tenant
-from gateway.ports import Conflict, KeyFinder, R, Record, StoreUnavailable, Write
+from gateway.ports import KeyFinder, R, Record, StoreUnavailable, Write
 from gateway.stores import (
     sqlite_alerts,
     sqlite_audit,
     sqlite_file,
     sqlite_lists,
     sqlite_usage,
+)
+from gateway.stores.records import (
+    IDEMPOTENCY_SECONDS_MAX,
+    QUOTA_SECONDS_MAX,
+    Records,
+    about,
+    unwritten,
 )
 from gateway.stores.rows import (
     KEY_COLUMNS,
@@ -39,12 +46,6 @@ from gateway.stores.rows import (
 )
 from gateway.stores.sqlite_file import SqliteFile
 from gateway.stores.sqlite_lists import Listing, Statement
-
-QUOTA_SECONDS_MAX: Final = 31 * 86_400  # a month: the longest period a counter can still belong to
-IDEMPOTENCY_SECONDS_MAX: Final = 86_400  # as long as peers remember: nobody retries a day later
-
-_NAMED_MAX: Final = 5
-"""Records that an error names."""
 
 
 def _save(table: Table[Any]) -> str:
@@ -106,7 +107,7 @@ _SAVE_COUNTS: Final = """
 """
 
 
-class SqliteStore:
+class SqliteStore(Records):
     """Implements `ports.KeyStore`. Made by `opened`; `audit`, `usage` and `alerts` are in the same file.
 
     Questions about usage, which may have much to read, are asked `aside`.
@@ -129,21 +130,7 @@ class SqliteStore:
             await sqlite_audit.append(connection, changes)
             return written
 
-        return await self._file.transact(work, about=_about(writes))
-
-    async def save_key(
-        self, record: KeyRecord, *, expected_revision: int | None = None
-    ) -> KeyRecord:
-        """Insert or replace a key."""
-        [written] = await self.commit([Write(record, expected_revision)])
-        assert isinstance(written, KeyRecord)
-        return written
-
-    async def save_tenant(self, tenant: Tenant, *, expected_revision: int | None = None) -> Tenant:
-        """Insert or replace a tenant."""
-        [written] = await self.commit([Write(tenant, expected_revision)])
-        assert isinstance(written, Tenant)
-        return written
+        return await self._file.transact(work, about=about(writes))
 
     async def get(self, kind: type[R], record_id: str) -> R | None:
         """Return the record of this kind with this id, or None."""
@@ -184,10 +171,6 @@ class SqliteStore:
             return None
         border = len(KEY_COLUMNS)
         return self._rows.key_of(rows[0][:border]), self._rows.tenant_of(rows[0][border:])
-
-    async def get_key(self, key_id: str) -> KeyRecord | None:
-        """Return the key, or None."""
-        return await self.get(KeyRecord, key_id)
 
     async def get_keys(self, key_ids: Collection[str]) -> Mapping[str, KeyRecord]:
         """Return those of the keys that exist."""
@@ -244,10 +227,6 @@ class SqliteStore:
         sql = f"{_select(TENANTS)} WHERE tenant_id = ?"
         rows = await self._file.seek(sql, (tenant_id,))
         return TENANTS.record_of(rows[0]) if rows else None
-
-    async def list_tenants(self, *, after: str = "", limit: int = 100) -> list[Tenant]:
-        """Return tenants ordered by id."""
-        return await self.page(Tenant, after=after, limit=limit)
 
     # ---- copies
 
@@ -369,14 +348,4 @@ async def _saved(connection: aiosqlite.Connection, write: Write) -> Record:
     if rows:
         returned = dict(zip(("revision", "last_used_at"), rows[0], strict=False))
         return replace(record, **returned)
-    record_id = values[TABLES[type(record)].key]
-    if write.expected_revision == 0:
-        raise Conflict(f"{record_id} exists already")
-    raise Conflict(f"{record_id} was changed by someone else, or does not exist: read it again")
-
-
-def _about(writes: Sequence[Write]) -> str:
-    """Name what is written: of many records, the first."""
-    ids = [str(getattr(each.record, TABLES[type(each.record)].key)) for each in writes[:_NAMED_MAX]]
-    further = len(writes) - len(ids)
-    return ", ".join(ids) + (f" and {further} more" if further else "")
+    raise unwritten(record, write.expected_revision)

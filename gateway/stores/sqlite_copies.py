@@ -46,14 +46,7 @@ def inspect(path: Path, *, is_thorough: bool = True) -> Contents:
     Without `is_thorough` indexes are not held against their tables: half of the time.
     """
     with _opened(path) as file:
-        faults = [
-            str(row[0])
-            for row in file.execute(
-                f"PRAGMA {'integrity' if is_thorough else 'quick'}_check({_FAULTS_MAX})"
-            )
-        ]
-        if faults != ["ok"]:
-            raise CannotCopy(f"{path} is damaged: {'; '.join(faults[:3])}")
+        _require_sound(file, path, "integrity_check" if is_thorough else "quick_check")
         schema = int(file.execute("PRAGMA user_version").fetchone()[0])
         found = {row[0] for row in file.execute("SELECT name FROM sqlite_schema")}
         if schema == 0 or not found.issuperset(_TABLES[:3]):
@@ -74,6 +67,18 @@ def inspect(path: Path, *, is_thorough: bool = True) -> Contents:
             else 0,
             size=path.stat().st_size,
         )
+
+
+def require_sound(path: Path) -> None:
+    """Check every page of a store, which may be that of a newer program. Raises `CannotCopy`."""
+    with _opened(path) as file:
+        _require_sound(file, path, "integrity_check")
+
+
+def _require_sound(file: sqlite3.Connection, path: Path, check: str) -> None:
+    faults = [str(row[0]) for row in file.execute(f"PRAGMA {check}({_FAULTS_MAX})")]
+    if faults != ["ok"]:
+        raise CannotCopy(f"{path} is damaged: {'; '.join(faults[:3])}")
 
 
 def back_up(store: Path, target: Path) -> Contents:

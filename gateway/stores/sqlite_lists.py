@@ -10,7 +10,7 @@ import json
 from collections.abc import Collection, Iterator, Mapping
 from typing import Any, Final
 
-from gateway.domain.queries import KeyQuery, Place, Sort, Wanted
+from gateway.domain.queries import KeyQuery, Place, Presence, Sort, Wanted
 from gateway.stores.rows import KEYS, Table
 from gateway.stores.stretches import Stretch, stretches
 
@@ -91,6 +91,8 @@ class Listing:
             if isinstance(value, tuple):
                 among = f"{name} IN (SELECT value FROM json_each(:{name}))"  # noqa: S608 - own names
                 self.add(among, **{name: json.dumps(value)})
+            elif isinstance(value, Presence):
+                self.add(f"{name} {value.value}")
             else:
                 self.add(f"{name} = :{name}", **{name: value})
 

@@ -1,4 +1,4 @@
-"""How SQLite says what questions about usage leave open (`usage_queries`)."""
+"""How SQLite says what questions leave open (`usage_queries`, `alert_queries`)."""
 
 from __future__ import annotations
 

@@ -1,7 +1,8 @@
 """What a line of the access log says: one JSON object per request.
 
 Knows the fields of a line and their order. What repeats (routes, keys, addresses, user agents) is redacted and encoded
-once and then remembered, in bounded tables that belong to one redactor. It must not know where lines go.
+once and then remembered: whole parts of a line with the head of the request, the texts in bounded tables that belong to
+one redactor. It must not know where lines go.
 """
 
 from __future__ import annotations
@@ -11,9 +12,8 @@ from typing import Final, TypeVar
 
 import orjson
 
-from gateway.domain.denial import Denial
 from gateway.domain.keys import BoundKey
-from gateway.domain.outcome import UNMATCHED, Outcome, Reply
+from gateway.domain.outcome import Outcome, Reply
 from gateway.domain.redaction import Redactor, is_plain
 
 TARGET_LENGTH_MAX: Final = 2_048
@@ -28,10 +28,13 @@ REMEMBERED_BYTES_MAX: Final = 512
 """Longer texts are rare and would make the tables large."""
 
 _LINE: Final = (
-    b'{"ts":"%b.%03dZ","request_id":%b,"method":%b,"target":%b,%b,%b,'
-    b'"client_address":%b,"peer_address":%b,"user_agent":%b,'
-    b'"duration_ms":%d.%03d,%b,"request_bytes":%d,"response_bytes":%d,"ended":%b,"generation":%d}\n'
+    b'{"ts":"%b.%bZ","request_id":%b,%b"duration_ms":%d.%b,%b,'
+    b'"request_bytes":%d,"response_bytes":%d,%b'
 )
+_CIRCUMSTANCES: Final = (
+    b'"method":%b,"target":%b,%b,%b,"client_address":%b,"peer_address":%b,"user_agent":%b,'
+)
+_END: Final = b'"ended":%b,"generation":%d}\n'
 _ANSWER: Final = (
     b'"route":%b,"status":%d,"reason":%b,"detail":%b,"source":%b,"shadow":%b,"shadow_rules":%b'
 )
@@ -40,6 +43,9 @@ _RELAY: Final = b'"upstream":%b,"upstream_target":%b,"upstream_ms":'
 
 _NO_KEY: Final = _KEY % (b"null", b"null", b"null", b"null")
 _NO_UPSTREAM: Final = b'"upstream":null,"upstream_target":null,"upstream_ms":null'
+
+_Parts = tuple[tuple[object, ...], bytes, bytes, bytes]
+"""What requests with one head have in common: what the parts are made of; before the times, between them, the end."""
 
 _Key = TypeVar("_Key")
 
@@ -57,8 +63,7 @@ class Lines:
         self._keys: dict[str, bytes] = {}  # by label: a key never changes hands
         self._free_keys: dict[str, bytes] = {}  # those that are not billable
         self._names: dict[str, bytes] = {}
-        self._answers: dict[tuple[str, int, bytes, int], bytes] = {}
-        self._relays: dict[tuple[str, str], bytes] = {}
+        self._thousandths = tuple(b"%03d" % n for n in range(1000))
 
     def render(self, outcome: Outcome, offset: float) -> bytes:
         """Return the line of `outcome`; `offset` seconds make epoch time of monotonic time."""
@@ -66,43 +71,60 @@ class Lines:
         if second != self._second:
             self._second_text = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(second)).encode()
             self._second = second
-        head, names, route, result = outcome.head, self._names, outcome.route, outcome.result
-        client, peer, ended = outcome.client_address, outcome.peer_address, outcome.ended
+        head, result, thousandths = outcome.head, outcome.result, self._thousandths
+        is_relayed = isinstance(result, Reply)
+        upstream = "" if result is None else result.upstream
+        # All that the remembered parts are made of, but for the head whose they are.
+        made_of = (
+            self, outcome.route, outcome.status, outcome.key, outcome.client_address, outcome.peer_address,
+            outcome.reason, outcome.detail, outcome.ended, outcome.generation, is_relayed, upstream,
+            outcome.upstream_target,
+        )  # fmt: skip
+        parts: _Parts | None = head.memo_line
+        if parts is None or parts[0] != made_of or outcome.shadow:
+            parts = (
+                made_of,
+                self._circumstances(outcome),
+                self._relay(outcome),
+                self._end(outcome),
+            )
+            if not outcome.shadow:
+                head.memo_line = parts
+        _, circumstances, relay, end = parts
+        if upstream or is_relayed:
+            microseconds = int(outcome.upstream_duration * 1_000_000 + 0.5)
+            relay = b"%b%d.%b" % (relay, microseconds // 1000, thousandths[microseconds % 1000])
         duration = int(outcome.duration * 1_000_000 + 0.5)
-        source = b'"forward_auth"' if head.is_consultation else b'"gateway"'
-        if isinstance(result, Reply):
-            source = b'"upstream"'
-            relay = self._relays.get((result.upstream, result.target)) or self._relay(result)
-            microseconds = int(result.upstream_seconds * 1_000_000 + 0.5)
-            upstream = b"%b%d.%03d" % (relay, microseconds // 1000, microseconds % 1000)
-        else:
-            upstream = self._refusal(result)
-        answer = None
-        if not outcome.detail and not outcome.shadow:
-            name = UNMATCHED if route is None else route.name
-            answer = self._answers.get((name, outcome.status, source, id(outcome.reason)))
         return _LINE % (
             self._second_text,
-            milliseconds,
+            thousandths[milliseconds],
             self._identity(outcome.request_id),
+            circumstances,
+            duration // 1000,
+            thousandths[duration % 1000],
+            relay,
+            outcome.request_bytes,
+            outcome.response_bytes,
+            end,
+        )
+
+    # ---- parts that repeat
+
+    def _circumstances(self, outcome: Outcome) -> bytes:
+        """Say who asked for what, and what was answered: all that stands before the times."""
+        head, names = outcome.head, self._names
+        client, peer = outcome.client_address, outcome.peer_address
+        return _CIRCUMSTANCES % (
             self._methods.get(head.method) or self._method(head.method),
             self._targets.get(head.target) or self._target(head.target),
-            answer or self._answer(outcome, source=source),
+            self._answer(outcome),
             _NO_KEY if outcome.key is None else self._key(outcome.key),
             names.get(client) or self._name(client),
             names.get(peer) or self._name(peer),
             self._agents.get(head.user_agent) or self._agent(head.user_agent),
-            duration // 1000,
-            duration % 1000,
-            upstream,
-            outcome.request_bytes,
-            outcome.response_bytes,
-            names.get(ended) or self._name(ended),
-            outcome.generation,
         )
 
-    def _answer(self, outcome: Outcome, *, source: bytes) -> bytes:
-        """Say what was answered; remembered for answers that need no detail and that no shadow rule would refuse."""
+    def _answer(self, outcome: Outcome) -> bytes:
         reason, detail = b"null", b"null"
         if outcome.reason is not None:
             reason = self._name(outcome.reason.value)
@@ -112,31 +134,28 @@ class Lines:
         if outcome.shadow:
             shadow = orjson.dumps([finding.reason for finding in outcome.shadow])
             rules = orjson.dumps([finding.kind for finding in outcome.shadow])
-        name = self._name(outcome.route_name)
-        fields = _ANSWER % (name, outcome.status, reason, detail, source, shadow, rules)
-        if not outcome.detail and not outcome.shadow:
-            key = (outcome.route_name, outcome.status, source, id(outcome.reason))
-            _put(self._answers, key, fields)
-        return fields
+        source, name = self._name(outcome.source), self._name(outcome.route_name)
+        return _ANSWER % (name, outcome.status, reason, detail, source, shadow, rules)
 
-    def _relay(self, result: Reply) -> bytes:
-        fields = _RELAY % (self._name(result.upstream), self._name(result.target))
-        _put(self._relays, (result.upstream, result.target), fields)
-        return fields
+    def _relay(self, outcome: Outcome) -> bytes:
+        """Say what a request had to do with an upstream, up to the time that this took: mostly nothing if it was
+        answered here.
+        """
+        if isinstance(outcome.result, Reply):
+            return _RELAY % (self._name(outcome.upstream), self._name(outcome.upstream_target))
+        if outcome.upstream:
+            return _RELAY % (self._name(outcome.upstream), b"null")
+        return _NO_UPSTREAM
 
-    def _refusal(self, denial: Denial | None) -> bytes:
-        """Say what a request that was answered here had to do with an upstream: mostly nothing."""
-        if denial is None or not denial.upstream:
-            return _NO_UPSTREAM
-        fields = _RELAY % (self._name(denial.upstream), b"null")
-        microseconds = int(denial.upstream_seconds * 1_000_000 + 0.5)
-        return b"%b%d.%03d" % (fields, microseconds // 1000, microseconds % 1000)
+    def _end(self, outcome: Outcome) -> bytes:
+        return _END % (self._name(outcome.ended), outcome.generation)
 
     # ---- texts that clients send: redacted
 
     def _identity(self, request_id: bytes) -> bytes:
-        """Our own ids are plain; one that a proxy gave may be anything."""
-        if len(request_id) <= NAME_LENGTH_MAX and is_plain(request_id):
+        """Our own ids are plain, which is told fast; one that a proxy gave may be anything."""
+        is_like_ours = request_id[:4] == b"req_" and request_id[4:].isalnum()
+        if len(request_id) <= NAME_LENGTH_MAX and (is_like_ours or is_plain(request_id)):
             return b'"%b"' % request_id
         return self._clean_bytes(request_id, NAME_LENGTH_MAX)
 

@@ -304,6 +304,7 @@ async def test_a_tenant_lives_its_life(call: Caller) -> None:
         "alerts": {},
         "metadata": {"n": 1},
         "created_at": "2023-11-14T22:13:20Z",
+        "deleted_at": None,
         "revision": 2,
     }
     assert await call("GET", path) == tenant
@@ -322,7 +323,8 @@ async def test_tenants_are_listed_in_pages(call: Caller) -> None:
     assert ([each["tenant_id"] for each in first["data"]], first["has_more"]) == (["acme"], True)
     rest = await call("GET", "/tenants", params={"cursor": first["next_cursor"]})
     assert ([each["tenant_id"] for each in rest["data"]], rest["has_more"]) == (["ten_a"], False)
-    await call("GET", "/tenants?state=active", expect=400)
+    await call("GET", "/tenants?state=nosuch", expect=400)
+    await call("GET", "/tenants?plan=pro", expect=400)
 
 
 # Who may ask

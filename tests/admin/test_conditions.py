@@ -22,6 +22,7 @@ from tests.keyring.house import House
 async def house() -> House:
     house = House()
     await house.store.save_tenant(a_tenant())
+    await house.store.save_tenant(a_tenant("ten_b"))
     await house.store.save_key(a_key())
     return house
 
@@ -49,6 +50,7 @@ CHANGES = [
     ("POST", "/keys/key_a:revoke", {"reason": "x"}),
     ("PATCH", "/tenants/ten_a", {"name": "New"}),
     ("POST", "/tenants/ten_a:suspend", {"reason": "x"}),
+    ("DELETE", "/tenants/ten_b", {"reason": "x"}),
 ]
 
 

@@ -86,6 +86,7 @@ async def test_tenants_within_reach_come_in_pages(call: Bound) -> None:
         ("PATCH", "/tenants/{}", {"name": "Mine"}),
         ("POST", "/tenants/{}:suspend", {"reason": "x"}),
         ("POST", "/tenants/{}:resume", {}),
+        ("DELETE", "/tenants/{}", {"reason": "x", "revoke_keys": True, "delete_children": True}),
     ],
 )
 async def test_records_of_others_answer_as_if_they_did_not_exist(

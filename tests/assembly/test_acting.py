@@ -60,6 +60,23 @@ async def test_iv_14_changes_of_tenants_and_keys_take_effect_when_the_call_retur
         assert await company(gateway, token, "ten_c") == "tenant_suspended"
 
 
+async def test_iv_35_nobody_acts_for_a_deleted_tenant_and_its_own_keys_are_revoked(
+    tmp_path: Path,
+) -> None:
+    async with serving(tmp_path, ME + TENANCY) as gateway:
+        token = await prepared(gateway)
+        tenants = gateway.keyring.tenants
+        assert await company(gateway, token, "ten_c") == "ten_c"
+        await tenants.delete("ten_c", an_order("left"))
+        assert await company(gateway, token, "ten_c") == "cross_tenant"
+        assert await company(gateway, token, "ten_x") == "ten_x"
+        await tenants.delete("ten_x", an_order("left"))
+        assert await company(gateway, token, "ten_x") == "cross_tenant"
+        assert await company(gateway, token) == "ten_a"
+        await tenants.delete("ten_a", an_order("left"), revoke_keys=True)
+        assert await company(gateway, token) == "key_revoked"
+
+
 async def test_a_reload_switches_tenancy_on_and_off_and_forgets_nobody(tmp_path: Path) -> None:
     async with serving(tmp_path, ME) as gateway:
         token = await prepared(gateway)

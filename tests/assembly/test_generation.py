@@ -229,6 +229,16 @@ def test_without_declared_proxies_nobody_is_believed(tmp_path: Path) -> None:
     assert rules.traces_from == "everybody"
 
 
+def test_where_routes_have_hosts_no_proxy_tells_upstreams_of_another_one(tmp_path: Path) -> None:
+    """The route in HEAD is for every host."""
+    assert build.address_rules(loaded(tmp_path, "")).may_rename_host
+    hosted = "routes: [{name: a, match: {hosts: [a.test], path: /a}, upstream: u}]\n"
+    upstream = "upstreams: {u: {targets: ['http://127.0.0.1:1']}}\n"
+    folder = tmp_path / "hosted"
+    folder.mkdir()
+    assert not build.address_rules(loaded(folder, hosted + upstream)).may_rename_host
+
+
 # ---- introspection
 
 

@@ -17,7 +17,7 @@ from gateway.domain.key_rules import Refused
 from gateway.domain.keys import KeyKind, KeyState
 from gateway.domain.streams import Condemn
 from gateway.keyring.door import Keyring
-from gateway.ports import StoreUnavailable
+from gateway.ports import Conflict, StoreUnavailable
 from gateway.stores.memory import MemoryStore
 from gateway.stores.observed import ObservedStore
 from tests.clock import FakeClock
@@ -102,6 +102,34 @@ async def test_declared_tenants_and_keys_are_stored_with_everything_they_say(
     assert (key.ip_allowlist, key.tags) == (("192.0.2.0/24",), ("ci",))
     assert (dict(key.metadata), key.expires_at) == ({"team": "a"}, 1_893_456_000.0)
     assert key.created_at == house.clock.now()
+
+
+async def test_a_declared_tenant_is_deleted_only_after_the_file_has_let_go_of_it(
+    tmp_path: Path,
+) -> None:
+    house = House()
+    config = declared(tmp_path)
+    await house.boot(config)
+    with pytest.raises(Conflict, match="'acme' is declared in the configuration"):
+        await house.keyring(config).tenants.delete("acme", an_order("left"), revoke_keys=True)
+    let_go = loaded(tmp_path, SCOPES)
+    gone = await house.keyring(let_go).tenants.delete("acme", an_order("left"), revoke_keys=True)
+    assert gone.keys == 1
+    with pytest.raises(CannotStart, match="'acme' was deleted, and its id is not used again"):
+        await house.boot(config)
+
+
+async def test_a_declared_key_of_a_deleted_tenant_stays_revoked_and_holds_no_start_up(
+    tmp_path: Path,
+) -> None:
+    house = House()
+    config = declared(tmp_path)
+    await house.boot(config)
+    keys_only = config.bootstrap.model_copy(update={"tenants": ()})
+    keyring = house.keyring(loaded(tmp_path, SCOPES))
+    await keyring.tenants.delete("acme", an_order("left"), revoke_keys=True)
+    await bootstrap(keys_only, keyring)
+    assert (await keyring.get_key("key_ci")).state is KeyState.REVOKED
 
 
 async def test_a_declared_allowlist_can_be_switched_off(tmp_path: Path) -> None:

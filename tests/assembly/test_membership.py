@@ -86,6 +86,16 @@ async def test_a_suspended_tenant_is_refused_by_all_when_the_call_returns(group:
     assert await b.status(minted.secret) == 403
 
 
+async def test_a_deleted_tenant_is_refused_by_all_when_the_call_returns(group: Cluster) -> None:
+    a, b = await pair(group)
+    minted = await a.mint()
+    assert await b.status(minted.secret) == 200
+    gone = await a.gateway.keyring.tenants.delete("ten_a", WHY, revoke_keys=True)
+    assert gone.enforced is not None
+    assert gone.enforced.is_everywhere
+    assert await b.status(minted.secret) == 401
+
+
 async def test_without_news_the_poll_finds_out(group: Cluster) -> None:
     a = await group.start("a")
     b = await group.start("b", store={"poll": "50ms"})

@@ -15,8 +15,9 @@ from gateway.config.model import Config
 from gateway.domain.change import Actor, Order
 from gateway.domain.keys import KeyState
 from gateway.domain.queries import AuditQuery, KeyQuery
-from gateway.keyring.again import StoppedAgain
+from gateway.keyring.again import StoppedAgain, TakenOver
 from gateway.stores import sqlite_copies
+from gateway.stores.migrations import newest
 from gateway.stores.snapshots.files import drop
 from gateway.stores.sqlite_copies import CannotCopy
 from gateway.stores.sqlite_lock import InUse
@@ -50,8 +51,14 @@ async def back_up(folder: Path) -> Path:
     return target
 
 
-async def restored(folder: Path, source: Path) -> Restored:
-    return await restore(configured(folder), folder / "config.yaml", source, ORDERED)
+async def restored(folder: Path, source: Path, *, with_new_keys: bool = False) -> Restored:
+    return await restore(
+        configured(folder),
+        folder / "config.yaml",
+        source,
+        ORDERED,
+        with_new_keys=with_new_keys,
+    )
 
 
 async def told(folder: Path, config: Config) -> list[str]:
@@ -177,6 +184,55 @@ async def test_what_was_revoked_stays_so_by_the_snapshot_when_the_store_cannot_b
     async with serving(tmp_path) as gateway:
         for minted, status in ((kept, 200), (revoked, 401), (suspended, 401)):
             assert (await ask(gateway.public_address, "/me", minted.secret)).status == status
+
+
+@pytest.mark.parametrize("state", ["whole", "newer", "rubbish", "gone", "damaged"])
+async def test_keys_that_were_made_since_the_backup_work_on_if_that_is_wanted(
+    state: str, tmp_path: Path
+) -> None:
+    """By the store that is replaced, or by its snapshot when not every page of it is what was written."""
+    async with serving(tmp_path) as gateway:
+        await add_tenant(gateway)
+        kept = await mint(gateway.keyring)
+        source = await back_up(tmp_path)
+        await gateway.reserve.tend(gateway.store)
+        await gateway.reserve.write()
+        made, revoked = await mint(gateway.keyring), await mint(gateway.keyring)
+        await gateway.keyring.revoke_key(revoked.record.key_id, an_order("leaked"))
+    path = store_of(tmp_path)
+    if state == "rubbish":
+        path.write_bytes(b"\xa5" * 50_000)
+    elif state == "newer":  # an older program goes back to what it had
+        with closing(sqlite3.connect(path)) as file, file:
+            file.execute(f"PRAGMA user_version = {newest() + 1}")
+        drop(tmp_path / "keys.snapshot")
+    elif state == "gone":
+        path.unlink()
+    elif state == "damaged":  # it can be opened, and its records say something else
+        with closing(sqlite3.connect(path)) as file, file:
+            file.execute("PRAGMA writable_schema = ON")
+            file.execute("UPDATE keys SET state = 'active'")
+            file.execute("DELETE FROM sqlite_schema WHERE name LIKE 'keys%' AND type = 'index'")
+    done = await restored(tmp_path, source, with_new_keys=True)
+    assert done.taken_over == TakenOver(keys=2)
+    assert done.stopped is not None
+    assert done.stopped.lost == 0
+    async with serving(tmp_path) as gateway:
+        for minted, status in ((kept, 200), (made, 200), (revoked, 401)):
+            assert (await ask(gateway.public_address, "/me", minted.secret)).status == status
+        assert (await gateway.audit.verify()).fault is None
+
+
+async def test_where_nothing_can_be_believed_nothing_is_taken_over(tmp_path: Path) -> None:
+    async with serving(tmp_path) as gateway:
+        await add_tenant(gateway)
+        source = await back_up(tmp_path)
+        made = await mint(gateway.keyring)
+    store_of(tmp_path).write_bytes(b"\xa5" * 50_000)
+    drop(tmp_path / "keys.snapshot")
+    assert (await restored(tmp_path, source, with_new_keys=True)).taken_over is None
+    async with serving(tmp_path) as gateway:
+        assert (await ask(gateway.public_address, "/me", made.secret)).status == 401
 
 
 @pytest.mark.parametrize("what", ["damaged", "edited", "truncated"])

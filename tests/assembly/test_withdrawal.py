@@ -159,6 +159,11 @@ async def suspend_tenant(held: World) -> object:
     return await held.gateway.keyring.tenants.suspend("ten_a", WHY)
 
 
+async def delete_tenant(held: World) -> object:
+    gone = await held.gateway.keyring.tenants.delete("ten_a", WHY, revoke_keys=True)
+    return Changed(gone.tenant, gone.enforced)
+
+
 async def allow_tenant_only_there(held: World) -> object:
     changes: Any = {"ip_allowlist": (THERE,), "ip_allowlist_enabled": True}
     return await held.gateway.keyring.tenants.update("ten_a", changes, WHY)
@@ -230,6 +235,7 @@ CAUSES: list[tuple[Act, str, Who, tuple[Who, ...]]] = [
     (take_scope, "insufficient_scope", MINE, (ON_B, BESIDE)),
     (allow_only_there, "ip_not_allowed", MINE, (ELSEWHERE, BESIDE)),
     (suspend_tenant, "tenant_suspended", BESIDE, (OTHER, OPEN)),
+    (delete_tenant, "key_revoked", BESIDE, (OTHER, OPEN)),
     (allow_tenant_only_there, "ip_not_allowed", BESIDE, (ELSEWHERE, OTHER)),
     (revoke_on_the_file, "key_revoked", MINE, (BESIDE,)),
     (suspend_tenant_on_the_file, "tenant_suspended", BESIDE, (OTHER,)),

@@ -12,7 +12,7 @@ from gateway.audit.keeper import Keeper, Pace, verify
 from gateway.audit.room import AuditRoom
 from gateway.domain.audit import AuditRecord, Checkpoint
 from gateway.domain.change import Actor, Order
-from gateway.stores.memory import MemoryAudit
+from gateway.stores.memory_audit import MemoryAudit
 from tests.clock import FakeClock
 from tests.contracts.audit_trail import a_change
 

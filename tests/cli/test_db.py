@@ -80,6 +80,39 @@ def test_a_store_that_could_not_be_read_is_warned_of(
     assert "WARNING" in told.err
 
 
+@pytest.mark.parametrize(
+    ("is_wanted", "is_damaged", "taken", "hint"),
+    [
+        (True, False, {"keys": 1, "tenants": 0}, ""),
+        (False, False, None, "--with-new-keys takes them over"),
+        (True, True, None, "no key was taken over"),
+    ],
+)
+def test_keys_that_were_made_since_are_told_of_and_taken_over_if_that_is_wanted(
+    is_wanted: bool,
+    is_damaged: bool,
+    taken: dict[str, int] | None,
+    hint: str,
+    config: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    async def add() -> None:
+        async with sqlite.opened(config.parent / "data" / "keys.db") as store:
+            await store.save_key(a_key("key_new"))
+
+    target = config.parent / "copy.db"
+    command(config, "backup", str(target))
+    asyncio.run(add())
+    if is_damaged:
+        (config.parent / "data" / "keys.db").write_bytes(b"\xa5" * 9000)
+    capsys.readouterr()
+    options = ["--with-new-keys"] if is_wanted else []
+    assert command(config, "restore", str(target), "--reason", "a test", *options) == 0
+    told = capsys.readouterr()
+    assert json.loads(told.out)["taken_over"] == taken
+    assert hint in told.err
+
+
 @pytest.mark.parametrize("verb", ["restore", "vacuum", "migrate"])
 def test_nothing_is_done_to_a_store_that_is_in_use(
     verb: str, config: Path, capsys: pytest.CaptureFixture[str]

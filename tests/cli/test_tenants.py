@@ -16,6 +16,9 @@ def tool(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Iterator[Tool]:
         yield Tool(address, capsys)
 
 
+LIVE = ("--environment", "live", "--scope", "read")
+
+
 def test_a_tenant_lives_its_life(tool: Tool) -> None:
     tenant = tool("tenants", "create", "--id", "acme", "--name", "Acme", "--plan", "pro")
     assert (tenant["tenant_id"], tenant["plan"]) == ("acme", "pro")
@@ -30,6 +33,26 @@ def test_a_tenant_lives_its_life(tool: Tool) -> None:
     assert tool("tenants", "update", "acme", "--no-ip")["ip_allowlist"] == []
     assert tool("tenants", "suspend", "acme", "--reason", "unpaid")["state"] == "suspended"
     assert tool("tenants", "resume", "acme")["state"] == "active"
+
+
+def test_a_tenant_is_deleted_when_nothing_stands_in_the_way_or_all_of_it_shall_go(
+    tool: Tool,
+) -> None:
+    tool("tenants", "create", "--id", "acme", "--name", "Acme")
+    tool("tenants", "create", "--id", "child", "--name", "Child", "--parent", "acme")
+    tool("keys", "create", "--tenant", "child", "--name", "K", *LIVE)
+    tool("tenants", "delete", "acme", "--reason", "left", expect=REFUSED)
+    assert "1 child (" in tool.err
+    every = ("--reason", "left", "--revoke-keys", "--delete-children")
+    would = tool("tenants", "delete", "acme", *every, "--dry-run")
+    assert (would["dry_run"], would["keys_revoked"], would["children_deleted"]) == (True, 1, 1)
+    gone = tool("tenants", "delete", "acme", *every)
+    assert (gone["state"], gone["keys_revoked"], gone["children_deleted"]) == ("deleted", 1, 1)
+    assert [each["tenant_id"] for each in tool("tenants", "list")] == ["ten_a"]
+    deleted = tool("tenants", "list", "--state", "deleted")
+    assert [each["tenant_id"] for each in deleted] == ["acme", "child"]
+    with pytest.raises(SystemExit):
+        tool("tenants", "delete", "ten_a")
 
 
 def test_a_new_tenant_gets_an_id(tool: Tool) -> None:

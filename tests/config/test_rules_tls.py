@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from gateway.config.load import check
+from gateway.config.problems import quoted
 from tests.certificates import authority, issue, trust
 from tests.config.sample import HEAD, NOTHING, UPSTREAM, loaded, said, write
 
@@ -141,9 +142,10 @@ def test_every_file_of_a_listener_is_looked_at(tmp_path: Path) -> None:
     for name in ("a.key", "ca.pem"):
         (tmp_path / name).unlink()
     clients = "client_certificates: {mode: optional, ca: ca.pem}"
+    key, ca = quoted(f"{tmp_path}/a.key"), quoted(f"{tmp_path}/ca.pem")  # long paths are cut
     assert said(tmp_path, f"listeners: {{admin: {{tls: {{{FILES}, {clients}}}}}}}") == [
-        f"listeners.admin.tls.certificates[0].key: '{tmp_path}/a.key' does not exist",
-        f"listeners.admin.tls.client_certificates.ca: '{tmp_path}/ca.pem' does not exist",
+        f"listeners.admin.tls.certificates[0].key: {key} does not exist",
+        f"listeners.admin.tls.client_certificates.ca: {ca} does not exist",
     ]
 
 

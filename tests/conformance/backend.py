@@ -37,6 +37,7 @@ class Backend:
         self.heard: list[Heard] = []
         self.port = 0
         self._answers = 0
+        self._said = asyncio.Event()
         self._server: asyncio.Server | None = None
         self._writers: dict[asyncio.StreamWriter, Heard] = {}
 
@@ -56,6 +57,13 @@ class Backend:
         self.script = script
         self.heard = []
         self._answers = 0
+        self._said.clear()
+
+    async def has_said(self) -> None:
+        """Wait until an answer of the script was said to its end; not for long, as there may be none to say it to."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(_LINGER_SECONDS):
+                await self._said.wait()
 
     async def settle(self, seconds: float) -> None:
         """Wait until the proxy has ended its connections, then end those that are left."""
@@ -122,6 +130,7 @@ class Backend:
             writer.transport.abort()
         elif reply.then == "close" and writer.can_write_eof():
             writer.write_eof()
+        self._said.set()
         return reply.then == "keep" and bool(reply.parts)
 
     def _echo(self, asked: Message) -> bytes:

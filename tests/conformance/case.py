@@ -14,6 +14,11 @@ class Pause:
     seconds: float = 0.02
 
 
+@dataclass(frozen=True, slots=True)
+class Said(Pause):
+    """Wait until the backend has said all of an answer, however busy the machine is; and then as a `Pause` does."""
+
+
 Part = bytes | Pause
 
 

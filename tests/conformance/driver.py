@@ -6,7 +6,7 @@ import asyncio
 from dataclasses import dataclass
 
 from tests.conformance.backend import Backend, Heard
-from tests.conformance.case import Case, Pause, Silent
+from tests.conformance.case import Case, Pause, Said, Silent
 from tests.conformance.reading import Message, read_requests, read_responses
 from tests.harness import TOKEN
 
@@ -94,6 +94,8 @@ async def run(case: Case, subject: Subject, *, cuts: tuple[int, ...] | None = No
         for part in parts:
             if client.ended.is_set():
                 break
+            if isinstance(part, Said):
+                await subject.backend.has_said()
             if isinstance(part, Pause):
                 await asyncio.sleep(part.seconds)
             else:

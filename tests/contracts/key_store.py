@@ -16,6 +16,7 @@ from gateway.domain.queries import KeyQuery
 from gateway.ports import Conflict, KeyRows, KeyStore, Write
 from gateway.stores.rows import KEYS, TENANTS
 from tests.contracts.commits import CommitContract
+from tests.contracts.deleted_tenants import DeletedTenantContract
 from tests.contracts.lists import ListContract
 from tests.key_samples import a_key, a_tenant
 
@@ -26,7 +27,7 @@ class Rows(KeyStore, KeyRows, Protocol):
     """A store that can be copied."""
 
 
-class KeyStoreContract(CommitContract, ListContract):
+class KeyStoreContract(CommitContract, ListContract, DeletedTenantContract):
     """The suite; `store` is empty at the start of each test."""
 
     async def test_a_key_comes_back_as_it_was_written(self, store: KeyStore) -> None:

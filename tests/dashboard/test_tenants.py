@@ -33,6 +33,43 @@ def test_a_tenant_is_made_changed_stopped_and_let_go_on(stage: Stage, visit: Vis
         assert stage.use(secret) == status
 
 
+def test_a_tenant_is_deleted_with_its_key_after_its_id_was_typed(
+    stage: Stage, visit: Visit
+) -> None:
+    stage.api("POST", "/tenants", {"tenant_id": "pied-piper", "name": "Pied Piper"})
+    key_id, secret = stage.key("Of Pied Piper", "pied-piper")
+    assert stage.use(secret) == 200
+    page = visit.sign_in(stage.token(), "/tenants/pied-piper")
+    page.get_by_role("button", name="Delete").click()
+    dialog = page.get_by_role("dialog")
+    delete = dialog.get_by_role("button", name="Delete for ever")
+    dialog.get_by_label("Reason").fill("the contract ended")
+    expect(delete).to_have_attribute("aria-disabled", "true")
+    dialog.get_by_label("Type pied-piper to confirm").fill("pied-piper")
+    visit.expected |= {409}
+    delete.click()
+    expect(dialog).to_contain_text("1 key that has not ended")
+    dialog.get_by_label("Revoke 1 key").check()
+    delete.click()
+    expect(page.get_by_text("Deleted. In force since")).to_be_visible()
+    expect(page.locator("main")).to_contain_text("the contract ended")
+    expect(page.get_by_role("button", name="Edit")).to_have_count(0)
+    expect(page.get_by_role("table", name="Keys")).to_contain_text("revoked")
+    assert stage.use(secret) == 401
+    assert stage.api("GET", f"/keys/{key_id}")["state"] == "revoked"
+    page.get_by_role("link", name="Tenants").first.click()
+    table = page.get_by_role("table", name="Tenants")
+    expect(table).not_to_contain_text("Pied Piper")
+    page.get_by_label("State").select_option("deleted")
+    expect(table).to_contain_text("Pied Piper")
+
+
+def test_an_operator_deletes_no_tenant(stage: Stage, visit: Visit) -> None:
+    page = visit.sign_in(stage.token("operator"), "/tenants/globex")
+    expect(page.get_by_role("button", name="Suspend")).to_be_visible()
+    expect(page.get_by_role("button", name="Delete")).to_have_attribute("aria-disabled", "true")
+
+
 def test_alert_settings_are_kept_as_they_are_written(stage: Stage, visit: Visit) -> None:
     stage.api("POST", "/tenants", {"tenant_id": "hooli", "name": "Hooli"})
     page = visit.sign_in(stage.token(), "/tenants/hooli?tab=alerts")

@@ -153,3 +153,13 @@ def test_the_dashboard_is_one_address_and_one_command_away() -> None:
 
 def test_where_there_is_no_dashboard_it_is_said_how_to_have_one() -> None:
     assert "dashboard.bind" in render_dashboard("")
+
+
+async def test_a_demo_tenant_that_was_deleted_is_left_alone(
+    open_keyring: Callable[[], Keyring],
+) -> None:
+    keyring = open_keyring()
+    await provision(keyring)
+    tried = replace(OPERATOR, reason="tried")
+    await keyring.tenants.delete(TENANT_ID, tried, revoke_keys=True)
+    assert await provision(keyring) == DemoKeys()

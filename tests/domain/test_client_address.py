@@ -246,9 +246,16 @@ def lines_of(
     header: Header = "x-forwarded-for",
     sends_forwarded: bool = False,
     authority: bytes = b"api.example.com",
+    may_rename_host: bool = True,
 ) -> dict[str, str]:
     resolver = ClientAddressResolver(PROXIES, header, trusts_unix=True)
-    writer = ForwardingFields(resolver, peer, scheme="https", sends_forwarded=sends_forwarded)
+    writer = ForwardingFields(
+        resolver,
+        peer,
+        scheme="https",
+        sends_forwarded=sends_forwarded,
+        may_rename_host=may_rename_host,
+    )
     head = head_of(*fields, authority=authority)
     block = writer.block(head, resolver.resolve(peer, head)).decode()
     assert block.endswith("\r\n")
@@ -278,6 +285,15 @@ def test_declared_proxy_is_appended_to_its_own_header() -> None:
         "X-Forwarded-Proto": "http",
         "X-Forwarded-Host": "evil.example",
     }
+
+
+def test_a_host_by_which_the_route_was_chosen_is_the_one_that_upstreams_are_told() -> None:
+    """A load balancer that only appends `X-Forwarded-For` passes a client's `X-Forwarded-Host` on."""
+    told = lines_of("10.0.0.1", *SPOOFED, (XFF, b"203.0.113.7"), may_rename_host=False)
+    assert told["X-Forwarded-Host"] == "api.example.com"
+    assert told["X-Forwarded-Proto"] == "http"
+    told = lines_of("10.0.0.1", *SPOOFED, sends_forwarded=True, may_rename_host=False)
+    assert told["Forwarded"] == 'for=10.0.0.1;proto=http;host="api.example.com"'
 
 
 def test_header_that_the_proxy_was_not_declared_to_set_is_not_believed() -> None:

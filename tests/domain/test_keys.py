@@ -7,6 +7,7 @@ import pytest
 
 from gateway.domain.denial import Reason
 from gateway.domain.keys import BoundKey, KeyKind, KeyState
+from gateway.domain.tenants import deleted
 from tests.key_samples import a_key, a_tenant, bound
 
 NOW = 1_700_000_000.0
@@ -96,3 +97,15 @@ def test_iv_14_a_key_that_acts_for_another_tenant_is_stopped_by_either_of_the_tw
     assert refusal(owner=True, tenant=False) is Reason.TENANT_SUSPENDED
     assert refusal(owner=False, tenant=True) is Reason.TENANT_SUSPENDED
     assert bound(a_key(), a_tenant()).label == "key_a"
+
+
+def test_a_key_of_a_deleted_tenant_is_refused_like_a_revoked_one() -> None:
+    gone = deleted(a_tenant(), 1.0, "left")
+    assert bound(a_key(), gone).refusal(NOW) is Reason.KEY_REVOKED
+    assert bound(a_key(), gone).usable_until == float("-inf")
+
+
+def test_iv_35_no_key_acts_for_a_deleted_tenant() -> None:
+    gone = deleted(a_tenant("ten_b", parent_id="ten_a"), 1.0, "left")
+    assert not a_key(kind=KeyKind.MULTI_TENANT, tenants=("ten_b",)).may_act_for(gone)
+    assert not a_key().may_act_for(deleted(a_tenant(), 1.0, "left"))

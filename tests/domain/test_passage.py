@@ -118,6 +118,7 @@ def test_a_client_cannot_remove_our_fields_by_nominating_them() -> None:
         "X-Forwarded-Proto", "X-Forwarded-Port", "X-Forwarded-Client-Cert", "X-Forwarded", "Forwarded", "traceparent",
         "tracestate", "Authorization", "X-Gateway-Key-Id", "X-Gateway-Tenant", "X-Gateway-Anything", "x-consumer-name",
         "Proxy", "X-Http-Method-Override", "X-HTTP-Method", "X-Method-Override", "X-Original-URL", "X-Rewrite-URL",
+        "SCRIPT_NAME", "Script-Name", "PATH_INFO", "X-Script-Name",
         "Max-Forwards", "Content_Length", "Transfer_Encoding", "X_Forwarded_For", "x.gateway.tenant",
         "X_GATEWAY_KEY_ID",
         "X-Gateway_Tenant", "X~Request~Id", "X_Forwarded-Client.Cert", "X_CONSUMER_NAME", "X-Original_Url",

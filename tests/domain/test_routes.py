@@ -103,6 +103,15 @@ def test_method_never_falls_through_to_a_less_specific_path() -> None:
     assert ask(table, "/a/c", "DELETE") == "wide"
 
 
+def test_a_listed_method_cannot_be_avoided_in_other_letters() -> None:
+    """Django and others call `delete` what they call `DELETE`: its scopes are those of the route that lists it."""
+    table = RouteTable([route("any", "/a"), route("delete", "/a", "DELETE"), route("all", "/b")])
+    assert ask(table, "/a", "DELETE") == "delete"
+    assert ask(table, "/a", "delete") == ask(table, "/a", "dELETE") == Reason.METHOD_NOT_ALLOWED
+    assert ask(table, "/a", "purge") == ask(table, "/a", "get") == "any"
+    assert ask(table, "/b", "delete") == "all"  # the same route, whatever they take it for
+
+
 def test_listed_method_comes_before_any_method() -> None:
     for routes in ([route("any", "/a"), route("get", "/a", "GET")],) * 2:
         table = RouteTable(routes)

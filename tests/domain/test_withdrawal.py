@@ -7,6 +7,7 @@ from gateway.domain.denial import Reason
 from gateway.domain.keys import KeyRecord, KeyState
 from gateway.domain.routes import Route
 from gateway.domain.streams import OpenStream, StreamKind
+from gateway.domain.tenants import deleted
 from gateway.domain.withdrawal import (
     AnyOf,
     Withdrawals,
@@ -72,6 +73,12 @@ def test_a_tenant_takes_from_all_of_its_keys_and_from_those_that_act_for_it() ->
     assert acting.key is not None
     acting.key = bound(acting.key.record, a_tenant())
     assert suspended(acting) is Reason.TENANT_SUSPENDED
+
+
+def test_d2_a_deleted_tenant_ends_what_its_keys_do_and_what_is_done_for_it() -> None:
+    gone = withdrawn_of_tenant(deleted(a_tenant(), 1.0, "left"))
+    assert gone(a_stream(a_key())) is Reason.KEY_REVOKED
+    assert gone(a_stream(a_key(tenant_id="ten_b"))) is None
 
 
 def test_a_tenants_list_counts_while_it_is_enabled_and_enforced() -> None:

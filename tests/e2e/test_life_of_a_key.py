@@ -80,6 +80,18 @@ def test_suspending_a_tenant_stops_its_keys(gateway: Running) -> None:
     assert ask(gateway, secret).status_code == 200
 
 
+def test_deleting_a_tenant_revokes_its_keys(gateway: Running) -> None:
+    gateway.cli("tenants", "create", "--id", "raviga", "--name", "Raviga")
+    key_id, secret = gateway.create_key(
+        "--tenant", "raviga", "--name", "k", "--environment", "live", "--scope", "jobs:read"
+    )
+    assert ask(gateway, secret).status_code == 200
+    gateway.cli("tenants", "delete", "raviga", "--reason", "left", "--revoke-keys")
+    assert ask(gateway, secret).json()["code"] == "key_revoked"
+    told = gateway.cli("explain", "GET", "/api/v1/jobs", "--key-id", key_id)
+    assert "key_revoked" in told
+
+
 def test_a_change_on_the_file_reaches_the_running_gateway(gateway: Running) -> None:
     key_id, secret = new_key(gateway, "offline", "--scope", "jobs:read")
     assert ask(gateway, secret).status_code == 200

@@ -24,6 +24,7 @@ _GONE = _ADDED | frozenset(
         b"proxy-authenticate", b"proxy-authorization", b"proxy-connection", b"http2-settings", b"proxy",
         b"x-http-method",
         b"x-http-method-override", b"x-method-override", b"x-original-url", b"x-rewrite-url",
+        b"script-name", b"path-info", b"x-script-name",
     }
 )  # fmt: skip
 _FAMILIES = (b"x-forwarded-", b"x-gateway-")

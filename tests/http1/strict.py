@@ -5,6 +5,7 @@ It shares no code, no regular expression and no parser with `gateway`: bytes are
 
 from __future__ import annotations
 
+import re
 import socket
 import string
 from dataclasses import dataclass
@@ -103,7 +104,7 @@ def _judge(
     return Strict(
         method=method,
         target=place[2],
-        authority=place[0],
+        authority=re.sub(rb"^([^:]*)\.(:|$)", rb"\1\2", place[0]),
         host=place[1],
         fields=fields,
         body_length=length,

@@ -180,9 +180,11 @@ def test_http_1_0_may_have_no_host(host: bytes | None) -> None:
         (b"a" * 255, "a" * 255),
     ],
 )  # fmt: skip
-def test_the_host_is_lower_case_without_port_and_final_dot(value: bytes, host: str) -> None:
+def test_neither_case_nor_port_nor_a_final_dot_makes_another_host(value: bytes, host: str) -> None:
     head = accepted(host=value)
-    assert (head.host, head.authority) == (host, value)
+    assert (head.host, head.authority) == (host, value.replace(b"a.test.", b"a.test"))
+    absolute = accepted(line=b"GET http://%b/a HTTP/1.1" % value, host=b"b")
+    assert (absolute.host, absolute.authority) == (host, head.authority)
 
 
 @pytest.mark.parametrize(

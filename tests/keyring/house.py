@@ -65,12 +65,15 @@ class House:
         *,
         policies: PolicyRules = NO_RULES,
         clock: FakeClock | None = None,
+        declared_tenants: Collection[str] = (),
     ) -> None:
         self.store = store or MemoryStore()
         self.clock = clock or FakeClock()
         self.changes: list[Change] = []
         self.invalidated: list[str] = []
         self.condemned: list[Condemn | None] = []
+        self.closing = 0
+        """Streams that each change is said to have ended."""
         self.keyring = Keyring(
             store=cast("KeyStore", Heard(self.store, self.changes)),
             formats=FORMATS,
@@ -82,12 +85,15 @@ class House:
             enforce=self.enforce,
             environment_aliases={"production": "live"},
             policies=policies,
+            declared_tenants=declared_tenants,
         )
 
     async def enforce(self, ids: Collection[str], condemn: Condemn | None) -> Enforced:
         self.invalidated += ids
         self.condemned.append(condemn)
-        return Enforced(effective_at=self.clock.now(), acknowledged=1, of=1)
+        return Enforced(
+            effective_at=self.clock.now(), acknowledged=1, of=1, streams_closed=self.closing
+        )
 
     def forget(self) -> None:
         self.changes.clear()

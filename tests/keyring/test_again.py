@@ -7,8 +7,8 @@ import pytest
 from gateway.domain.admin_tokens import AdminToken, Role
 from gateway.domain.change import Actor, ChangeType
 from gateway.domain.keys import KeyRecord, KeyState
-from gateway.domain.tenants import Tenant
-from gateway.keyring.again import Again, StoppedAgain
+from gateway.domain.tenants import Tenant, deleted
+from gateway.keyring.again import Again, StoppedAgain, TakenOver
 from gateway.ports import Write
 from gateway.stores.memory import MemoryStore
 from tests.key_samples import a_key, a_tenant
@@ -114,3 +114,70 @@ async def test_doing_it_twice_changes_no_more(house: House) -> None:
     house.forget()
     assert await _stopped(house, present) == StoppedAgain()
     assert house.changes == []
+
+
+async def test_keys_and_tenants_that_were_made_since_are_taken_over_as_they_are_and_audited(
+    house: House,
+) -> None:
+    fresh = a_tenant("ten_new", parent_id="ten_parent")
+    parent = a_tenant("ten_parent", is_suspended=True)
+    made = a_key("key_new", tenant_id="ten_new", scopes=("no:longer:declared",), retires_at=1e10)
+    ended = a_key("key_old", state=KeyState.REVOKED, state_reason="leaked", is_hidden=True)
+    changed = a_key("key_a", scopes=())
+    present = await _present(fresh, parent, made, ended, changed)
+    taken = await Again(house.keyring, house.store, present, ROOT).take_over()
+    assert taken == TakenOver(keys=2, tenants=2)
+    for there, here in ((made, "key_new"), (ended, "key_old")):
+        stored = await house.key(here)
+        assert replace(stored, revision=there.revision) == there
+    assert (await house.keyring.tenants.get("ten_parent")).is_suspended
+    assert (await house.key("key_a")).scopes == a_key("key_a").scopes  # the backup has it
+    assert house.events == [ChangeType.TENANT_CREATED] * 2 + [ChangeType.KEY_CREATED] * 2
+    assert {each.reason for each in house.changes} == {"made before the backup was restored"}
+    assert {each.actor for each in house.changes} == {ROOT}
+    assert await _stopped(house, present) == StoppedAgain()
+
+
+async def test_taking_over_twice_changes_no_more(house: House) -> None:
+    present = await _present(a_key("key_new"))
+    again = Again(house.keyring, house.store, present, ROOT)
+    assert await again.take_over() == TakenOver(keys=1)
+    assert await again.take_over() == TakenOver()
+
+
+async def test_a_tenant_that_was_deleted_since_is_deleted_again_with_all_that_worked(
+    house: House,
+) -> None:
+    await house.store.save_tenant(a_tenant("ten_child", parent_id="ten_a"))
+    present = MemoryStore()
+    for tenant in (a_tenant(), a_tenant("ten_child", parent_id="ten_a")):
+        await present.save_tenant(deleted(tenant, 1.0, "left"))
+    assert await _stopped(house, present) == StoppedAgain(tenants=1)
+    for tenant_id in ("ten_a", "ten_child"):
+        assert (await house.keyring.tenants.get(tenant_id)).is_deleted
+    for name in ("a", "b", "c"):
+        assert (await house.key(f"key_{name}")).state is KeyState.REVOKED
+    assert await _stopped(house, present) == StoppedAgain()
+
+
+async def test_a_deleted_tenant_that_the_configuration_declares_by_now_is_suspended(
+    house: House,
+) -> None:
+    declaring = House(house.store, declared_tenants=("ten_a",))
+    present = MemoryStore()
+    await present.save_tenant(deleted(a_tenant(), 1.0, "left"))
+    assert await _stopped(declaring, present) == StoppedAgain(tenants=1)
+    tenant = await house.keyring.tenants.get("ten_a")
+    assert (tenant.is_suspended, tenant.is_deleted) == (True, False)
+    assert tenant.state_reason == "stopped before the backup was restored: left"
+
+
+async def test_a_tenant_that_was_made_and_deleted_since_is_taken_over_as_deleted(
+    house: House,
+) -> None:
+    present = MemoryStore()
+    await present.save_tenant(deleted(a_tenant("ten_new"), 1.0, "left"))
+    again = Again(house.keyring, house.store, present, ROOT)
+    assert await again.take_over() == TakenOver(tenants=1)
+    assert (await house.keyring.tenants.get("ten_new")).is_deleted
+    assert await again.stop() == StoppedAgain()

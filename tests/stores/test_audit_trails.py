@@ -9,7 +9,7 @@ import pytest
 
 from gateway.domain.audit import GENESIS
 from gateway.ports import AuditTrail, Conflict, Write
-from gateway.stores.memory import MemoryAudit
+from gateway.stores.memory_audit import MemoryAudit
 from gateway.stores.sqlite import SqliteStore, opened
 from tests.contracts.audit_trail import AuditTrailContract, a_change
 from tests.key_samples import a_key, a_tenant

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from gateway.domain.denial import Reason
 from gateway.domain.outcome import Outcome
 from gateway.domain.redaction import MASK, Redactor
+from gateway.domain.request import RequestHead
 from gateway.telemetry.access_lines import REMEMBERED_BYTES_MAX, REMEMBERED_MAX, Lines
 from tests.telemetry.outcomes import make_key, make_outcome
 
@@ -46,9 +47,33 @@ FIELDS = st.fixed_dictionaries(
 @given(asked=st.lists(FIELDS, min_size=1, max_size=6))
 def test_what_is_remembered_never_changes_a_line(asked: list[dict[str, Any]]) -> None:
     remembering = Lines(REDACTOR)
+    heads: dict[tuple[Any, ...], RequestHead] = {}
     for fields in [*asked, *asked]:
         outcome = make_outcome(**fields)
-        assert remembering.render(outcome, 0.0) == Lines(REDACTOR).render(outcome, 0.0)
+        expected = Lines(REDACTOR).render(outcome, 0.0)
+        head = (fields["method"], fields["target"], fields["user_agent"])
+        outcome.head = heads.setdefault(
+            head, make_outcome(**fields).head
+        )  # one that was met before
+        assert remembering.render(outcome, 0.0) == expected
+
+
+def test_what_a_head_remembers_is_believed_only_for_what_it_was_made_of() -> None:
+    """Each of these alone, on one head, changes the line."""
+    lines, same = Lines(REDACTOR), {"key": make_key("a"), "upstream": "jobs"}
+    first = make_outcome(**same)
+    rendered = {lines.render(first, 0.0)}
+    for changed in (
+        {"route": "other"}, {"status": 404}, {"key": make_key("b")}, {"client_address": "::1"}, {"peer_address": "::1"},
+        {"reason": Reason.UNKNOWN_KEY, "source": "gateway"}, {"detail": "why"}, {"ended": "cut"},
+        {"upstream": "others"}, {"generation": 9}, {"duration": 7.0}, {"request_id": b"req_9"},
+    ):  # fmt: skip
+        outcome = make_outcome(**same | changed)
+        outcome.head = first.head
+        rendered.add(lines.render(outcome, 0.0))
+        assert lines.render(first, 0.0) in rendered
+    assert len(rendered) == 13
+    assert Lines(Redactor([])).render(first, 0.0) in rendered
 
 
 def test_no_key_is_written_the_first_time_nor_the_second() -> None:

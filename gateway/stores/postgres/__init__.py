@@ -3,6 +3,7 @@
     access.py      how the database is reached: address, TLS, settings of a session
     connections.py    a few connections, lent one by one
     database.py    statements and transactions with their deadlines, and what an error of the driver means
+    silence.py     that requests do not wait, one after the other, for a database that says nothing
     migrations.py  the schema, step by step (`../schema_postgres/`)
     store.py       `KeyStore`; its SQL is in statements.py
     audit.py       `AuditTrail`

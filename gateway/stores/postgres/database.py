@@ -8,8 +8,10 @@ must not know any table.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+import re
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager, suppress
+from functools import partial
 from typing import Any, Final, TypeVar
 
 import asyncpg
@@ -17,6 +19,7 @@ import asyncpg
 from gateway.ports import Conflict, StoreUnavailable
 from gateway.stores.postgres.access import DRIVER_ERRORS, Access, ended_at, said
 from gateway.stores.postgres.connections import BROKEN, Connections, Lent
+from gateway.stores.postgres.silence import Silence
 
 ANSWER_SECONDS_MAX: Final = 5.0  # what the port promises
 
@@ -30,6 +33,7 @@ LOST: Final = (
 )
 """A connection that was kept and then ends in such a way may have been dead before it was asked."""
 
+_NAME: Final = re.compile(r"(?<!:):([a-z_][a-z_0-9]*)")
 _SPOILED: Final = (asyncpg.IntegrityConstraintViolationError, asyncpg.DataError)
 Rows = list[asyncpg.Record]
 T = TypeVar("T")
@@ -50,6 +54,7 @@ class Database:
         self._answer_seconds_max = answer_seconds_max
         self._workers = Connections(access.connect, connections_max)
         self._seekers = Connections(access.connect, connections_max)
+        self._silence = Silence()
         self._transactions: set[asyncio.Task[Any]] = set()
         # One message. The limits go along, because a pooler hands out sessions that were set up for somebody else.
         limits = (f"SET LOCAL {name} = {value}" for name, value in access.limits.items())
@@ -59,11 +64,23 @@ class Database:
 
     async def ask(self, sql: str, *values: object) -> Rows:
         """Return the rows of one statement: one that reads, or that may be carried out twice without harm."""
-        return await self._run(self._workers, sql, tuple(map(_readable, values)))
+        with self._translating("store"):
+            return await self._run(self._workers, sql, tuple(map(_readable, values)))
+
+    async def study(self, sql: str, values: Mapping[str, Any]) -> Rows:
+        """Return the rows of one statement that reads, in which names stand for `values`."""
+        statement, places = _numbered(sql, values)
+        return await self.ask(statement, *places)
 
     async def seek(self, sql: str, *values: object) -> Rows:
-        """Return the rows of one statement that a request waits for."""
-        return await self._run(self._seekers, sql, values)
+        """Return the rows of one statement that a request waits for: while the database is silent it does not wait."""
+        with self._translating("store"):
+            return await self._silence.heard(partial(self._run, self._seekers, sql, values))
+
+    @property
+    def is_silent(self) -> bool:
+        """Whether nobody who seeks is let wait, because it says nothing."""
+        return self._silence.is_begun
 
     async def _run(self, pool: Connections, sql: str, values: tuple[object, ...]) -> Rows:
         async def run(connection: asyncpg.Connection) -> Rows:
@@ -72,14 +89,13 @@ class Database:
             async with connection.transaction():  # the pooler keeps its messages together
                 return list(await connection.fetch(sql, *values))
 
-        with self._translating("store"):
-            deadline = self._deadline()
-            with suppress(_DeadBefore):
-                async with self._lent(pool, deadline) as lent:
-                    return await run(lent.connection)
-            pool.forsake()
-            async with self._lent(pool, deadline, is_last=True) as lent:
+        deadline = self._deadline()
+        with suppress(_DeadBefore):
+            async with self._lent(pool, deadline) as lent:
                 return await run(lent.connection)
+        pool.forsake()
+        async with self._lent(pool, deadline, is_last=True) as lent:
+            return await run(lent.connection)
 
     # ---- transactions
 
@@ -138,6 +154,7 @@ class Database:
 
     async def close(self) -> None:
         """Wait for the transactions whose callers went away, then close all connections."""
+        await self._silence.close()
         await asyncio.gather(*self._transactions, return_exceptions=True)
         await self._workers.close()
         await self._seekers.close()
@@ -186,6 +203,16 @@ async def _carry_out(
     return result
 
 
+def _numbered(sql: str, values: Mapping[str, Any]) -> tuple[str, list[Any]]:
+    """Return a statement with numbered places for its names, and the values in the order of the places."""
+    places: dict[str, int] = {}
+
+    def place(found: re.Match[str]) -> str:
+        return f"${places.setdefault(found[1], len(places) + 1)}"
+
+    return _NAME.sub(place, sql), [values[name] for name in places]
+
+
 def _readable(value: object) -> object:
     """Return what may be asked for: no text of the store holds a NUL, so what has one is found nowhere."""
     if isinstance(value, str) and "\0" in value:
@@ -199,4 +226,6 @@ def _broken_rule(error: Exception) -> str:
         return "another record has the same digest" if is_digest else "exists already"
     if isinstance(error, asyncpg.ForeignKeyViolationError):
         return "what it refers to does not exist"
+    if isinstance(error, asyncpg.RestrictViolationError):
+        return str(error.message)  # one of our own rules, in the words of the schema
     return "holds what the store cannot keep"

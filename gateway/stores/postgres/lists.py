@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Mapping
 from typing import Any, Final
 
-from gateway.domain.queries import KeyQuery, Place, Sort, Wanted
+from gateway.domain.queries import KeyQuery, Place, Presence, Sort, Wanted
 from gateway.stores.postgres.statements import LAST_USED, QUERIED, stored_columns
 from gateway.stores.rows import KEYS, Table
 from gateway.stores.stretches import Stretch, stretches
@@ -50,6 +50,8 @@ class Listing:
         for name, value in where.items():
             if isinstance(value, tuple):
                 self.add(f"{self._table.name}.{name} = ANY({{}})", [*value])
+            elif isinstance(value, Presence):
+                self.add(f"{self._table.name}.{name} {value.value}")
             else:
                 self.add(f"{self._table.name}.{name} = {{}}", value)
 

@@ -228,13 +228,13 @@ async def _rows(file: sqlite3.Connection, part: Part) -> AsyncIterator[list[tupl
 async def _copy_all(file: sqlite3.Connection, connection: asyncpg.Connection) -> dict[str, int]:
     """Copy everything; return the rows by table. To build an index once takes a fraction of adding each row to it."""
     indexes = await connection.fetch(_INDEXES, [part.table for part in PARTS])
-    await connection.execute("ALTER TABLE keys DISABLE TRIGGER key_counted")
+    await connection.execute("ALTER TABLE keys DISABLE TRIGGER USER")
     for name, _ in indexes:
         await connection.execute(f"DROP INDEX {name}")
     rows = {part.table: await _copy(file, connection, part) for part in PARTS}
     for _, definition in indexes:
         await connection.execute(definition)
-    await connection.execute("ALTER TABLE keys ENABLE TRIGGER key_counted")
+    await connection.execute("ALTER TABLE keys ENABLE TRIGGER USER")
     for part in PARTS:
         await connection.execute(
             f"ANALYZE {part.table}"

@@ -17,13 +17,18 @@ from gateway.domain.change import Change
 from gateway.domain.keys import KeyRecord
 from gateway.domain.queries import ANY_KEY, NOTHING, KeyQuery, Place, Sort, Wanted
 from gateway.domain.tenants import Tenant
-from gateway.ports import Conflict, R, Record, Write
+from gateway.ports import R, Record, Write
 from gateway.stores.postgres import alerts, audit, lists, statements, usage
 from gateway.stores.postgres.database import Database
+from gateway.stores.records import (
+    IDEMPOTENCY_SECONDS_MAX,
+    QUOTA_SECONDS_MAX,
+    Records,
+    about,
+    id_of,
+    unwritten,
+)
 from gateway.stores.rows import KEY_COLUMNS, KEYS, TABLES, TENANTS, SharedRows, Table
-
-QUOTA_SECONDS_MAX: Final = 31 * 86_400  # a month: the longest period a counter can still belong to
-IDEMPOTENCY_SECONDS_MAX: Final = 86_400  # as long as peers remember: nobody retries a day later
 
 
 class PostgresFinder:
@@ -47,7 +52,7 @@ class PostgresFinder:
         return TENANTS.record_of(rows[0]) if rows else None
 
 
-class PostgresStore(PostgresFinder):
+class PostgresStore(PostgresFinder, Records):
     """Implements `ports.KeyStore`; `audit`, `usage` and `alerts` are in the same database."""
 
     def __init__(self, database: Database) -> None:
@@ -76,21 +81,7 @@ class PostgresStore(PostgresFinder):
                 for revision, write in enumerate(writes, first)
             ]
 
-        return await self._database.transact(work, about=_about(writes))
-
-    async def save_key(
-        self, record: KeyRecord, *, expected_revision: int | None = None
-    ) -> KeyRecord:
-        """Insert or replace a key."""
-        [written] = await self.commit([Write(record, expected_revision)])
-        assert isinstance(written, KeyRecord)
-        return written
-
-    async def save_tenant(self, tenant: Tenant, *, expected_revision: int | None = None) -> Tenant:
-        """Insert or replace a tenant."""
-        [written] = await self.commit([Write(tenant, expected_revision)])
-        assert isinstance(written, Tenant)
-        return written
+        return await self._database.transact(work, about=about(writes))
 
     async def get(self, kind: type[R], record_id: str) -> R | None:
         """Return the record of this kind with this id, or None."""
@@ -123,10 +114,6 @@ class PostgresStore(PostgresFinder):
         return rows
 
     # ---- keys
-
-    async def get_key(self, key_id: str) -> KeyRecord | None:
-        """Return the key, or None."""
-        return await self.get(KeyRecord, key_id)
 
     async def get_keys(self, key_ids: Collection[str]) -> Mapping[str, KeyRecord]:
         """Return those of the keys that exist."""
@@ -173,10 +160,6 @@ class PostgresStore(PostgresFinder):
         sql = "SELECT pepper_id, count(*) FROM keys WHERE state <> 'revoked' GROUP BY pepper_id"
         rows = await self._database.ask(sql)
         return {pepper_id: count for pepper_id, count in rows}  # noqa: C416 - a row is no pair
-
-    async def list_tenants(self, *, after: str = "", limit: int = 100) -> list[Tenant]:
-        """Return tenants ordered by id."""
-        return await self.page(Tenant, after=after, limit=limit)
 
     # ---- copies
 
@@ -263,16 +246,14 @@ async def _save(connection: asyncpg.Connection, write: Write, revision: int) -> 
     else:
         done = await connection.execute(saves.update, *values, expected)
     if done.endswith(" 0"):
-        if expected == 0:
-            raise Conflict(f"{values[0]} exists already")
-        raise Conflict(f"{values[0]} was changed by someone else, or does not exist: read it again")
+        raise unwritten(record, expected)
 
 
 async def _last_uses(
     connection: asyncpg.Connection, records: Sequence[Record]
 ) -> Mapping[str, float]:
     """Store the last uses that the records tell of; return the latest that are known, by id."""
-    told = {_id(each): each.last_used_at for each in records if isinstance(each, _USED)}
+    told = {id_of(each): each.last_used_at for each in records if isinstance(each, _USED)}
     if not told:
         return {}
     used = {used_id: at for used_id, at in told.items() if at is not None}
@@ -283,22 +264,10 @@ async def _last_uses(
 
 
 _USED: Final = (KeyRecord, AdminToken)
-_NAMED_MAX: Final = 5
 
 
 def _as_written(record: Record, revision: int, used: Mapping[str, float]) -> Record:
     written: Record = replace(record, revision=revision)
     if isinstance(written, KeyRecord | AdminToken):
-        return replace(written, last_used_at=used.get(_id(written)))
+        return replace(written, last_used_at=used.get(id_of(written)))
     return written
-
-
-def _id(record: Record) -> str:
-    return str(getattr(record, TABLES[type(record)].key))
-
-
-def _about(writes: Sequence[Write]) -> str:
-    """Name what is written: of many records, the first."""
-    ids = [_id(each.record) for each in writes[:_NAMED_MAX]]
-    further = len(writes) - len(ids)
-    return ", ".join(ids) + (f" and {further} more" if further else "")

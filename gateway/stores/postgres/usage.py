@@ -7,7 +7,7 @@ two of them have learnt or counted is told apart by who adds. It must not know w
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, Final
 
 import asyncpg
@@ -26,7 +26,7 @@ from gateway.domain.usage import (
 )
 from gateway.stores import usage_queries as asking
 from gateway.stores.postgres.database import Database
-from gateway.stores.postgres.usage_queries import POSTGRES, numbered
+from gateway.stores.postgres.usage_queries import POSTGRES
 from gateway.stores.usage_rows import (
     COUNTS,
     DIMENSIONS,
@@ -204,15 +204,11 @@ class PostgresUsage:
 
     async def cells(self, query: UsageQuery) -> list[UsageRow]:
         """Return the rows that `query` asks for."""
-        return await asking.cells(self._study, POSTGRES, query)
+        return await asking.cells(self._database.study, POSTGRES, query)
 
     async def facets(self, query: FacetQuery) -> list[FacetRow]:
         """Return the rows that `query` asks for."""
-        return await asking.facets(self._study, POSTGRES, query)
-
-    async def _study(self, sql: str, values: Mapping[str, Any]) -> Sequence[Sequence[Any]]:
-        statement, places = numbered(sql, values)
-        return await self._database.ask(statement, *places)
+        return await asking.facets(self._database.study, POSTGRES, query)
 
 
 async def _many(connection: asyncpg.Connection, sql: str, rows: Iterable[tuple[Any, ...]]) -> None:

@@ -1,15 +1,10 @@
-"""How PostgreSQL says what questions about usage leave open (`stores.usage_queries`).
-
-Knows that a name in a statement stands for a value, and makes numbered places of names.
-"""
+"""How PostgreSQL says what questions leave open (`stores.usage_queries`, `stores.alert_queries`)."""
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
-_NAME: Final = re.compile(r"(?<!:):([a-z_][a-z_0-9]*)")
 _NUMBERS: Final = frozenset({"start", "is_billable"})
 _FRACTIONS: Final = frozenset({"duration_total", "limit_used_max", "quota_used_max"})
 
@@ -64,13 +59,3 @@ POSTGRES: Final = PostgresDialect()
 
 def _kind(field: str) -> str:
     return "bigint" if field in _NUMBERS else "text"
-
-
-def numbered(sql: str, values: Mapping[str, Any]) -> tuple[str, list[Any]]:
-    """Return a statement with numbered places for its names, and the values in the order of the places."""
-    places: dict[str, int] = {}
-
-    def place(found: re.Match[str]) -> str:
-        return f"${places.setdefault(found[1], len(places) + 1)}"
-
-    return _NAME.sub(place, sql), [values[name] for name in places]

@@ -19,7 +19,7 @@ from typing import Any, Final
 from gateway.stores.rows import KEY_COLUMNS
 from gateway.stores.snapshots.sealing import BLOCK_BYTES, Seal, Seals, Unusable
 
-FORMAT: Final = 1
+FORMAT: Final = 2
 FILE_MODE: Final = 0o600
 FOLDER_MODE: Final = 0o700
 

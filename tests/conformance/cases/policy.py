@@ -51,6 +51,7 @@ _OVERRIDES = (
     b"X-HTTP-Method-Override: DELETE", b"X-HTTP-Method: DELETE", b"X-Method-Override: DELETE",
     b"X-Original-URL: /admin",
     b"X-Rewrite-URL: /admin", b"X_HTTP_Method_Override: DELETE",
+    b"SCRIPT_NAME: /v1", b"Script-Name: /v1", b"PATH_INFO: /admin", b"X-Script-Name: /v1",
 )  # fmt: skip
 
 

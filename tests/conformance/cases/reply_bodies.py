@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tests.conformance.case import Case, Group, Pause, Story
+from tests.conformance.case import Case, Group, Pause, Said, Story
 from tests.conformance.cases.replies import (
     BAD,
     CHUNKED,
@@ -333,7 +333,7 @@ def _overlong() -> list[Case]:
                 (first, Pause(0.002), _POISON),
                 story,
                 BAD,
-                sends=(sends or get(), Pause(0.05)),
+                sends=(sends or get(), Said()),
             )
         )
     return found

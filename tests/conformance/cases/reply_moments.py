@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tests.conformance.case import ECHO, Case, Group, Part, Passed, Pause, Reply, Story
+from tests.conformance.case import ECHO, Case, Group, Part, Passed, Pause, Reply, Said, Story
 from tests.conformance.cases.replies import (
     BAD,
     CHUNKED,
@@ -126,14 +126,14 @@ def _without_content() -> list[Case]:
         answer("204-with-chunks", _AFTER, response(CHUNKED, body=chunks(HELLO), line=b"HTTP/1.1 204 x"),
                whole(b"", status=204, fields={b"transfer-encoding": []}), BAD),
         answer("204-and-close", _NONE, response(line=b"HTTP/1.1 204 x"), whole(b"", status=204), then="close",
-               sends=(get(), Pause(0.05))),
+               sends=(get(), Said())),
         answer("304", _NONE, response(b'ETag: "a"', line=b"HTTP/1.1 304 x"), whole(b"", status=304)),
         answer("304-with-length", _NONE, response(FIVE, line=b"HTTP/1.1 304 x"), whole(b"", status=304)),
         answer("304-with-coding", _NONE, response(CHUNKED, line=b"HTTP/1.1 304 x"), whole(b"", status=304)),
         answer("304-with-content", _AFTER, response(FIVE, body=HELLO, line=b"HTTP/1.1 304 x"),
                whole(b"", status=304), BAD),
         answer("304-and-close", _NONE, response(line=b"HTTP/1.1 304 x"), whole(b"", status=304), then="close",
-               sends=(get(), Pause(0.05))),
+               sends=(get(), Said())),
         answer("205-with-length-zero", "RFC 9110 section 15.3.6",
                response(b"Content-Length: 0", line=b"HTTP/1.1 205 x"), whole(b"", status=205)),
         answer("205-with-empty-chunks", "RFC 9110 section 15.3.6",
@@ -174,7 +174,7 @@ def _old() -> list[Case]:
                whole(), then="hang"),
         answer("chunks-and-close", _CLOSE, response(CHUNKED, b"Connection: close", body=chunks(HELLO)),
                whole(), then="close"),
-        answer("whole-then-reset", _CLOSE, OK, whole(), then="reset", sends=(get(), Pause(0.05))),
+        answer("whole-then-reset", _CLOSE, OK, whole(), then="reset", sends=(get(), Said())),
         answer("to-an-old-client-until-close", _CLOSE, response(TEXT, body=HELLO), whole(closes=None), then="close",
                sends=get(version=b"HTTP/1.0"), probe=False),
         answer("to-an-old-client-chunks", _CLOSE, response(CHUNKED, body=chunks(HELLO)), whole(closes=None),
@@ -301,7 +301,7 @@ def _second(
     return Case(
         id=name,
         why=_KEPT,
-        sends=(get(), Pause(0.05), second) if waits else (get() + second,),
+        sends=(get(), Said(), second) if waits else (get() + second,),
         accepts=(*accepts, *map(closing, accepts), whole() + SILENTLY),
         backend=(first, then, ECHO),
         splits=False,

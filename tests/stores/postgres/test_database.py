@@ -18,6 +18,7 @@ from gateway.stores.postgres.opening import make_ready, opened, opened_to_find
 from gateway.stores.postgres.store import PostgresStore
 from tests.key_samples import a_key, a_tenant
 from tests.postgres import Server, connect, running
+from tests.wire import until
 
 SHORT = {
     "statement_timeout": "400",
@@ -118,7 +119,23 @@ async def test_a_server_that_stands_still_is_an_outage_in_time_and_no_longer(
     assert "no answer in time" in str(found[0])
     server.thaw()
     assert (await frail.ask("SELECT 2"))[0][0] == 2
+    await until(lambda: not frail.is_silent)
     assert await store.find([bytes(32)]) is None
+
+
+async def test_while_a_server_stands_still_no_request_waits_but_the_first(
+    server: Server, frail: Database
+) -> None:
+    server.freeze()
+    with pytest.raises(StoreUnavailable):
+        await frail.seek("SELECT 1")
+    for _ in range(50):
+        seeking = frail.seek("SELECT 1")
+        with pytest.raises(StoreUnavailable, match="no answer in time"):
+            seeking.send(None)  # it ends in its first step: there is nothing that it would wait for
+    server.thaw()
+    await until(lambda: not frail.is_silent)
+    assert (await frail.seek("SELECT 2"))[0][0] == 2
 
 
 async def test_a_read_only_database_can_be_read(server: Server) -> None:

@@ -9,16 +9,17 @@ from pathlib import Path
 import pytest
 
 from gateway.domain.admin_tokens import AdminToken
+from gateway.domain.denial import Reason
 from gateway.domain.digest import Peppers
 from gateway.domain.key_snapshots import Moment
 from gateway.domain.keys import KeyRecord, KeyState
-from gateway.domain.tenants import Tenant
+from gateway.domain.tenants import Tenant, deleted
 from gateway.stores.snapshots.files import Files, drop, journals
 from gateway.stores.snapshots.journal import doubtful_entry, key_entry, tenant_entry
 from gateway.stores.snapshots.reading import Snapshot
 from gateway.stores.snapshots.records import SnapshotRecords
 from gateway.stores.snapshots.sealing import BLOCK_BYTES, Seals, Unusable
-from tests.key_samples import a_key, a_tenant
+from tests.key_samples import a_key, a_tenant, bound
 from tests.stores.snapshots.samples import HERE, files, keys, reading, row, seals, tenants, write
 
 
@@ -85,6 +86,18 @@ def test_a_tenant_that_changed_is_the_one_of_its_keys(tmp_path: Path) -> None:
     found = reading(tmp_path).key([key.digest])
     assert found is not None
     assert found[1].is_suspended
+
+
+def test_a_tenant_that_was_deleted_is_so_for_whoever_goes_by_the_snapshot(tmp_path: Path) -> None:
+    """D6: also where the key was noted as it was before."""
+    into, [key] = files(tmp_path), [a_key(tenant_id="ten_0")]
+    write(into, [key])
+    gone = deleted(a_tenant("ten_0"), 5.0, "left")
+    into.note([tenant_entry(row(gone))])
+    found = reading(tmp_path).key([key.digest])
+    assert found is not None
+    assert found[1] == gone
+    assert bound(*found).refusal(0.0) is Reason.KEY_REVOKED
 
 
 def test_of_what_may_have_changed_nothing_is_known(tmp_path: Path) -> None:

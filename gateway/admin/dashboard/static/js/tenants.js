@@ -1,13 +1,15 @@
-// What may be done to a tenant: made, changed, stopped and let go on.
+// What may be done to a tenant: made, changed, stopped, let go on, and deleted.
 
-import { idempotencyKey, patch, post } from "./api.js";
+import { idempotencyKey, patch, post, remove } from "./api.js";
 import { h } from "./dom.js";
+import { plural } from "./format.js";
 import { catalog, forgetKnown, templates, tenantOptions, tenants } from "./known.js";
 import { told } from "./keys/acts.js";
 import { mergePatch } from "./keys/edit.js";
 import { ownTenant } from "./session.js";
 import { askAct } from "./ui/dialog.js";
-import { field, input, select, suggest } from "./ui/form.js";
+import { checkbox, field, input, select, suggest } from "./ui/form.js";
+import { toast } from "./ui/toast.js";
 
 const path = (tenantId, verb = "") => `/tenants/${encodeURIComponent(tenantId)}${verb}`;
 
@@ -214,3 +216,54 @@ export const resumeTenant = stateAct(
   "Resumed",
   false,
 );
+
+// Says what would go with the tenant before it asks: what has not ended goes only where that is wanted.
+export async function deleteTenant(tenant) {
+  let would;
+  try {
+    const everything = { reason: "What would go?", revoke_keys: true, delete_children: true };
+    would = await remove(path(tenant.tenant_id), everything, { query: { dry_run: "true" } });
+  } catch (error) {
+    toast(`${tenant.name} cannot be deleted: ${error.message}`, "bad");
+    return null;
+  }
+  const [keys, children] = [would.keys_revoked, would.children_deleted];
+  const tokens = would.admin_tokens_revoked;
+  return askAct({
+    title: `Delete “${tenant.name}”`,
+    label: "Delete for ever",
+    danger: true,
+    confirm: tenant.tenant_id,
+    text: h(
+      "div.stack",
+      h("p", "The tenant is gone for ever, and its id is not used again. This cannot be undone."),
+      h("p", "Its usage and what the audit trail says of it stay; its settings go."),
+      tokens ? h("p", `${plural(tokens, "admin token")} bound to it will be revoked.`) : null,
+    ),
+    values: { revoke_keys: false, delete_children: false },
+    fields: (state, set) => [
+      keys
+        ? checkbox(
+            `Revoke ${plural(keys, "key")}, and end ${keys === 1 ? "its" : "their"} open streams`,
+            state.revoke_keys,
+            (isOn) => set({ revoke_keys: isOn }),
+          )
+        : null,
+      children
+        ? checkbox(
+            `Delete ${plural(children, "child", "children")} with all that they own`,
+            state.delete_children,
+            (isOn) => set({ delete_children: isOn }),
+          )
+        : null,
+    ],
+    act: async (state) => {
+      const gone = await remove(path(tenant.tenant_id), state, {
+        headers: { "If-Match": `"${tenant.revision}"` },
+      });
+      forgetKnown();
+      told("Deleted", gone);
+      return gone;
+    },
+  });
+}

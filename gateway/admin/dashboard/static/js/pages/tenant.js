@@ -2,7 +2,7 @@
 
 import { all, get } from "../api.js";
 import { h, morph } from "../dom.js";
-import { day } from "../format.js";
+import { day, moment } from "../format.js";
 import { createKey } from "../keys/create.js";
 import { trailOf } from "../keys/trail.js";
 import { usageOf } from "../keys/usage.js";
@@ -11,6 +11,7 @@ import { can, ownTenant } from "../session.js";
 import {
   changeTenant,
   createTenant,
+  deleteTenant,
   editTenant,
   jsonOf,
   resumeTenant,
@@ -61,6 +62,11 @@ export default function page(ctx) {
   let leaving = new AbortController();
   ctx.signal.addEventListener("abort", () => leaving.abort());
   const run = async (act) => (await act(list.data)) && list.refresh();
+  const runForAll = async (act) => {
+    if (!(await act(list.data))) return;
+    await list.refresh();
+    choose(ctx.query.get("tab"));
+  };
   const list = ctx.live(
     {
       every: 10,
@@ -69,18 +75,8 @@ export default function page(ctx) {
         ctx.title(tenant.name);
         part?.(tenant);
         return [
-          heading(tenant, run),
-          tenant.state === "suspended"
-            ? notice(
-                "warn",
-                h(
-                  "p",
-                  h("strong", "Suspended"),
-                  tenant.state_reason ? `: ${tenant.state_reason}` : "",
-                  ". All of its keys are refused.",
-                ),
-              )
-            : null,
+          heading(tenant, run, runForAll),
+          stateNotice(tenant),
           about(tenant),
         ];
       },
@@ -100,38 +96,71 @@ export default function page(ctx) {
   return list.first.then(() => list.data && !ctx.signal.aborted && choose(ctx.query.get("tab")));
 }
 
-function heading(tenant, run) {
-  const isOwn = tenant.tenant_id === ownTenant();
-  return pageHead(tenant.name, {
+// `runForAll` does what changes more than the tenant itself, so that the part below is read again.
+const heading = (tenant, run, runForAll) =>
+  pageHead(tenant.name, {
     crumbs: [
       ["Tenants", pathTo("/tenants")],
       tenant.parent_id ? [tenant.parent_id, tenantPath(tenant.parent_id)] : null,
       [tenant.tenant_id],
     ].filter(Boolean),
     badge: tenantState(tenant.state),
-    actions: [
-      actButton("Create key", {
-        right: "operate",
-        kind: "primary",
-        pictured: "plus",
-        onclick: () => run((each) => createKey({ tenantId: each.tenant_id })),
-      }),
-      actButton("Edit", { right: "administer", onclick: () => run(editTenant) }),
-      tenant.state === "active"
-        ? actButton("Suspend", {
-            right: "administer",
-            kind: "danger",
-            pictured: "pause",
-            onclick: () => run(suspendTenant),
-          })
-        : actButton("Resume", {
-            right: "administer",
-            pictured: "play",
-            disabled: isOwn ? "A token cannot resume the tenant that it is bound to." : "",
-            onclick: () => run(resumeTenant),
-          }),
-    ],
+    actions: tenant.state === "deleted" ? [] : acts(tenant, run, runForAll),
   });
+
+function acts(tenant, run, runForAll) {
+  const isOwn = tenant.tenant_id === ownTenant();
+  return [
+    actButton("Create key", {
+      right: "operate",
+      kind: "primary",
+      pictured: "plus",
+      onclick: () => run((each) => createKey({ tenantId: each.tenant_id })),
+    }),
+    actButton("Edit", { right: "administer", onclick: () => run(editTenant) }),
+    tenant.state === "active"
+      ? actButton("Suspend", {
+          right: "administer",
+          kind: "danger",
+          pictured: "pause",
+          onclick: () => run(suspendTenant),
+        })
+      : actButton("Resume", {
+          right: "administer",
+          pictured: "play",
+          disabled: isOwn ? "A token cannot resume the tenant that it is bound to." : "",
+          onclick: () => run(resumeTenant),
+        }),
+    actButton("Delete", {
+      right: "administer",
+      kind: "danger",
+      pictured: "trash",
+      disabled: isOwn ? "A token cannot delete the tenant that it is bound to." : "",
+      onclick: () => runForAll(deleteTenant),
+    }),
+  ];
+}
+
+// What somebody should know before anything else.
+function stateNotice(tenant) {
+  const why = tenant.state_reason ? `: ${tenant.state_reason}` : "";
+  if (tenant.state === "suspended")
+    return notice(
+      "warn",
+      h("p", h("strong", "Suspended"), why, ". All of its keys are refused."),
+    );
+  if (tenant.state === "deleted")
+    return notice(
+      "bad",
+      h(
+        "p",
+        h("strong", "Deleted"),
+        [" ", moment(tenant.deleted_at)],
+        why,
+        ". Its keys are revoked; its usage and its audit trail are kept.",
+      ),
+    );
+  return null;
 }
 
 const about = (tenant) =>
@@ -151,11 +180,15 @@ const about = (tenant) =>
         h(
           "span.row",
           listState(tenant),
-          h(
-            "a",
-            { href: pathTo("/settings/security/ip-whitelist", { tenant_id: tenant.tenant_id }) },
-            "Change",
-          ),
+          tenant.state === "deleted"
+            ? null
+            : h(
+                "a",
+                {
+                  href: pathTo("/settings/security/ip-whitelist", { tenant_id: tenant.tenant_id }),
+                },
+                "Change",
+              ),
         ),
       ],
       [
@@ -179,6 +212,11 @@ function keysPart(root, tenant, { ctx, signal }) {
   );
 }
 
+function whyNoChildren(tenant) {
+  if (tenant.state === "deleted") return "The tenant is deleted.";
+  return tenant.parent_id ? "A child has no children." : "";
+}
+
 function childrenPart(root, tenant, { ctx, signal }) {
   const inner = Object.create(ctx, { signal: { value: signal } });
   inner.live(
@@ -194,7 +232,7 @@ function childrenPart(root, tenant, { ctx, signal }) {
               actButton("Create child", {
                 right: "administer",
                 pictured: "plus",
-                disabled: tenant.parent_id ? "A child has no children." : "",
+                disabled: whyNoChildren(tenant),
                 onclick: async () => {
                   const made = await createTenant(tenant.tenant_id);
                   if (made) ctx.navigate(`/tenants/${encodeURIComponent(made.tenant_id)}`);
@@ -265,7 +303,7 @@ function alertsPart(root, tenant, { refresh }) {
                 ...given,
                 rows: 12,
                 spellcheck: "false",
-                readonly: !can("administer"),
+                readonly: !can("administer") || now.state === "deleted",
                 value: text,
                 oninput: (event) => {
                   [text, problem] = [event.target.value, null];

@@ -39,6 +39,10 @@ export default function page(ctx) {
     ctx.setQuery(changes);
     list.update();
   };
+  const choose = (changes) => {
+    ctx.setQuery(changes);
+    list.refresh();
+  };
   const typed = settled(set, 120);
   morph(bar, [
     filterBar(
@@ -54,9 +58,9 @@ export default function page(ctx) {
       {
         name: "state",
         label: "State",
-        control: select([["", "All"], "active", "suspended"], {
+        control: select([["", "All"], "active", "suspended", "deleted"], {
           value: value("state"),
-          onchange: (event) => set({ state: event.target.value }),
+          onchange: (event) => choose({ state: event.target.value }),
         }),
       },
     ),
@@ -65,11 +69,16 @@ export default function page(ctx) {
     {
       every: 15,
       load: (options) =>
-        all("/tenants", { parent_id: value("parent_id") }, { max: READ_MAX, ...options }),
+        all(
+          "/tenants",
+          { parent_id: value("parent_id"), state: value("state") },
+          { max: READ_MAX, ...options },
+        ),
       render: (found) =>
         shown(
           found,
-          found.filter((each) => fits(each, value("q").toLowerCase(), value("state"))),
+          found.filter((each) => fits(each, value("q").toLowerCase())),
+          value("q") || value("state"),
           create,
         ),
     },
@@ -78,13 +87,12 @@ export default function page(ctx) {
   return list.first;
 }
 
-const fits = (tenant, text, state) =>
-  (!state || tenant.state === state) &&
+const fits = (tenant, text) =>
   [tenant.name, tenant.tenant_id].some((each) => each.toLowerCase().includes(text));
 
-function shown(found, wanted, create) {
+function shown(found, wanted, isFiltered, create) {
   const names = new Map(found.map((each) => [each.tenant_id, each.name]));
-  const nothing = found.length
+  const nothing = isFiltered
     ? empty("No tenant is like that", "Change the filters to see more.")
     : empty(
         "No tenants yet",

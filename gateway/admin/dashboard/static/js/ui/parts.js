@@ -76,7 +76,8 @@ const KEY_STATES = {
   revoked: "bad",
 };
 export const keyState = (state) => badge(state, KEY_STATES[state] ?? "off");
-export const tenantState = (state) => badge(state, state === "active" ? "good" : "held");
+const TENANT_STATES = { active: "good", suspended: "held" };
+export const tenantState = (state) => badge(state, TENANT_STATES[state] ?? "off");
 
 export const tag = (text) => h("span.tag", text);
 export const tags = (list, instead = "–") =>
