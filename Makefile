@@ -9,6 +9,8 @@ JOBS   ?= 3
 # These cover what they test completely, and by themselves.
 COVERED := tests/domain tests/pipeline
 COMPILED_STAMP := $(COMPILED)/.ready-$(OPTIMIZE)
+# Sources that changed, or were cleaned, since they were installed: a start without their bytecode takes half as long again.
+BYTECODE := gateway/__pycache__/.all
 CONFIG ?= config.yaml
 PIP    := $(BIN)/python -m pip install --quiet --quiet --disable-pip-version-check
 # A compiled build that is measured is the one of these sources, if there is any.
@@ -20,12 +22,12 @@ COMPILED_PIP := PIP_QUIET=2 PIP_DISABLE_PIP_VERSION_CHECK=1 $(COMPILED)/bin/pyth
         bench-handshakes bench-streams bench-revocation bench-stream-cut bench-hostile bench-reload bench-keys \
         bench-soak bench-instructions bench-usage bench-series profile autobahn conformance fuzz docs dashboards \
         screenshots alerts-demo fmt clean distclean bench-traces compile run-compiled test-compiled bench-limits \
-        cluster bench-cluster bench-upgrade bench-snapshots bench-capacity chaos
+        cluster bench-cluster bench-upgrade bench-snapshots bench-capacity bench-start chaos
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-18s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 
-run: $(VENV)/.ready-to-run ## start the gateway with the demo upstream and print curl commands to paste
+run: $(VENV)/.ready-to-run $(BYTECODE) ## start the gateway with the demo upstream and print curl commands to paste
 	@$(BIN)/tollhouse run --demo --config $(CONFIG)
 
 cluster: $(VENV)/.ready-to-test ## start three gateways, PostgreSQL and Redis, and print what to try (Ctrl-C ends all)
@@ -37,7 +39,7 @@ compile: $(COMPILED_STAMP) ## build the gateway compiled, into .venv-compiled (n
 run-compiled: compile ## like `make run`, with the compiled build
 	@$(COMPILED)/bin/tollhouse run --demo --config $(CONFIG)
 
-test: lint types ## lint, types, all tests, and full coverage of domain and pipeline
+test: lint types $(BYTECODE) ## lint, types, all tests, and full coverage of domain and pipeline
 	@$(BIN)/coverage erase
 	$(BIN)/python -m pytest -n 2 --cov --cov-report= $(COVERED)
 	@$(BIN)/coverage report --skip-covered --show-missing --fail-under=100
@@ -148,6 +150,9 @@ bench-snapshots: $(VENV)/.ready-to-run ## the snapshot of 100,000 and 1,000,000 
 bench-capacity: $(VENV)/.ready-to-test ## what keys, requests and changes take in stores and ask of PostgreSQL; writes docs/figures (20 minutes; 6 GB)
 	@$(BIN)/python -m bench.capacity_figures --write docs/figures
 
+bench-start: $(VENV)/.ready-to-run $(BYTECODE) ## starts: time to the first answer, CPU, memory; a killed worker; writes docs/figures (2 minutes)
+	@$(BIN)/python -m bench.start --write docs/figures
+
 bench-soak: $(VENV)/.ready-to-run ## ten minutes (SOAK_SECONDS) of mixed load; write docs/figures/soak.md; fails when memory grows
 	@$(BIN)/python -m bench.soak --seconds $(or $(SOAK_SECONDS),600) --out docs/figures
 
@@ -185,6 +190,9 @@ $(VENV)/.ready-to-test: pyproject.toml | $(BIN)/python
 	@echo "Installing Tollhouse and its test tools into $(VENV) ..."
 	@$(PIP) --editable '.[test]'
 	@touch $@ $(VENV)/.ready-to-run
+
+$(BYTECODE): $(shell find gateway -name '*.py') | $(BIN)/python
+	@$(BIN)/python -m compileall -q gateway && touch $@ || true
 
 # The compiled build is an environment of its own, and never editable: its modules would lie beside sources that were
 # edited since, and win. OPTIMIZE=0 compiles in half the time, for tests.

@@ -2,11 +2,12 @@
 
 Knows which modules are compiled by mypyc, and why others are not; nothing else does. Everything that is not about
 compiling stands in pyproject.toml. The sources are the same, are installed in both cases, and the plain build is the
-reference.
+reference. Where they stay (`pip install --editable`), their bytecode is made as it is for every other install.
 """
 
 from __future__ import annotations
 
+import compileall
 import os
 import re
 import shlex
@@ -103,6 +104,17 @@ class RefuseEditable(editable_wheel):
         )
 
 
+class EditableWithBytecode(editable_wheel):
+    """pip makes the bytecode of what it copies. Of sources that stay where they are, Python makes it when they are
+    first imported, or at every start where it may not be kept (`PYTHONDONTWRITEBYTECODE`, somebody else's folder): half
+    a second each.
+    """
+
+    def run(self) -> None:
+        super().run()
+        compileall.compile_dir(ROOT / "gateway", quiet=2)
+
+
 class CompiledDistribution(Distribution):
     """Says that there is something to compile before it is known what."""
 
@@ -183,4 +195,4 @@ if __name__ == "__main__":
             setup_requires=_requirements(),
         )
     else:
-        setup()
+        setup(cmdclass={"editable_wheel": EditableWithBytecode})

@@ -80,6 +80,11 @@ class Process:
         self._popen = popen
         self.log = log
 
+    @property
+    def pid(self) -> int:
+        """The process id of the program."""
+        return self._popen.pid
+
     def pids(self) -> list[int]:
         """Return the pids of the program and its descendants."""
         children: dict[int, list[int]] = {}

@@ -36,6 +36,7 @@ from gateway.store_ports import Record as Record
 from gateway.store_ports import RequestLog as RequestLog
 from gateway.store_ports import StoreUnavailable as StoreUnavailable
 from gateway.store_ports import Write as Write
+from gateway.usage_ports import KeptUsage as KeptUsage
 from gateway.usage_ports import UsageStore as UsageStore
 
 

@@ -6,7 +6,8 @@ adapter that `add`, `roll` and `prune` are called on; anybody may ask.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Protocol
 
 from gateway.domain.usage import (
@@ -54,3 +55,11 @@ class UsageStore(Protocol):
     async def facets(self, query: FacetQuery) -> list[FacetRow]:
         """Return the rows that `query` asks for."""
         ...
+
+
+@dataclass(frozen=True, slots=True)
+class KeptUsage:
+    """Where usage is kept, and for how long."""
+
+    store: UsageStore
+    retention: Callable[[], Retention]

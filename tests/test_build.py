@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from importlib.util import cache_from_source
 from pathlib import Path
 from typing import Any
 
@@ -150,6 +151,21 @@ def test_a_wish_that_is_neither_yes_nor_no_is_refused(tmp_path: Path) -> None:
 def test_an_editable_install_is_never_compiled(tmp_path: Path) -> None:
     done = build(tmp_path, "editable_wheel")
     assert "an editable install cannot be compiled" in done.stderr
+
+
+@pytest.mark.pure
+@pytest.mark.usefixtures("recipe")
+def test_an_editable_install_makes_the_bytecode_of_the_sources_also_where_python_would_not(
+    tmp_path: Path,
+) -> None:
+    room = tmp_path / "gateway" / "domain"
+    room.mkdir(parents=True)
+    for module in (room.parent / "__init__.py", room / "__init__.py", room / "keys.py"):
+        module.write_text('"""Said."""\n')
+    done = build(tmp_path, "editable_wheel", TOLLHOUSE_COMPILE="0", PYTHONDONTWRITEBYTECODE="1")
+    assert done.returncode == 0, done.stderr
+    for module in room.parent.rglob("*.py"):
+        assert Path(cache_from_source(str(module))).exists()
 
 
 @pytest.mark.pure

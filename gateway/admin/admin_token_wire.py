@@ -7,9 +7,10 @@ from __future__ import annotations
 
 from typing import Self
 
-from pydantic import AwareDatetime, BaseModel, Field
+from pydantic import AwareDatetime, Field
 
-from gateway.admin.wire import Duration, Name, Shape, expiry, instant
+from gateway.admin.shapes import Shape, View
+from gateway.admin.wire import Duration, Name, expiry, instant
 from gateway.domain.admin_tokens import AdminToken, Right, Role
 
 
@@ -27,7 +28,7 @@ class AdminTokenCreate(Shape):
         return expiry(self.expires_at, self.expires_in, now)
 
 
-class AdminTokenView(BaseModel):
+class AdminTokenView(View):
     """An admin token as everyone with access may see it. `last_used_at` is exact to a minute."""
 
     token_id: str
@@ -52,14 +53,14 @@ class AdminTokenView(BaseModel):
         return cls(**(values | times), is_usable=token.is_usable_at(now))
 
 
-class NewAdminToken(BaseModel):
+class NewAdminToken(View):
     """The answer to `POST /admin-tokens`: the secret is never shown again. A dry run has none."""
 
     token: AdminTokenView
     secret: str | None = Field(repr=False)
 
 
-class WhoAmI(BaseModel):
+class WhoAmI(View):
     """The answer to `GET /whoami`: who asks, as what, and what that allows.
 
     `token_id` is null for a peer of the unix socket and for the token of the configuration, `tenant_id` for whoever

@@ -7,9 +7,8 @@ from __future__ import annotations
 
 from typing import Any, Final, Literal, Self
 
-from pydantic import BaseModel
-
-from gateway.admin.wire import Names, Shape, instant
+from gateway.admin.shapes import Shape, View
+from gateway.admin.wire import Names, instant
 from gateway.alerts.desk import Tried
 from gateway.domain.alert_messages import Message, subject_of
 from gateway.domain.alert_rules.catalogue import RULES
@@ -23,7 +22,7 @@ Severity = Literal["info", "warning", "critical"]
 _APART: Final = ("state", "severity", "details", "runbook_url")
 
 
-class AlertView(BaseModel):
+class AlertView(View):
     """One alert. `tenant_id` is empty for what concerns the gateway, `key_id` for what concerns no single key."""
 
     alert_id: str
@@ -61,7 +60,7 @@ class AlertView(BaseModel):
         )
 
 
-class RuleView(BaseModel):
+class RuleView(View):
     """How a rule is set. `thresholds` are what it compares with; of durations the name ends in `_seconds`."""
 
     rule: str
@@ -103,7 +102,7 @@ class AlertTest(Shape):
     rule: str = ""
 
 
-class TriedView(BaseModel):
+class TriedView(View):
     """What came of a test of one channel; `error` is null when the receiver took the message."""
 
     channel: str
@@ -116,13 +115,13 @@ class TriedView(BaseModel):
         return cls(channel=tried.channel, delivered=not tried.error, error=tried.error or None)
 
 
-class TestView(BaseModel):
+class TestView(View):
     """What came of a test."""
 
     channels: list[TriedView]
 
 
-class MessageView(BaseModel):
+class MessageView(View):
     """A message that is not delivered: it is tried again, or is a dead letter. Times are RFC 3339."""
 
     delivery_id: str

@@ -43,7 +43,7 @@ from gateway.admin.streams import StreamRoutes
 from gateway.admin.templates import TemplateRoutes
 from gateway.admin.tenants import TenantRoutes
 from gateway.admin.upstreams import Overview, UpstreamRoutes
-from gateway.admin.usage import KeptUsage, UsageRoutes
+from gateway.admin.usage import UsageRoutes
 from gateway.admin.whence import Addresses
 from gateway.admin.workers import WorkerRoutes, Workers
 from gateway.alerts.desk import AlertDesk
@@ -51,7 +51,7 @@ from gateway.audit.room import AuditRoom
 from gateway.config.model import Config
 from gateway.domain.client_address import ClientAddressResolver
 from gateway.keyring.door import Keyring
-from gateway.ports import RequestLog, Streams
+from gateway.ports import KeptUsage, RequestLog, Streams
 
 BODY_BYTES_MAX: Final = 64 * 1024
 """Many times the largest body that the rules allow; a longer one is a mistake or an attack."""

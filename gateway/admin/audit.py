@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Any, Final, Self
 
 from aiohttp import web
-from pydantic import AwareDatetime, BaseModel, Field
+from pydantic import AwareDatetime, Field
 
 from gateway.admin.auth import ACTOR, PRINCIPAL
 from gateway.admin.described import Description, describes, lists, shows
@@ -26,7 +26,8 @@ from gateway.admin.requests import (
     read_query,
 )
 from gateway.admin.rights import needs
-from gateway.admin.wire import Shape, instant
+from gateway.admin.shapes import Shape, View
+from gateway.admin.wire import instant
 from gateway.audit.chain import Fault, Report
 from gateway.audit.room import AuditRoom
 from gateway.domain.admin_tokens import Right
@@ -41,7 +42,7 @@ _ORDERS: Final = ("newest", "oldest")
 _SEQ_DIGITS: Final = 16
 
 
-class AuditActorView(BaseModel):
+class AuditActorView(View):
     """Who did it."""
 
     kind: str
@@ -51,7 +52,7 @@ class AuditActorView(BaseModel):
     request_id: str
 
 
-class AuditView(BaseModel):
+class AuditView(View):
     """One record of the trail. `hash` is that of the record, `prev_hash` that of the one before, in hexadecimal."""
 
     id: str
@@ -78,7 +79,7 @@ class AuditView(BaseModel):
         )
 
 
-class FaultView(BaseModel):
+class FaultView(View):
     """What is wrong, and the first record that it is about."""
 
     kind: str
@@ -92,7 +93,7 @@ class FaultView(BaseModel):
         return cls(kind=fault.kind, seq=fault.seq, id=audit_id(fault.seq), detail=fault.text)
 
 
-class VerificationView(BaseModel):
+class VerificationView(View):
     """What a check found: `records` were sound, `signed_seq` is the last of them that a signature covers."""
 
     result: str
@@ -126,7 +127,7 @@ class AuditPrune(Shape):
     reason: str = Field(min_length=1, max_length=REASON_LENGTH_MAX)
 
 
-class PrunedView(BaseModel):
+class PrunedView(View):
     """What left: so many records, up to `through_seq`."""
 
     records: int

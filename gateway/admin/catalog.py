@@ -9,11 +9,11 @@ from collections.abc import Callable
 from typing import Final, Self
 
 from aiohttp import web
-from pydantic import BaseModel
 
 from gateway.admin.described import shows
 from gateway.admin.requests import answer, read_query
 from gateway.admin.rights import needs
+from gateway.admin.shapes import View
 from gateway.config.model import PERIOD_SECONDS, Config, Plan
 from gateway.domain.admin_tokens import Right
 
@@ -21,7 +21,7 @@ _PATH: Final = "/admin/v1/catalog"
 _QUOTA_PERIODS: Final = ("hour", "day", "month")
 
 
-class BundleView(BaseModel):
+class BundleView(View):
     """A named set of scopes: those of the bundles that it includes, and its own."""
 
     name: str
@@ -29,7 +29,7 @@ class BundleView(BaseModel):
     add: tuple[str, ...]
 
 
-class RateView(BaseModel):
+class RateView(View):
     """So many requests in so many seconds, `burst` of them at once."""
 
     limit: int
@@ -37,14 +37,14 @@ class RateView(BaseModel):
     burst: int
 
 
-class QuotaView(BaseModel):
+class QuotaView(View):
     """So many requests in a calendar period (UTC)."""
 
     limit: int
     period: str
 
 
-class PlanView(BaseModel):
+class PlanView(View):
     """A named set of limits; `owners` are who has buckets of their own."""
 
     name: str
@@ -77,7 +77,7 @@ class PlanView(BaseModel):
         )
 
 
-class EnvironmentView(BaseModel):
+class EnvironmentView(View):
     """An environment that keys belong to; `plan` counts for all of its keys."""
 
     name: str
@@ -86,7 +86,7 @@ class EnvironmentView(BaseModel):
     plan: str
 
 
-class FormatView(BaseModel):
+class FormatView(View):
     """How keys of one kind look, and which environments they may belong to."""
 
     name: str
@@ -94,7 +94,7 @@ class FormatView(BaseModel):
     environments: tuple[str, ...]
 
 
-class CatalogView(BaseModel):
+class CatalogView(View):
     """What keys can be given: scopes, plans, environments and formats. Templates have a list of their own."""
 
     scopes: tuple[str, ...]

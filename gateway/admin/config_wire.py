@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from typing import Literal, Self
 
-from pydantic import BaseModel
-
+from gateway.admin.shapes import View
 from gateway.config.differences import RouteChange, UpstreamChange
 from gateway.config.planned import CallerChange, Callers, Planned
 from gateway.config.reloading import Reloaded
@@ -15,14 +14,14 @@ from gateway.domain.limit_changes import Effect
 Result = Literal["applied", "checked", "planned", "rolled_back"]
 
 
-class ConfigChange(BaseModel):
+class ConfigChange(View):
     """A key of the configuration that changes, and how."""
 
     path: str
     change: str
 
 
-class ReloadView(BaseModel):
+class ReloadView(View):
     """The answer to `POST /config:reload` and `POST /config:check`.
 
     `restart` names the keys that count only after a restart.
@@ -56,7 +55,7 @@ class RollbackView(ReloadView):
         return cls(**dict(ReloadView.of(reloaded, result)), again=reloaded.again)
 
 
-class PlannedRouteView(BaseModel):
+class PlannedRouteView(View):
     """A route that comes, goes or changes; `keys` are the keys of its section that differ."""
 
     name: str
@@ -76,7 +75,7 @@ class PlannedRouteView(BaseModel):
         return cls(**{name: getattr(change, name) for name in cls.model_fields})
 
 
-class UpstreamChangeView(BaseModel):
+class UpstreamChangeView(View):
     """An upstream that comes, goes or changes; `keys` are the keys of its section that differ."""
 
     name: str
@@ -91,7 +90,7 @@ class UpstreamChangeView(BaseModel):
         return cls(**{name: getattr(change, name) for name in cls.model_fields})
 
 
-class LimitView(BaseModel):
+class LimitView(View):
     """A limit that changes; an empty text is no limit. `keys` are those that it is about."""
 
     policy: str
@@ -101,7 +100,7 @@ class LimitView(BaseModel):
     keys: int
 
 
-class ShiftView(BaseModel):
+class ShiftView(View):
     """Requests of the route `before` that go to the route `after`; null where no route takes them.
 
     `reason` is why they are refused where they are, `missing` the scopes for want of which.
@@ -123,7 +122,7 @@ class ShiftView(BaseModel):
         )
 
 
-class DifferenceView(BaseModel):
+class DifferenceView(View):
     """What somebody loses and gains."""
 
     losses: tuple[ShiftView, ...]
@@ -158,7 +157,7 @@ class CallerView(DifferenceView):
         )
 
 
-class CallersView(BaseModel):
+class CallersView(View):
     """What becomes of keys, but for revoked and expired ones: how many were looked at, lose and gain something, and the
     first of them. `unseen` says why not all were looked at; null when they were.
     """

@@ -10,7 +10,6 @@ from collections.abc import Awaitable, Collection, Mapping
 from typing import Any, Final, Protocol, Self
 
 from aiohttp import web
-from pydantic import BaseModel
 
 from gateway.admin.auth import PRINCIPAL
 from gateway.admin.described import Description, describes
@@ -18,6 +17,7 @@ from gateway.admin.hypothetical import Hypothetical, running
 from gateway.admin.problems import BadRequest
 from gateway.admin.requests import answer, read_body, read_query
 from gateway.admin.rights import needs
+from gateway.admin.shapes import View
 from gateway.admin.wire import instant
 from gateway.domain.admin_tokens import Right
 from gateway.domain.client_address import ClientAddress
@@ -49,7 +49,7 @@ class Explaining(Protocol):
         ...
 
 
-class StepView(BaseModel):
+class StepView(View):
     """A step, and what it looked at; times are RFC 3339."""
 
     step: str
@@ -75,7 +75,7 @@ def _told(value: Any) -> Any:
     return without_random(value) if isinstance(value, str) else value
 
 
-class FindingView(BaseModel):
+class FindingView(View):
     """A rule in shadow mode that would have refused the request."""
 
     rule: str
@@ -83,7 +83,7 @@ class FindingView(BaseModel):
     policy: str | None
 
 
-class ExplanationView(BaseModel):
+class ExplanationView(View):
     """What would become of a request. `status` is null when the upstream decides it.
 
     `headers` and `body` are what the client would be sent; of a request that is forwarded only what the gateway adds.

@@ -10,9 +10,10 @@ import re
 from typing import Annotated, Any, Final
 from urllib.parse import urlsplit
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
 from gateway.admin.problems import BadRequest
+from gateway.admin.shapes import Shape
 from gateway.domain.key_rules import Problem, Refused
 from gateway.domain.networks import normalise_address
 from gateway.domain.request import RequestHead
@@ -26,12 +27,6 @@ _HOST_UNSAID: Final = "localhost"
 
 Fields = Annotated[dict[str, str | tuple[str, ...]], Field(max_length=100)]
 """Header fields: a text, or a list of them for a field that comes several times."""
-
-
-class Shape(BaseModel):
-    """A body in which nothing unknown is accepted."""
-
-    model_config = ConfigDict(extra="forbid", strict=True)
 
 
 class Hypothetical(Shape):

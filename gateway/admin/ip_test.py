@@ -9,14 +9,13 @@ from collections.abc import Callable
 from typing import Final, Self
 
 from aiohttp import web
-from pydantic import BaseModel, Field
+from pydantic import Field
 
 from gateway.admin.auth import PRINCIPAL
 from gateway.admin.described import Description, describes
 from gateway.admin.explain import Explaining
 from gateway.admin.hypothetical import (
     Fields,
-    Shape,
     address_problems,
     head_of,
     read_fields,
@@ -27,6 +26,7 @@ from gateway.admin.reach import Reach
 from gateway.admin.reports import ROWS_MAX, SINCE_DEFAULT, logged, rows
 from gateway.admin.requests import answer, read_body, read_query
 from gateway.admin.rights import needs
+from gateway.admin.shapes import Shape, View
 from gateway.admin.whence import head_of_request, peer_address
 from gateway.admin.wire import instant
 from gateway.domain.address_rules import (
@@ -68,7 +68,7 @@ class IpTest(Shape):
     since: str = SINCE_DEFAULT
 
 
-class DerivedView(BaseModel):
+class DerivedView(View):
     """An address, and how it was found; empty for a unix socket."""
 
     address: str
@@ -85,7 +85,7 @@ class DerivedView(BaseModel):
         )
 
 
-class VerdictView(BaseModel):
+class VerdictView(View):
     """What one list says: `mode` is `enforce`, `shadow` or `off`, `network` the entry that allows the address."""
 
     rule: str
@@ -104,7 +104,7 @@ class VerdictView(BaseModel):
         )
 
 
-class VisitorView(BaseModel):
+class VisitorView(View):
     """A client whom the list would refuse."""
 
     client_address: str
@@ -112,7 +112,7 @@ class VisitorView(BaseModel):
     last_seen: str
 
 
-class PreviewView(BaseModel):
+class PreviewView(View):
     """Whom a list would refuse. `networks` are the places (IPv4 /24, IPv6 /48) that all of them came from."""
 
     since: str | None
@@ -123,7 +123,7 @@ class PreviewView(BaseModel):
     warnings: list[str]
 
 
-class IpTestView(BaseModel):
+class IpTestView(View):
     """What the rules say to an address; `caller` is how we see whoever asks."""
 
     tested: DerivedView

@@ -9,8 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Self
 
-from pydantic import BaseModel
-
+from gateway.admin.shapes import View
 from gateway.admin.wire import Names, instant
 from gateway.domain.hygiene import Finding, Flaw
 from gateway.domain.keys import KeyRecord, KeyState
@@ -25,7 +24,7 @@ from gateway.domain.least_privilege import (
 from gateway.domain.usage import FacetRow
 
 
-class FlawView(BaseModel):
+class FlawView(View):
     """One flaw: `since` when, and `count` how much of it, where that means something."""
 
     finding: Flaw
@@ -33,7 +32,7 @@ class FlawView(BaseModel):
     count: int | None
 
 
-class HygieneView(BaseModel):
+class HygieneView(View):
     """A key with its flaws."""
 
     key_id: str
@@ -64,7 +63,7 @@ class HygieneView(BaseModel):
         )
 
 
-class ScopesView(BaseModel):
+class ScopesView(View):
     """Scopes of a key: as it was given them, the atoms that these grant, and which were used."""
 
     names: Names
@@ -73,7 +72,7 @@ class ScopesView(BaseModel):
     unused: Names
 
 
-class RouteUseView(BaseModel):
+class RouteUseView(View):
     """How a key used a route; `scopes` is null where the configuration has no such route any more."""
 
     route: str
@@ -82,7 +81,7 @@ class RouteUseView(BaseModel):
     scopes: Names | None
 
 
-class NetworkUseView(BaseModel):
+class NetworkUseView(View):
     """From where a key was used."""
 
     network: str
@@ -90,14 +89,14 @@ class NetworkUseView(BaseModel):
     last_at: str | None
 
 
-class ProposalView(BaseModel):
+class ProposalView(View):
     """A tighter key: what is not null may be sent to `:rotate` as it stands."""
 
     scopes: Names | None
     ip_allowlist: Names | None
 
 
-class LeastPrivilegeView(BaseModel):
+class LeastPrivilegeView(View):
     """What a key may do beside what it did since then; `proposal` is null where nothing tighter is known to do.
 
     `networks` are the most used ones, and all of them unless `has_more_networks`; `hours_utc` are the requests by hour

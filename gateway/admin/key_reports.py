@@ -18,7 +18,6 @@ from gateway.admin.moments import moment_of
 from gateway.admin.problems import BadRequest
 from gateway.admin.requests import answer_page, read_choice, read_limit, read_query
 from gateway.admin.rights import needs
-from gateway.admin.usage import KeptUsage
 from gateway.domain.admin_tokens import Right
 from gateway.domain.hygiene import (
     IN_USE,
@@ -38,6 +37,7 @@ from gateway.domain.usage import FacetKind, FacetQuery, FacetRow, Interval, Usag
 from gateway.domain.usage_ranges import Range, choose_range
 from gateway.keyring.door import Keyring
 from gateway.keyring.ledger import Page, missing
+from gateway.ports import KeptUsage
 
 _DEFAULT: Final = "30d"
 _NETWORKS_COUNTED: Final = 1_000

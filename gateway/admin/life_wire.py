@@ -9,8 +9,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Annotated, Any, Final, Self
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import AwareDatetime, BaseModel, Field, StringConstraints
 
+from gateway.admin.shapes import Shape, View
 from gateway.admin.wire import Act, Duration, KeyView, Names, Period, instant
 from gateway.domain.deliveries import Delivery
 from gateway.domain.incidents import Incident
@@ -72,10 +73,8 @@ class KeySuspend(Act):
         return _moment(self.resume_at, self.resume_in, now, "resume")
 
 
-class KeyImport(BaseModel):
+class KeyImport(Shape):
     """One key that others minted: its hash instead of its secret."""
-
-    model_config = ConfigDict(extra="forbid", strict=True)
 
     key_id: _PublicId
     tenant_id: str
@@ -113,7 +112,7 @@ class KeysImport(Act):
     keys: tuple[KeyImport, ...] = Field(min_length=1, max_length=IMPORT_KEYS_MAX)
 
 
-class RotationView(BaseModel):
+class RotationView(View):
     """A rotation; both keys work while it is `pending` (the new one was never used) or `overlapping`."""
 
     rotation_id: str
@@ -156,7 +155,7 @@ class RotationReport(RotationView):
         )
 
 
-class RotationStarted(BaseModel):
+class RotationStarted(View):
     """The answer to `:rotate`: the secret of the new key, this once, or the link with which it is taken."""
 
     rotation: RotationView
@@ -168,7 +167,7 @@ class RotationStarted(BaseModel):
     warnings: Names
 
 
-class ClientView(BaseModel):
+class ClientView(View):
     """Somebody who used the old key since the rotation began; `has_moved` when the new key was used later."""
 
     client_address: str
@@ -193,7 +192,7 @@ class ClientView(BaseModel):
         )
 
 
-class IncidentView(BaseModel):
+class IncidentView(View):
     """A compromised key and what was done about it."""
 
     incident_id: str
@@ -213,7 +212,7 @@ class IncidentView(BaseModel):
         return cls(**_shown(cls, incident))
 
 
-class RequestsView(BaseModel):
+class RequestsView(View):
     """One page of requests, each as its line of the access log."""
 
     data: list[dict[str, Any]]
@@ -221,7 +220,7 @@ class RequestsView(BaseModel):
     has_more: bool
 
 
-class IncidentOpened(BaseModel):
+class IncidentOpened(View):
     """The answer to `:compromise`. `requests` are the newest that were made with the key; null where nobody logs."""
 
     incident: IncidentView
@@ -233,7 +232,7 @@ class IncidentOpened(BaseModel):
     requests: RequestsView | None
 
 
-class DeliveryView(BaseModel):
+class DeliveryView(View):
     """A link with which the secret of a key is taken, once; the link itself is nowhere."""
 
     delivery_id: str
@@ -254,7 +253,7 @@ class DeliveryView(BaseModel):
         return cls(**_shown(cls, delivery, ("state",)), state=state)
 
 
-class Delivered(BaseModel):
+class Delivered(View):
     """What whoever redeems a link is given."""
 
     key_id: str
@@ -263,7 +262,7 @@ class Delivered(BaseModel):
     export_name: str
 
 
-class TemplateView(BaseModel):
+class TemplateView(View):
     """A kind of key, as it is configured; `granted_scopes` are the atoms that its scopes stand for."""
 
     name: str
@@ -288,7 +287,7 @@ class TemplateView(BaseModel):
         return cls(**values, is_default=is_default, granted_scopes=tuple(sorted(granted)))
 
 
-class Imported(BaseModel):
+class Imported(View):
     """The answer to `keys:import`: the keys as they are stored now."""
 
     data: list[KeyView]

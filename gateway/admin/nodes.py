@@ -9,11 +9,11 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import Final, Literal, Protocol
 
 from aiohttp import web
-from pydantic import BaseModel
 
 from gateway.admin.described import Description, describes
 from gateway.admin.requests import answer_page, read_query
 from gateway.admin.rights import needs
+from gateway.admin.shapes import View
 from gateway.admin.wire import instant
 from gateway.domain.admin_tokens import Right
 from gateway.domain.nodes import Node
@@ -42,7 +42,7 @@ class Nodes(Protocol):
         ...
 
 
-class NodeView(BaseModel):
+class NodeView(View):
     """A gateway. One that is `lost` gave no sign of life for longer than its lease: it serves nothing from memory.
 
     Up to `acknowledged_revision` of the store it goes by every change. `is_self` is who answers.

@@ -10,7 +10,6 @@ from dataclasses import asdict
 from typing import Any, Final
 
 from aiohttp import web
-from pydantic import BaseModel
 
 from gateway.admin.acts import read_key_id
 from gateway.admin.auth import PRINCIPAL
@@ -19,6 +18,7 @@ from gateway.admin.moments import moment_of
 from gateway.admin.problems import BadRequest
 from gateway.admin.requests import answer, read_query
 from gateway.admin.rights import needs
+from gateway.admin.shapes import View
 from gateway.admin.wire import instant
 from gateway.domain.admin_tokens import Right
 from gateway.domain.queries import ANY_SHADOW, RequestQuery
@@ -33,7 +33,7 @@ SINCE_DEFAULT: Final = "24h"
 _ASKED: Final = ("key_id", "tenant_id", "route", "since")
 
 
-class GroupView(BaseModel):
+class GroupView(View):
     """Requests that one rule would have refused: of one key, on one route, from one address."""
 
     rule: str
@@ -47,7 +47,7 @@ class GroupView(BaseModel):
     last_seen: str
 
 
-class WouldBlockView(BaseModel):
+class WouldBlockView(View):
     """The report. `is_complete` is false where the log held more than is read for one."""
 
     since: str | None

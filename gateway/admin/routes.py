@@ -10,18 +10,18 @@ from collections.abc import Callable
 from typing import Final, Self
 
 from aiohttp import web
-from pydantic import BaseModel
 
 from gateway.admin.described import Description, describes
 from gateway.admin.requests import answer_page, read_query
 from gateway.admin.rights import needs
+from gateway.admin.shapes import View
 from gateway.config.model import Config, Route
 from gateway.domain.admin_tokens import Right
 
 _PATH: Final = "/admin/v1/routes"
 
 
-class RouteView(BaseModel):
+class RouteView(View):
     """A route as the configuration says it. `pattern` is its path, prefix or expression, `kind` says which."""
 
     name: str

@@ -7,9 +7,10 @@ from __future__ import annotations
 
 from typing import Any, Self, cast
 
-from pydantic import BaseModel, Field
+from pydantic import Field
 
-from gateway.admin.wire import Act, Mode, Name, Names, Shape, given, instant
+from gateway.admin.shapes import Shape, View
+from gateway.admin.wire import Act, Mode, Name, Names, given, instant
 from gateway.domain.tenants import Tenant, TenantState
 from gateway.keyring.tenant_deletion import TenantDeleted
 from gateway.keyring.tenants import TenantChanges
@@ -53,7 +54,7 @@ class TenantUpdate(Shape):
         return cast("TenantChanges", given(self))
 
 
-class TenantView(BaseModel):
+class TenantView(View):
     """A tenant as everyone with access may see it."""
 
     tenant_id: str

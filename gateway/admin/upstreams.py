@@ -10,11 +10,11 @@ from dataclasses import asdict
 from typing import Self
 
 from aiohttp import web
-from pydantic import BaseModel
 
 from gateway.admin.described import Description, describes
 from gateway.admin.requests import answer_page, read_query
 from gateway.admin.rights import needs
+from gateway.admin.shapes import View
 from gateway.admin.wire import instant
 from gateway.domain.admin_tokens import Right
 from gateway.upstreams.overview import ServiceOverview, TargetOverview
@@ -22,7 +22,7 @@ from gateway.upstreams.overview import ServiceOverview, TargetOverview
 Overview = Callable[[], Awaitable[Sequence[ServiceOverview]]]
 
 
-class TargetView(BaseModel):
+class TargetView(View):
     """A target: since when it is in which state, and why."""
 
     target: str
@@ -41,7 +41,7 @@ class TargetView(BaseModel):
         return cls(since=instant(round(now - fields.pop("seconds"))), **fields)
 
 
-class UpstreamView(BaseModel):
+class UpstreamView(View):
     """An upstream and its targets."""
 
     name: str

@@ -9,7 +9,7 @@ import base64
 import binascii
 import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any, Final
 
 from aiohttp import web
@@ -44,12 +44,11 @@ from gateway.domain.usage import (
     FacetKind,
     FacetQuery,
     Interval,
-    Retention,
     UsageQuery,
     UsageRow,
 )
 from gateway.domain.usage_ranges import Range, choose_range
-from gateway.ports import UsageStore
+from gateway.ports import KeptUsage
 
 _PATH: Final = "/admin/v1/usage"
 _FILTERS: Final = ("key_id", "lineage_id", "tenant_id", "owner_id", "route", "environment")
@@ -81,14 +80,6 @@ _SCHEMAS: Final[Mapping[str, Mapping[str, Any]]] = {
     "sort": {"enum": [f"-{order}" for order in ORDERS], "description": "The highest first."},
     "format": {"enum": [*_FORMS], "default": _FORMS[0]},
 }
-
-
-@dataclass(frozen=True, slots=True)
-class KeptUsage:
-    """Where usage is kept, and for how long."""
-
-    store: UsageStore
-    retention: Callable[[], Retention]
 
 
 class UsageRoutes:

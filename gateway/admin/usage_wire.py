@@ -9,8 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, Final, Self
 
-from pydantic import BaseModel
-
+from gateway.admin.shapes import View
 from gateway.admin.wire import instant
 from gateway.domain.usage import FIELD_OF_GROUP, FacetRow, Interval, Measures, UsageRow
 
@@ -31,7 +30,7 @@ MEASURED: Final = (
 """The columns of a table behind the dimensions."""
 
 
-class DurationView(BaseModel):
+class DurationView(View):
     """Milliseconds; percentiles are interpolated, and off by a sixth at most."""
 
     mean: float
@@ -41,7 +40,7 @@ class DurationView(BaseModel):
     p99: float
 
 
-class UsageRowView(BaseModel):
+class UsageRowView(View):
     """What was counted of one combination of the groups that were asked for; the other dimensions are missing."""
 
     start: str | None = None
@@ -82,7 +81,7 @@ class UsageRowView(BaseModel):
         )
 
 
-class UsageView(BaseModel):
+class UsageView(View):
     """An answer about usage: `interval` is what it was read from, and the range is that of whole intervals."""
 
     interval: Interval
@@ -93,7 +92,7 @@ class UsageView(BaseModel):
     has_more: bool
 
 
-class FacetRowView(BaseModel):
+class FacetRowView(View):
     """How often a network, a country or a user agent was seen, and when for the first and the last time."""
 
     value: str
@@ -115,7 +114,7 @@ class FacetRowView(BaseModel):
         )
 
 
-class FacetsView(BaseModel):
+class FacetsView(View):
     """An answer about who used keys, in whole hours."""
 
     kind: str

@@ -16,11 +16,11 @@ from pydantic import (
     AwareDatetime,
     BaseModel,
     BeforeValidator,
-    ConfigDict,
     Field,
     WithJsonSchema,
 )
 
+from gateway.admin.shapes import Shape, View
 from gateway.domain.blueprint import KeyWish
 from gateway.domain.enforcement import Enforced
 from gateway.domain.key_format import variable_name
@@ -88,12 +88,6 @@ Reason = Annotated[str, WithJsonSchema({"type": "string", "maxLength": REASON_LE
 """Texts with a rule, which the document tells; the keyring judges."""
 
 Mode = Literal["enforce", "shadow"]
-
-
-class Shape(BaseModel):
-    """The body of a request: what it does not know is refused, and nothing is taken for something else."""
-
-    model_config = ConfigDict(extra="forbid", strict=True)
 
 
 class KeyCreate(Shape):
@@ -171,7 +165,7 @@ class KeyLookup(Shape):
     secret: str = Field(min_length=1, max_length=SECRET_LENGTH_MAX, repr=False)
 
 
-class KeyView(BaseModel):
+class KeyView(View):
     """A key as everyone with access may see it. `state` is the one that holds now.
 
     `rotation_due_at` is when a policy wants it replaced, null without one.
@@ -225,7 +219,7 @@ class KeyView(BaseModel):
         return cls(**(values | times | overdue | {"metadata": metadata}))
 
 
-class NewKey(BaseModel):
+class NewKey(View):
     """The answer to `POST /keys`, the only one with a secret: it is never shown again.
 
     With a `delivery_url` the secret is there, once; a dry run has neither. `export_name` is the variable that customers
@@ -244,7 +238,7 @@ def export_name(tenant: Tenant, key: KeyRecord) -> str:
     return tenant.export_name or variable_name(key.format)
 
 
-class EnforcementView(BaseModel):
+class EnforcementView(View):
     """How far a change has reached: from `effective_at` on nobody but `silent` serves by what was before."""
 
     effective_at: str | None
@@ -265,7 +259,7 @@ class EnforcementView(BaseModel):
         )
 
 
-class StreamView(BaseModel):
+class StreamView(View):
     """A request that goes on. `stream_id` is its request id; the bytes are content, so far."""
 
     stream_id: str

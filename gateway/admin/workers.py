@@ -9,11 +9,11 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import Final, Literal, Protocol
 
 from aiohttp import web
-from pydantic import BaseModel
 
 from gateway.admin.described import Description, describes
 from gateway.admin.requests import answer, answer_page, read_dry_run, read_query
 from gateway.admin.rights import needs
+from gateway.admin.shapes import View
 from gateway.admin.wire import instant
 from gateway.domain.admin_tokens import Right
 
@@ -53,7 +53,7 @@ class Workers(Protocol):
         ...
 
 
-class WorkerView(BaseModel):
+class WorkerView(View):
     """A worker: since when it runs, and what it has to do."""
 
     worker: int
@@ -80,7 +80,7 @@ class WorkerView(BaseModel):
         )
 
 
-class Restarted(BaseModel):
+class Restarted(View):
     """The answer to `POST /workers:restart`: how many were replaced."""
 
     result: Literal["restarted"] = "restarted"

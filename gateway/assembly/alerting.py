@@ -18,10 +18,7 @@ from typing import TYPE_CHECKING, Final
 from gateway.alerts.baselines import Baselines
 from gateway.alerts.board import Board
 from gateway.alerts.channels.channel import Channel
-from gateway.alerts.channels.email import PORTS, EmailChannel
 from gateway.alerts.channels.log import LogChannel
-from gateway.alerts.channels.slack import SlackChannel
-from gateway.alerts.channels.webhook import WebhookChannel
 from gateway.alerts.deliverer import IDLE_SECONDS, SHARED_SECONDS, Deliverer
 from gateway.alerts.desk import AlertDesk
 from gateway.alerts.duty import Duty
@@ -206,8 +203,13 @@ def health_of(readings: Readings) -> Health:
 
 
 def make_channel(section: model.Channel, path: Path, clock: Clock) -> Channel:
-    """Return the channel that `section` describes; relative paths start at the folder of `path`."""
+    """Return the channel that `section` describes; relative paths start at the folder of `path`.
+
+    Each kind brings its library (aiohttp, aiosmtplib): only the kinds that are configured are imported.
+    """
     if section.webhook is not None:
+        from gateway.alerts.channels.webhook import WebhookChannel
+
         webhook = section.webhook
         secrets_ = [webhook.secret, webhook.previous_secret]
         return WebhookChannel(
@@ -218,6 +220,8 @@ def make_channel(section: model.Channel, path: Path, clock: Clock) -> Channel:
             ca=_file(path, webhook.ca),
         )
     if section.slack is not None:
+        from gateway.alerts.channels.slack import SlackChannel
+
         slack = section.slack
         return SlackChannel(
             url=slack.url.get_secret_value(),
@@ -225,6 +229,8 @@ def make_channel(section: model.Channel, path: Path, clock: Clock) -> Channel:
             ca=_file(path, slack.ca),
         )
     if section.email is not None:
+        from gateway.alerts.channels.email import PORTS, EmailChannel
+
         email = section.email
         return EmailChannel(
             host=email.host,

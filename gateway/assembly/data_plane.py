@@ -20,7 +20,7 @@ from gateway.assembly.recording import LOOK_SECONDS, Door
 from gateway.assembly.runtime import Runtime
 from gateway.assembly.upstream_care import UpstreamCare
 from gateway.config import model
-from gateway.control.messages import Load
+from gateway.control.crew import Load
 from gateway.control.periodic import Periodic
 from gateway.control.retirement import Retirement
 from gateway.listeners.exchange import Exchange

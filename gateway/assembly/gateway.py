@@ -2,21 +2,19 @@
 
 Knows the one store that is written to, who may ask for what, and that somebody serves: a data plane in this process, or
 workers. Everything that runs is owned here: one `AsyncExitStack`, one `TaskGroup`. Opening either succeeds as a whole
-or leaves nothing behind; whoever serves begins last and is drained first.
+or leaves nothing behind. Clients are served when all is there that they need, operators right after; when it closes,
+clients are drained first.
 """
 
 from __future__ import annotations
 
 import asyncio
-import socket
-from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
-from aiohttp import web
-
-from gateway.assembly import alone, membership, upkeep, workforce
+from gateway.assembly import membership, upkeep
 from gateway.assembly.access_logs import without_logs
 from gateway.assembly.alerting import Alerting
 from gateway.assembly.background import background
@@ -27,7 +25,6 @@ from gateway.assembly.explaining import Explainer
 from gateway.assembly.keys import bootstrap, make_keyring
 from gateway.assembly.late_store import LateStore
 from gateway.assembly.listening import Sockets, address_of, listening
-from gateway.assembly.operators import Operators
 from gateway.assembly.recorders import Recorders
 from gateway.assembly.records import Records
 from gateway.assembly.reloads import Reloads
@@ -36,20 +33,24 @@ from gateway.assembly.returning import Returning, opened_or_reserved
 from gateway.assembly.usage import Usage
 from gateway.config import model
 from gateway.config.sources import Sources
+from gateway.control.beside import beside
 from gateway.control.clock import SystemClock
 from gateway.control.cluster import Cluster, Reach
 from gateway.control.cores import worker_count
 from gateway.control.crew import Acknowledged, Crew
+from gateway.control.garbage import not_looking
 from gateway.domain.enforcement import Enforced
 from gateway.domain.keys import KeyRecord
 from gateway.domain.nodes import Lease
 from gateway.domain.streams import Condemn
 from gateway.keyring.door import Keyring
-from gateway.listeners.metrics import create_metrics_app
 from gateway.ports import AuditTrail, Clock, KeptAlerts, KeyStore, StoreUnavailable, UsageStore
 from gateway.stores.noted import NotedStore
 from gateway.stores.observed import ObservedStore
 from gateway.stores.rekeying import Rekeying
+
+if TYPE_CHECKING:
+    from gateway.assembly.operators import Operators
 
 _NOTHING: Final[Mapping[str, str]] = {}
 
@@ -67,6 +68,7 @@ class Gateway:
 
     crew: Crew
     reloads: Reloads
+    operators: Operators
 
     def __init__(
         self,
@@ -111,7 +113,6 @@ class Gateway:
         self.rekeying = Rekeying(self._rekey)
         self.plane: DataPlane | None = None
         self.explainer = Explainer(self)
-        self.operators = Operators(self)
         self.degradation = Degradation(self)
         self.workers = workers
         self.export_counts: Callable[[], Mapping[str, tuple[int, int]]] = dict
@@ -270,15 +271,17 @@ async def opened(
     environ: Mapping[str, str] = _NOTHING,
     sources: Sources | None = None,
     sockets: Sockets = _NO_SOCKETS,
+    on_serving: Callable[[Gateway], None] | None = None,
 ) -> AsyncIterator[Gateway]:
     """Open a gateway; requests are served while the context lasts, and drained when it ends.
 
     `environ` is what `${VAR}` reads in a reload; with `sources`, from which `config` was read, changed files are
-    noticed. `sockets` are those that a service manager listens on for us, by the name of the listener. Raises
-    `StoreUnavailable`, `CannotStart` or `OSError` with a text for the operator; then nothing is left open.
+    noticed. `sockets` are those that a service manager listens on for us, by the name of the listener. `on_serving` is
+    told as soon as clients are served: operators are not yet. Raises `StoreUnavailable`, `CannotStart` or `OSError`
+    with a text for the operator; then nothing is left open.
     """
     async with AsyncExitStack() as stack:
-        gateway = await _open(config, config_path, environ, sockets, stack)
+        gateway = await _open(config, config_path, environ, sockets, stack, on_serving)
         if sources is not None:
             gateway.reloads.watch(sources)
         yield gateway
@@ -290,6 +293,7 @@ async def _open(
     environ: Mapping[str, str],
     given: Sockets,
     stack: AsyncExitStack,
+    on_serving: Callable[[Gateway], None] | None,
 ) -> Gateway:
     workers = worker_count(config.workers)
     sockets = stack.enter_context(listening(config, path, workers, given))
@@ -300,7 +304,10 @@ async def _open(
     began = gateway.clock.now()
     counts = await (gateway.reserve.counts() if returning else gateway.store.load_counts(began))
     gateway.reserve.count(counts)
-    join = workforce.join if workers > 1 else alone.join
+    if workers > 1:
+        from gateway.assembly.workforce import join
+    else:
+        from gateway.assembly.alone import join
     serve = await join(gateway, sockets.public, sockets.questions, counts, tasks, stack)
     gateway.recorders.metrics.watch("revocations_pending", gateway.pending)
     gateway.reloads = Reloads(gateway, environ, tasks)
@@ -309,10 +316,6 @@ async def _open(
     if returning is None:
         await bootstrap(config.bootstrap, gateway.keyring)
     await gateway.alerting.start(tasks, stack)
-    await _serve(stack, gateway, "metrics", _watching(gateway), sockets.metrics)
-    operators = gateway.operators
-    await _serve(stack, gateway, "admin", operators.admin_app(), [*sockets.admin, *sockets.pages])
-    await _serve(stack, gateway, "delivery", operators.link_app(), sockets.links)
     gateway.public_address = address_of(sockets.public)
     gateway.admin_address = address_of(sockets.admin)
     gateway.dashboard_address = address_of(sockets.pages)
@@ -321,9 +324,24 @@ async def _open(
     gateway.forward_auth_address = address_of(sockets.questions)
     if gateway.cluster is not None:
         gateway.cluster.serve_at(gateway.public_address)
+    longest = await stack.enter_async_context(AsyncExitStack())  # `/readyz` tells of the drain
     await serve()
     stack.push_async_callback(gateway.drain)
+    if on_serving is not None:
+        on_serving(gateway)
+    make = await beside(_operators)
+    gateway.operators = make(gateway)
+    await gateway.operators.serve(sockets, longest)
     return gateway
+
+
+def _operators() -> type[Operators]:
+    """Return what serves operators and probes: aiohttp and the admin API are a third of the whole start, for which no
+    client has to wait. Who connects there before is answered then.
+    """
+    with not_looking():
+        from gateway.assembly.operators import Operators
+    return Operators
 
 
 async def _control_plane(
@@ -364,25 +382,3 @@ async def _control_plane(
     stack.push_async_callback(gateway.rekeying.close)
     stack.callback(gateway.usage.close)
     return gateway, returning
-
-
-def _watching(gateway: Gateway) -> web.Application:
-    return create_metrics_app(gateway.recorders.metrics.render, gateway.readiness, gateway.look)
-
-
-async def _serve(
-    stack: AsyncExitStack,
-    gateway: Gateway,
-    name: str,
-    app: web.Application,
-    socks: Sequence[socket.socket],
-) -> None:
-    """Serve an aiohttp application as the listener `name` until the stack closes, where it has sockets."""
-    if not socks:
-        return
-    runner = web.AppRunner(app, access_log=None, handle_signals=False)
-    await runner.setup()
-    stack.push_async_callback(runner.cleanup)
-    context = gateway.certificates.context(name)
-    for sock in socks:
-        await web.SockSite(runner, sock, ssl_context=context).start()

@@ -7,7 +7,6 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from gateway.admin.usage import KeptUsage
 from gateway.assembly import stores
 from gateway.assembly.keys import alone, make_keyring
 from gateway.assembly.records import make_keeper, make_request_log
@@ -16,6 +15,7 @@ from gateway.audit.room import AuditRoom
 from gateway.config import model
 from gateway.control.clock import SystemClock
 from gateway.keyring.door import Keyring
+from gateway.ports import KeptUsage
 from gateway.telemetry.request_log import FileRequestLog
 
 

@@ -12,7 +12,6 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
-from gateway.admin.config import ConfigRoutes
 from gateway.assembly.planning import Planner
 from gateway.assembly.succession import Succession, settle
 from gateway.config.load import Loaded, read
@@ -97,13 +96,9 @@ class Reloads:
             return await self._reloader.check_former(self._required_former)
         return await self._reloader.roll_back(self._required_former, order)
 
-    def routes(self) -> ConfigRoutes:
-        """Return the routes of the admin API."""
-
-        async def reload(actor: Actor) -> Reloaded:
-            return await self.reload(f"{actor.kind} {actor.name}", actor)
-
-        return ConfigRoutes(reload, self._reloader.check, roll_back=self.roll_back, plan=self.plan)
+    async def check(self) -> Reloaded:
+        """Say what a reload would do. Raises `ReloadRefused`."""
+        return await self._reloader.check()
 
     def stop(self) -> None:
         """Refuse every further reload."""

@@ -14,14 +14,13 @@ from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Final
 
-from gateway.admin.usage import KeptUsage
 from gateway.assembly.errors import CannotStart
 from gateway.assembly.recorders import Recorders
 from gateway.config import model
 from gateway.config.places import anchored
 from gateway.control.periodic import Periodic
 from gateway.domain.usage import Retention
-from gateway.ports import Clock, StoreUnavailable, UsageStore
+from gateway.ports import Clock, KeptUsage, StoreUnavailable, UsageStore
 from gateway.telemetry.geoip import GeoIp, GeoIpUnusable
 from gateway.telemetry.top_keys import TopKeys
 from gateway.telemetry.usage_writer import UsageWriter

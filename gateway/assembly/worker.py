@@ -1,4 +1,4 @@
-"""A worker process: the data plane of a gateway that has several, led by a supervisor over a channel.
+"""A worker: the data plane of a gateway that has several, led by a supervisor over a channel.
 
 Knows what each message of the supervisor means here. It reads no configuration file and writes to no store. When the
 supervisor is gone it ends, because nobody would tell it any more that a key was revoked.
@@ -7,16 +7,11 @@ supervisor is gone it ends, because nobody would tell it any more that a key was
 from __future__ import annotations
 
 import asyncio
-import faulthandler
-import signal
 import socket
-import sys
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack, suppress
 from pathlib import Path
 from typing import Any, Final
-
-import uvloop
 
 from gateway import __version__
 from gateway.assembly import data_plane
@@ -38,9 +33,9 @@ from gateway.control import messages
 from gateway.control.beside import beside
 from gateway.control.channel import Channel, Declined, connect
 from gateway.control.clock import Moments, SystemClock
+from gateway.control.crew import Load
 from gateway.control.garbage import settle_memory
 from gateway.control.heartbeat import Heartbeat, Pulse
-from gateway.control.member import DUMP_SIGNAL
 from gateway.control.periodic import Periodic
 from gateway.domain.keys import KeyRecord
 from gateway.domain.nodes import Lease
@@ -61,9 +56,6 @@ _LOOK_SECONDS: Final = 1.0
 
 _TOLD_MAX: Final = 200
 """Counts of usage in one message: making it keeps the event loop from requests for some milliseconds."""
-
-_LEFT_TO_SUPERVISOR: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1)
-"""Terminals and service managers send these to every process; only the supervisor knows what to do, and says so."""
 
 
 class Worker:
@@ -296,7 +288,7 @@ class Worker:
     async def _look_at_upstreams(self, _: messages.LookAtUpstreams) -> list[ServiceOverview]:
         return self.plane.overview()
 
-    async def _look_at_load(self, _: messages.LookAtLoad) -> messages.Load:
+    async def _look_at_load(self, _: messages.LookAtLoad) -> Load:
         return self.plane.load()
 
     async def _look_at_readings(self, _: messages.LookAtReadings) -> Readings:
@@ -359,19 +351,3 @@ async def serve(sock: socket.socket, wanted: str) -> None:
         # Closed last: until then the supervisor takes what we say, and holds us for alive.
         parts.push_async_callback(worker.channel.close)
         await worker.finished.wait()
-
-
-def main(arguments: list[str]) -> None:
-    """Run a worker process; the arguments are the number of its descriptor of the channel, and the version it has to
-    be.
-    """
-    for number in _LEFT_TO_SUPERVISOR:
-        signal.signal(number, signal.SIG_IGN)
-    faulthandler.register(DUMP_SIGNAL, all_threads=True)
-    sock = socket.socket(fileno=int(arguments[0]))
-    sock.setblocking(False)
-    uvloop.run(serve(sock, arguments[1]))
-
-
-if __name__ == "__main__":
-    main(sys.argv[1:])

@@ -7,7 +7,6 @@ refused or problems found, 2 wrong usage, 3 cannot connect.
 from __future__ import annotations
 
 import argparse
-import gc
 import sys
 from collections.abc import Mapping, Sequence
 from importlib import import_module
@@ -15,6 +14,7 @@ from typing import Final
 
 from gateway import __version__
 from gateway.build import BUILD
+from gateway.control.garbage import not_looking
 
 VERBS: Final[Mapping[str, str]] = {
     "run": "run",
@@ -70,11 +70,8 @@ def build_parser(verb: str = "") -> argparse.ArgumentParser:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one verb and return the exit status."""
     arguments = sys.argv[1:] if arguments is None else arguments
-    gc.disable()  # nothing that an import makes is garbage: looking for some takes a tenth of the start
-    try:
+    with not_looking():
         parser = build_parser(arguments[0] if arguments else "")
-    finally:
-        gc.enable()
     options = parser.parse_args(arguments)
     status: int = options.run(options)
     return status

@@ -5,16 +5,13 @@ from __future__ import annotations
 import argparse
 import asyncio
 import contextlib
-import gc
 import logging
 import os
 import sys
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import Callable
 from pathlib import Path
 
 import uvloop
-from aiohttp import web
 
 from gateway import __version__
 from gateway.assembly.access_logs import redactor
@@ -23,20 +20,15 @@ from gateway.assembly.gateway import Gateway, opened
 from gateway.build import BUILD
 from gateway.cli.pepper import create_pepper
 from gateway.config import model
-from gateway.config.load import Loaded, read
+from gateway.config.load import read
 from gateway.config.sources import Sources
-from gateway.control.garbage import settle_memory
+from gateway.control.garbage import keep_imported, not_looking, settle_memory
 from gateway.control.run import Signals
 from gateway.control.service_manager import ServiceManager, inherited_sockets
-from gateway.demo.provision import provision, render_curls, render_dashboard
-from gateway.demo.upstream import create_demo_app
 from gateway.ports import StoreUnavailable
 from gateway.telemetry import log
 
 _log = logging.getLogger("tollhouse")
-
-DEMO_ADDRESS = ("127.0.0.1", 8081)
-"""Where the upstream `demo` of the shipped configuration listens."""
 
 
 def register(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -67,10 +59,12 @@ def register(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> None
 
 def _run(options: argparse.Namespace) -> int:
     path: Path = options.config
+    keep_imported()
     if options.demo:
         with contextlib.suppress(FileExistsError):
             create_pepper(path.parent / "data" / "pepper")
-    loaded = _read(path)
+    with not_looking():
+        loaded = read(path, os.environ)
     for problem in loaded.problems:
         print(problem, file=sys.stderr)
     config = loaded.config
@@ -83,16 +77,6 @@ def _run(options: argparse.Namespace) -> int:
     except (CannotStart, StoreUnavailable, OSError) as error:
         _log.error("cannot start: %s", error)
         return 1
-
-
-def _read(path: Path) -> Loaded:
-    """Read the configuration without a search for garbage among all that was imported before."""
-    gc.freeze()
-    gc.disable()
-    try:
-        return read(path, os.environ)
-    finally:
-        gc.enable()
 
 
 async def _serve(
@@ -108,15 +92,26 @@ async def _serve(
         sockets = inherited_sockets(os.environ, os.getpid())
     except ValueError as error:
         raise CannotStart(str(error)) from error
-    opening = opened(config, path, environ=os.environ, sources=sources, sockets=sockets)
-    async with _demo_backend(is_demo), opening as gateway:
-        signals = Signals(
-            asyncio.get_running_loop(),
-            reopen=gateway.reopen_logs,
-            reload=gateway.reloads.ask,
-            hurry=gateway.hurry,
-        )
+    heeded: list[Signals] = []
+
+    def begin(gateway: Gateway) -> None:
         gateway.on_follow.append(_redacting(formatter, config))
+        heeded.append(_signals(gateway))
+
+    opening = opened(
+        *(config, path),
+        environ=os.environ,
+        sources=sources,
+        sockets=sockets,
+        on_serving=begin,
+    )
+    async with contextlib.AsyncExitStack() as stack:
+        if is_demo:
+            from gateway.cli.demo import demo_backend, show_demo
+
+            await stack.enter_async_context(demo_backend())
+        gateway = await stack.enter_async_context(opening)
+        [signals] = heeded
         _log.info(
             "tollhouse %s (%s) serves on %s, admin on %s, metrics on %s",
             __version__,
@@ -132,7 +127,7 @@ async def _serve(
             _log.info("links to take keys with are served on %s", gateway.delivery_address)
         settle_memory()
         if is_demo:
-            await _show_demo(gateway, dashboard)
+            await show_demo(gateway, dashboard)
         manager.ready(_status(gateway))
         gateway.on_follow.append(lambda _: manager.status(_status(gateway)))
         await signals.stopped()
@@ -140,6 +135,16 @@ async def _serve(
         _log.info("draining")
     _log.info("stopped")
     return 0
+
+
+def _signals(gateway: Gateway) -> Signals:
+    """Heed signals from now on: whoever was answered may expect that SIGTERM cuts nobody off."""
+    return Signals(
+        asyncio.get_running_loop(),
+        reopen=gateway.reopen_logs,
+        reload=gateway.reloads.ask,
+        hurry=gateway.hurry,
+    )
 
 
 def _status(gateway: Gateway) -> str:
@@ -158,20 +163,6 @@ def _redacting(formatter: log.LogFormatter, config: model.Config) -> Callable[[m
     return follow
 
 
-@asynccontextmanager
-async def _demo_backend(is_wanted: bool) -> AsyncIterator[None]:
-    if not is_wanted:
-        yield
-        return
-    runner = web.AppRunner(create_demo_app(), access_log=None, handle_signals=False)
-    await runner.setup()
-    try:
-        await web.TCPSite(runner, *DEMO_ADDRESS).start()
-        yield
-    finally:
-        await runner.cleanup()
-
-
 def _dashboard_url(gateway: Gateway) -> str:
     """Return where a browser on this machine finds the dashboard, empty where none can."""
     config = gateway.config
@@ -180,9 +171,3 @@ def _dashboard_url(gateway: Gateway) -> str:
         return ""
     scheme = "http" if config.listeners.admin.tls is None else "https"
     return f"{scheme}://{address}/"
-
-
-async def _show_demo(gateway: Gateway, dashboard: str) -> None:
-    demo = await provision(gateway.keyring)
-    print(render_curls(f"http://{gateway.public_address}", demo))
-    print(render_dashboard(dashboard), flush=True)

@@ -12,6 +12,7 @@ from typing import Any, Final, Literal, Union, get_args, get_origin
 
 from pydantic.fields import FieldInfo
 
+from gateway.config.docstrings import Docstrings
 from gateway.config.model import Config
 from gateway.config.sections.base import Applies, OneOrMany, Section
 from gateway.config.sections.values import Label
@@ -33,8 +34,12 @@ class Key:
     is_section: bool
 
 
-def keys(section: type[Section] = Config, prefix: str = "") -> Iterator[Key]:
+def keys(
+    section: type[Section] = Config, prefix: str = "", docstrings: Docstrings | None = None
+) -> Iterator[Key]:
     """Yield every key below `section`, parents before children, in the order of the model."""
+    docstrings = docstrings or Docstrings()
+    described = docstrings.of(section)
     for name, field in section.model_fields.items():
         path = f"{prefix}.{name}" if prefix else name
         inner, suffix = _inside(field.annotation, field.metadata)
@@ -43,11 +48,11 @@ def keys(section: type[Section] = Config, prefix: str = "") -> Iterator[Key]:
             type=_type_name(field.annotation, field.metadata),
             default=_default(field),
             applies=applies_to(section, name),
-            description=" ".join((field.description or "").split()),
+            description=" ".join(described.get(name, "").split()),
             is_section=inner is not None,
         )
         if inner is not None:
-            yield from keys(inner, path + suffix)
+            yield from keys(inner, path + suffix, docstrings)
     if extra := section.__annotations__.get("__pydantic_extra__"):
         yield Key(
             path=f"{prefix}.{ANY_NAME}",

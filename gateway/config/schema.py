@@ -8,6 +8,7 @@ from typing import Any, Final
 from pydantic.json_schema import GenerateJsonSchema, JsonSchemaValue
 from pydantic_core import core_schema
 
+from gateway.config.docstrings import Docstrings
 from gateway.config.model import Config
 
 SCHEMA_ID: Final = "https://tollhouse.invalid/schema/config/v1.json"
@@ -29,7 +30,18 @@ def config_schema() -> dict[str, Any]:
 
 
 class _Generator(GenerateJsonSchema):
-    """Lets `${...}` stand for every number, flag and choice."""
+    """Describes every field by its docstring, and lets `${...}` stand for every number, flag and choice."""
+
+    def __init__(self, *arguments: Any, **options: Any) -> None:
+        super().__init__(*arguments, **options)
+        self._docstrings = Docstrings()
+
+    def model_schema(self, schema: core_schema.ModelSchema) -> JsonSchemaValue:
+        """Describe a section."""
+        result = super().model_schema(schema)
+        for name, text in self._docstrings.of(schema["cls"]).items():
+            result["properties"].get(name, {}).setdefault("description", text)
+        return result
 
     def int_schema(self, schema: core_schema.IntSchema) -> JsonSchemaValue:
         """Describe a whole number."""

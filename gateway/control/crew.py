@@ -47,6 +47,14 @@ class WorkerReport:
     age_seconds: float
 
 
+@dataclass(frozen=True, slots=True)
+class Load:
+    """What a process that serves has to do at the moment."""
+
+    connections: int
+    in_flight: int
+
+
 class Crew(Protocol):
     """Whoever serves requests. What was told to it before holds for whoever joins it later, too."""
 

@@ -16,14 +16,10 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from gateway.control.channel import Channel
-from gateway.control.crew import WorkerReport, WorkerState
+from gateway.control.crew import Load, WorkerReport, WorkerState
 from gateway.control.heartbeat import Heartbeat
-from gateway.control.messages import Load
 
 _log = logging.getLogger(__name__)
-
-DUMP_SIGNAL: Final = signal.SIGUSR2
-"""Lets a worker write its Python stack to the log, even while its event loop stands still."""
 
 _EXIT_SECONDS: Final = 5.0
 """How long a worker that closed the channel may take to exit: it has nothing left to do."""

@@ -107,14 +107,6 @@ class LookAtLoad:
 
 
 @dataclass(frozen=True, slots=True)
-class Load:
-    """What a process that serves has to do at the moment."""
-
-    connections: int
-    in_flight: int
-
-
-@dataclass(frozen=True, slots=True)
 class ReopenLogs:
     """Go on in new log files. Nobody waits for it."""
 

@@ -7,6 +7,7 @@ is not a sound beginning. It must not know what a worker does.
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Iterable, Sequence
@@ -15,7 +16,10 @@ from typing import Final
 
 from gateway import __version__
 
-_MODULE: Final = "gateway.assembly.worker"
+DUMP_SIGNAL: Final = signal.SIGUSR2
+"""Lets a worker write its Python stack to the log, even while its event loop stands still."""
+
+_MODULE: Final = "gateway.assembly.worker_process"
 
 
 def command(channel: int) -> list[str]:

@@ -20,10 +20,10 @@ from gateway.control.backoff import Backoff
 from gateway.control.channel import Declined, Gone, connect
 from gateway.control.crew import WorkerState
 from gateway.control.heartbeat import Watcher
-from gateway.control.member import DUMP_SIGNAL, Equipment, Member
+from gateway.control.member import Equipment, Member
 from gateway.control.messages import Begin, Drain, Hurry, Serve
 from gateway.control.slots import sockets_of
-from gateway.control.spawn import spawn
+from gateway.control.spawn import DUMP_SIGNAL, spawn
 from gateway.control.weight import Scales
 from gateway.ports import Clock, Conflict
 

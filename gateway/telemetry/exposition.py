@@ -1,4 +1,4 @@
-"""Turns numbers into what `prometheus_client` renders.
+"""Turns numbers into what `prometheus_client` renders, and lets it.
 
 Knows the shapes of `prometheus_client`; it must not know where numbers come from.
 """
@@ -10,6 +10,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from itertools import accumulate
 from typing import Final
 
+from prometheus_client import CollectorRegistry
 from prometheus_client.core import (
     CounterMetricFamily,
     Exemplar,
@@ -18,13 +19,67 @@ from prometheus_client.core import (
     InfoMetricFamily,
     Metric,
 )
+from prometheus_client.exposition import choose_encoder
 from prometheus_client.utils import floatToGoString
 
-from gateway.telemetry.families import Family
+from gateway.telemetry.crew import Crew
+from gateway.telemetry.families import FAMILIES, Family
 from gateway.telemetry.process import MEANINGS
+from gateway.telemetry.readings import EXEMPLARS, WATCHED_MAX
 from gateway.telemetry.series import Numbers
 
 NO_EXEMPLARS: Final[Mapping[tuple[str, ...], float]] = {}
+
+
+class Exposition:
+    """All metrics of the processes of `crew` at one moment; `build` are the labels of the build."""
+
+    def __init__(
+        self, crew: Crew, build: Mapping[str, str], *, namespace: str, has_process: bool
+    ) -> None:
+        self._crew = crew
+        self._build = build
+        self._namespace = namespace
+        self._has_process = has_process
+
+    def render(self, accept: str = "") -> tuple[bytes, str]:
+        """Return the text and its content type; OpenMetrics if `accept` prefers it."""
+        registry = CollectorRegistry()
+        registry.register(self)
+        encoder, content_type = choose_encoder(accept)
+        return encoder(registry), content_type
+
+    def collect(self) -> Iterator[Metric]:
+        """Yield every metric family (the collector protocol of `prometheus_client`)."""
+        readings = self._crew.read()
+        exemplars = readings.pop(EXEMPLARS.name, NO_EXEMPLARS)
+        for name, values in readings.items():
+            if len(values) > WATCHED_MAX:
+                self._crew.count_dropped(name, len(values) - WATCHED_MAX)
+        counted = self._crew.counted()
+        for family in FAMILIES:
+            if family.kind == "info":
+                yield info_metric(self._namespace, family, self._build)
+            elif family.name in counted:
+                yield self._accumulated(family, counted[family.name].items(), exemplars)
+            elif family.name in readings:
+                told = list(readings[family.name].items())[:WATCHED_MAX]
+                yield flat_metric(self._namespace, family, told)
+        if self._has_process:
+            yield from process_metrics(self._crew.used())
+
+    def _accumulated(
+        self,
+        family: Family,
+        children: Iterable[tuple[tuple[str, ...], list[float]]],
+        exemplars: Mapping[tuple[str, ...], float],
+    ) -> Metric:
+        if family.name == "request_duration_seconds":
+            return histogram_metric(self._namespace, family, children, exemplars)
+        if family.kind == "histogram":
+            return histogram_metric(self._namespace, family, children)
+        values = ((labels, numbers[0]) for labels, numbers in children)
+        return flat_metric(self._namespace, family, values)
 
 
 def flat_metric(

@@ -8,24 +8,12 @@ from __future__ import annotations
 
 import platform
 import threading
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable
 from typing import Final
-
-from prometheus_client import CollectorRegistry
-from prometheus_client.core import Metric
-from prometheus_client.exposition import choose_encoder
 
 from gateway.build import BUILD
 from gateway.telemetry.crew import Crew
-from gateway.telemetry.exposition import (
-    NO_EXEMPLARS,
-    flat_metric,
-    histogram_metric,
-    info_metric,
-    process_metrics,
-)
-from gateway.telemetry.families import FAMILIES, Family
-from gateway.telemetry.readings import EXEMPLARS, WATCHED_MAX, Reading, Readings, Watch
+from gateway.telemetry.readings import Reading, Readings, Watch
 from gateway.telemetry.rows import ListRows, Rows
 from gateway.telemetry.tally import Tally
 from gateway.telemetry.totals import Totals
@@ -72,8 +60,6 @@ class Metrics:
         self.count = self.tally.count
         self.observe = self.tally.observe
         self._render_lock = threading.Lock()
-        self._registry = CollectorRegistry()
-        self._registry.register(self)
         self.declare(routes=routes, upstreams=upstreams, policies=policies)
 
     def declare(
@@ -106,38 +92,11 @@ class Metrics:
 
         May run in any thread; takes milliseconds per thousand series.
         """
-        encoder, content_type = choose_encoder(accept)
+        # Brings `prometheus_client`: for who is scraped, which no worker ever is.
+        from gateway.telemetry.exposition import Exposition
+
         with self._render_lock:
-            return encoder(self._registry), content_type
-
-    def collect(self) -> Iterator[Metric]:
-        """Yield every metric family (the collector protocol of `prometheus_client`)."""
-        readings = self.crew.read()
-        exemplars = readings.pop(EXEMPLARS.name, NO_EXEMPLARS)
-        for name, values in readings.items():
-            if len(values) > WATCHED_MAX:
-                self.crew.count_dropped(name, len(values) - WATCHED_MAX)
-        counted = self.crew.counted()
-        for family in FAMILIES:
-            if family.kind == "info":
-                yield info_metric(self._namespace, family, self._build)
-            elif family.name in counted:
-                yield self._accumulated(family, counted[family.name].items(), exemplars)
-            elif family.name in readings:
-                told = list(readings[family.name].items())[:WATCHED_MAX]
-                yield flat_metric(self._namespace, family, told)
-        if self._has_process:
-            yield from process_metrics(self.crew.used())
-
-    def _accumulated(
-        self,
-        family: Family,
-        children: Iterable[tuple[tuple[str, ...], list[float]]],
-        exemplars: Mapping[tuple[str, ...], float],
-    ) -> Metric:
-        if family.name == "request_duration_seconds":
-            return histogram_metric(self._namespace, family, children, exemplars)
-        if family.kind == "histogram":
-            return histogram_metric(self._namespace, family, children)
-        values = ((labels, numbers[0]) for labels, numbers in children)
-        return flat_metric(self._namespace, family, values)
+            exposition = Exposition(
+                self.crew, self._build, namespace=self._namespace, has_process=self._has_process
+            )
+            return exposition.render(accept)

@@ -7,12 +7,12 @@ from typing import Any
 
 import pytest
 
-from gateway.admin.usage import KeptUsage
 from gateway.domain.admin_tokens import Role
 from gateway.domain.keys import KeyKind, KeyRecord, KeyState
 from gateway.domain.policies import KeyMatch, PolicyRules, RotationRule
 from gateway.domain.tenants import Tenant
 from gateway.domain.usage import Dimensions
+from gateway.ports import KeptUsage
 from gateway.stores.memory_usage import MemoryUsage
 from tests.admin.caller import Caller, serving
 from tests.key_samples import ORDER, a_key, a_tenant

@@ -10,10 +10,10 @@ from typing import Any
 import pytest
 
 from gateway.admin import usage as routes
-from gateway.admin.usage import KeptUsage
 from gateway.admin.usage_wire import MEASURED
 from gateway.domain.admin_tokens import Role
 from gateway.domain.usage import FacetKind
+from gateway.ports import KeptUsage
 from gateway.stores.memory_usage import MemoryUsage
 from tests.admin.caller import Caller, serving
 from tests.key_samples import ORDER, a_tenant

@@ -10,7 +10,6 @@ from aiohttp import web
 
 from gateway.admin.app import create_admin_app
 from gateway.admin.config import ConfigRoutes
-from gateway.admin.usage import KeptUsage
 from gateway.audit.chain import Report
 from gateway.audit.room import AuditRoom, Pruned
 from gateway.config.changes import Change
@@ -25,6 +24,7 @@ from gateway.domain.limit_changes import LimitChange
 from gateway.domain.queries import AuditQuery
 from gateway.domain.streams import StreamKind
 from gateway.keyring.door import Keyring
+from gateway.ports import KeptUsage
 from gateway.stores.memory_usage import MemoryUsage
 from gateway.telemetry.request_log import FileRequestLog
 from tests.admin.caller import TOKEN

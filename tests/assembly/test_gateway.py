@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from gateway.assembly.errors import CannotStart
-from gateway.assembly.gateway import opened
+from gateway.assembly.gateway import Gateway, opened
 from gateway.assembly.sockets import BindError
 from gateway.domain.admin_tokens import Role
 from gateway.ports import StoreUnavailable
@@ -319,3 +319,36 @@ async def test_while_draining_readiness_says_so_and_the_last_request_ends(tmp_pa
             may_answer.set()
             assert (await asking).body == b"done"
             await draining
+
+
+async def test_probes_are_answered_until_the_last_request_of_a_gateway_that_closes_has_ended(
+    tmp_path: Path,
+) -> None:
+    gateways: asyncio.Queue[Gateway] = asyncio.Queue()
+    may_close = asyncio.Event()
+
+    async def serve(text: str) -> None:
+        edge = EDGE.replace("drain_timeout: 5s", "drain_timeout: 10m")
+        async with serving(tmp_path, text, edge) as gateway:
+            gateways.put_nowait(gateway)
+            await may_close.wait()
+
+    async with slow_upstream() as (url, has_request, may_answer), asyncio.TaskGroup() as tasks:
+        text = (
+            f"upstreams: {{u: {{targets: ['{url}']}}}}\n"
+            "routes: [{name: slow, match: {path: /slow}, auth: none, upstream: u}]\n"
+        )
+        closing = tasks.create_task(serve(text))
+        gateway = await gateways.get()
+        asking = tasks.create_task(ask(gateway.public_address, "/slow"))
+        await has_request.wait()
+        may_close.set()
+        while (answer := await ask(gateway.metrics_address, "/readyz")).status == 200:
+            pass
+        assert answer.json["reasons"] == ["draining"]
+        assert (await ask(gateway.admin_address, "/admin/v1/keys")).status == 200
+        may_answer.set()
+        await closing
+        assert (await asking).body == b"done"
+    with pytest.raises(OSError):  # noqa: PT011 - refused or reset: it takes no more
+        await ask(gateway.metrics_address, "/livez")

@@ -16,7 +16,6 @@ from gateway.admin.config import ConfigRoutes
 from gateway.admin.nodes import Nodes
 from gateway.admin.request_log import KeptLog
 from gateway.admin.upstreams import Overview
-from gateway.admin.usage import KeptUsage
 from gateway.admin.workers import Workers
 from gateway.alerts.desk import AlertDesk
 from gateway.cli import admin, deliveries, incidents, keys, rotations, templates, tenants
@@ -27,7 +26,7 @@ from gateway.cli import streams as stream_verbs
 from gateway.cli import upstreams as upstream_verbs
 from gateway.cli import usage as usage_verbs
 from gateway.cli import workers as worker_verbs
-from gateway.ports import Streams
+from gateway.ports import KeptUsage, Streams
 from tests.key_samples import a_tenant
 from tests.keyring.house import House
 

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from gateway.admin.usage import KeptUsage
 from gateway.domain.usage import FacetKind
+from gateway.ports import KeptUsage
 from gateway.stores.memory_usage import MemoryUsage
 from tests.cli.serving import command, served
 from tests.usage_samples import HOUR, KEPT, NOON, a_cell, a_facet, dimensions

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 from hypothesis import given
 from hypothesis import strategies as st
+from ruamel.yaml import YAML
+from ruamel.yaml.error import YAMLError
 
 from gateway.config.interpolate import Interpolator
 from gateway.config.problems import Problem, Report
-from gateway.config.tree import NODES_MAX, Node, read_tree
+from gateway.config.tree import NODES_MAX, Node, _yaml, read_tree
 
 
 def read(text: str, nodes_max: int = NODES_MAX) -> tuple[Node | None, list[Problem]]:
@@ -140,3 +143,26 @@ def test_value_that_cannot_be_resolved_is_broken_and_the_rest_is_read() -> None:
 def test_any_text_is_a_tree_or_a_problem(text: str) -> None:
     root, found = read(text)
     assert root is not None or found
+
+
+PIECES = (
+    "a: 1\nb:\n  c: 2\n  - d\n- e\nf: |\n  # kept\ng: >-\n  text\nh: 'x\n  y'\n# told\n  # told\ni: j # told\n"
+    "k: l#m\nn: [o,\n  p] # told\nq: {r: s, # told\n  t: u}\n\n   \n\t\n---\n...\n%YAML 1.2\n&v w: *v\n? x\n: y\n"
+    "z: # told\n\ufeff# told"
+).splitlines()
+ENDS = ("\n", "\n", "\r\n", "\r", "\x85", "\u2028")
+
+
+@given(st.lists(st.sampled_from(PIECES)), st.sampled_from(ENDS))
+def test_stepping_over_comments_changes_no_event_and_no_place(lines: list[str], end: str) -> None:
+    text = end.join(lines)
+    assert list(events(_yaml(), text)) == list(events(YAML(typ="safe", pure=True), text))
+
+
+def events(yaml: YAML, text: str) -> Iterator[str]:
+    """Yield what `yaml` reads in `text`, with where it stands, up to its first complaint."""
+    try:
+        for event in yaml.parse(text):
+            yield f"{event} {event.start_mark} {event.end_mark}"
+    except YAMLError as error:
+        yield str(error)

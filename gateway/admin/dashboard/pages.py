@@ -11,7 +11,7 @@ from collections.abc import Callable
 from typing import Final
 
 from aiohttp import web
-from pydantic import BaseModel, Field
+from pydantic import Field
 
 from gateway import __version__
 from gateway.admin.auth import Doorkeeper, Principal
@@ -26,7 +26,8 @@ from gateway.admin.dashboard.shelf import PREFIX, Asset, Shelf, load
 from gateway.admin.described import Description, describes, shows
 from gateway.admin.requests import answer, read_body, read_query
 from gateway.admin.rights import needs, open_to_all
-from gateway.admin.wire import Shape, instant
+from gateway.admin.shapes import Shape, View
+from gateway.admin.wire import instant
 from gateway.domain.admin_tokens import RIGHTS, Right, Role
 
 HOME: Final = "/dashboard/"
@@ -46,7 +47,7 @@ class SignIn(Shape):
     token: str = Field(min_length=1, max_length=_TOKEN_LENGTH_MAX, repr=False)
 
 
-class SessionView(BaseModel):
+class SessionView(View):
     """Who is signed in, as what, and what a change has to bring along (`csrf`, in the field `X-CSRF-Token`)."""
 
     name: str
@@ -61,7 +62,7 @@ class SessionView(BaseModel):
     version: str
 
 
-class WhoIsThere(BaseModel):
+class WhoIsThere(View):
     """The answer to `GET /dashboard/session`: nobody being signed in is no error."""
 
     session: SessionView | None

@@ -26,14 +26,17 @@ RESTART: Final[JsonDict] = {"x-applies": "restart"}
 
 
 class Section(BaseModel):
-    """A mapping of the file. The docstring under a field is its description everywhere.
+    """A mapping of the file. The docstring under a field is its description everywhere (`config.docstrings`).
+
+    What validates it is built when it is first needed: once for the whole file, and not at all where a checked
+    configuration is only handed on, as to a worker.
 
     `applies` holds for every field of the section; a field may say otherwise with
     `json_schema_extra={"x-applies": ...}`.
     """
 
     model_config = ConfigDict(
-        extra="forbid", frozen=True, use_attribute_docstrings=True, hide_input_in_errors=True
+        extra="forbid", frozen=True, hide_input_in_errors=True, defer_build=True
     )
     applies: ClassVar[Applies] = "hot"
     may_be_empty: ClassVar[bool] = True

@@ -31,7 +31,7 @@ def _leak(path: Path) -> None:
 
 if "TOLLHOUSE_CHAOS_CLOCK" in os.environ:
     _set_clock(Path(os.environ["TOLLHOUSE_CHAOS_CLOCK"]))
-if "TOLLHOUSE_CHAOS_LEAK" in os.environ and "gateway.assembly.worker" in sys.orig_argv:
+if "TOLLHOUSE_CHAOS_LEAK" in os.environ and "gateway.assembly.worker_process" in sys.orig_argv:
     threading.Thread(
         target=_leak, args=(Path(os.environ["TOLLHOUSE_CHAOS_LEAK"]),), daemon=True
     ).start()
