@@ -147,7 +147,7 @@ bench-keys: $(VENV)/.ready-to-run ## a million keys in SQLite: cold look-ups, me
 bench-snapshots: $(VENV)/.ready-to-run ## the snapshot of 100,000 and 1,000,000 keys: time, size, latency meanwhile (1.2 GB once)
 	@$(BIN)/python -m bench.snapshots --out docs/figures $(if $(KEYS_FOLDER),--folder $(KEYS_FOLDER))
 
-bench-capacity: $(VENV)/.ready-to-test ## what keys, requests and changes take in stores and ask of PostgreSQL; writes docs/figures (10 minutes; 1.2 GB)
+bench-capacity: $(VENV)/.ready-to-test ## what keys, requests and changes take in stores and ask of PostgreSQL; writes docs/figures (20 minutes; 6 GB)
 	@$(BIN)/python -m bench.capacity_figures --write docs/figures
 
 bench-start: $(VENV)/.ready-to-run $(BYTECODE) ## starts: time to the first answer, CPU, memory; a killed worker; writes docs/figures (2 minutes)

@@ -15,18 +15,26 @@ import sys
 import tempfile
 import time
 from collections import Counter
-from contextlib import closing
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, closing
 from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
 from bench.capacity import shown
-from bench.capacity_gateway import Site, command, configure, gateway, stored
+from bench.capacity_gateway import Site, command, configure, gateway, ran, stored
 from bench.capacity_page import WRITTEN_KEYS, WRITTEN_REQUESTS, Found, page
+from bench.capacity_stores import told_of
 from bench.key_store import built, token
 from bench.keys import POLICY
 from bench.machine import Absent, Unusable
 from bench.postgres_server import Server, postgres
+from gateway.domain.database_address import read_address
+from gateway.stores import sqlite
+from gateway.stores.postgres import opening
+from gateway.stores.postgres.access import Access
+from gateway.stores.postgres.store import PostgresStore
+from tests import postgres as servers
 
 IDLE_SECONDS: Final = 15.0
 """Every work that is done again and again has its turn in it, but for alerts."""
@@ -51,7 +59,9 @@ def main() -> int:
     """Measure; return 1 when that is not possible."""
     parser = argparse.ArgumentParser(prog="python -m bench.capacity_figures", description=__doc__)
     parser.add_argument("--keys", type=int, nargs="*", default=[10_000, 100_000, 1_000_000])
-    parser.add_argument("--postgres-keys", type=int, nargs="*", default=[10_000, 100_000])
+    parser.add_argument(
+        "--postgres-keys", type=int, nargs="*", default=[10_000, 100_000, 1_000_000]
+    )
     parser.add_argument("--write", type=Path, help="folder for capacity.md")
     parser.add_argument(
         "--folder", type=Path, default=Path(tempfile.gettempdir()) / "tollhouse-bench-capacity",
@@ -96,6 +106,12 @@ def _in_sqlite(options: argparse.Namespace, found: Found) -> None:
             f"{per_tenant:,.0f}", _best_start(folder, store, site.start_seconds, options.starts),
             shown(memory, "bytes"), absent, f"{backup:.1f} s",
         )  # fmt: skip
+    if options.keys:
+        print(f"asking SQLite of {options.keys[-1]:,} keys", flush=True)
+        told = asyncio.run(
+            told_of(partial(sqlite.opened, path), options.keys[-1], time.process_time)
+        )
+        found.stores.append((f"SQLite, {options.keys[-1]:,} keys", told))
 
 
 def _absent_key(site: Site) -> str:
@@ -210,9 +226,13 @@ def _database(options: argparse.Namespace, server: Server, keys: int, found: Fou
     server.asked("postgres", f"CREATE DATABASE {database} TEMPLATE template0")
     url = server.url(database)
     file, _ = configure(folder, {"path": path.name})
-    moved = time.monotonic()
-    command(file, "db", "migrate-to", url)
-    moved = time.monotonic() - moved
+    spent = server.cpu_seconds()
+    moved = command(file, "db", "migrate-to", url)
+    spent = server.cpu_seconds() - spent
+    found.add(
+        found.moved, f"{keys:,} keys", f"{moved.seconds:.0f} s", f"{moved.cpu_seconds:.0f} s",
+        f"{spent:.0f} s", shown(moved.memory_bytes, "bytes"),
+    )  # fmt: skip
     server.asked(database, "VACUUM ANALYZE")
     per_key, per_tenant = (_per_row_there(server, database, table) for table in ("keys", "tenants"))
     [(size,)] = server.asked(database, "SELECT pg_database_size(current_database())")
@@ -223,8 +243,30 @@ def _database(options: argparse.Namespace, server: Server, keys: int, found: Fou
     found.add(
         found.sizes, f"PostgreSQL, {keys:,} keys", shown(size, "bytes"), f"{per_key:,.0f}",
         f"{per_tenant:,.0f}", _best_start(folder, store, site.start_seconds, options.starts),
-        shown(memory, "bytes"), absent, f"moved from SQLite in {moved:.1f} s",
+        shown(memory, "bytes"), absent, f"{_dumped(folder, url):.1f} s",
     )  # fmt: skip
+    if keys == options.postgres_keys[-1]:
+        print(f"asking PostgreSQL of {keys:,} keys", flush=True)
+
+        def cpu() -> float:
+            return time.process_time() + server.cpu_seconds()
+
+        told = asyncio.run(told_of(partial(_opened, url), keys, cpu))
+        found.stores.append((f"PostgreSQL, {keys:,} keys", told))
+
+
+@asynccontextmanager
+async def _opened(url: str) -> AsyncIterator[PostgresStore]:
+    async with opening.opened(Access(address=read_address(url)), 4) as database:
+        yield PostgresStore(database)
+
+
+def _dumped(folder: Path, url: str) -> float:
+    """Return how long a backup takes by the server's own program."""
+    target = folder / "backup.dump"
+    took = ran([str(servers.binaries() / "pg_dump"), "-Fc", "-f", str(target), url])
+    target.unlink()
+    return took.seconds
 
 
 def _per_row_there(server: Server, database: str, table: str) -> float:

@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import shutil
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -45,9 +47,7 @@ class Site:
 
     def cli(self, *words: str) -> float:
         """Run a command of the gateway; return how long it took. Raises `Unusable`."""
-        started = time.monotonic()
-        command(self.config, *words)
-        return time.monotonic() - started
+        return command(self.config, *words).seconds
 
     async def ask(self, secrets: Sequence[str], *, clients: int = 8) -> None:
         """Make one request with each of `secrets`."""
@@ -90,14 +90,42 @@ class Site:
         return answers
 
 
-def command(config: Path, *words: str) -> None:
+@dataclass(frozen=True, slots=True)
+class Ran:
+    """What a command took."""
+
+    seconds: float
+    cpu_seconds: float
+    memory_bytes: int
+
+
+def command(config: Path, *words: str) -> Ran:
     """Run a command of the gateway. Raises `Unusable`."""
-    done = subprocess.run(
-        [sys.executable, "-m", "gateway", *words, "--config", str(config)],
-        cwd=ROOT, capture_output=True, text=True, check=False,
-    )  # fmt: skip
-    if done.returncode:
-        raise Unusable(f"tollhouse {' '.join(words)}: {done.stdout}{done.stderr}")
+    return ran([sys.executable, "-m", "gateway", *words, "--config", str(config)])
+
+
+def ran(words: Sequence[str]) -> Ran:
+    """Run a program to its end. Raises `Unusable`."""
+    began, memory = time.monotonic(), 0
+    with tempfile.TemporaryFile() as said:
+        process = subprocess.Popen(words, cwd=ROOT, stdout=said, stderr=said)
+        while not (ended := os.wait4(process.pid, os.WNOHANG))[0]:
+            memory = max(memory, _peak_bytes(process.pid))
+            time.sleep(0.02)
+        _, status, used = ended
+        process.returncode = os.waitstatus_to_exitcode(status)  # nobody else waits for it
+        if process.returncode:
+            said.seek(0)
+            raise Unusable(f"{' '.join(words)}: {said.read().decode(errors='replace')}")
+    return Ran(time.monotonic() - began, used.ru_utime + used.ru_stime, memory)
+
+
+def _peak_bytes(pid: int) -> int:
+    """Return the most memory that a process had since it began with its program, 0 when it has ended."""
+    for line in Path(f"/proc/{pid}/status").read_text().splitlines():
+        if line.startswith("VmHWM:"):
+            return int(line.split()[1]) * 1024
+    return 0
 
 
 def configure(folder: Path, store: dict[str, Any], **sections: Any) -> tuple[Path, int]:

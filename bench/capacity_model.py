@@ -46,8 +46,8 @@ COSTS: Final[Mapping[str, Cost]] = {
     "resting key": Cost(600, "bytes", "make bench-keys"),
     "connection": Cost(2_400, "bytes", "make bench-hostile"),
     "stream": Cost(7_800, "bytes", "make bench-streams"),
-    "key in SQLite": Cost(790, "bytes", "make bench-capacity"),
-    "key in PostgreSQL": Cost(800, "bytes", "make bench-capacity"),
+    "key in SQLite": Cost(1_310, "bytes", "make bench-capacity"),
+    "key in PostgreSQL": Cost(1_340, "bytes", "make bench-capacity"),
     "tenant": Cost(300, "bytes", "make bench-capacity"),
     "change": Cost(1_600, "bytes", "make bench-capacity"),
     "usage cell": Cost(200, "bytes", "make bench-usage"),
@@ -91,9 +91,8 @@ SQLITE_CHANGES_MAX: Final = 150.0
 USAGE_PAIRS_MAX: Final = 50_000
 """Keys on routes that a process tells apart between two writes (`usage.counts_max`)."""
 
-SURVEYED_PER_SECOND: Final = 9_000 / 15
-JUDGED_PER_SECOND: Final = 5_000 / 60
-"""Keys that are looked through for metrics, and for the alerts on keys that end or should be rotated."""
+JUDGED_PER_MINUTE: Final = 5_000
+"""Keys that a look for alerts sees of those for which a lead time has begun, for each lead time."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -114,6 +113,8 @@ class Demand:
     active_minutes: float = 0.1
     """Share of the minutes of a day in which an active key is used on a route."""
     routes_per_key: float = 3.0
+    key_days: float = 90.0
+    """Days that a key lives; of keys that never expire, leave them out."""
     tenants: int = 500
     connections: int = 1_000
     streams: int = 0
@@ -363,8 +364,9 @@ class _Estimate:
                     "a larger store.cache_keys_max: 0.6 KB per key and process"),
             Ceiling("usage told apart in one second", pairs / USAGE_PAIRS_MAX, "a larger usage.counts_max"),
             Ceiling("usage written in one second", self.usage_micros() / 1e6, "more gateways, on PostgreSQL"),
-            Ceiling("alerts on keys that end within hours", asked.keys / JUDGED_PER_SECOND / DAY,
-                    "a round through all keys takes longer than a day: tenants to installations of their own"),
+            Ceiling("alerts on keys that end, in the minute of a lead time",
+                    asked.keys / (asked.key_days * DAY / 60) / JUDGED_PER_MINUTE,
+                    "they are late by minutes then; spread the ends of keys"),
         ]  # fmt: skip
         if asked.store == "sqlite":
             found.append(

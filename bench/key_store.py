@@ -27,6 +27,12 @@ _BYTES_PER_KEY: Final = 1200
 """On the disk, with all indexes; measured 1,010."""
 
 _BEGAN: Final = 1_700_000_000.0
+ENDS: Final = 4_000_000_000.0
+"""From when on half of the keys expire, within 90 days and in no order: later than anybody starts a gateway on them."""
+
+ENDS_WITHIN: Final = 90 * 86_400
+TEAMS: Final = 1_000
+"""Different tags of keys."""
 
 
 def token(n: int) -> str:
@@ -41,7 +47,7 @@ def digest(n: int) -> bytes:
 
 def built(folder: Path, keys: int) -> Path:
     """Return the file with `keys` keys in `folder`, built if it is not there."""
-    path = folder / f"keys-{keys}.db"
+    path = folder / f"stored-{keys}.db"
     if not path.exists():
         folder.mkdir(parents=True, exist_ok=True)
         unfinished = folder / f"unfinished-{keys}.db"
@@ -106,8 +112,10 @@ def _key(n: int) -> KeyRecord:
         display=FORMAT.display(token(n)),
         scopes=("jobs:read", "offers:read"),
         plan="wide",
+        tags=(f"team-{n * 7919 % TEAMS}",),
         created_at=_BEGAN + n,
-        last_used_at=_BEGAN + 2 * n,
+        expires_at=ENDS + n * 7919 % ENDS_WITHIN if n % 2 else None,
+        last_used_at=_BEGAN + n * 104_729 % 10_000_019 if n % 10 else None,
         revision=100_000_000 + n,
     )
 

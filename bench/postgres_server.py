@@ -14,7 +14,7 @@ from typing import Any, Final
 import asyncpg
 import pytest
 
-from bench.machine import Absent, Process
+from bench.machine import PROC, TICKS_PER_SECOND, Absent, Process
 from tests import postgres as servers
 
 _STATEMENT: Final = re.compile(
@@ -35,9 +35,12 @@ class Server:
         return self._server.url(database)
 
     def cpu_seconds(self) -> float:
-        """Return the CPU time of the server and its sessions that are there."""
+        """Return the CPU time of the server, of its sessions that are there, and of those that have ended."""
         assert self._server.process is not None
-        return Process(self._server.process, self._log).cpu_seconds()
+        pid = self._server.process.pid
+        *_, ended_user, ended_system = (PROC / str(pid) / "stat").read_text().split()[:17]
+        ended = (int(ended_user) + int(ended_system)) / TICKS_PER_SECOND
+        return Process(self._server.process, self._log).cpu_seconds() + ended
 
     def asked(self, database: str, query: str) -> list[Any]:
         """Return the rows of a query, where no event loop runs."""

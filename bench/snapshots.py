@@ -13,10 +13,10 @@ import sys
 import tempfile
 import time
 from collections.abc import Sequence
-from contextlib import closing
+from contextlib import AbstractAsyncContextManager, closing
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from bench.facts import Facts
 from bench.key_store import built, digest
@@ -51,12 +51,14 @@ class Measured:
     note: float
 
 
-async def measure(store_path: Path, keys: int, folder: Path, *, is_paced: bool) -> Measured:
-    """Measure with the store at `store_path`, which has so many keys."""
+async def measure(
+    opening: AbstractAsyncContextManager[Any], keys: int, folder: Path, *, is_paced: bool
+) -> Measured:
+    """Measure with the store that is opened so, which has so many keys."""
     seals = Seals(Peppers("p1", {"p1": PEPPER.encode()}))
     path = folder / "keys.snapshot"
     moment = Moments(SystemClock())
-    async with sqlite.opened(store_path) as store:
+    async with opening as store:
         keeper = Keeper(Files(path, lambda: seals, "bench"), lambda: store, rest=0.0)
         before = resource.getrusage(resource.RUSAGE_SELF)
         started, cpu = time.monotonic(), time.process_time()
@@ -68,7 +70,7 @@ async def measure(store_path: Path, keys: int, folder: Path, *, is_paced: bool) 
         if is_paced:
             keeper.rest = REST
             paced, late = await _paced(keeper, moment)
-        record = (await store.find([digest(0)]))[0]  # type: ignore[index]
+        record = (await store.find([digest(0)]))[0]
         started = time.monotonic()
         for _ in range(NOTES):
             await keeper.note([record])
@@ -149,7 +151,9 @@ def main(arguments: Sequence[str]) -> int:
     for keys in options.keys:
         store = built(options.folder, keys)
         with tempfile.TemporaryDirectory(dir=options.folder) as folder:
-            rows.append(asyncio.run(measure(store, keys, Path(folder), is_paced=True)))
+            rows.append(
+                asyncio.run(measure(sqlite.opened(store), keys, Path(folder), is_paced=True))
+            )
         print(table(rows[-1:]))
     if options.out:
         (options.out / "snapshots.md").write_text(

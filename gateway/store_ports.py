@@ -22,6 +22,7 @@ from gateway.domain.queries import (
     NOTHING,
     AuditQuery,
     KeyQuery,
+    Place,
     RequestQuery,
     Sort,
     Wanted,
@@ -127,6 +128,16 @@ class KeyStore(KeyFinder, Protocol):
         """Return the keys that `query` asks for, in the order that it wants, those behind `after`, at most `limit`."""
         ...
 
+    async def place_ahead(
+        self, ahead: int, *, sort: Sort | None = None, after: str = "", tenant_id: str = ""
+    ) -> Place | None:
+        """Return the place of a key that is `ahead` keys behind `after` in the order of a list; None: there are fewer.
+
+        Of all keys, or of those of one tenant, hidden ones included. Where a list has keys with a value and keys
+        without one, it may be up to twice as many ahead. Costs little, however far it is.
+        """
+        ...
+
     async def keys_due(self, until: float, limit: int = 1000) -> list[KeyRecord]:
         """Return keys to which time did something by `until` (epoch seconds) that their stored state does not say yet.
 
@@ -136,6 +147,12 @@ class KeyStore(KeyFinder, Protocol):
 
     async def count_keys(self) -> Mapping[tuple[str, str], int]:
         """Return how many keys there are per (stored state, environment)."""
+        ...
+
+    async def count_expiring(self, after: float, moments: Sequence[float]) -> list[int]:
+        """Return for each of `moments` how many keys that are in use by what is stored expire behind `after`, and not
+        behind it (epoch seconds).
+        """
         ...
 
     async def count_peppers(self) -> Mapping[str, int]:

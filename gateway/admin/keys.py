@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from functools import partial
-from typing import Final
+from typing import Any, Final
 
 from aiohttp import web
 
@@ -96,11 +96,15 @@ class KeyRoutes:
     @needs(Right.READ, is_filtered=True)
     @lists(KeyView, *_ASKED, sorts=_SORTS)
     async def page(self, request: web.Request) -> web.Response:
-        """List keys by what they are now; `q` is part of a name, an id or a display text."""
+        """List keys by what they are now; `q` is part of a name, an id or a display text.
+
+        A page may hold fewer than `limit`, even none, though more follow.
+        """
         query = read_query(request, (*_ASKED, "sort", "limit", "cursor"))
+        texts: dict[str, Any] = {name: query.get(name, "") for name in _ASKED[:6]}
         found = await self._keyring().list_keys(
             KeyQuery(
-                **{name: query.get(name, "") for name in _ASKED[:6]},
+                **texts,
                 state=read_choice(query, "state", KeyState),
                 kind=read_choice(query, "kind", KeyKind),
                 text=query.get("q", ""),

@@ -12,14 +12,16 @@ from dataclasses import dataclass, replace
 from typing import Final, NamedTuple
 
 from gateway.domain import alerts as life
+from gateway.domain.alert_rules.catalogue import RULES, RuleName
 from gateway.domain.alert_rules.settings import RuleSettings
 from gateway.domain.alerts import Alert, AlertEvent, Finding, Identity, Step
 
 OPEN_MAX: Final = 10_000
-"""Open alerts. Further ones wait until others are over: nobody looks at more, and each takes about 2 KB."""
+"""Open alerts. Of further ones, those that are told once are told, and over; others wait until there is room: nobody
+looks at more, and each takes about 2 KB."""
 
-ENDED_MAX: Final = 1_000
-"""Resolved alerts that wait for a store that does not answer."""
+ENDED_MAX: Final = 10_000
+"""Resolved alerts that wait for the store: of one round, or for one that does not answer."""
 
 SEEN_SECONDS: Final = 300.0
 """How exact a stored `last_seen_at` is: every alert is seen every minute, and a write costs one."""
@@ -88,14 +90,17 @@ class Board:
         is_full = False
         for finding, summary, settings in judged:
             alert = self._open.get(finding.identity)
+            has_room = alert is not None or len(self._open) < self._open_max
+            if not has_room and not self._can_be_told_only(finding, settings):
+                is_full = True
+                continue
             if alert is None:
-                if len(self._open) >= self._open_max:
-                    is_full = True
-                    continue
                 alert = life.begun(self._new_id(), finding, summary, settings.severity, now)
             elif alert.severity is not settings.severity:
                 alert = replace(alert, severity=settings.severity)
             self._take(alert, life.seen(alert, finding, summary, settings.patience, now), happened)
+            if not has_room:
+                self._take(alert, life.ended(self._open[finding.identity], now), happened)
         self._tell_full(is_full)
         return happened
 
@@ -137,6 +142,12 @@ class Board:
             self._keep_ended(alert)
         if alert is not None and event is not None:
             happened.append(Happened(alert, event))
+
+    def _can_be_told_only(self, finding: Finding, settings: RuleSettings) -> bool:
+        """Tell whether it is enough to tell of it: what is told once, and at once, need not stay open for that."""
+        is_once = RULES[RuleName(finding.rule)].is_once
+        is_at_once = not settings.patience.fire_after_seconds
+        return is_once and is_at_once and len(self._ended) < ENDED_MAX
 
     def _forget(self, alert: Alert) -> None:
         self._open.pop(alert.identity, None)

@@ -173,6 +173,7 @@ class Evaluator:
         ]
         self._waiting += self._board.found(judged, this.now)
         self._waiting += self._board.missed(missed, lambda alert: _rule_of(alert, this), this.now)
+        look.taken()
 
     async def _judged(self, look: Look, this: Round) -> list[Judged]:
         records = await self._records(look)

@@ -46,9 +46,10 @@ class Round:
 class Look:
     """What a look found. Of the open alerts that it `judges`, those that it did not find are not so any more.
 
-    `records` are keys that it has read, by id.
+    `records` are keys that it has read, by id. It is told once what it found is `taken`, so that it goes on from there.
     """
 
     findings: list[Finding]
     judges: Callable[[Alert], bool]
     records: Mapping[str, KeyRecord] = field(default_factory=dict)
+    taken: Callable[[], None] = lambda: None

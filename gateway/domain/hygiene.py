@@ -28,6 +28,10 @@ class Flaw(StrEnum):
     OLD_PEPPER = "old_pepper"
 
 
+OF_RECORDS: Final = frozenset(Flaw) - {Flaw.MANY_NETWORKS, Flaw.CLIENT_SIDE_USE}
+"""Flaws that are found without knowing what keys were used for."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Thresholds:
     """From when on something is a flaw: a key that was not used for `idle_seconds`, or from more than `networks_max`

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import Enum
-from typing import Final
+from typing import Final, NamedTuple
 
 Comparable = str | int | float | bytes | None
 """What a stored field can be compared with."""
@@ -28,8 +28,7 @@ NOTHING: Final[Mapping[str, Wanted]] = {}
 class Sort:
     """By which field a list is ordered, and among equals by id; what has no value there comes last.
 
-    Where a list goes on behind a record, `value` is that record's: no other place can be asked for, so nobody learns
-    from a list how it compares to what is not in it.
+    Where a list goes on behind a record, `value` is that record's; without a record, the list begins at `value`.
     """
 
     field: str
@@ -37,16 +36,28 @@ class Sort:
     value: str | float | None = None
 
 
+class Place(NamedTuple):
+    """A place in a list: that of a record with this value in the field by which it is sorted, and with this id.
+
+    Without a sort, `value` means nothing. Nobody need stand there.
+    """
+
+    value: str | float | None
+    record_id: str
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class KeyQuery:
     """Which keys are listed; an empty text asks for nothing.
 
-    `state` is the stored one. `text` is part of a name, or an id or display text. `tenant_ids` are the tenants whose
-    keys may be seen at all; None: all. Hidden keys are left out unless `with_hidden`. Without `sort`, by id.
+    `state` is the stored one; with `expired_at`, those that have expired by then, stored or not. `text` is part of a
+    name, or an id or display text. `tenant_ids` are the tenants whose keys may be seen at all; None: all. Hidden keys
+    are left out unless `with_hidden`. Without `sort`, by id. The list ends with what stands at `until`.
     """
 
     tenant_id: str = ""
     state: str = ""
+    expired_at: float | None = None
     environment: str = ""
     template: str = ""
     kind: str = ""
@@ -58,6 +69,29 @@ class KeyQuery:
     tenant_ids: tuple[str, ...] | None = None
     with_hidden: bool = False
     sort: Sort | None = None
+    until: Place | None = None
+
+    @property
+    def one_tenant(self) -> str:
+        """The tenant whose keys alone are asked for and may be seen; empty when there is none, or more than one."""
+        seen = self.tenant_ids
+        if seen is None or self.tenant_id in seen:
+            return self.tenant_id
+        return seen[0] if len(seen) == 1 and not self.tenant_id else ""
+
+    @property
+    def is_sifted(self) -> bool:
+        """Tell whether keys are looked at one after the other, because no index holds those that are asked for.
+
+        What is asked for may be rare, and a list of it has to be looked for in parts.
+        """
+        if self.lineage_id or (self.tenant_ids is not None and not self.one_tenant):
+            return False
+        has_index = self.sort is None and not self.one_tenant
+        if self.expired_at is not None or (self.state and not has_index):
+            return True
+        sifting = (self.environment, self.template, self.kind, self.tag, self.text)
+        return any((*sifting, self.pepper_id, self.not_pepper_id))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,7 +1,7 @@
 """Where a list goes on: the text that is given out behind a page, and read again.
 
-Knows that a list which is sorted goes on behind a value and an id. It must not look at any record but the one at the
-end of a page: a cursor that names another one would tell how they compare.
+Knows that a list which is sorted goes on behind a value and an id. It must not look at any record but those that were
+looked through for a page: a cursor that names another one would tell how they compare.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from math import isfinite
 from typing import Final
 
 from gateway.domain.key_rules import Refused
-from gateway.domain.queries import Sort
+from gateway.domain.queries import Place, Sort
 from gateway.ports import Record
 
 _TEXTS: Final = frozenset({"name"})
@@ -28,10 +28,15 @@ def record_id(record: Record) -> str:
 
 def cursor_behind(record: Record, sort: Sort | None) -> str:
     """Return the cursor of what follows `record`."""
+    value = None if sort is None else getattr(record, sort.field)
+    return cursor_at(Place(value, record_id(record)), sort)
+
+
+def cursor_at(place: Place, sort: Sort | None) -> str:
+    """Return the cursor of what follows `place`."""
     if sort is None:
-        return record_id(record)
-    place = json.dumps([getattr(record, sort.field), record_id(record)])
-    return urlsafe_b64encode(place.encode()).decode().rstrip("=")
+        return place.record_id
+    return urlsafe_b64encode(json.dumps([*place]).encode()).decode().rstrip("=")
 
 
 def place_of(cursor: str, sort: Sort | None) -> tuple[str, Sort | None]:

@@ -27,10 +27,10 @@ from gateway.domain.templates import Templates
 from gateway.domain.tenants import Tenant
 from gateway.keyring.admin_tokens import AdminTokens
 from gateway.keyring.creating import Creation
-from gateway.keyring.cursors import cursor_behind, place_of
 from gateway.keyring.deliveries import Deliveries
 from gateway.keyring.importing import Imports
 from gateway.keyring.incidents import Incidents
+from gateway.keyring.key_lists import page_of_keys
 from gateway.keyring.lapses import Lapses
 from gateway.keyring.ledger import Act, Changed, Ledger, Page, require_as_seen
 from gateway.keyring.minting import Mint
@@ -322,15 +322,10 @@ class Keyring:
     ) -> Page[KeyRecord]:
         """Return one page of keys. The state asked for is the one that holds now.
 
-        Expiry is not stored, so a page may hold fewer than `limit` keys, even none, though more
-        follow.
+        A page may hold fewer than `limit` keys, even none, though more follow: what is rare among
+        many is looked for as long as somebody waits for an answer.
         """
-        state, (place, order) = query.state, place_of(after, query.sort)
-        stored = replace(query, state="" if state == KeyState.EXPIRED else state, sort=order)
-        rows = await self._store.list_keys(stored, after=place, limit=limit + 1)
-        wanted = [row for row in rows[:limit] if state in ("", self.state_of(row))]
-        more = len(rows) > limit
-        return Page(wanted, cursor_behind(rows[limit - 1], query.sort) if more else "")
+        return await page_of_keys(self._store, self._clock, query, after, limit)
 
     async def rekey(self, record: KeyRecord, digest: bytes, pepper_id: str) -> None:
         """Store the digest that the key's token has under the current pepper.
@@ -342,6 +337,11 @@ class Keyring:
         if record.state is not KeyState.REVOKED and pepper_id == self._peppers.current:
             renewed = replace(record, digest=digest, pepper_id=pepper_id)
             await self._ledger.write_key(renewed, record.revision)
+
+    @property
+    def current_pepper(self) -> str:
+        """The id of the pepper under which keys are hashed now."""
+        return self._peppers.current
 
     async def pepper_report(self) -> PepperReport:
         """Return how many keys are under which pepper; `KeyQuery.not_pepper_id` lists those that are not under one."""

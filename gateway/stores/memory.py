@@ -15,10 +15,11 @@ from gateway.domain.admin_tokens import AdminToken
 from gateway.domain.change import Change
 from gateway.domain.deliveries import Delivery
 from gateway.domain.keys import KeyRecord, KeyState
-from gateway.domain.queries import ANY_KEY, NOTHING, KeyQuery, Presence, Sort, Wanted
+from gateway.domain.queries import ANY_KEY, NOTHING, KeyQuery, Place, Sort, Wanted
 from gateway.domain.tenants import Tenant
 from gateway.ports import Conflict, R, Record, Write
 from gateway.stores.memory_audit import MemoryAudit
+from gateway.stores.memory_lists import in_order, is_asked_for, is_wanted
 from gateway.stores.memory_usage import MemoryUsage
 from gateway.stores.records import (
     IDEMPOTENCY_SECONDS_MAX,
@@ -127,8 +128,8 @@ class MemoryStore(Records):
         """Return records in order."""
         return [
             record
-            for record in _in_order(self._of(kind), after, sort)
-            if all(_is_wanted(getattr(record, name), value) for name, value in where.items())
+            for record in in_order(self._of(kind), after, sort)
+            if all(is_wanted(getattr(record, name), value) for name, value in where.items())
         ][:limit]
 
     # ---- keys
@@ -149,8 +150,22 @@ class MemoryStore(Records):
         self, query: KeyQuery = ANY_KEY, *, after: str = "", limit: int = 100
     ) -> list[KeyRecord]:
         """Return keys in order."""
-        keys = _in_order(self._of(KeyRecord), after, query.sort)
-        return [record for record in keys if _is_asked_for(record, query)][:limit]
+        keys = in_order(self._of(KeyRecord), after, query.sort, query.until)
+        return [record for record in keys if is_asked_for(record, query)][:limit]
+
+    async def place_ahead(
+        self, ahead: int, *, sort: Sort | None = None, after: str = "", tenant_id: str = ""
+    ) -> Place | None:
+        """Return the place of the key that is so many ahead."""
+        keys = [
+            key
+            for key in in_order(self._of(KeyRecord), after, sort)
+            if tenant_id in ("", key.tenant_id)
+        ]
+        if len(keys) < ahead:
+            return None
+        there = keys[ahead - 1]
+        return Place(None if sort is None else getattr(there, sort.field), there.key_id)
 
     async def keys_due(self, until: float, limit: int = 1000) -> list[KeyRecord]:
         """Return keys to which time did something that their state does not say yet."""
@@ -161,6 +176,15 @@ class MemoryStore(Records):
         """Return how many keys there are per (stored state, environment)."""
         keys = self._of(KeyRecord).values()
         return Counter((key.state.value, key.environment) for key in keys)
+
+    async def count_expiring(self, after: float, moments: Sequence[float]) -> list[int]:
+        """Return how many keys in use expire behind `after`, by each of `moments`."""
+        ends = [
+            key.expires_at
+            for key in self._of(KeyRecord).values()
+            if key.expires_at is not None and key.state not in (KeyState.EXPIRED, KeyState.REVOKED)
+        ]
+        return [sum(after < end <= moment for end in ends) for moment in moments]
 
     async def count_peppers(self) -> Mapping[str, int]:
         """Return how many keys, but for revoked ones, there are per pepper."""
@@ -237,46 +261,6 @@ class MemoryStore(Records):
         kept = self._remembered.pop(idempotency_key, None)
         if kept is not None and result_id:
             self._remembered[idempotency_key] = (kept[0], result_id, kept[2])
-
-
-def _in_order(records: Mapping[str, R], after: str, sort: Sort | None) -> list[R]:
-    """Return the records behind the one with the id `after`."""
-    if sort is None:
-        return [record for record_id, record in sorted(records.items()) if record_id > after]
-    is_descending = sort.is_descending
-
-    def place(value: Any, record_id: str) -> tuple[bool, Any, str]:
-        is_last = (value is None) is not is_descending  # in whichever direction
-        return is_last, 0 if value is None else value, record_id
-
-    placed = [(place(getattr(each, sort.field), key), each) for key, each in records.items()]
-    placed.sort(key=lambda pair: pair[0], reverse=is_descending)
-    here = place(sort.value, after)
-    return [
-        record for at, record in placed if not after or (at < here if is_descending else at > here)
-    ]
-
-
-def _is_wanted(value: Any, wanted: Wanted) -> bool:
-    if isinstance(wanted, Presence):
-        return (value is None) is (wanted is Presence.MISSING)
-    return value in wanted if isinstance(wanted, tuple) else bool(value == wanted)
-
-
-def _is_asked_for(record: KeyRecord, query: KeyQuery) -> bool:
-    fields = ("tenant_id", "state", "environment", "template", "kind", "lineage_id", "pepper_id")
-    return (
-        all(getattr(query, name) in ("", getattr(record, name)) for name in fields)
-        and (not query.not_pepper_id or record.pepper_id != query.not_pepper_id)
-        and (not query.tag or query.tag in record.tags)
-        and (
-            not query.text
-            or query.text.lower() in record.name.lower()
-            or query.text in (record.key_id, record.display)
-        )
-        and (query.tenant_ids is None or record.tenant_id in query.tenant_ids)
-        and (query.with_hidden or not record.is_hidden)
-    )
 
 
 def _works(record: Record) -> bool:

@@ -9,7 +9,7 @@ from typing import Final, TypeVar
 
 from gateway.domain.change import Change
 from gateway.domain.keys import KeyRecord
-from gateway.domain.queries import ANY_KEY, NOTHING, KeyQuery, Sort, Wanted
+from gateway.domain.queries import ANY_KEY, NOTHING, KeyQuery, Place, Sort, Wanted
 from gateway.domain.tenants import Tenant
 from gateway.ports import Clock, KeyFinder, KeyStore, R, Record, StoreUnavailable, Write
 from gateway.stores.records import Records
@@ -106,11 +106,21 @@ class ObservedStore(ObservedFinder, Records):
         listing = self._store.list_keys(query, after=after, limit=limit)
         return await self._timed("list_keys", listing)
 
+    async def place_ahead(
+        self, ahead: int, *, sort: Sort | None = None, after: str = "", tenant_id: str = ""
+    ) -> Place | None:
+        seeking = self._store.place_ahead(ahead, sort=sort, after=after, tenant_id=tenant_id)
+        return await self._timed("place_ahead", seeking)
+
     async def keys_due(self, until: float, limit: int = 1000) -> list[KeyRecord]:
         return await self._timed("keys_due", self._store.keys_due(until, limit))
 
     async def count_keys(self) -> Mapping[tuple[str, str], int]:
         return await self._timed("count_keys", self._store.count_keys())
+
+    async def count_expiring(self, after: float, moments: Sequence[float]) -> list[int]:
+        counting = self._store.count_expiring(after, moments)
+        return await self._timed("count_expiring", counting)
 
     async def count_peppers(self) -> Mapping[str, int]:
         return await self._timed("count_peppers", self._store.count_peppers())

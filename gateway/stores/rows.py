@@ -23,7 +23,8 @@ from gateway.ports import R, Record
 class Table(Generic[R]):
     """How records of one class lie in a table: one column per field, `key` being the first.
 
-    `columns` are named after the fields and stand in their order; `revision` is the last.
+    `columns` are named after the fields and stand in their order; `revision` is the last. Those that are `optional`
+    may hold nothing.
     """
 
     record: type[R]
@@ -32,9 +33,12 @@ class Table(Generic[R]):
     objects: frozenset[str] = frozenset()
     readers: Mapping[str, Callable[[Any], Any]] = field(default_factory=dict)
     columns: tuple[str, ...] = field(init=False)
+    optional: frozenset[str] = field(init=False)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "columns", tuple(each.name for each in fields(self.record)))
+        optional = frozenset(each.name for each in fields(self.record) if each.default is None)
+        object.__setattr__(self, "optional", optional)
 
     @property
     def key(self) -> str:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Collection, Mapping, Sequence
+from collections.abc import AsyncIterator, Collection, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -17,10 +17,16 @@ import aiosqlite
 
 from gateway.domain.change import Change
 from gateway.domain.keys import KeyRecord
-from gateway.domain.queries import ANY_KEY, NOTHING, KeyQuery, Sort, Wanted
+from gateway.domain.queries import ANY_KEY, NOTHING, KeyQuery, Place, Sort, Wanted
 from gateway.domain.tenants import Tenant
 from gateway.ports import KeyFinder, R, Record, StoreUnavailable, Write
-from gateway.stores import sqlite_alerts, sqlite_audit, sqlite_file, sqlite_usage
+from gateway.stores import (
+    sqlite_alerts,
+    sqlite_audit,
+    sqlite_file,
+    sqlite_lists,
+    sqlite_usage,
+)
 from gateway.stores.records import (
     IDEMPOTENCY_SECONDS_MAX,
     QUOTA_SECONDS_MAX,
@@ -39,7 +45,7 @@ from gateway.stores.rows import (
     values_of,
 )
 from gateway.stores.sqlite_file import SqliteFile
-from gateway.stores.sqlite_lists import Listing
+from gateway.stores.sqlite_lists import Listing, Statement
 
 
 def _save(table: Table[Any]) -> str:
@@ -99,35 +105,6 @@ _SAVE_COUNTS: Final = """
     ON CONFLICT (bucket) DO UPDATE SET period_start = excluded.period_start, count = excluded.count
     WHERE (excluded.period_start, excluded.count) > (quota_counts.period_start, quota_counts.count)
 """
-_DUE: Final = f"""
-    {_KEY} WHERE key_id IN (
-        SELECT * FROM (
-            SELECT key_id FROM keys INDEXED BY keys_by_expiry
-            WHERE expires_at <= :until AND state IN ('active', 'suspended', 'rotating')
-            ORDER BY expires_at LIMIT :limit
-        ) UNION SELECT * FROM (
-            SELECT key_id FROM keys INDEXED BY keys_by_resumption
-            WHERE resume_at <= :until AND state = 'suspended' ORDER BY resume_at LIMIT :limit
-        ) UNION SELECT * FROM (
-            SELECT key_id FROM keys INDEXED BY keys_by_retirement
-            WHERE retires_at <= :until AND state IN ('active', 'suspended', 'rotating', 'expired')
-            ORDER BY retires_at LIMIT :limit
-        )
-    ) ORDER BY key_id LIMIT :limit
-"""  # noqa: S608 - own names
-_QUERIED: Final = {
-    "tenant_id": "tenant_id = :tenant_id",
-    "state": "state = :state",
-    "environment": "environment = :environment",
-    "template": "template = :template",
-    "kind": "kind = :kind",
-    "lineage_id": "lineage_id = :lineage_id",
-    "pepper_id": "pepper_id = :pepper_id",
-    "not_pepper_id": "pepper_id <> :not_pepper_id",
-    "tag": "EXISTS (SELECT 1 FROM json_each(tags) WHERE value = :tag)",
-    "text": "(instr(lower(name), lower(:text)) OR key_id = :text OR display = :text)",
-}
-"""The condition of each part of a `KeyQuery`."""
 
 
 class SqliteStore(Records):
@@ -172,10 +149,17 @@ class SqliteStore(Records):
     ) -> list[R]:
         """Return records in order."""
         table: Table[R] = TABLES[kind]
-        listing = Listing(table.key, table.columns, after, limit, sort)
+        listing = Listing(table, sort)
         listing.want(where)
-        rows = await self._file.ask(listing.statement(_select(table)), listing.values)
+        rows = await self._listed(listing.statements(table.columns, after), limit)
         return [table.record_of(row) for row in rows]
+
+    async def _listed(self, statements: Iterable[Statement], limit: int) -> list[Any]:
+        rows: list[Any] = []
+        for sql, values in statements:
+            if len(rows) < limit:
+                rows += await self._file.ask(sql, values | {"limit": limit - len(rows)})
+        return rows
 
     # ---- keys
 
@@ -198,22 +182,24 @@ class SqliteStore(Records):
         self, query: KeyQuery = ANY_KEY, *, after: str = "", limit: int = 100
     ) -> list[KeyRecord]:
         """Return keys in order."""
-        listing = Listing(KEYS.key, KEYS.columns, after, limit, query.sort)
-        for name, condition in _QUERIED.items():
-            wanted = str(getattr(query, name))
-            if wanted:
-                listing.add(condition, **{name: wanted})
-        if not query.with_hidden:
-            listing.add("NOT is_hidden")
-        if query.tenant_ids is not None:
-            among = "tenant_id IN (SELECT value FROM json_each(:tenant_ids))"
-            listing.add(among, tenant_ids=json.dumps(query.tenant_ids))
-        rows = await self._file.ask(listing.statement(_KEY), listing.values)
-        return [KEYS.record_of(row) for row in rows]
+        statements = sqlite_lists.of_keys(query).statements(KEYS.columns, after, query.until)
+        return [KEYS.record_of(row) for row in await self._listed(statements, limit)]
+
+    async def place_ahead(
+        self, ahead: int, *, sort: Sort | None = None, after: str = "", tenant_id: str = ""
+    ) -> Place | None:
+        """Return the place of the key that is so many ahead."""
+        columns = (KEYS.key,) if sort is None else (sort.field, KEYS.key)
+        listing = sqlite_lists.in_order(sort, tenant_id)
+        for sql, values in listing.statements(columns, after):
+            there = f"{sql} OFFSET :ahead"
+            for row in await self._file.ask(there, values | {"limit": 1, "ahead": ahead - 1}):
+                return Place(None if sort is None else row[0], row[-1])
+        return None
 
     async def keys_due(self, until: float, limit: int = 1000) -> list[KeyRecord]:
         """Return keys to which time did something that their state does not say yet."""
-        rows = await self._file.ask(_DUE, {"until": until, "limit": limit})
+        rows = await self._file.ask(sqlite_lists.DUE, {"until": until, "limit": limit})
         return [KEYS.record_of(row) for row in rows]
 
     async def count_keys(self) -> Mapping[tuple[str, str], int]:
@@ -221,6 +207,13 @@ class SqliteStore(Records):
         sql = "SELECT state, environment, count FROM key_counts WHERE count > 0"
         rows = await self._file.ask(sql)
         return {(state, environment): count for state, environment, count in rows}
+
+    async def count_expiring(self, after: float, moments: Sequence[float]) -> list[int]:
+        """Return how many keys in use expire behind `after`, by each of `moments`."""
+        rows = await self._file.ask(
+            sqlite_lists.COUNT_EXPIRING, {"after": after, "moments": json.dumps(moments)}
+        )
+        return [count for (count,) in rows]
 
     async def count_peppers(self) -> Mapping[str, int]:
         """Return how many keys, but for revoked ones, there are per pepper."""

@@ -192,6 +192,23 @@ async def test_what_is_a_flaw_can_be_said(report: Served) -> None:
     assert await report.flaws("?networks=1&since=2023-12-15T10:00:00Z") == {}
 
 
+async def test_a_page_of_a_flaw_that_records_tell_is_filled_though_it_is_rare(
+    report: Served,
+) -> None:
+    many = tuple(f"198.51.{n}.0/24" for n in range(12))
+    for n in range(30):
+        await report.key(f"key_{n:02}", plan="" if n % 10 == 9 else "pro")
+    await report.month.daily("key_19", "jobs.list", networks=many)
+    page = await report("hygiene?finding=unlimited&limit=2")
+    assert [key["key_id"] for key in page["data"]] == ["key_09", "key_19"]
+    assert [each["finding"] for each in page["data"][1]["findings"]] == [
+        "unlimited",
+        "many_networks",
+    ]
+    page = await report(f"hygiene?finding=unlimited&limit=2&cursor={page['next_cursor']}")
+    assert ([key["key_id"] for key in page["data"]], page["next_cursor"]) == (["key_29"], None)
+
+
 async def test_a_report_can_be_about_some_keys(report: Served) -> None:
     await report.key("key_a", plan="")
     await report.key("key_b", plan="", tenant_id="ten_b")

@@ -148,11 +148,40 @@ def test_there_are_only_so_many_open_alerts_and_the_log_says_so_once(
     assert set(states(board)) == {"b", "c"}
 
 
+def of_end(subject: str, settings: RuleSettings) -> Judged:
+    finding = a_finding(rule=RuleName.EXPIRING, subject=subject)
+    return Judged(finding, f"it ends: {subject}", settings)
+
+
+def test_iv_16_where_no_more_alerts_fit_what_is_told_once_is_told_and_over(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    board = a_board(open_max=1)
+    at_once = a_rule(RuleName.EXPIRING)
+    happened = board.found([of_end(each, at_once) for each in ("a", "b", "c")], NOW)
+    assert [(each.alert.subject, each.event) for each in happened] == [
+        ("a", AlertEvent.FIRED),
+        *(("b", AlertEvent.FIRED), ("b", AlertEvent.RESOLVED)),
+        *(("c", AlertEvent.FIRED), ("c", AlertEvent.RESOLVED)),
+    ]
+    assert states(board) == {"a": AlertState.FIRING}
+    assert {each.subject for each in save(board).alerts} == {"a", "b", "c"}
+    assert save(board).alerts == ()
+    assert caplog.records == []
+
+
+def test_where_no_more_alerts_fit_what_has_to_wait_before_it_fires_waits_for_room() -> None:
+    board = a_board(open_max=1)
+    patient = a_rule(RuleName.EXPIRING, fire_after=120)
+    board.found([of_end(each, patient) for each in ("a", "b")], NOW)
+    assert states(board) == {"a": AlertState.PENDING}
+
+
 def test_resolved_alerts_that_wait_for_the_store_are_bounded(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     caplog.set_level(logging.WARNING)
-    board = a_board(open_max=10_000)
+    board = a_board(open_max=20_000)
     board.found([judged(subject=str(n)) for n in range(ENDED_MAX + 1)], NOW)
     missed(board, NOW + 60)
     kept: tuple[Alert, ...] = board.unsaved().alerts

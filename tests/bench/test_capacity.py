@@ -76,7 +76,9 @@ def test_what_ends_first_is_told_first() -> None:
     assert [each.used for each in ends] == sorted((each.used for each in ends), reverse=True)
     assert used(replace(LARGE, requests=60_000))["the core of Redis"] > 1
     assert used(replace(SMALL, changes_per_day=20_000_000))["changes in SQLite"] > 1
-    assert used(replace(SMALL, keys=10_000_000))["alerts on keys that end within hours"] > 1
+    in_time = "alerts on keys that end, in the minute of a lead time"
+    assert used(replace(SMALL, keys=10_000_000))[in_time] < 0.1
+    assert used(replace(SMALL, keys=10_000_000, key_days=1.0))[in_time] > 1
 
 
 @given(

@@ -11,6 +11,7 @@ import pytest
 
 from bench.capacity_figures import _in_sqlite, bytes_of
 from bench.capacity_page import EXAMPLES, Found, page
+from bench.capacity_stores import LISTS
 from bench.postgres_server import statements_of
 
 LOG = b"""\
@@ -58,6 +59,12 @@ def test_a_store_is_weighed_started_and_backed_up(tmp_path: Path) -> None:
     assert 500 < float(cells[2].replace(",", "")) < 5_000
     assert (cells[4].endswith(" s"), cells[6].endswith(" us")) == (True, True)
     assert not list(tmp_path.rglob("backup.db"))
+    [(_, told)] = found.stores
+    assert told.lists.keys() == LISTS.keys()
+    assert told.late < 60
+    text = page(found, 0.5)
+    assert all(f"| {name} | " in text for name in LISTS)
+    assert "| SQLite, 2,200 keys: first page |" in text
 
 
 def test_the_page_says_what_was_not_measured_and_what_follows() -> None:

@@ -93,15 +93,26 @@ async def test_a_key_that_is_being_replaced_is_not_overdue() -> None:
 
 
 async def test_a_look_is_bounded_and_what_a_round_found_is_told_at_its_end() -> None:
-    house = await _house()
-    soon = house.clock.now() + HOUR
+    house = await _house(PolicyRules(rotation=(RotationRule(every_seconds=DAY),)))
     for n in range(70):
-        await house.store.save_key(a_key(f"key_{n:03}", expires_at=soon))
+        await house.store.save_key(a_key(f"key_{n:03}", created_at=house.clock.now() - 2 * DAY))
     survey = _survey(house, page=1)
     for _ in range(2):
         await survey.look()
-        assert survey.expiring["1d"] == 0
+        assert (survey.overdue, survey.is_complete) == (0, False)
+    for _ in range(4):
+        await survey.look()
+        assert (survey.overdue, survey.is_complete) == (70, True)
+
+
+async def test_keys_that_are_too_young_to_be_overdue_and_those_without_an_end_are_not_read() -> (
+    None
+):
+    house = await _house(PolicyRules(rotation=(RotationRule(every_seconds=90 * DAY),)))
+    now = house.clock.now()
+    for n in range(50):
+        await house.store.save_key(a_key(f"key_{n:03}", created_at=now - n * DAY))
+    await house.store.save_key(a_key("key_old", created_at=now - 91 * DAY))
+    survey = _survey(house, page=1)
     await survey.look()
-    assert survey.expiring["1d"] == 70
-    await survey.look()
-    assert survey.expiring["1d"] == 70
+    assert (survey.overdue, survey.is_complete) == (1, True)

@@ -91,6 +91,13 @@ CHANGES: Final = """
 """
 """One statement sees one state: every revision up to the one that it returns."""
 
+COUNT_EXPIRING: Final = """
+    SELECT (
+        SELECT count(*) FROM keys
+        WHERE expires_at > $1 AND expires_at <= moment.at AND state IN ('active', 'suspended', 'rotating')
+    )
+    FROM unnest($2::double precision[]) WITH ORDINALITY AS moment (at, n) ORDER BY moment.n
+"""
 DUE: Final = f"""
     {KEY} WHERE key_id IN (
         (

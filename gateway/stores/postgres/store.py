@@ -6,7 +6,7 @@ here.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Final
 
@@ -15,12 +15,11 @@ import asyncpg
 from gateway.domain.admin_tokens import AdminToken
 from gateway.domain.change import Change
 from gateway.domain.keys import KeyRecord
-from gateway.domain.queries import ANY_KEY, NOTHING, KeyQuery, Sort, Wanted
+from gateway.domain.queries import ANY_KEY, NOTHING, KeyQuery, Place, Sort, Wanted
 from gateway.domain.tenants import Tenant
 from gateway.ports import R, Record, Write
-from gateway.stores.postgres import alerts, audit, statements, usage
+from gateway.stores.postgres import alerts, audit, lists, statements, usage
 from gateway.stores.postgres.database import Database
-from gateway.stores.postgres.lists import Listing
 from gateway.stores.records import (
     IDEMPOTENCY_SECONDS_MAX,
     QUOTA_SECONDS_MAX,
@@ -102,10 +101,17 @@ class PostgresStore(PostgresFinder, Records):
     ) -> list[R]:
         """Return records ordered by id, or as `sort` says."""
         table: Table[R] = TABLES[kind]
-        listing = Listing(table, after, limit, sort)
+        listing = lists.Listing(table, sort)
         listing.want(where)
-        rows = await self._database.ask(listing.statement(), *listing.values)
-        return [table.record_of(row) for row in rows]
+        asked = listing.statements(statements.read_columns(table), after)
+        return [table.record_of(row) for row in await self._listed(asked, limit)]
+
+    async def _listed(self, asked: Iterable[lists.Statement], limit: int) -> list[Any]:
+        rows: list[Any] = []
+        for sql, values in asked:
+            if len(rows) < limit:
+                rows += await self._database.ask(f"{sql} LIMIT {limit - len(rows)}", *values)
+        return rows
 
     # ---- keys
 
@@ -119,17 +125,19 @@ class PostgresStore(PostgresFinder, Records):
         self, query: KeyQuery = ANY_KEY, *, after: str = "", limit: int = 100
     ) -> list[KeyRecord]:
         """Return keys ordered by id, or as the query says."""
-        listing = Listing(KEYS, after, limit, query.sort)
-        for name, condition in statements.QUERIED.items():
-            value = str(getattr(query, name))
-            if value:
-                listing.add(condition, *[value] * condition.count("{}"))
-        if not query.with_hidden:
-            listing.add("NOT is_hidden")
-        if query.tenant_ids is not None:
-            listing.add("tenant_id = ANY({})", [*query.tenant_ids])
-        rows = await self._database.ask(listing.statement(), *listing.values)
-        return [KEYS.record_of(row) for row in rows]
+        columns = statements.read_columns(KEYS)
+        asked = lists.of_keys(query).statements(columns, after, query.until)
+        return [KEYS.record_of(row) for row in await self._listed(asked, limit)]
+
+    async def place_ahead(
+        self, ahead: int, *, sort: Sort | None = None, after: str = "", tenant_id: str = ""
+    ) -> Place | None:
+        """Return the place of the key that is so many ahead."""
+        for sql, values in lists.in_order(sort, tenant_id).places(after):
+            there = f"{sql} LIMIT 1 OFFSET {ahead - 1}"
+            for row in await self._database.ask(there, *values):
+                return Place(*row)
+        return None
 
     async def keys_due(self, until: float, limit: int = 1000) -> list[KeyRecord]:
         """Return keys to which time did something that their state does not say yet."""
@@ -141,6 +149,11 @@ class PostgresStore(PostgresFinder, Records):
         sql = "SELECT state, environment, count FROM key_counts WHERE count > 0"
         rows = await self._database.ask(sql)
         return {(state, environment): count for state, environment, count in rows}
+
+    async def count_expiring(self, after: float, moments: Sequence[float]) -> list[int]:
+        """Return how many keys in use expire behind `after`, by each of `moments`."""
+        rows = await self._database.ask(statements.COUNT_EXPIRING, after, [*moments])
+        return [row[0] for row in rows]
 
     async def count_peppers(self) -> Mapping[str, int]:
         """Return how many keys, but for revoked ones, there are per pepper."""

@@ -145,6 +145,18 @@ async def test_what_is_written_after_the_move_goes_on_from_there(
     assert (await store.alerts.waiting("ops", 9)).total == 2
 
 
+async def test_the_database_has_its_indexes_after_the_move_and_knows_what_is_in_it(
+    file: Path, connection: asyncpg.Connection
+) -> None:
+    indexes = "SELECT indexname, indexdef FROM pg_indexes WHERE schemaname = 'public' ORDER BY 1"
+    before = await connection.fetch(indexes)
+    await move(file, connection, nothing_to_say)
+    assert await connection.fetch(indexes) == before
+    known = "SELECT reltuples FROM pg_class WHERE oid = 'keys'::regclass"
+    count = await connection.fetchval("SELECT count(*) FROM keys")
+    assert await connection.fetchval(known) == count > 0
+
+
 async def test_a_dry_run_does_everything_and_keeps_nothing(
     file: Path, connection: asyncpg.Connection, store: PostgresStore
 ) -> None:

@@ -162,6 +162,8 @@ export function keyList(
 
   const isFiltered = () =>
     ["q", "state", "environment", "template", "tag", "tenant_id"].some(value);
+  const further = () =>
+    empty("None among these keys", "There are many: the search goes on with the next page.");
   const nothing = () =>
     isFiltered()
       ? empty(
@@ -231,7 +233,7 @@ export function keyList(
             rows: found.data,
             key: (key) => key.key_id,
             href: (key) => keyPath(key.key_id),
-            empty: nothing(),
+            empty: found.has_more ? further() : nothing(),
           }),
           pager.view(found, "keys"),
         ),
