@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import logging
 import secrets
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
 from http import HTTPStatus
 from typing import Any, Final
@@ -52,10 +52,11 @@ _log = logging.getLogger(__name__)
 
 
 class BadRequest(Exception):
-    """A request that cannot be understood; the text says how to send it."""
+    """A request that cannot be understood; the text says how to send it, `problems` what of the body is wrong."""
 
-    def __init__(self, status: int, detail: str) -> None:
+    def __init__(self, status: int, detail: str, problems: Sequence[Problem] = ()) -> None:
         self.status = status
+        self.problems = problems
         super().__init__(detail)
 
 
@@ -145,7 +146,7 @@ def _of_error(error: Exception, request_id: str) -> web.Response:
         problems = [asdict(each) for each in error.problems]
         return problem(422, f"Not reloaded: {error}.", request_id, problems=problems)
     if isinstance(error, BadRequest):
-        return problem(error.status, str(error), request_id)
+        return problem(error.status, str(error), request_id, error.problems)
     if isinstance(error, NotFound):
         return problem(404, f"{error}.", request_id)
     if isinstance(error, Mismatch):

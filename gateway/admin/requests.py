@@ -16,6 +16,7 @@ from aiohttp.typedefs import Handler
 from pydantic import BaseModel, ValidationError
 
 from gateway.admin.auth import ACTOR
+from gateway.admin.body_members import first_repeated
 from gateway.admin.described import ways
 from gateway.admin.problems import REQUEST_ID, SERVER, BadRequest
 from gateway.admin.wire import Act, EnforcementView
@@ -37,19 +38,31 @@ _Shape = TypeVar("_Shape", bound=BaseModel)
 
 
 async def read_body(request: web.Request, shape: type[_Shape]) -> _Shape:
-    """Return the body as `shape`. Raises `BadRequest` or `Refused`, with nothing of the body in the
-    text.
-    """
+    """Return the body as `shape`. Raises `BadRequest` or `Refused`, with no value of the body in the text."""
     if request.content_type not in ("application/json", "application/merge-patch+json"):
         raise BadRequest(415, "Send the body as application/json.")
     body = await request.read()
     try:
-        return shape.model_validate_json(body)
+        found = shape.model_validate_json(body)
     except ValidationError as error:
         problems = [_problem_of(each) for each in error.errors(include_url=False)]
         if any(each["type"] == "json_invalid" for each in error.errors(include_input=False)):
             raise BadRequest(400, "The body is not JSON.") from None
+        _require_unique_members(body)
         raise Refused(problems) from None
+    _require_unique_members(body)
+    return found
+
+
+def _require_unique_members(body: bytes) -> None:
+    """Refuse a body that says something twice: what it means would be anybody's guess (RFC 8259 section 4)."""
+    path = first_repeated(body)
+    if path is not None:
+        raise BadRequest(
+            400,
+            "A member of the body comes twice.",
+            [(_pointer(path), "comes twice: say it once")],
+        )
 
 
 async def read_order(request: web.Request) -> Order:
@@ -211,7 +224,12 @@ def _written(value: Any) -> bytes:
 
 
 def _problem_of(error: Any) -> Problem:
-    """Return a pydantic error as a JSON pointer (RFC 6901 section 3) and a sentence."""
-    steps = [str(step).replace("~", "~0").replace("/", "~1") for step in error["loc"]]
+    """Return a pydantic error as a JSON pointer and a sentence."""
     text = "unknown field" if error["type"] == "extra_forbidden" else error["msg"]
-    return "".join(f"/{step}" for step in steps), text.removeprefix("Value error, ")
+    return _pointer(error["loc"]), text.removeprefix("Value error, ")
+
+
+def _pointer(path: Iterable[str | int]) -> str:
+    """Return `path` as a JSON pointer (RFC 6901 section 3)."""
+    steps = [str(step).replace("~", "~0").replace("/", "~1") for step in path]
+    return "".join(f"/{step}" for step in steps)

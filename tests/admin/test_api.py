@@ -234,6 +234,44 @@ async def test_a_body_that_is_not_json_is_refused(call: Caller, data: bytes) -> 
     assert answer["detail"] == "The body is not JSON."
 
 
+@pytest.mark.parametrize(
+    ("data", "pointer"),
+    [
+        (
+            '{"tenant_id": "t1", "tenant_id": "ten_a", "name": "k", "template": "partner"}',
+            "/tenant_id",
+        ),
+        ('{"tenant_id": "t1", "tenant_\\u0069d": "ten_a", "name": "k"}', "/tenant_id"),
+        ('{"name": 1, "metadata": {"a/b": [{}, {"c": 1, "c": 1}]}}', "/metadata/a~1b/1/c"),
+    ],
+)
+async def test_a_body_that_says_something_twice_is_refused(
+    call: Caller, data: str, pointer: str
+) -> None:
+    headers = {"Content-Type": "application/json"}
+    answer = await call("POST", "/keys", data=data.encode(), headers=headers, expect=400)
+    assert answer["detail"] == "A member of the body comes twice."
+    assert answer["errors"] == [{"pointer": pointer, "detail": "comes twice: say it once"}]
+    assert (await call("GET", "/keys"))["data"] == []
+
+
+async def test_a_merge_patch_that_says_something_twice_is_refused(
+    call: Caller, house: House
+) -> None:
+    await house.store.save_key(a_key())
+    headers = {"Content-Type": "application/merge-patch+json"}
+    data = b'{"name": "one", "name": "other"}'
+    answer = await call("PATCH", "/keys/key_a", data=data, headers=headers, expect=400)
+    assert [error["pointer"] for error in answer["errors"]] == ["/name"]
+
+
+@pytest.mark.parametrize(("depth", "status"), [(150, 422), (5_000, 400)])
+async def test_a_deep_body_is_refused(call: Caller, depth: int, status: int) -> None:
+    headers = {"Content-Type": "application/json"}
+    data = b'{"metadata": {"a": ' + b"[" * depth + b"]" * depth + b"}}"
+    await call("POST", "/keys", data=data, headers=headers, expect=status)
+
+
 async def test_a_body_of_another_type_is_refused(call: Caller) -> None:
     await call("POST", "/keys", data={"name": "x"}, expect=415)
 
