@@ -15,13 +15,13 @@ from typing import Final, Protocol
 from gateway.alerts.board import OPEN_MAX, Board, Happened, Judged
 from gateway.alerts.duty import ALL, Duty, node_of
 from gateway.alerts.health import HealthLook
-from gateway.alerts.looking import Look, Round
+from gateway.alerts.looking import Look, Round, read_keys
 from gateway.alerts.settings import AlertSettings
 from gateway.alerts.tenants import OwnSettings
 from gateway.domain.alert_messages import Notice, told
 from gateway.domain.alert_rules.catalogue import RULES, RuleInfo, RuleName
 from gateway.domain.alert_rules.settings import RuleSettings
-from gateway.domain.alerts import Alert, AlertEvent, Finding, Identity
+from gateway.domain.alerts import AT_ONCE, Alert, AlertEvent, Finding, Identity
 from gateway.domain.change import Actor, Change, ChangeType
 from gateway.domain.keys import KeyRecord
 from gateway.ports import AlertStore, Clock, Conflict, KeyStore, StoreUnavailable
@@ -31,7 +31,6 @@ SYSTEM: Final = Actor(kind="system", name="alerts")
 WAITING_MAX: Final = 10_000
 """Events that wait for a store that does not answer; more than that would be told to nobody anyhow."""
 
-_KEYS_READ_MAX: Final = 500
 _log = logging.getLogger(__name__)
 
 _EVENTS: Final = {
@@ -172,7 +171,9 @@ class Evaluator:
             if alert.identity not in found and look.judges(alert)
         ]
         self._waiting += self._board.found(judged, this.now)
-        self._waiting += self._board.missed(missed, lambda alert: _rule_of(alert, this), this.now)
+        self._waiting += self._board.missed(
+            missed, lambda alert: _missed_by(_rule_of(alert, this), look.is_over(alert)), this.now
+        )
         look.taken()
 
     async def _judged(self, look: Look, this: Round) -> list[Judged]:
@@ -192,11 +193,9 @@ class Evaluator:
     async def _records(self, look: Look) -> dict[str, KeyRecord]:
         records = dict(look.records)
         wanted = [each.key_id for each in look.findings if each.key_id]
-        missing = [each for each in dict.fromkeys(wanted) if each not in records]
-        for start in range(0, len(missing), _KEYS_READ_MAX):
-            part = missing[start : start + _KEYS_READ_MAX]
-            records |= await self._keys.get_keys(part)
-        return records
+        return records | await read_keys(
+            self._keys, (each for each in wanted if each not in records)
+        )
 
     async def _told_before(self, findings: Iterable[Finding]) -> Collection[Identity]:
         """Return which of those that are told once only were told before, and are not open."""
@@ -303,6 +302,10 @@ def _info(alert: Alert) -> RuleInfo:
 
 def _rule_of(alert: Alert, this: Round) -> RuleSettings:
     return this.rule(RuleName(alert.rule), alert.tenant_id)
+
+
+def _missed_by(rule: RuleSettings, is_over: bool) -> RuleSettings:
+    return replace(rule, patience=AT_ONCE) if is_over else rule
 
 
 def _summary(finding: Finding, record: KeyRecord | None) -> str:

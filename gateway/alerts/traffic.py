@@ -6,19 +6,20 @@ rule is about are judged. It must not know what a rule makes of it.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from itertools import groupby
 from typing import Final
 
 from gateway.alerts.baselines import Baselines
 from gateway.alerts.failures import FailedNetworks
-from gateway.alerts.looking import Look, Round
+from gateway.alerts.looking import Look, Round, read_keys
 from gateway.domain.alert_rules import traffic
 from gateway.domain.alert_rules.catalogue import RuleName
 from gateway.domain.alert_rules.settings import RuleSettings
 from gateway.domain.alerts import Finding
+from gateway.domain.keys import KeyRecord
 from gateway.domain.usage import OTHER, FacetKind, FacetQuery, Interval, UsageQuery, UsageRow
-from gateway.ports import UsageStore
+from gateway.ports import KeyStore, UsageStore
 
 SHORT_SECONDS: Final = 300.0
 """What "now" means for limits, failed authentications, and use outside business hours."""
@@ -62,10 +63,13 @@ _KEYS: Final = ("owner", "key")
 
 
 class TrafficLook:
-    """Asks `usage`, and what else it takes to understand the answer."""
+    """Asks `usage`, and what else it takes to understand the answer; `keys` tells which of them work again."""
 
-    def __init__(self, usage: UsageStore, baselines: Baselines, networks: FailedNetworks) -> None:
+    def __init__(
+        self, usage: UsageStore, keys: KeyStore, baselines: Baselines, networks: FailedNetworks
+    ) -> None:
         self._usage = usage
+        self._keys = keys
         self._baselines = baselines
         self._networks = networks
         self._unplaced: dict[
@@ -77,7 +81,13 @@ class TrafficLook:
         found: list[Finding] = []
         found += await self._limits(this)
         found += await self._failures(this)
-        found += await self._refusals(this)
+        refused = await self._rows(this.now - LONG_SECONDS, this, "denied")
+        held = [row for row in refused if _is_key(row) and traffic.is_held(row)][:HELD_MAX]
+        records = await self._stopped(held, this)
+        found += _judged(
+            refused, this, RuleName.UNEXPECTED_ENVIRONMENT, traffic.unexpected_environment
+        )
+        found += await self._still_used(held, records, this)
         for rule, order, judge in (
             (RuleName.HIGH_ERROR_RATE, "errors", traffic.high_error_rate),
             (RuleName.CLIENT_SIDE, "from_browser", traffic.client_side),
@@ -86,7 +96,12 @@ class TrafficLook:
             found += _judged(rows, this, rule, judge)
         found += await self._volume(this)
         found += await self._after_hours(this)
-        return Look(findings=found, judges=lambda alert: alert.rule in RULES)
+        return Look(
+            findings=found,
+            judges=lambda alert: alert.rule in RULES,
+            is_over=lambda alert: traffic.is_past(alert, records.get(alert.key_id), this.now),
+            records=records,
+        )
 
     async def refused_addresses(self, this: Round) -> list[Finding]:
         """Return the keys that were refused because of their address."""
@@ -127,12 +142,17 @@ class TrafficLook:
             found += traffic.auth_failures_of_networks(placed or {}, settings, unplaced)
         return found
 
-    async def _refusals(self, this: Round) -> list[Finding]:
-        rows = await self._rows(this.now - LONG_SECONDS, this, "denied")
-        rule, judge = RuleName.UNEXPECTED_ENVIRONMENT, traffic.unexpected_environment
-        found = [*_judged(rows, this, rule, judge)]
+    async def _stopped(self, held: Iterable[UsageRow], this: Round) -> dict[str, KeyRecord]:
+        """Return the keys that are told of, or were, because somebody used them after they were stopped."""
+        told = this.open_keys.get(RuleName.REVOKED_USED, frozenset())
+        return await read_keys(self._keys, (*(row.key_id or "" for row in held), *told))
+
+    async def _still_used(
+        self, held: Iterable[UsageRow], records: Mapping[str, KeyRecord], this: Round
+    ) -> list[Finding]:
+        found: list[Finding] = []
         unplaced: dict[str, float] = {}
-        for row in [row for row in rows if _is_key(row) and traffic.is_held(row)][:HELD_MAX]:
+        for row in held:
             settings = this.rule(RuleName.REVOKED_USED, row.owner_id or "")
             if settings.is_enabled:
                 key_id = row.key_id or ""
@@ -140,7 +160,12 @@ class TrafficLook:
                 if not networks:
                     unplaced[key_id] = self._unplaced.get(key_id, this.now)
                 if networks or this.now - unplaced[key_id] >= UNPLACED_SECONDS:
-                    found += traffic.still_used(row, settings, networks)
+                    record = records.get(key_id)
+                    found += (
+                        each
+                        for each in traffic.still_used(row, settings, networks)
+                        if not traffic.is_past(each, record, this.now)
+                    )
         self._unplaced = unplaced
         return found
 

@@ -98,7 +98,7 @@ class Alerting:
         networks = FailedNetworks(
             gateway.request_log, self._network, lambda: not self._duty().others
         )
-        traffic = TrafficLook(usage, Baselines(usage, gateway.store), networks)
+        traffic = TrafficLook(usage, gateway.store, Baselines(usage, gateway.store), networks)
         places = PlacesLook(usage, gateway.store, traffic.refused_addresses)
         return Evaluator(
             settings=self.settings,

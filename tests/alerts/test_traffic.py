@@ -9,6 +9,7 @@ import pytest
 from gateway.alerts.traffic import SHORT_SECONDS
 from gateway.domain.alert_rules.traffic import UNKNOWN_FAILURES
 from gateway.domain.denial import Reason
+from gateway.domain.keys import KeyState
 from gateway.domain.usage import Interval
 from tests.alert_samples import DAY, NOW, a_book, some_settings
 from tests.alerts.watching import Watching, watching
@@ -170,7 +171,6 @@ async def test_rules_of_one_tenant_say_nothing_about_unknown_credentials() -> No
     ("reason", "rule", "subject"),
     [
         ("key_revoked", HELD, "revoked"),
-        ("key_suspended", HELD, "suspended"),
         ("env_mismatch", "ApiKeyUnexpectedEnvironment", ""),
         ("ip_not_allowed", "ApiKeyUnexpectedAddress", "refused"),
     ],
@@ -215,6 +215,35 @@ async def test_jh_11_a_use_from_nowhere_is_told_all_the_same() -> None:
     await watch.look(after=5)
     [alert] = await watch.kept.open_alerts(10)
     assert alert.absent_since is None
+
+
+async def test_jh_11_the_use_of_a_suspended_key_is_over_as_soon_as_it_works_again() -> None:
+    watch = await watching()
+    await watch.add_key("key_b", state=KeyState.SUSPENDED)
+    await watch.add_key("key_c", state=KeyState.SUSPENDED, resume_at=NOW + 2_000)
+    for key_id in ("key_b", "key_c"):
+        await watch.refuse("key_suspended", key_id)
+    assert await found(watch, HELD) == [("key_b", "suspended"), ("key_c", "suspended")]
+    await watch.add_key("key_b")  # resumed, and still seen within the last minutes
+    await watch.look()
+    assert of(await watch.alerts("firing"), HELD) == [("key_c", "suspended")]
+    await watch.look(1_800)  # not seen any more, and waits for a day
+    assert of(await watch.alerts("firing"), HELD) == [("key_c", "suspended")]
+    await watch.look(140)  # resumed by itself
+    assert of(await watch.alerts("firing"), HELD) == []
+    assert (await watch.audited()).count("alert.resolved") == 2
+
+
+async def test_jh_11_the_use_of_a_revoked_key_is_over_a_day_after_the_last() -> None:
+    watch = await watching()
+    await watch.add_key("key_b", state=KeyState.REVOKED)
+    await watch.refuse("key_revoked", "key_b")
+    assert await found(watch, HELD) == [("key_b", "revoked")]
+    await watch.look(960)
+    await watch.look(DAY - 60)
+    assert of(await watch.alerts("firing"), HELD) == [("key_b", "revoked")]
+    await watch.look(60)
+    assert of(await watch.alerts("firing"), HELD) == []
 
 
 async def test_hp_19_use_in_a_browser_is_found() -> None:

@@ -100,7 +100,7 @@ class Watching:
         networks = FailedNetworks(
             self.requests, lambda address: f"{address}/24", lambda: not self.duty.others
         )
-        traffic = TrafficLook(self.usage, Baselines(self.usage, self.store), networks)
+        traffic = TrafficLook(self.usage, self.store, Baselines(self.usage, self.store), networks)
         self.places = PlacesLook(self.usage, self.store, traffic.refused_addresses, self.bounds)
         self.evaluator = Evaluator(
             settings=lambda: self.settings,

@@ -85,7 +85,7 @@ async def test_a_revoked_key_that_is_still_used_is_told_to_the_channel_signed(
         [alert] = await told(receiver, of("RevokedApiKeyStillUsed"))
         assert alert["key_id"] == minted.record.key_id
         assert alert["summary"] == (
-            f'Key "k" ({minted.record.key_id}) of ten_a is revoked, and somebody still uses it'
+            f'Key "k" ({minted.record.key_id}) of ten_a was used after it was revoked'
             " (1 request, from 127.0.0.0/24)"
         )
         assert ("RevokedApiKeyStillUsed", "firing") in await stored(gateway)

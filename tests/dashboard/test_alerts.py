@@ -39,7 +39,7 @@ def test_jh_11_what_fires_is_looked_at_and_acknowledged(stage: Stage, visit: Vis
     page = visit.sign_in(stage.token(), "/alerts")
     row = page.get_by_role("table", name="Alerts").get_by_role("row")
     row = row.filter(has_text="RevokedApiKeyStillUsed")
-    expect(row).to_contain_text("somebody still uses it", timeout=FIRES_WITHIN_MILLISECONDS)
+    expect(row).to_contain_text("was used after it was revoked", timeout=FIRES_WITHIN_MILLISECONDS)
     row.get_by_role("button", name="Details of RevokedApiKeyStillUsed").click()
     dialog = page.get_by_role("dialog")
     expect(dialog).to_contain_text("127.0.0.0/24")

@@ -13,7 +13,9 @@ from gateway.domain.alert_rules.traffic import Baseline
 from gateway.domain.alerts import Finding
 from gateway.domain.business_hours import BusinessHours
 from gateway.domain.denial import VERDICTS, Reason
+from gateway.domain.keys import KeyState
 from tests.alert_samples import DAY, NOW, a_row, a_rule
+from tests.key_samples import a_key
 
 LIMIT = a_rule(RuleName.APPROACHING_LIMIT)
 VOLUME = a_rule(RuleName.UNUSUAL_VOLUME)
@@ -192,24 +194,44 @@ def test_every_failed_authentication_belongs_to_one_of_the_two_kinds() -> None:
 
 
 @pytest.mark.parametrize(
-    ("reason", "state"),
-    [(Reason.KEY_REVOKED, "revoked"), (Reason.KEY_SUSPENDED, "suspended")],
+    ("reason", "state", "sentence"),
+    [
+        (Reason.KEY_REVOKED, "revoked", "was used after it was revoked"),
+        (Reason.KEY_SUSPENDED, "suspended", "was used while it was suspended"),
+    ],
 )
-def test_jh_11_somebody_who_still_holds_a_stopped_key_is_found(reason: Reason, state: str) -> None:
+def test_jh_11_somebody_who_still_holds_a_stopped_key_is_found(
+    reason: Reason, state: str, sentence: str
+) -> None:
     found = only(traffic.still_used(refused(1, reason), USED))
     assert found.subject == state
-    assert found.text == f"is {state}, and somebody still uses it (1 request)"
+    assert found.text == f"{sentence} (1 request)"
     assert found.details == {"requests": 1, "state": state, "networks": []}
     assert [*traffic.still_used(refused(9, Reason.KEY_EXPIRED), USED)] == []
     assert traffic.is_held(refused(1, reason))
     assert not traffic.is_held(refused(1, Reason.KEY_EXPIRED))
 
 
+def test_the_use_of_a_suspended_key_is_past_when_the_key_works_again() -> None:
+    told = only(traffic.still_used(refused(1, Reason.KEY_SUSPENDED), USED))
+    resumed, rotating = a_key(), a_key(state=KeyState.ROTATING)
+    assert traffic.is_past(told, resumed, NOW)
+    assert traffic.is_past(told, rotating, NOW)
+    by_itself = a_key(state=KeyState.SUSPENDED, resume_at=NOW)
+    assert [traffic.is_past(told, by_itself, now) for now in (NOW - 1, NOW)] == [False, True]
+    assert not traffic.is_past(told, a_key(state=KeyState.REVOKED), NOW)
+    assert not traffic.is_past(told, None, NOW)
+    other = only(traffic.still_used(refused(1, Reason.KEY_REVOKED), USED))
+    assert not traffic.is_past(other, resumed, NOW)
+    browser = only(traffic.client_side(a_row(from_browser=1), USED))
+    assert not traffic.is_past(browser, resumed, NOW)
+
+
 def test_somebody_who_still_holds_a_key_is_told_with_where_they_are() -> None:
     row = refused(2, Reason.KEY_REVOKED)
     found = only(traffic.still_used(row, USED, ["192.0.2.0/24", "203.0.113.0/24"]))
     assert found.text == (
-        "is revoked, and somebody still uses it (2 requests, from 192.0.2.0/24, 203.0.113.0/24)"
+        "was used after it was revoked (2 requests, from 192.0.2.0/24, 203.0.113.0/24)"
     )
     assert found.details["networks"] == ["192.0.2.0/24", "203.0.113.0/24"]
 

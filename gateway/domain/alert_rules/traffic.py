@@ -11,9 +11,10 @@ from typing import Any, Final, NamedTuple
 
 from gateway.domain.alert_rules.catalogue import RuleName
 from gateway.domain.alert_rules.settings import RuleSettings
-from gateway.domain.alerts import Finding
+from gateway.domain.alerts import Alert, Finding
 from gateway.domain.business_hours import BusinessHours
 from gateway.domain.denial import Reason
+from gateway.domain.keys import KeyRecord, KeyState
 from gateway.domain.usage import UsageRow
 
 KEY_FAILURES: Final = (
@@ -28,7 +29,13 @@ UNKNOWN_FAILURES: Final = (
 )
 """Failed authentications with what is no key of ours. Requests without any credential are none."""
 
-_HELD: Final = {Reason.KEY_REVOKED: "revoked", Reason.KEY_SUSPENDED: "suspended"}
+_HELD: Final = {
+    Reason.KEY_REVOKED: ("revoked", "was used after it was revoked"),
+    Reason.KEY_SUSPENDED: ("suspended", "was used while it was suspended"),
+}
+"""The state in which a key was refused, and a sentence that stays true when it has left that state."""
+
+_WORKING: Final = frozenset({KeyState.ACTIVE, KeyState.ROTATING})
 _ENDS: Final[Mapping[str, str]] = {
     "denied": "were refused by the gateway",
     "failed": "got no proper answer from their upstream",
@@ -146,11 +153,11 @@ def still_used(
     """Find a revoked or suspended key that somebody still holds, and uses from `networks`: JH-11, or a leak that was
     real.
     """
-    for reason, state in _HELD.items():
+    for reason, (state, sentence) in _HELD.items():
         count = row.measures.reasons.get(reason.value, 0)
         if count >= rule["requests_min"]:
             whence = f", from {', '.join(networks)}" if networks else ""
-            text = f"is {state}, and somebody still uses it ({_counted(count)}{whence})"
+            text = f"{sentence} ({_counted(count)}{whence})"
             details = {"requests": count, "state": state, "networks": [*networks]}
             yield _of_key(rule.name, row, state, text, details)
 
@@ -158,6 +165,12 @@ def still_used(
 def is_held(row: UsageRow) -> bool:
     """Say whether somebody used a revoked or suspended key."""
     return any(reason.value in row.measures.reasons for reason in _HELD)
+
+
+def is_past(told: Finding | Alert, record: KeyRecord | None, now: float) -> bool:
+    """Tell whether this is about a suspension that is over at `now`: the key works again."""
+    was_suspended = told.rule == RuleName.REVOKED_USED and told.subject == KeyState.SUSPENDED
+    return was_suspended and record is not None and record.state_at(now) in _WORKING
 
 
 def unexpected_environment(row: UsageRow, rule: RuleSettings) -> Iterator[Finding]:
