@@ -31,6 +31,11 @@ PAGES = [
 WHITELIST = "security/ip-whitelist"
 TABS = ["usage", "access", "rotation", "requests", "audit"]
 PHONE = {"width": 390, "height": 844}
+CUT_OFF = """() => [...document.querySelectorAll(".table-wrap")]
+  .filter((each) => each.scrollWidth > each.clientWidth)
+  .map((each) => `${each.ariaLabel}: ${each.scrollWidth} > ${each.clientWidth}`)"""
+"""Tables of which a part is out of sight."""
+
 OVERLAPPING = """() => {
   const all = [...document.querySelectorAll("dialog :is(input, select, textarea, button)")];
   const shown = all.map((each) => [each, each.getBoundingClientRect()]).filter(([, box]) => box.width > 1);
@@ -143,6 +148,24 @@ def test_names_of_any_length_fit_on_the_smallest_phone(
         visit.open(path)
         visit.settle()
         assert page.evaluate("document.documentElement.scrollWidth") <= 360, path
+
+
+def test_a_long_name_leaves_the_other_columns_in_sight(
+    stage: Stage, visiting: Visiting, token: str
+) -> None:
+    tenant, name = "u" * 64, "M" * 60
+    stage.api("POST", "/tenants", {"tenant_id": tenant, "name": name})
+    key_id, secret = stage.key(name, tenant_id=tenant, tags=["h" * 50])
+    assert stage.use(secret) == 200
+    assert stage.api("POST", f"/keys/{key_id}:rotate", {"grace": "1d", "reason": "r"})["new_key"]
+    visit = visiting(viewport={"width": 1440, "height": 900})
+    page = visit.sign_in(token)
+    settings = f"/settings/api-keys?tenant_id={tenant}"
+    tabs = [f"/keys/{key_id}?tab={tab}" for tab in TABS]
+    for path in (*PAGES, f"/tenants/{tenant}", settings, *tabs):
+        visit.open(path)
+        visit.settle()
+        assert page.evaluate(CUT_OFF) == [], path
 
 
 def test_a_key_is_made_with_the_keyboard_alone(stage: Stage, visit: Visit) -> None:

@@ -3,6 +3,8 @@
 import { h, spoken } from "../dom.js";
 import { icon } from "./icons.js";
 
+const WORD_MAX = 40;
+
 // Columns are `{title, cell(row), kind, isMain, sort}`: `kind` is "number" or "fit"; `isMain` marks what names the row;
 // `sort` is the field by which `sorting` (`{by, choose(by)}`) may order the list, with a minus for the other way.
 // `href(row)` makes the main cell a link, and the whole row a target for the mouse.
@@ -22,11 +24,13 @@ export function table({
     const isMain = named ? column.isMain : n === 0;
     const content = column.cell(row);
     const props = { class: column.kind ?? "", "data-label": column.isQuiet ? null : column.title };
-    if (!isMain) return h("td", props, h("div.cell", content));
-    return h(
-      "th.main",
-      { ...props, scope: "row" },
-      href ? h("a", { href: href(row) }, content) : h("div.cell", content),
+    if (!isMain) return breaking(h("td", props, h("div.cell", content)));
+    return breaking(
+      h(
+        "th.main",
+        { ...props, scope: "row" },
+        href ? h("a", { href: href(row) }, content) : h("div.cell", content),
+      ),
     );
   };
   return h(
@@ -56,6 +60,16 @@ export function table({
     ),
   );
 }
+
+// Lets a cell break in the middle of a word that is longer than any id of ours: a name of 60 letters would push the
+// columns behind it out of sight.
+function breaking(cell) {
+  if (words(cell).some((word) => word.length > WORD_MAX)) cell.classList.add("is-long");
+  return cell;
+}
+
+const words = (node) =>
+  node.nodeType === Node.TEXT_NODE ? node.data.split(/\s/) : [...node.childNodes].flatMap(words);
 
 function heading(column, sorting) {
   const props = { scope: "col", class: column.kind ?? "" };
