@@ -21,6 +21,7 @@ from gateway.admin.dashboard.pages import DashboardRoutes
 from gateway.admin.dashboard.sessions import Sessions
 from gateway.admin.deliveries import (
     DeliveryRoutes,
+    Link,
     LinkRoutes,
     create_delivery_app,
     link_under,
@@ -68,7 +69,7 @@ def create_admin_app(
     nodes: Nodes | None = None,
     audit: AuditRoom | None = None,
     request_log: KeptLog | None = None,
-    link: Callable[[str], str] = link_under,
+    link: Callable[[str], Link] = link_under,
     explaining: Explaining | None = None,
     alerts: AlertDesk | None = None,
     addresses: Addresses = ClientAddressResolver,
@@ -122,7 +123,7 @@ def create_admin_app(
 def _add_records(
     app: web.Application,
     keyring: Callable[[], Keyring],
-    link: Callable[[str], str],
+    link: Callable[[str], Link],
     request_log: KeptLog | None,
     addresses: Addresses,
 ) -> None:

@@ -8,7 +8,7 @@ expired is answered alike, read or pressed. It must not keep what a link holds, 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Final, Protocol
+from typing import Final, NamedTuple, Protocol
 
 from aiohttp import web
 
@@ -32,8 +32,23 @@ from gateway.ports import StoreUnavailable
 
 PREFIX: Final = "/delivery/"
 _SORTS: Final = ("created_at", "expires_at", "redeemed_at")
+_NO_BASE: Final = (
+    "nobody said how your partners reach listeners.delivery: put that in front of the path of the link,"
+    " or set listeners.delivery.base_url"
+)
+_NO_LISTENER: Final = (
+    "the link leads to the admin listener, which your partners should not reach:"
+    " set listeners.delivery.bind and listeners.delivery.base_url"
+)
 _FORM_BYTES_MAX: Final = 1024
 """A button sends nothing."""
+
+
+class Link(NamedTuple):
+    """A one-time link, and what whoever sends it on has to know of it."""
+
+    url: str
+    warnings: tuple[str, ...] = ()
 
 
 class Taken(Protocol):
@@ -169,9 +184,15 @@ class LinkRoutes:
         return tenant.export_name or variable_name(record.format)
 
 
-def link_under(token: str, base_url: str = "") -> str:
-    """Return the link of `token`; without a base only its path: nobody knows under which name we are reached."""
-    return f"{base_url.rstrip('/')}{PREFIX}{token}"
+def link_under(token: str, base_url: str = "", *, has_listener: bool = False) -> Link:
+    """Return the link of `token`; without a base only its path: nobody knows under which name we are reached.
+
+    Without a listener of their own only the admin listener serves links.
+    """
+    url = f"{base_url.rstrip('/')}{PREFIX}{token}"
+    if base_url:
+        return Link(url)
+    return Link(url, (_NO_BASE if has_listener else _NO_LISTENER,))
 
 
 def create_delivery_app(links: LinkRoutes) -> web.Application:

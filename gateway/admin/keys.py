@@ -14,6 +14,7 @@ from aiohttp import web
 
 from gateway.admin.acts import named_as_in_body, spans_of
 from gateway.admin.auth import ACTOR, PRINCIPAL
+from gateway.admin.deliveries import Link
 from gateway.admin.described import Description, changes, creates, describes, lists, shows
 from gateway.admin.idempotency import once
 from gateway.admin.requests import (
@@ -52,7 +53,7 @@ _SORTS: Final = ("name", "created_at", "expires_at", "last_used_at")
 class KeyRoutes:
     """The handlers of `/admin/v1/keys`."""
 
-    def __init__(self, keyring: Callable[[], Keyring], link: Callable[[str], str]) -> None:
+    def __init__(self, keyring: Callable[[], Keyring], link: Callable[[str], Link]) -> None:
         self._keyring = keyring
         self._link = link
 
@@ -83,12 +84,13 @@ class KeyRoutes:
         with named_as_in_body(spans_of(body)):
             minted = await self._keyring().create_key(wish, order, delivery_seconds=seconds)
         record, token = minted.record, minted.delivery_token
+        link = self._link(token) if token else None
         shown = NewKey(
             key=self._view(record),
             secret=minted.secret or None,
-            delivery_url=self._link(token) if token else None,
+            delivery_url=link.url if link else None,
             export_name=export_name(await self._keyring().tenants.get(record.tenant_id), record),
-            warnings=minted.warnings,
+            warnings=(*minted.warnings, *(link.warnings if link else ())),
         )
         location = f"/admin/v1/keys/{record.key_id}"
         return record.key_id, answer(shown, status=201, location=location)

@@ -19,6 +19,7 @@ from gateway.admin.acts import (
     seconds,
 )
 from gateway.admin.auth import PRINCIPAL
+from gateway.admin.deliveries import Link
 from gateway.admin.described import Description, changes, describes, lists, shows
 from gateway.admin.idempotency import once
 from gateway.admin.life_wire import (
@@ -73,7 +74,7 @@ class RotationRoutes:
     def __init__(
         self,
         keyring: Callable[[], Keyring],
-        link: Callable[[str], str],
+        link: Callable[[str], Link],
         log: KeptLog | None,
     ) -> None:
         self._keyring = keyring
@@ -120,16 +121,17 @@ class RotationRoutes:
                 delivery_seconds=seconds(body.deliver_in),
                 narrowing=Narrowing(scopes=body.scopes, ip_allowlist=body.ip_allowlist),
             )
+        link = self._link(begun.delivery_token) if begun.delivery_token else None
         shown = RotationStarted(
             rotation=RotationView.of(begun.rotation),
             old_key=self._view(begun.old),
             new_key=self._view(begun.new),
             secret=begun.secret or None,
-            delivery_url=self._link(begun.delivery_token) if begun.delivery_token else None,
+            delivery_url=link.url if link else None,
             export_name=export_name(
                 await self._keyring().tenants.get(begun.new.tenant_id), begun.new
             ),
-            warnings=(),
+            warnings=link.warnings if link else (),
         )
         location = f"{_ALL}/{begun.rotation.rotation_id}"
         response = answer_changed(shown, begun.enforced, status=201, location=location)

@@ -15,7 +15,7 @@ from aiohttp import web
 
 from gateway.admin.app import create_admin_app, create_link_app
 from gateway.admin.config import ConfigRoutes
-from gateway.admin.deliveries import link_under
+from gateway.admin.deliveries import Link, link_under
 from gateway.assembly import membership
 from gateway.assembly.generation import address_rules
 from gateway.assembly.key_facts import ConfiguredFacts
@@ -101,9 +101,10 @@ class Operators:
         """Return what serves one-time links and nothing else; as the public listener, it may stand behind proxies."""
         return create_link_app(lambda: self._gateway.keyring, self._resolver)
 
-    def link(self, token: str) -> str:
+    def link(self, token: str) -> Link:
         """Return the link with which a secret is taken."""
-        return link_under(token, self._gateway.config.listeners.delivery.base_url)
+        listener = self._gateway.config.listeners.delivery
+        return link_under(token, listener.base_url, has_listener=listener.bind is not None)
 
     def _token(self) -> str | None:
         """Return the token of the configuration, None for none."""

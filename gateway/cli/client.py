@@ -316,6 +316,7 @@ async def _served_offline(config_path: Path) -> AsyncIterator[Path]:
     from gateway.assembly.offline import open_offline
 
     config = load(config_path, os.environ)
+    listener = config.listeners.delivery
     async with AsyncExitStack() as stack:
         offline = await stack.enter_async_context(open_offline(config, config_path))
         folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="tollhouse-"))  # 0700
@@ -324,7 +325,11 @@ async def _served_offline(config_path: Path) -> AsyncIterator[Path]:
             audit=offline.audit,
             request_log=offline.request_log,
             usage=offline.usage,
-            link=partial(link_under, base_url=config.listeners.delivery.base_url),
+            link=partial(
+                link_under,
+                base_url=listener.base_url,
+                has_listener=listener.bind is not None,
+            ),
         )
         runner = web.AppRunner(app, access_log=None)
         await runner.setup()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ import aiohttp
 from aiohttp import web
 
 from gateway.admin.app import create_admin_app
+from gateway.admin.deliveries import link_under
 from gateway.domain.key_rules import Refused
 from gateway.domain.queries import RequestQuery
 from gateway.store_ports import RequestPage
@@ -99,7 +101,7 @@ async def serving(
     house: House, folder: Path, log: ListedLog | None, base_url: str = "https://keys.test"
 ) -> AsyncIterator[Api]:
     app = create_admin_app(
-        lambda: house.keyring, request_log=log, link=lambda token: f"{base_url}/delivery/{token}"
+        lambda: house.keyring, request_log=log, link=partial(link_under, base_url=base_url)
     )
     runner = web.AppRunner(app, access_log=None)
     await runner.setup()

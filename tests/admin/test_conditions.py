@@ -226,10 +226,12 @@ async def test_a_secret_can_be_handed_over_with_a_link_instead_of_the_answer(
     """HT-3."""
     created = await call("POST", "/keys", {**CREATE, "deliver_in": "2d"}, expect=201)
     assert (created["secret"], created["delivery_url"][:14]) == (None, "/delivery/thd_")
+    assert "the link leads to the admin listener" in created["warnings"][0]
     token = created["delivery_url"].removeprefix("/delivery/")
     redeemed = await house.keyring.deliveries.redeem(token, "192.0.2.1")
     assert redeemed.record.key_id == created["key"]["key_id"]
-    assert (await call("POST", "/keys", CREATE, expect=201))["delivery_url"] is None
+    without = await call("POST", "/keys", {**CREATE, "name": "other"}, expect=201)
+    assert (without["delivery_url"], without["warnings"]) == (None, [])
     trial = await call("POST", "/keys?dry_run=true", {**CREATE, "deliver_in": "2d"})
     assert (trial["secret"], trial["delivery_url"]) == (None, None)
     answer = await call("POST", "/keys", {**CREATE, "deliver_in": "31d"}, expect=422)

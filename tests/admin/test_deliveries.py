@@ -236,5 +236,13 @@ async def test_deliveries_are_listed_with_their_state(call: Api, house: House) -
 
 
 def test_a_link_is_absolute_where_its_beginning_is_known() -> None:
-    assert link_under("thd_a", "https://keys.test/") == "https://keys.test/delivery/thd_a"
-    assert link_under("thd_a") == "/delivery/thd_a"
+    assert link_under("thd_a", "https://keys.test/") == ("https://keys.test/delivery/thd_a", ())
+
+
+def test_a_link_that_is_a_path_alone_says_what_is_missing() -> None:
+    url, [warning] = link_under("thd_a")
+    assert url == "/delivery/thd_a"
+    assert warning.startswith("the link leads to the admin listener")
+    url, [warning] = link_under("thd_a", has_listener=True)
+    assert url == "/delivery/thd_a"
+    assert warning.startswith("nobody said how your partners reach listeners.delivery")

@@ -70,6 +70,7 @@ async def test_a_rotation_with_delivery_answers_with_a_link_instead_of_a_secret(
     begun = await rotated(call, deliver_in="1h")
     assert begun["secret"] is None
     assert begun["delivery_url"].startswith("https://keys.test/delivery/")
+    assert begun["warnings"] == []
 
 
 async def test_who_has_not_moved_is_told_by_address_and_user_agent(

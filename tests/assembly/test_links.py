@@ -22,8 +22,9 @@ async def test_a_link_is_redeemed_where_nothing_else_is_served(tmp_path: Path) -
         await add_tenant(gateway)
         wish = KeyWish(tenant_id="ten_a", name="k", environment="live", scopes=())
         minted = await gateway.keyring.create_key(wish, ORDER, delivery_seconds=60)
-        link = gateway.operators.link(minted.delivery_token)
+        link, warnings = gateway.operators.link(minted.delivery_token)
         assert link.startswith("https://keys.test/delivery/thd_")
+        assert warnings == ()
         path = link.removeprefix("https://keys.test")
         assert (await ask(gateway.delivery_address, path)).status == 200
         assert (await ask(gateway.delivery_address, "/admin/v1/keys")).status == 404
@@ -40,7 +41,9 @@ async def test_a_link_is_redeemed_where_nothing_else_is_served(tmp_path: Path) -
 async def test_without_one_the_admin_listener_serves_links(tmp_path: Path) -> None:
     async with serving(tmp_path) as gateway:
         assert gateway.delivery_address == ""
-        assert gateway.operators.link("thd_a") == "/delivery/thd_a"
+        link, [warning] = gateway.operators.link("thd_a")
+        assert link == "/delivery/thd_a"
+        assert "listeners.delivery.bind" in warning
         answer = await ask(gateway.admin_address, "/delivery/thd_a")
         assert (answer.status, b"This link gives nothing" in answer.body) == (404, True)
 

@@ -87,6 +87,7 @@ def test_a_new_secret_goes_to_a_file_or_behind_a_link(tool: Tool, tmp_path: Path
     begun = tool("keys", "rotate", a_key(tool), "--deliver-in", "2d")
     assert begun["delivery_url"].startswith("/delivery/")
     assert "works once" in tool.err
+    assert "warning: the link leads to the admin listener" in tool.err
     tool("keys", "rotate", a_key(tool), "--deliver-in", "2d", "--output", "table")
     assert tool.out.splitlines()[-1].startswith("/delivery/")
     both = ("--deliver-in", "2d", "--secret-file", str(tmp_path / "other"))

@@ -93,6 +93,19 @@ def test_a_template_makes_a_key_without_further_questions(stage: Stage, visit: V
     expect(page.locator(".facts")).to_contain_text("ci")
 
 
+def test_a_link_that_leads_to_the_admin_listener_says_so(stage: Stage, visit: Visit) -> None:
+    page = visit.sign_in(stage.token(), "/keys?tenant_id=acme")
+    create(page, "Sent on", template="ci")
+    dialog = page.get_by_role("dialog")
+    dialog.get_by_text("More", exact=True).click()
+    dialog.get_by_label("Hand over by link").select_option(index=1)
+    dialog.get_by_role("button", name="Create key").click()
+    shown = page.get_by_role("dialog", name="Key “Sent on”")
+    assert shown.get_by_label("Link").input_value().startswith(f"{stage.admin}/delivery/thd_")
+    expect(shown).to_contain_text("the link leads to the admin listener")
+    shown.get_by_role("button", name="Done").click()
+
+
 def test_a_key_is_suspended_resumed_and_extended_with_reasons(stage: Stage, visit: Visit) -> None:
     """IV-21, IV-28."""
     key_id, secret = stage.key("Halted", expires_in="1d")
