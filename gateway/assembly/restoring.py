@@ -13,6 +13,7 @@ import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, closing, suppress
 from dataclasses import asdict, dataclass
+from itertools import count
 from pathlib import Path
 from typing import Any, Final
 
@@ -217,14 +218,24 @@ class _Restoring:
 
     # ---- the step
 
-    def _swap(self) -> str:
+    def _kept_as(self, head: Path) -> tuple[Path, Path]:
+        """Return names that nothing has yet for the store that is replaced, and the end of its trail."""
         stamp = time.strftime(_STAMP, time.gmtime(self._clock.now()))
-        kept = self._store.with_name(f"{self._store.name}.replaced-{stamp}")
+        for number in count(1):
+            suffix = f".replaced-{stamp}" + (f"-{number}" if number > 1 else "")
+            store, end = (each.with_name(each.name + suffix) for each in (self._store, head))
+            taken = (end, *(Path(f"{store}{each}") for each in ("", *sqlite_copies.SIDECARS)))
+            if not any(map(os.path.lexists, taken)):
+                break
+        return store, end
+
+    def _swap(self) -> str:
         head = self._files.head_path
+        kept, kept_head = self._kept_as(head)
         was_there = sqlite_copies.replace(self._staged, self._store, kept)
         if was_there:
             with suppress(OSError):  # it only helps whoever looks at what was replaced
-                os.link(head, head.with_name(f"{head.name}.replaced-{stamp}"))
+                os.link(head, kept_head)
         self._staged_head.replace(head)
         # It is of the store that was replaced: keys that the backup does not know would go on working by it.
         try:

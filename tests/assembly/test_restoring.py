@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import sqlite3
+import time
 from contextlib import closing
 from pathlib import Path
 
@@ -113,6 +114,27 @@ async def test_the_audit_trail_goes_on_and_tells_of_the_restoration(tmp_path: Pa
     async with serving(tmp_path) as gateway:
         await mint(gateway.keyring)
         assert (await gateway.audit.verify()).fault is None
+
+
+async def test_a_second_restoration_in_the_same_second_keeps_what_the_first_kept(
+    tmp_path: Path,
+) -> None:
+    async with serving(tmp_path) as gateway:
+        await add_tenant(gateway)
+        source = await back_up(tmp_path)
+    now = time.time()
+    stamps = [time.strftime("%Y%m%dT%H%M%SZ", time.gmtime(now + each)) for each in range(600)]
+    for stamp in stamps:
+        (tmp_path / f"keys.db.replaced-{stamp}").write_text("the first")
+        (tmp_path / f"audit.head.replaced-{stamp}").write_text("the first")
+    one, other = [await restored(tmp_path, source) for _ in range(2)]
+    assert one.kept != other.kept
+    for done in (one, other):
+        assert Path(done.kept).name.removeprefix("keys.db.replaced-").partition("-")[0] in stamps
+        assert sqlite_copies.inspect(Path(done.kept)).keys == 0
+        assert content(Path(done.kept.replace("keys.db", "audit.head")))
+    kept = (tmp_path / f"{name}.replaced-{stamps[0]}" for name in ("keys.db", "audit.head"))
+    assert {path.read_text() for path in kept} == {"the first"}
 
 
 async def test_the_file_that_was_replaced_is_kept_with_a_trail_that_verifies(
