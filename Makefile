@@ -127,8 +127,8 @@ bench-reload: $(VENV)/.ready-to-run ## reload every 100 ms for a minute under lo
 bench-instructions: $(VENV)/.ready-to-run ## count the instructions of one request, by how it ends (needs valgrind; 2 minutes)
 	@$(BIN)/python -m bench.instructions
 
-bench-usage: $(VENV)/.ready-to-run ## what usage costs per request, and per second of 10,000 active keys
-	@$(BIN)/python -m bench.usage
+bench-usage: $(VENV)/.ready-to-test ## what usage costs per request, and per second of 10,000 active keys
+	@$(BIN)/python -m bench.usage --postgres
 
 bench-series: $(VENV)/.ready-to-run ## a million requests that have nothing in common: bounded series, flat memory (2 minutes)
 	@$(BIN)/python -m bench.series

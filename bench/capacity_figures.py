@@ -45,6 +45,7 @@ _USAGE: Final = (
     "INSERT INTO usage_durations",
     "INSERT INTO usage_reasons",
 )
+_WHO: Final = ("INSERT INTO usage_facets",)
 COLD_KEYS: Final = 400
 LOOKED_UP_KEYS: Final = 2_000
 CHANGES: Final = 25
@@ -295,8 +296,12 @@ def _statements(options: argparse.Namespace, server: Server, keys: int, found: F
                 )
             cold = partial(_ask_and_wait, site, stored(100, COLD_KEYS))
             counting.during("a key that is not in memory", cold, of=COLD_KEYS, idle=idle)
-            rows = counting.usage_rows / COLD_KEYS
-            found.add(found.asked, "its usage, written with that of others", f"{rows:.1f} rows", "")
+            for what, count in (
+                ("its usage", counting.usage_rows),
+                ("who used it", counting.who_rows),
+            ):
+                rows = f"{count / COLD_KEYS:.1f} rows"
+                found.add(found.asked, f"{what}, written with that of others", rows, "")
             orders = [{"id": each, "reason": "bench"} for each in _ids(server, database)]
             revoke = partial(site.change, "POST", "/keys/{}:revoke")
             some = partial(revoke, orders[:CHANGES])
@@ -333,14 +338,15 @@ def _ids(server: Server, database: str) -> list[str]:
 class Counting:
     """Counts statements while something is done; `kinds` is what is asked while nothing is.
 
-    Rows of usage, which are written many at a time, are counted apart: `usage_rows` are those of the last time.
+    Rows of usage, which are written many at a time, are counted apart: `usage_rows` and `who_rows` are those of the
+    last time.
     """
 
     def __init__(self, server: Server, found: Found) -> None:
         self._server = server
         self._found = found
         self.kinds: list[str] = []
-        self.usage_rows = 0
+        self.usage_rows = self.who_rows = 0
 
     def during(self, what: str, act: Any, *, of: int = 0, idle: float = 0.0) -> float:
         """Do it; return statements per second, or for each of `of` beyond the `idle` ones of the time."""
@@ -348,8 +354,9 @@ class Counting:
         asyncio.run(_done(act))
         seconds, spent = time.monotonic() - began, self._cpu() - cpu
         statements = self._server.statements(since)
-        asked = [each for each in statements if not each.startswith(_USAGE)]
-        self.usage_rows = len(statements) - len(asked)
+        asked = [each for each in statements if not each.startswith((*_USAGE, *_WHO))]
+        self.usage_rows = sum(each.startswith(_USAGE) for each in statements)
+        self.who_rows = sum(each.startswith(_WHO) for each in statements)
         if not of:
             rate = len(asked) / seconds
             self._tell(what, f"{rate:.1f} per second", spent, len(asked))

@@ -11,6 +11,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, Literal, NamedTuple
 
+from gateway.control.beat import USAGE_SECONDS
+from gateway.telemetry.usage_writer import EAGER_MAX, LAZY_SECONDS
+
 DAY: Final = 86_400.0
 BUSY_MAX: Final = 0.7
 """How busy a core may be on average, so that its queue stays short."""
@@ -36,11 +39,12 @@ COSTS: Final[Mapping[str, Cost]] = {
     "exact limits": Cost(25, "us of CPU", "make bench-limits"),
     "leased limits": Cost(13, "us of CPU", "make bench-limits"),
     "event of a stream": Cost(50, "us of CPU", "make bench-streams"),
-    "usage in SQLite": Cost(30, "us of CPU per key on a route and second", "make bench-usage"),
-    "usage in PostgreSQL": Cost(12, "us of CPU per key on a route and second", "make bench-usage"),
+    "usage in SQLite": Cost(30, "us of CPU per key on a route and write", "make bench-usage"),
+    "usage in PostgreSQL": Cost(20, "us of CPU per key on a route and write", "make bench-usage"),
     "usage, PostgreSQL's part": Cost(
-        38, "us of CPU per key on a route and second", "make bench-usage"
+        22, "us of CPU per key on a route and write", "make bench-usage"
     ),
+    "who, PostgreSQL's part": Cost(19, "us of CPU per row of who", "make bench-usage"),
     "process": Cost(92e6, "bytes", "make bench-capacity"),
     "bound key": Cost(1_600, "bytes", "make bench-keys"),
     "resting key": Cost(600, "bytes", "make bench-keys"),
@@ -64,7 +68,8 @@ COSTS: Final[Mapping[str, Cost]] = {
     "statements of a key from PostgreSQL": Cost(1.0, "per key", "make bench-capacity"),
     "statements of a change": Cost(14.0, "per change", "make bench-capacity"),
     "statements of a change elsewhere": Cost(5.0, "per change and gateway", "make bench-capacity"),
-    "rows of usage": Cost(2.0, "per key on a route and second", "make bench-capacity"),
+    "rows of usage": Cost(2.0, "per key on a route and write", "make bench-capacity"),
+    "rows of who": Cost(2.0, "per key and write", "make bench-capacity"),
     "statement": Cost(400, "us of CPU", "make bench-capacity"),
     "backup": Cost(20e6, "bytes per second", "make bench-capacity"),
 }
@@ -217,10 +222,14 @@ class _Estimate:
         )
 
     def pairs_written(self) -> float:
-        """Keys on routes that one gateway writes down each second: those that were asked for in it."""
+        """Keys on routes that one gateway writes down each second: at each write those used since the last."""
         pairs = self._demand.active_keys * self._demand.routes_per_key
-        here = self._demand.requests / self._demand.gateways
-        return -pairs * math.expm1(-here / pairs) if pairs else 0.0
+        return self._used_within(USAGE_SECONDS, pairs) / USAGE_SECONDS
+
+    def _used_within(self, seconds: float, of: float) -> float:
+        """How many of so many are used within some seconds by the requests of one gateway."""
+        here = self._demand.requests / self._demand.gateways * seconds
+        return -of * math.expm1(-here / of) if of else 0.0
 
     # ---- cores
 
@@ -249,7 +258,15 @@ class _Estimate:
 
     def usage_rows(self) -> float:
         """Rows of usage that all gateways write in a second."""
-        return self._demand.gateways * self.pairs_written() * self._of("rows of usage")
+        counts = self.pairs_written() * self._of("rows of usage")
+        return self._demand.gateways * (counts + self.visitor_rows())
+
+    def visitor_rows(self) -> float:
+        """Rows of who made requests that one gateway writes in a second, at most: of many they are added up first."""
+        keys, each = self._demand.active_keys, self._of("rows of who")
+        at_once = min(EAGER_MAX, each * self._used_within(USAGE_SECONDS, keys)) / USAGE_SECONDS
+        added_up = each * self._used_within(LAZY_SECONDS, keys) / LAZY_SECONDS
+        return max(at_once, added_up)
 
     def redis_cores(self) -> float:
         """Cores that Redis keeps busy; it has one."""
@@ -257,8 +274,9 @@ class _Estimate:
 
     def postgres_cores(self) -> float:
         """Cores that PostgreSQL keeps busy."""
-        usage = self._demand.gateways * self.pairs_written() * self._of("usage, PostgreSQL's part")
-        return (self.statements() * self._of("statement") + usage) / 1e6
+        usage = self.pairs_written() * self._of("usage, PostgreSQL's part")
+        usage += self.visitor_rows() * self._of("who, PostgreSQL's part")
+        return (self.statements() * self._of("statement") + self._demand.gateways * usage) / 1e6
 
     # ---- memory
 

@@ -2,6 +2,7 @@
 
     python -m bench.usage                 # both
     python -m bench.usage --keys 10000    # so many keys that are active in every second
+    python -m bench.usage --postgres      # and what writing them down takes in PostgreSQL
 
 Knows the recorder and the store, without a network: what is measured is their part of a request alone.
 """
@@ -19,6 +20,9 @@ from pathlib import Path
 from statistics import median
 from typing import Any, Final
 
+from bench.machine import Absent
+from bench.postgres_server import Server, postgres
+from gateway.domain.database_address import read_address
 from gateway.domain.keys import BoundKey, KeyRecord
 from gateway.domain.limits import Claim, Grant, Quota, Rate
 from gateway.domain.outcome import Outcome, Reply
@@ -28,6 +32,9 @@ from gateway.domain.routes import Route
 from gateway.domain.tenants import Tenant
 from gateway.domain.usage import Interval, UsageQuery
 from gateway.ports import Clock, Recorder
+from gateway.stores.postgres import opening
+from gateway.stores.postgres.access import Access
+from gateway.stores.postgres.store import PostgresStore
 from gateway.stores.sqlite import SqliteStore, opened
 from gateway.telemetry.last_used import LastUsed
 from gateway.telemetry.usage import UsageRecorder
@@ -158,6 +165,31 @@ def per_request(keys: int) -> None:
         print(f"  {name}: {min(found):.0f} ns at best, median {median(found):.0f} ({keys} keys)")
 
 
+async def per_second_in_postgres(keys: int, server: Server) -> None:
+    """Print what writing down one second takes in PostgreSQL, here and there."""
+    clock = SystemTime()
+    made = [a_key(number) for number in range(keys)]
+    routes = [Route(name=f"route.{number}", pattern="/v1") for number in range(2)]
+    access = Access(address=read_address(server.url("postgres")))
+    times: dict[str, list[float]] = {"write": [], "CPU time": [], "CPU time of PostgreSQL": []}
+    async with opening.opened(access, 4) as database:
+        counted = recorder(clock)
+        writer = UsageWriter(PostgresStore(database).usage, counted, clock, name="bench")
+        for second in range(_SECONDS):
+            for number, key in enumerate(made):
+                outcome = an_outcome(key, routes[second % 2], number, None)
+                outcome.started = clock.monotonic()
+                counted.record(outcome)
+            before = time.perf_counter(), time.process_time(), server.cpu_seconds()
+            await writer.write()
+            after = time.perf_counter(), time.process_time(), server.cpu_seconds()
+            for name, since, until in zip(times, before, after, strict=True):
+                times[name].append(until - since)
+            clock.ahead += 1.0
+    for name, found in times.items():
+        _tell("in PostgreSQL", found, name)
+
+
 async def per_second(keys: int) -> None:
     """Print what writing down one second takes, and how long a change of a key waits meanwhile."""
     clock = SystemTime()
@@ -239,12 +271,21 @@ def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description="Measure what usage costs.")
     parser.add_argument("--keys", type=int, default=10_000, help="keys active in every second")
+    parser.add_argument(
+        "--postgres", action="store_true", help="in PostgreSQL, too (pip install 'tollhouse[test]')"
+    )
     options = parser.parse_args()
     print(f"CPython {platform.python_version()}")
     print("recording a request")
     per_request(1_000)
     print(f"writing down a second of {options.keys} active keys")
     asyncio.run(per_second(options.keys))
+    if options.postgres:
+        try:
+            with postgres() as server:
+                asyncio.run(per_second_in_postgres(options.keys, server))
+        except Absent as problem:
+            print(f"PostgreSQL was not measured: {problem}")
 
 
 if __name__ == "__main__":

@@ -58,6 +58,16 @@ def test_known_keys_cost_the_database_nothing() -> None:
     assert more == pytest.approx(4 * sum(COSTS[name].value for name in of_one))
 
 
+def test_a_key_that_is_used_all_the_time_is_written_with_each_beat_of_usage() -> None:
+    rows = "PostgreSQL: rows of usage"
+    one = replace(LARGE, requests=1_000, active_keys=1, routes_per_key=1, gateways=1)
+    assert amounts(one)[rows] == pytest.approx((2 + 2) / 0.75)  # counts, and who it was
+    many = replace(one, requests=10**7, active_keys=10_000)
+    assert amounts(many)[rows] == pytest.approx((2 * 10_000 + 2_000) / 0.75)
+    rare = replace(one, requests=0.01, active_keys=1_000)
+    assert amounts(rare)[rows] == pytest.approx((2 + 2) * 0.01, rel=0.01)
+
+
 def test_more_active_keys_than_memory_has_room_for_are_looked_up() -> None:
     crowded = replace(SMALL, active_keys=200_000, cache_keys_max=100_000)
     assert amounts(crowded)["store: look-ups of keys"] == pytest.approx(SMALL.requests / 2)
