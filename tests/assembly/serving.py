@@ -15,6 +15,7 @@ from gateway.domain.blueprint import KeyWish
 from gateway.keyring.door import Keyring, Minted
 from tests.config.sample import loaded
 from tests.key_samples import ORDER, a_tenant
+from tests.wire import until
 
 EDGE = (
     "listeners:\n"
@@ -78,3 +79,13 @@ async def add_tenant(gateway: Gateway, **changes: Any) -> None:
 async def mint(keyring: Keyring, plan: str = "") -> Minted:
     wish = KeyWish(tenant_id="ten_a", name="k", environment="live", scopes=(), plan=plan)
     return await keyring.create_key(wish, ORDER)
+
+
+async def written(gateway: Gateway) -> None:
+    """Let the snapshot hold everything that there is; the gateway may be writing it by itself at this moment."""
+    keeper = gateway.reserve.keeper
+    assert keeper is not None
+    await gateway.reserve.tend(gateway.store)
+    await gateway.reserve.write()
+    await until(lambda: keeper.stamp is not None)
+    assert not keeper.fault

@@ -18,8 +18,8 @@ from gateway.domain.keys import KeyState
 from gateway.ports import StoreUnavailable
 from gateway.stores import sqlite, sqlite_copies
 from gateway.stores.snapshots.reading import Snapshot
-from tests.assembly.serving import EDGE, ROUTES, add_tenant, ask, configured, mint, serving
-from tests.assembly.test_returning import WHY, corrupted, is_there, prepared, status, store, written
+from tests.assembly.serving import EDGE, ROUTES, add_tenant, ask, configured, mint, serving, written
+from tests.assembly.test_returning import WHY, corrupted, is_there, prepared, status, store
 from tests.key_samples import an_order
 from tests.wire import until
 

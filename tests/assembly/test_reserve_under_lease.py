@@ -14,8 +14,8 @@ from gateway.domain.key_snapshots import Moment
 from gateway.domain.nodes import TRUST
 from gateway.ports import StoreUnavailable
 from tests.assembly.cluster import Cluster, Member, cluster
-from tests.assembly.serving import add_tenant
-from tests.assembly.test_returning import WHY, written
+from tests.assembly.serving import add_tenant, written
+from tests.assembly.test_returning import WHY
 from tests.postgres import fresh
 from tests.postgres import postgres as postgres
 from tests.wire import until

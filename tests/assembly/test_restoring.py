@@ -22,7 +22,7 @@ from gateway.stores.migrations import newest
 from gateway.stores.snapshots.files import drop
 from gateway.stores.sqlite_copies import CannotCopy
 from gateway.stores.sqlite_lock import InUse
-from tests.assembly.serving import add_tenant, ask, configured, mint, serving
+from tests.assembly.serving import add_tenant, ask, configured, mint, serving, written
 from tests.key_samples import an_order
 
 ORDERED = Order(actor=Actor(kind="admin", name="uid:0"), reason="the disk died")
@@ -193,8 +193,7 @@ async def test_what_was_revoked_stays_so_by_the_snapshot_when_the_store_cannot_b
         await add_tenant(gateway)
         kept, revoked, suspended = [await mint(gateway.keyring) for _ in range(3)]
         source = await back_up(tmp_path)
-        await gateway.reserve.tend(gateway.store)
-        await gateway.reserve.write()
+        await written(gateway)
         await gateway.keyring.revoke_key(revoked.record.key_id, an_order("leaked"))
         await gateway.keyring.suspend_key(suspended.record.key_id, an_order("unpaid"))
     store_of(tmp_path).unlink()
@@ -217,8 +216,7 @@ async def test_keys_that_were_made_since_the_backup_work_on_if_that_is_wanted(
         await add_tenant(gateway)
         kept = await mint(gateway.keyring)
         source = await back_up(tmp_path)
-        await gateway.reserve.tend(gateway.store)
-        await gateway.reserve.write()
+        await written(gateway)
         made, revoked = await mint(gateway.keyring), await mint(gateway.keyring)
         await gateway.keyring.revoke_key(revoked.record.key_id, an_order("leaked"))
     path = store_of(tmp_path)

@@ -14,21 +14,11 @@ from gateway.domain.key_format import KeyFormat
 from gateway.keyring.door import Minted
 from gateway.ports import StoreUnavailable
 from gateway.stores import sqlite_copies
-from tests.assembly.serving import ROUTES, add_tenant, ask, mint, serving
+from tests.assembly.serving import ROUTES, add_tenant, ask, mint, serving, written
 from tests.key_samples import an_order
 from tests.wire import until
 
 WHY = an_order("leaked")
-
-
-async def written(gateway: Gateway) -> None:
-    """Let the snapshot hold everything that there is."""
-    keeper = gateway.reserve.keeper
-    assert keeper is not None
-    await gateway.reserve.tend(gateway.store)
-    await gateway.reserve.write()
-    assert not keeper.fault
-    assert keeper.stamp is not None
 
 
 async def prepared(folder: Path) -> tuple[Minted, Minted, Minted, Minted]:
@@ -145,7 +135,7 @@ async def test_a_backup_is_restored_beneath_a_gateway_that_serves_by_the_snapsho
         assert await status(gateway, good) == 200
         assert await status(gateway, late) == 401  # the backup does not know it
         assert await status(gateway, revoked) == 401  # what was revoked stays revoked
-        await gateway.reserve.write()
+        await written(gateway)
         assert is_there(tmp_path)
 
 

@@ -77,7 +77,7 @@ async def test_client_that_leaves_midway_through_the_answer_cancels_the_upstream
         client = await held.send(request())
         await client.reader.readuntil(b"hello")
         await gone(client, how=how)
-        async with asyncio.timeout(2):
+        async with asyncio.timeout(5):
             await left.wait()
         outcome = await held.outcome()
         assert (outcome.status, outcome.ended, outcome.response_bytes) == (200, "client_gone", 5)

@@ -84,7 +84,7 @@ async def test_a_look_up_does_not_wait_for_a_writer(path: Path, store: SqliteSto
     written = await store.save_key(a_key())
     with closing(sqlite3.connect(path, isolation_level=None)) as other:
         other.execute("BEGIN IMMEDIATE")
-        async with asyncio.timeout(1):
+        async with asyncio.timeout(4):
             assert await store.find([written.digest]) is not None
             assert await store.get_key("key_a") == written
         other.execute("ROLLBACK")

@@ -115,7 +115,7 @@ async def test_head_reaches_the_client_before_any_content_is_there() -> None:
 
     async with plane(stream) as held:
         client = await held.send(request())
-        async with asyncio.timeout(1):
+        async with asyncio.timeout(4):
             assert (await client.reader.readuntil(b"\r\n\r\n")).startswith(b"HTTP/1.1 200 OK\r\n")
         more.set()
         assert await client.until_closed() == b"5\r\nhello\r\n0\r\n\r\n"
