@@ -61,7 +61,7 @@ class Loop(uvloop.Loop):
 
     def __init__(self) -> None:
         super().__init__()
-        self.accept: Callable[[], Any]
+        self.accept: Callable[[], Any] | None = None
         self.upstreams: list[Transport] = []
 
     def call_later(  # type: ignore[override]
@@ -70,7 +70,7 @@ class Loop(uvloop.Loop):
         return super().call_later(delay * SLOWDOWN, callback, *args, **options)
 
     async def create_server(self, protocol_factory: Any, *_: Any, **__: Any) -> Any:
-        self.accept = protocol_factory  # the public listener's is opened last
+        self.accept = self.accept or protocol_factory  # the public listener's is opened first
         return _Server()
 
     async def create_connection(self, protocol_factory: Any, *_: Any, **__: Any) -> Any:
@@ -144,6 +144,7 @@ class Driver:
         loop = cast("Loop", asyncio.get_running_loop())
         self._upstreams = loop.upstreams
         self._clients: list[tuple[asyncio.Protocol, Transport]] = []
+        assert loop.accept is not None
         for _ in range(PER_TURN):
             protocol = loop.accept()
             transport = Transport(protocol)
