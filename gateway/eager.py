@@ -67,9 +67,7 @@ def start(story: Coroutine[Any, Any, None], crashed: Callable[[BaseException], N
     except (Exception, CancelledError) as error:  # noqa: BLE001 - handed on, not swallowed
         crashed(error)
         return
-    if (
-        awaited is not _OVER
-    ):  # else, as most denials, it waited for nothing: nothing has to be remembered
+    if awaited is not _OVER:  # most denials wait for nothing: nothing has to be remembered
         _Strand(steps, crashed).wait_for(awaited)
 
 

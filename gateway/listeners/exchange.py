@@ -83,7 +83,6 @@ class Exchange:
         self.request_id = request_id
         self.client_address = client.address
         self.client_network = client.network
-        self.peer_address = connection.peer_address
         self.forwarded = client.forwarded
         self.trace_id = trace_id
         self.finished: Signal[str] = Signal()

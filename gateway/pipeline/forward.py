@@ -100,9 +100,8 @@ async def forward(
     if isinstance(answer, UpstreamFailure):
         return _unanswered(answer, exchange, upstream, started, generation)
     _begin(answer, match, admission, exchange, connection, crossing.voice, generation)
-    ended = (
-        exchange.finished.value or await exchange.finished
-    )  # a short one has been relayed by now
+    # A short one has been relayed by now.
+    ended = exchange.finished.value or await exchange.finished
     return Reply(
         answer.status,
         ended=ended,
