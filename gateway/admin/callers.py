@@ -104,7 +104,13 @@ class Caller(web.RequestHandler):
     __slots__ = ("_callers", "_deadline")
 
     def __init__(self, callers: Callers, server: web.Server) -> None:
-        super().__init__(server, loop=callers.loop, access_log=None)  # type: ignore[arg-type]
+        # Nothing is unpacked: 400 KB of a stranger would keep the event loop, and with it all clients, for a second.
+        super().__init__(
+            server,
+            loop=callers.loop,
+            access_log=None,  # type: ignore[arg-type]
+            auto_decompress=False,
+        )
         self._callers = callers
         self._deadline: asyncio.TimerHandle | None = None
 

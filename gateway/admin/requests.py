@@ -45,6 +45,8 @@ async def read_body(request: web.Request, shape: type[_Shape]) -> _Shape:
     """Return the body as `shape`. Raises `BadRequest` or `Refused`, with no value of the body in the text."""
     if request.content_type not in ("application/json", "application/merge-patch+json"):
         raise BadRequest(415, "Send the body as application/json.")
+    if "Content-Encoding" in request.headers:
+        raise BadRequest(415, "Send the body as it is: nothing is unpacked here.")
     try:
         async with asyncio.timeout(BODY_SECONDS):
             body = await request.read()

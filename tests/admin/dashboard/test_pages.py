@@ -411,6 +411,6 @@ async def test_a_body_that_breaks_off_or_cannot_be_unpacked_is_refused(
         writer.write(
             head.encode() + b"Content-Type: application/json\r\nConnection: close\r\n" + body
         )
-        assert (await reader.read()).startswith((b"HTTP/1.1 400 ", b"HTTP/1.0 400 "))
+        assert (await reader.read())[9:13] in (b"400 ", b"415 ")
         writer.close()
     assert "gateway.admin.problems" not in {each.name for each in caplog.records}
