@@ -171,8 +171,14 @@ async def test_the_plan_of_its_tenant_limits_all_keys_that_a_token_makes_there(c
     await call("PATCH", f"/keys/{own}", {"plan": "pro"}, expect=403)
     await call("PATCH", f"/keys/{own}", {"plan": None, "name": "y"})  # what it is already
     imported = {
-        **{"key_id": "key_i", "tenant_id": "ten_a", "name": "i", "format": "tollhouse"},
-        **{"environment": "live", "digest": "ab" * 32, "pepper_id": "p1", "plan": "pro"},
+        "key_id": "key_i",
+        "tenant_id": "ten_a",
+        "name": "i",
+        "format": "tollhouse",
+        "environment": "live",
+        "digest": "ab" * 32,
+        "pepper_id": "p1",
+        "plan": "pro",
     }
     await call("POST", "/keys:import", {"keys": [imported]}, expect=403)
     child = body | {"tenant_id": "ten_child", "plan": "pro"}
