@@ -22,8 +22,9 @@ from gateway.admin.problems import SERVER, problem
 FIRST_REQUEST_SECONDS: Final = 10.0
 """Time for the handshake of TLS, and again from there to the end of the first head, as `head_timeout` of clients."""
 
-IDLE_SECONDS: Final = 75.0
-"""Time from an answer to the end of the next head, as `idle_timeout` of clients: pages and scrapers ask more often."""
+IDLE_SECONDS: Final = 3700.0
+"""Time from an answer to the end of the next head: longer than proxies in front keep theirs (Envoy an hour), so that
+they close first. It costs nobody a place, since whoever is idle makes room."""
 
 _log = logging.getLogger(__name__)
 
