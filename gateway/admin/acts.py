@@ -73,6 +73,16 @@ async def require_for_secret(request: web.Request, key: KeyRecord) -> None:
             raise BadRequest(403, "The key acts for tenants that your token does not reach.")
 
 
+def require_plan(request: web.Request, tenant_id: str, plan: str, current: str = "") -> None:
+    """Raise `BadRequest` (403) where a key of `tenant_id` is given another plan than its `current` one by a token that
+    is bound to that tenant: the plan that others gave the tenant would limit it no longer.
+    """
+    if plan != current and tenant_id == request[PRINCIPAL].reach.tenant_id:
+        raise BadRequest(
+            403, "A token cannot choose the plan of keys of the tenant that it is bound to."
+        )
+
+
 @contextmanager
 def named_as_in_body(names: Mapping[str, str]) -> Iterator[None]:
     """Let a refusal point to where its cause stands in the body: `names` are pointers as the keyring knows them."""

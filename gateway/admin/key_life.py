@@ -11,7 +11,7 @@ from typing import Final, Protocol
 
 from aiohttp import web
 
-from gateway.admin.acts import named_as_in_body, read_act, spans_of
+from gateway.admin.acts import named_as_in_body, read_act, require_plan, spans_of
 from gateway.admin.auth import PRINCIPAL
 from gateway.admin.described import Description, changes, describes
 from gateway.admin.life_wire import Imported, KeyExtend, KeysImport, KeySuspend
@@ -100,6 +100,8 @@ class KeyLifeRoutes:
         await request[PRINCIPAL].reach.require_tenants(
             (f"/keys/{n}/tenant_id", each.tenant_id) for n, each in enumerate(records)
         )
+        for each in records:
+            require_plan(request, each.tenant_id, each.plan)
         await self._require_importable(records, order)
         stored = [(await self._keys().import_key(each, order)).record for each in records]
         return answer(Imported(data=list(map(self._view, stored))))

@@ -12,7 +12,7 @@ from typing import Any, Final
 
 from aiohttp import web
 
-from gateway.admin.acts import named_as_in_body, spans_of
+from gateway.admin.acts import named_as_in_body, require_plan, spans_of
 from gateway.admin.auth import ACTOR, PRINCIPAL
 from gateway.admin.deliveries import Link
 from gateway.admin.described import Description, changes, creates, describes, lists, shows
@@ -146,6 +146,9 @@ class KeyRoutes:
         body = await read_body(request, KeyUpdate)
         if body.tenants:
             await _require_tenants(request, body.tenants)
+        if "plan" in body.model_fields_set:
+            key = await self._keyring().get_key(_key_id(request))
+            require_plan(request, key.tenant_id, body.plan or "", key.plan)
         wanted, order = body.changes(self._keyring().now()), order_of(request)
         with named_as_in_body(spans_of(body)):
             return self._answer(await self._keyring().update_key(_key_id(request), wanted, order))
@@ -167,6 +170,7 @@ class KeyRoutes:
     async def _require_within(self, request: web.Request, body: KeyCreate) -> None:
         """Raise unless whoever asks may make such a key, for that tenant."""
         await request[PRINCIPAL].reach.require_tenants([("/tenant_id", body.tenant_id)])
+        require_plan(request, body.tenant_id, body.plan)
         kind = await self._keyring().kind_of(body.wish(self._keyring().now()))
         if kind is KeyKind.MULTI_TENANT or body.tenants:
             await _require_tenants(request, body.tenants)

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import datetime, timedelta
+from typing import Final
 
 from pydantic import TypeAdapter, ValidationError
 
 from gateway.admin.problems import BadRequest
 from gateway.admin.wire import Duration
 
-_EXAMPLE = "2027-01-31T00:00:00Z"
+_EXAMPLE: Final = "2027-01-31T00:00:00Z"
+_LATEST: Final = 253_402_300_799.0  # the last second that RFC 3339 can write
 
 
 def read_moment(query: Mapping[str, str], name: str) -> float | None:
@@ -28,7 +30,7 @@ def moment_of(text: str, now: float, name: str) -> float:
     """Return the time in `text`, or so long before `now`, in epoch seconds. Raises `BadRequest`, which says `name`."""
     try:
         ago: timedelta = TypeAdapter(Duration).validate_python(text)
-        return now - ago.total_seconds()
+        return _within_reason(now - ago.total_seconds())
     except (ValidationError, OverflowError):
         found = _instant(text)
     if found is None:
@@ -40,6 +42,11 @@ def _instant(text: str) -> float | None:
     try:
         # A `+` that nobody encoded has become a space.
         moment = datetime.fromisoformat(text.replace(" ", "+") if "T" in text else text)
-        return None if moment.tzinfo is None else moment.timestamp()
+        return None if moment.tzinfo is None else _within_reason(moment.timestamp())
     except (ValueError, OverflowError):
         return None
+
+
+def _within_reason(moment: float) -> float:
+    """Return a time that can be written: nothing here was before 1970, and nothing will be after 9999."""
+    return min(max(moment, 0.0), _LATEST)

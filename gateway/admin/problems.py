@@ -31,6 +31,7 @@ CODES: Final[Mapping[int, str]] = {
     403: "forbidden",
     404: "not_found",
     405: "method_not_allowed",
+    408: "request_timeout",
     409: "conflict",
     412: "stale",
     413: "body_too_large",
@@ -115,13 +116,12 @@ def problem(
         "type": "about:blank",
         "title": HTTPStatus(status).phrase,
         "status": status,
-        "detail": without_random(detail),
+        "detail": _shown(detail),
         "code": code or CODES.get(status, "error"),
         "request_id": request_id,
     }
     errors = [
-        {"pointer": without_random(pointer), "detail": without_random(text)}
-        for pointer, text in errors_of_body
+        {"pointer": _shown(pointer), "detail": _shown(text)} for pointer, text in errors_of_body
     ]
     if errors:
         body["errors"] = errors
@@ -129,6 +129,11 @@ def problem(
     return web.Response(
         status=status, body=orjson.dumps(body), content_type="application/problem+json"
     )
+
+
+def _shown(text: str) -> str:
+    """Return `text` without what may be the random part of a secret, and without bytes of a field that are no UTF-8."""
+    return without_random(text.encode(errors="replace").decode())
 
 
 def _of_http(error: web.HTTPException, request_id: str) -> web.Response:

@@ -6,6 +6,7 @@ It must not know keys or tenants.
 
 from __future__ import annotations
 
+import asyncio
 import json
 import re
 from collections.abc import Collection, Iterable
@@ -28,6 +29,9 @@ from gateway.domain.queries import Sort
 LIMIT_DEFAULT: Final = 100
 LIMIT_MAX: Final = 1000
 
+BODY_SECONDS: Final = 30.0
+"""Time for a body of at most 64 KiB: who sends it may not even have a credential yet."""
+
 DRY_RUN: Final = "dry_run"
 """The query parameter of every act: go as far as possible without changing anything."""
 
@@ -41,7 +45,15 @@ async def read_body(request: web.Request, shape: type[_Shape]) -> _Shape:
     """Return the body as `shape`. Raises `BadRequest` or `Refused`, with no value of the body in the text."""
     if request.content_type not in ("application/json", "application/merge-patch+json"):
         raise BadRequest(415, "Send the body as application/json.")
-    body = await request.read()
+    if "Content-Encoding" in request.headers:
+        raise BadRequest(415, "Send the body as it is: nothing is unpacked here.")
+    try:
+        async with asyncio.timeout(BODY_SECONDS):
+            body = await request.read()
+    except TimeoutError:
+        raise BadRequest(408, f"The body did not come within {BODY_SECONDS:g} seconds.") from None
+    except (web.RequestPayloadError, ConnectionError):
+        raise BadRequest(400, "The body cannot be read to its end.") from None
     try:
         found = shape.model_validate_json(body)
     except ValidationError as error:

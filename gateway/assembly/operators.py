@@ -9,11 +9,12 @@ from __future__ import annotations
 import socket
 from collections.abc import Callable, Sequence
 from contextlib import AsyncExitStack
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from aiohttp import web
 
 from gateway.admin.app import create_admin_app, create_link_app
+from gateway.admin.callers import Callers
 from gateway.admin.config import ConfigRoutes
 from gateway.admin.deliveries import Link, link_under
 from gateway.assembly import membership
@@ -28,6 +29,9 @@ from gateway.listeners.metrics import create_metrics_app
 
 if TYPE_CHECKING:
     from gateway.assembly.gateway import Gateway
+
+CONNECTIONS_MAX: Final = {"metrics": 16, "admin": 48, "delivery": 32}
+"""Most connections of each listener: together less than what `control.descriptors` keeps back for them."""
 
 
 class Operators:
@@ -57,9 +61,12 @@ class Operators:
         runner = web.AppRunner(make(), access_log=None, handle_signals=False)
         await runner.setup()
         stack.push_async_callback(runner.cleanup)
+        assert runner.server is not None
+        callers = Callers(runner.server, CONNECTIONS_MAX[name])
         context = self._gateway.certificates.context(name)
         for sock in socks:
-            await web.SockSite(runner, sock, ssl_context=context).start()
+            server = await callers.serve(sock, context)
+            stack.callback(server.close)  # before the runner ends what goes on
 
     def metrics_app(self) -> web.Application:
         """Return metrics and probes."""

@@ -15,7 +15,7 @@ _log = logging.getLogger(__name__)
 
 _ENDLESS: Final = resource.RLIM_INFINITY
 
-_RESERVE: Final = 128
+RESERVE: Final = 128
 """Descriptors for everything that is no request: listeners, store, logs, admin and metrics clients, health checks."""
 
 
@@ -34,14 +34,14 @@ class Demand:
     @property
     def descriptors(self) -> int:
         """The descriptors that are enough whatever happens."""
-        return self.clients + _RESERVE + self._upstream(self.clients)
+        return self.clients + RESERVE + self._upstream(self.clients)
 
     def _upstream(self, clients: int) -> int:
         return min(self.upstream_connections, clients + self.idle_upstream)
 
     def clients_within(self, limit: int) -> int:
         """Return how many client connections are safe with `limit` descriptors, at most those wanted; maybe none."""
-        free = limit - _RESERVE
+        free = limit - RESERVE
         fitting = max(free - self.upstream_connections, (free - self.idle_upstream) // 2)
         return max(0, min(self.clients, fitting))
 

@@ -12,6 +12,8 @@ from dataclasses import dataclass, field, fields
 from enum import StrEnum
 from typing import Any, Final
 
+from gateway.domain.redaction import without_secret
+
 
 class ChangeType(StrEnum):
     """The stable name of an event."""
@@ -77,6 +79,7 @@ class Actor:
 class Order:
     """Who wants a change, why, and under which condition.
 
+    A secret in the reason ("leaked: ...") is not kept: it would stand in the audit trail for ever.
     `expected_revision` is that of the record as whoever orders has seen it; None takes what is there. A dry run goes
     as far as it can without changing anything.
     """
@@ -85,6 +88,9 @@ class Order:
     reason: str = ""
     expected_revision: int | None = None
     is_dry_run: bool = False
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "reason", without_secret(self.reason))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

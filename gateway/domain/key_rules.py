@@ -14,6 +14,7 @@ from typing import Any, Final
 from gateway.domain.alert_rules import overrides
 from gateway.domain.keys import KeyKind
 from gateway.domain.networks import Allowlist
+from gateway.domain.redaction import without_secret
 from gateway.domain.scopes import ScopeCatalogue
 from gateway.domain.tenants import TENANT_ID
 
@@ -162,6 +163,8 @@ def _text(value: str, length_max: int) -> Iterator[str]:
         yield f"has {len(value)} characters; {length_max} is the most"
     elif not value.isprintable():  # a control character in a listing can rewrite a terminal
         yield "must hold printable characters only"
+    elif without_secret(value) != value:
+        yield "holds what looks like a secret: everybody with access may read this"
 
 
 def _name(value: str) -> Iterator[str]:

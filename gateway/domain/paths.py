@@ -179,6 +179,7 @@ def _inspect(text: str) -> int:
         quirks |= Quirk.ENCODED_SLASH.value
     if _NESTED.search(text) is not None:
         quirks |= Quirk.DOUBLE_ENCODED.value
+    opened = text.replace("%2F", "/")
     if not text.isascii():
         plain = normalize("NFKC", text)
         if _BEST_FIT.search(text) is not None or any(
@@ -190,7 +191,7 @@ def _inspect(text: str) -> int:
     for quirk, sign in _SIGNS:
         if sign.search(text) is not None:
             quirks |= quirk
-    if fold(text) != text:
+    if fold(opened) != opened:  # as it came: what is normalised already has lost that it was not
         quirks |= Quirk.FOLDABLE.value
     return quirks
 

@@ -22,6 +22,9 @@ TOKEN_RANDOM_MIN: Final = 20
 _RANDOM: Final = re.compile(r"[0-9A-Za-z]{33,}")
 """More than the 32 of an id, less than the 43 of a secret."""
 
+_LIKELY: Final = re.compile(r"(?<=_)(?=[0-9a-z]*[A-Z])(?=[0-9A-Z]*[a-z])[0-9A-Za-z]{33,}")
+"""The same behind a prefix, in both cases: neither a hash nor a word of other systems is taken for it."""
+
 ADMIN_PREFIX: Final = "tha_"
 """Admin tokens begin so, whatever formats keys have."""
 
@@ -171,6 +174,11 @@ def without_random(text: str) -> str:
     For texts to operators, who are told ids and names: none of these holds so many letters and digits in a row.
     """
     return _RANDOM.sub(MASK, text)
+
+
+def without_secret(text: str) -> str:
+    """Return `text`, which somebody wrote to be kept and shown, without the random part of what looks like a secret."""
+    return _LIKELY.sub(MASK, text)
 
 
 def is_secret_name(name: str) -> bool:

@@ -48,7 +48,11 @@ def create_metrics_app(
     async def nothing(_: web.Request) -> web.Response:
         return _json(404, {"error": "not_found", "paths": ["/metrics", "/livez", "/readyz"]})
 
+    async def sign(_: web.Request, response: web.StreamResponse) -> None:
+        response.headers["Server"] = "tollhouse"  # not which versions of what run here
+
     app = web.Application()
+    app.on_response_prepare.append(sign)
     app.router.add_get("/metrics", _metrics_handler(render, look))
     app.router.add_get("/livez", livez)
     app.router.add_get("/readyz", readyz)

@@ -164,6 +164,28 @@ async def test_what_others_decided_about_its_tenant_a_token_cannot_undo(call: Bo
     await call("POST", "/tenants/ten_child:resume", {})
 
 
+async def test_the_plan_of_its_tenant_limits_all_keys_that_a_token_makes_there(call: Bound) -> None:
+    body = {"tenant_id": "ten_a", "name": "x", "environment": "live", "scopes": []}
+    await call("POST", "/keys", body | {"plan": "pro"}, expect=403)
+    own = (await call("POST", "/keys", body | {"plan": ""}, expect=201))["key"]["key_id"]
+    await call("PATCH", f"/keys/{own}", {"plan": "pro"}, expect=403)
+    await call("PATCH", f"/keys/{own}", {"plan": None, "name": "y"})  # what it is already
+    imported = {
+        "key_id": "key_i",
+        "tenant_id": "ten_a",
+        "name": "i",
+        "format": "tollhouse",
+        "environment": "live",
+        "digest": "ab" * 32,
+        "pepper_id": "p1",
+        "plan": "pro",
+    }
+    await call("POST", "/keys:import", {"keys": [imported]}, expect=403)
+    child = body | {"tenant_id": "ten_child", "plan": "pro"}
+    made = (await call("POST", "/keys", child, expect=201))["key"]
+    await call("PATCH", f"/keys/{made['key_id']}", {"plan": None})
+
+
 async def test_tokens_reach_no_further_than_the_one_that_made_them(
     house: House, call: Bound
 ) -> None:

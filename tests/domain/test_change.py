@@ -5,7 +5,9 @@ from dataclasses import fields, replace
 from gateway.domain.change import (
     KEY_FIELD_EVENTS,
     TENANT_FIELD_EVENTS,
+    Actor,
     ChangeType,
+    Order,
     described,
     differences,
 )
@@ -37,3 +39,9 @@ def test_each_changed_field_is_told_by_its_event_with_before_and_after() -> None
 def test_the_tables_name_fields_that_exist() -> None:
     assert set(KEY_FIELD_EVENTS) < {each.name for each in fields(a_key())}
     assert set(TENANT_FIELD_EVENTS) < {each.name for each in fields(a_tenant())}
+
+
+def test_a_secret_in_the_reason_of_an_order_is_not_kept() -> None:
+    order = Order(actor=Actor(kind="admin", name="me"), reason="leaked: sk_live_" + "aB3" * 16)
+    assert order.reason == "leaked: sk_live_[redacted]"
+    assert replace(order, reason="sk_live_" + "aB3" * 16).reason == "sk_live_[redacted]"

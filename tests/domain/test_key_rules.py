@@ -49,6 +49,7 @@ def test_proper_values_pass(values: dict[str, Any]) -> None:
         ({"name": " \t"}, "/name", "must not be empty"),
         ({"name": "x" * 101}, "/name", "has 101 characters; 100 is the most"),
         ({"name": "a\x1b[2J"}, "/name", "printable"),
+        ({"name": "sk_live_" + "aB3" * 16}, "/name", "secret"),
         ({"reason": ""}, "/reason", "must not be empty"),
         ({"reason": "x" * 501}, "/reason", "500 is the most"),
         ({"tags": ("ok", "")}, "/tags/1", "must not be empty"),

@@ -68,6 +68,10 @@ QUIRKY = [
     (b"/v1/a%e2%84%80b", Quirk.LOOKALIKE),  # account of: normalises to a/c
     (b"/v1/%e2%84%aa", Quirk.FOLDABLE),  # Kelvin sign: folds to k
     (b"/v1/adm%c4%b1n", Quirk.FOLDABLE),  # dotless i: its upper case is I
+    (b"/v1/%ef%bd%81dmin", Quirk.FOLDABLE),  # fullwidth a: normalises to a
+    (b"/v1/%c2%aadmin", Quirk.FOLDABLE),  # feminine ordinal indicator: the same
+    (b"/v1/%25c2%25aadmin", Quirk.FOLDABLE | Quirk.DOUBLE_ENCODED),
+    (b"/v1/cafe%cc%81", Quirk.FOLDABLE),  # e and an accent: normalises to one character
     (b"/v1/%6aobs", Quirk.NEEDLESS_ESCAPE),
     (b"/v1/a%40b", Quirk.NEEDLESS_ESCAPE),
     (b"/v1/jobs%3fx", Quirk.ENCODED_DELIMITER),

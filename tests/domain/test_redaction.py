@@ -10,7 +10,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.domain import redaction
-from gateway.domain.redaction import MASK, Redactor, is_plain, is_secret_name, without_random
+from gateway.domain.redaction import (
+    MASK,
+    Redactor,
+    is_plain,
+    is_secret_name,
+    without_random,
+    without_secret,
+)
 
 FORMATS = (("sk", ("live", "test")), ("jh", ("dev", "live", "test")))
 BASE62 = string.ascii_letters + string.digits
@@ -227,3 +234,16 @@ def test_whatever_could_be_the_random_part_of_a_secret_is_removed_and_ids_stay()
         "a-name-of-some-length-with-signs-in-it",
     ):
         assert without_random(text) == text
+
+
+def test_what_looks_like_a_secret_is_not_kept_and_hashes_and_ids_are() -> None:
+    secret = "aB3" * 14 + "x"
+    assert without_secret(f"leaked: zz_live_{secret}, sorry") == f"leaked: zz_live_{MASK}, sorry"
+    for text in (
+        "key_" + "7sG2" * 8,
+        "reverts " + "0123abcd" * 5,
+        "sha256_" + "0123abcd" * 8,
+        "SOME_" + "ENVIRONMENT" * 4,
+        "www.example.com/" + "aB3" * 20,
+    ):
+        assert without_secret(text) == text

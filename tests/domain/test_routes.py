@@ -64,6 +64,8 @@ JOBS = (
         ("POST", "/v1/jobs/export", "jobs.export"),
         ("GET", "/v1/jobs/export", Reason.METHOD_NOT_ALLOWED),
         ("GET", "/v1/jobs/Export", Reason.AMBIGUOUS_PATH),
+        ("GET", "/v1/jobs/%ef%bd%85xport", Reason.AMBIGUOUS_PATH),  # a fullwidth e
+        ("GET", "/v1/jobs/%ef%bd%85x", "jobs.read"),
         ("GET", "/v1/jobs/EX", "jobs.read"),
         ("GET", "/v1/jobs/%65xport", Reason.METHOD_NOT_ALLOWED),
         ("POST", "/v1/jobs/%65xport", Reason.AMBIGUOUS_PATH),

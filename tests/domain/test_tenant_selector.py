@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from gateway.domain.paths import read_path
 from gateway.domain.routes import Match, Route
 from gateway.domain.tenant_selector import TenantSelector
 from tests.pipeline.samples import head
@@ -65,6 +66,15 @@ def test_iv_14_a_tenant_is_named_by_query_field_or_path(asked: Match, named: str
         "companyId%00x=ten_a",
         "companyId=ten_b;companyId=ten_a",  # older servers split at `;`, too
         "page=1;companyId=ten_a",
+        "[companyId]=ten_a",  # Express and Rack file all of these under `companyId`
+        "companyId]=ten_a",
+        "[]companyId]=ten_a",
+        "%5BcompanyId%5D=ten_a",
+        "companyId=ten_b&[companyId]=ten_a",
+        "!companyId=ten_a",  # Spring's default for a parameter that is missing
+        "%u0063ompanyId=ten_a",  # ASP.NET
+        "%U0063ompany%49d=ten_a",
+        "%ef%bd%83ompanyId=ten_a",  # a fullwidth c
     ],
 )
 def test_iv_14_a_tenant_that_an_upstream_may_read_differently_is_no_tenant(query: str) -> None:
@@ -76,6 +86,19 @@ def test_names_that_php_writes_alike_are_not_told_apart() -> None:
     selector = TenantSelector(query="company_id")
     assert selector.read(match("company_id=ten_b")) == "ten_b"
     assert selector.read(match("company.id=ten_b")) is None
+    assert selector.read(match("company[id=ten_b")) is None
+
+
+def test_iv_14_a_tenant_in_a_query_that_only_some_servers_find_is_no_tenant() -> None:
+    for path, named in (
+        ("/v1/jobs%3FcompanyId=ten_a", None),
+        ("/v1/jobs%3Fpage=1&[companyId]=ten_a", None),
+        ("/v1/jobs%3Fpage=1", ""),
+        ("/v1/jobs%23companyId=ten_a", ""),
+    ):
+        read = read_path(path.encode())
+        asked = head(token=None, path=read.path, quirks=read.quirks)
+        assert QUERY.read(Match(asked, ROUTE, {})) == named
 
 
 @pytest.mark.parametrize(
@@ -85,6 +108,7 @@ def test_names_that_php_writes_alike_are_not_told_apart() -> None:
         match("", ("X-Company-Id", "ten_a"), ("X-Company-Id", "ten_a")),
         match("", ("X-Company-Id", "ten_a"), ("X_Company_Id", "ten_b")),
         match("", ("X_Company_Id", "ten_b")),
+        match("", ("X+Company*Id", "ten_b")),  # CGI of some servers
     ],
 )
 def test_iv_14_a_field_that_names_the_tenant_is_sent_once_and_spelled_as_it_is(

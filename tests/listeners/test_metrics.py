@@ -52,6 +52,7 @@ async def test_metrics_are_served_in_the_format_that_was_negotiated(
     assert (response.status, await response.read()) == (200, b"up 1\n")
     assert response.headers["Content-Type"] == "text/plain; version=0.0.4; charset=utf-8"
     assert response.headers["Cache-Control"] == "no-store"
+    assert response.headers["Server"] == "tollhouse"
     assert gateway.accepts == ["application/openmetrics-text"]
 
 

@@ -32,7 +32,7 @@ def read_cookie(request: web.Request) -> str:
     """Return the session's cookie, empty without one. Over TLS only the one that nobody else can have set counts."""
     own = request.cookies.get(_HOST_PREFIX + COOKIE, "")
     found = own or ("" if request.secure else request.cookies.get(COOKIE, ""))
-    return found if len(found) <= COOKIE_LENGTH_MAX else ""
+    return found if len(found) <= COOKIE_LENGTH_MAX and found.isascii() else ""
 
 
 def write_cookie(request: web.Request, response: web.Response, value: str) -> None:
@@ -101,7 +101,10 @@ def is_rebound(request: web.Request) -> bool:
 
 
 def _is_own(request: web.Request, origin: str) -> bool:
-    parts = urlsplit(origin) if origin.isprintable() else urlsplit("")
+    try:
+        parts = urlsplit(origin if origin.isprintable() else "")
+    except ValueError:
+        return False
     # A proxy in front may speak TLS where we do not, never the other way round.
     schemes = ("https",) if request.secure else ("https", "http")
     return parts.scheme in schemes and _without_port(parts.netloc, parts.scheme) == _without_port(

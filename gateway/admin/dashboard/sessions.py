@@ -70,7 +70,7 @@ class Session:
 
     def has_csrf(self, given: str) -> bool:
         """Tell whether `given` is what only our own pages could read."""
-        return compare_digest(given.encode(), self.csrf.encode())
+        return compare_digest(given.encode(errors="replace"), self.csrf.encode())
 
 
 class Sessions:

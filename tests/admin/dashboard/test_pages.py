@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
+import logging
 from collections.abc import AsyncIterator
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import aiohttp
 import pytest
@@ -176,7 +179,7 @@ async def test_a_change_needs_what_only_our_pages_can_read(house: House, visitor
     _, secret = await a_token(house)
     await visitor.sign_in(secret)
     right = visitor.csrf
-    for wrong in ("", right[:-1], "x" * len(right)):
+    for wrong in ("", right[:-1], "x" * len(right), "\udcff"):
         visitor.csrf = wrong
         answer = await visitor("POST", "/admin/v1/keys/key_a:revoke", REASON, expect=403)
         assert "X-CSRF-Token" in answer["detail"]
@@ -276,6 +279,28 @@ POLICY = (
 )
 
 
+@pytest.mark.parametrize(
+    "fields",
+    [b"Host: localhost\r\nCookie: tollhouse_session=\xff\xfe", b"Host: \xff", b"Host: [::1"],
+    ids=["cookie", "host", "bracket"],
+)
+async def test_fields_that_are_no_text_break_nothing(
+    visitor: Visitor, fields: bytes, caplog: pytest.LogCaptureFixture
+) -> None:
+    where = urlsplit(visitor.base)
+    reader, writer = await asyncio.open_connection(where.hostname, where.port)
+    writer.write(b"GET /dashboard/session HTTP/1.1\r\n" + fields + b"\r\nConnection: close\r\n\r\n")
+    answered = await reader.read()
+    writer.close()
+    assert answered.startswith((b"HTTP/1.1 200 ", b"HTTP/1.1 421 "))
+    assert not [each for each in caplog.records if each.levelno >= logging.ERROR]
+
+
+async def test_a_page_whose_address_is_none_is_not_ours(visitor: Visitor) -> None:
+    visitor.origin = "http://[::1"
+    assert (await visitor.raw("POST", "/dashboard/session", {"token": "x"}))[0] == 403
+
+
 async def test_the_root_leads_to_the_dashboard(visitor: Visitor) -> None:
     for path in ("/", "/dashboard"):
         status, _ = await visitor.raw("GET", path)
@@ -371,3 +396,21 @@ async def test_without_a_gateway_there_is_no_dashboard(house: House) -> None:
         for path in ("/", "/dashboard/", "/dashboard/session"):
             async with session.get(path, headers={"Authorization": f"Bearer {TOKEN}"}) as response:
                 assert response.status == 404
+
+
+async def test_a_body_that_breaks_off_or_cannot_be_unpacked_is_refused(
+    visitor: Visitor, caplog: pytest.LogCaptureFixture
+) -> None:
+    where = urlsplit(visitor.base)
+    for body in (
+        b"Content-Encoding: gzip\r\nContent-Length: 4\r\n\r\njunk",
+        b"Transfer-Encoding: chunked\r\n\r\n1\r\n{\r\nzz\r\n",
+    ):
+        reader, writer = await asyncio.open_connection(where.hostname, where.port)
+        head = f"POST /dashboard/session HTTP/1.1\r\nHost: {where.netloc}\r\nOrigin: {visitor.base}\r\n"
+        writer.write(
+            head.encode() + b"Content-Type: application/json\r\nConnection: close\r\n" + body
+        )
+        assert (await reader.read())[9:13] in (b"400 ", b"415 ")
+        writer.close()
+    assert "gateway.admin.problems" not in {each.name for each in caplog.records}
