@@ -55,7 +55,7 @@ class Bucket:
 
     def give(self, now: int, count: int, since: int) -> None:
         """Give back what time has not paid for."""
-        unpaid = count * self.rule.price - (now - since) * 1_000 * self.rule.limit
+        unpaid = count * self.rule.price - (now - since) * 1_000 * self.rule.refill
         self._set(now, max(0, self.level(now) - max(0, unpaid)))
 
     def charge(self, now: int, count: int) -> None:
@@ -63,7 +63,7 @@ class Bucket:
         self._set(now, min(self.rule.capacity, self.level(now) + count * self.rule.price))
 
     def _set(self, now: int, level: int) -> None:
-        self._bucket.paid_at = now * 1_000 * self.rule.limit + level
+        self._bucket.paid_at = now * 1_000 * self.rule.refill + level
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

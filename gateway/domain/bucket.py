@@ -41,7 +41,7 @@ class TokenBucket:
     def draw(self, ticks: int, _now: float = 0.0) -> int:
         """Charge one request at `ticks` (monotonic nanoseconds); return the debt or `REFUSED`."""
         rule = self.rule
-        arrival = ticks * rule.limit
+        arrival = ticks * rule.refill
         level = self.paid_at - arrival
         level = rule.price + level if level > 0 else rule.price
         if level > rule.capacity:
@@ -57,7 +57,7 @@ class TokenBucket:
 
     def level(self, ticks: int, _now: float = 0.0) -> int:
         """Return the debt at `ticks`, from 0 (full) to the rule's capacity (empty)."""
-        level = self.paid_at - ticks * self.rule.limit
+        level = self.paid_at - ticks * self.rule.refill
         return min(level, self.rule.capacity) if level > 0 else 0
 
     def wait_seconds(self, ticks: int, _now: float = 0.0) -> int:
@@ -73,7 +73,7 @@ class TokenBucket:
         old = self.rule
         left = (old.capacity - self.level(ticks)) * rule.price // old.price
         self.rule = rule
-        self.paid_at = ticks * rule.limit + rule.capacity - min(left, rule.capacity)
+        self.paid_at = ticks * rule.refill + rule.capacity - min(left, rule.capacity)
 
 
 class PeriodCounter:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from math import ceil
+from math import ceil, gcd
 from operator import attrgetter
 from typing import Final, Literal
 
@@ -28,19 +28,24 @@ class Rate:
     `window_seconds`. All three numbers are at least 1.
 
     Its level is the debt in units of `1 / price` requests, 0 when the bucket is full: a request
-    adds `price` units, each nanosecond pays `limit` of them back, and `capacity` is the most that
-    can be owed. All are integers, so refill is exact.
+    adds `price` units, each nanosecond pays `refill` of them back, and `capacity` is the most that
+    can be owed. All are integers, so refill is exact; they are the smallest that are, because
+    arithmetic is dear beyond a machine word: of 300 per minute, `refill` is 1.
     """
 
     name: str
     limit: int
     window_seconds: int
     burst: int
+    refill: int = field(init=False, repr=False, compare=False)
     price: int = field(init=False, repr=False, compare=False)
     capacity: int = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
-        price = self.window_seconds * NANOSECONDS
+        window = self.window_seconds * NANOSECONDS
+        common = gcd(window, self.limit)
+        price = window // common
+        object.__setattr__(self, "refill", self.limit // common)
         object.__setattr__(self, "price", price)
         object.__setattr__(self, "capacity", self.burst * price)
 
@@ -51,12 +56,12 @@ class Rate:
 
     def reset_seconds(self, level: int, _now: float = 0.0) -> int:
         """Return the seconds until the bucket is full again, rounded up."""
-        return -(-level // (self.limit * NANOSECONDS))
+        return -(-level // (self.refill * NANOSECONDS))
 
     def wait_seconds(self, level: int) -> int:
         """Return 0 if `level` admits a request, else the fewest whole seconds until it does."""
         excess = level + self.price - self.capacity
-        return -(-excess // (self.limit * NANOSECONDS)) if excess > 0 else 0
+        return -(-excess // (self.refill * NANOSECONDS)) if excess > 0 else 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -53,7 +53,7 @@ def test_never_admits_more_than_burst_plus_rate_times_time(rate: Rate, steps: li
         log += [(elapsed, before), (elapsed, admitted)]
     for index, (since, before) in enumerate(log):
         for until, after in log[index:]:
-            assert (after - before) * rate.price <= rate.capacity + rate.limit * (until - since)
+            assert (after - before) * rate.price <= rate.capacity + rate.refill * (until - since)
 
 
 @pytest.mark.slow
@@ -63,8 +63,8 @@ def test_refill_does_not_drift_over_a_million_requests() -> None:
     bucket, ticks = TokenBucket(rate), START
     bucket.draw(ticks)
     for number in range(1_000_000):
-        ticks = START - (-number * rate.price // rate.limit)  # the first nanosecond that admits it
-        assert bucket.draw(ticks) == (number + 2) * rate.price - (ticks - START) * rate.limit
+        ticks = START - (-number * rate.price // rate.refill)  # the first nanosecond that admits it
+        assert bucket.draw(ticks) == (number + 2) * rate.price - (ticks - START) * rate.refill
         assert number % 1000 or bucket.draw(ticks) == REFUSED
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from math import gcd
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -44,9 +46,19 @@ def test_remaining_counts_whole_requests_and_resets_round_up(level: int) -> None
     left = (MINUTE.capacity - level) / MINUTE.price
     assert MINUTE.remaining(level) == min(int(left), 300)
     reset = MINUTE.reset_seconds(level)
-    assert reset * MINUTE.limit * NANOSECONDS >= level
-    assert (reset - 1) * MINUTE.limit * NANOSECONDS < level
+    assert reset * MINUTE.refill * NANOSECONDS >= level
+    assert (reset - 1) * MINUTE.refill * NANOSECONDS < level
     assert (MINUTE.wait_seconds(level) == 0) is (MINUTE.remaining(level) > 0)
+
+
+@given(st.integers(1, 10**12), st.sampled_from([1, 7, 60, 3600, 86400]))
+def test_debts_are_counted_in_the_largest_units_that_are_exact(limit: int, window: int) -> None:
+    rate = Rate(name="r", limit=limit, window_seconds=window, burst=3)
+    assert (
+        rate.refill * window * NANOSECONDS == rate.price * limit
+    )  # paid in a window: the price of `limit` requests
+    assert gcd(rate.refill, rate.price) == 1
+    assert rate.capacity == 3 * rate.price
 
 
 def test_a_quota_resets_when_its_period_ends() -> None:

@@ -92,7 +92,7 @@ class Lease:
         at_hand = sum(batch.count for batch in self._batches if batch.until > now)
         if not isinstance(rule, Rate):
             return max(0, self._level - at_hand)
-        paid = int((now - self._level_at) * NANOSECONDS) * rule.limit
+        paid = int((now - self._level_at) * NANOSECONDS) * rule.refill
         return max(0, self._level - paid - at_hand * rule.price)
 
     # ---- taking

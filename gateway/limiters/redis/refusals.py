@@ -66,7 +66,7 @@ class Refusals:
             return None
         passed = int((now - known.at) * NANOSECONDS)
         levels = [
-            max(0, level - passed * claim.rule.limit) if isinstance(claim.rule, Rate) else level
+            max(0, level - passed * claim.rule.refill) if isinstance(claim.rule, Rate) else level
             for claim, level in zip(known.claims, known.levels, strict=True)
         ]
         waits = [max(0, ceil(at - now)) for at in known.room_at]

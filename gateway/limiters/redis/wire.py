@@ -110,8 +110,11 @@ def _number(value: int) -> bytes:
 
 
 def level(rule: Rule, first: int, second: int) -> int:
-    """Return the level of a bucket from the two numbers that tell of it."""
-    return _UNIT * (first * rule.limit + second) if isinstance(rule, Rate) else first
+    """Return the level of a bucket from the two numbers that tell of it; a debt is rounded up."""
+    if not isinstance(rule, Rate):
+        return first
+    owed = _UNIT * (first * rule.limit + second)
+    return -(-owed * rule.refill // rule.limit)
 
 
 def levels(claims: Sequence[Claim], reply: Sequence[int]) -> list[int]:
@@ -150,7 +153,7 @@ def wait_microseconds(rule: Rule, stands: int, ends: int, now: int) -> int:
     """Return the same in microseconds, rounded up; nobody knows it of requests in flight: 0."""
     if isinstance(rule, Rate):
         excess = stands + rule.price - rule.capacity
-        return max(0, -(-excess // (rule.limit * _UNIT)))
+        return max(0, -(-excess // (rule.refill * _UNIT)))
     if isinstance(rule, Quota) and stands >= rule.limit:
         return max(0, ends * MICROSECONDS - now)
     return 0

@@ -148,7 +148,7 @@ class SharedRate(SharedBucket):
 
     def adopt(self, ticks: int, _now: float) -> None:
         words, at, rule = self.words, self.at, self._bucket.rule
-        drained = ticks * rule.limit + rule.capacity
+        drained = ticks * rule.refill + rule.capacity
         if words[at + KIND] == TORN:
             paid_at = drained
         else:

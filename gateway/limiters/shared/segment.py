@@ -18,7 +18,7 @@ from typing import Final
 from gateway.limiters.shared.mutexes import MUTEX_BYTES, Mutexes, SharingUnavailable
 
 _MAGIC: Final = (
-    -0x546F6C6C01
+    -0x546F6C6C02
 )  # negative: no stamp of a bucket equals it; the last byte is the layout's version
 _WORD: Final = 8
 _PAGE_WORDS: Final = 4096 // _WORD

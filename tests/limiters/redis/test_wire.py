@@ -50,6 +50,9 @@ def test_a_claim_is_written_once_and_anew_when_its_rule_changed() -> None:
 def test_levels_are_those_of_the_domain() -> None:
     each = Rate(name="m", limit=7, window_seconds=60, burst=3)
     assert wire.level(each, 8_571_428, 4) == each.price
+    coarse = Rate(name="m", limit=6_000_000, window_seconds=60, burst=3)
+    assert wire.level(coarse, 10, 0) == coarse.price
+    assert wire.level(coarse, 10, 1) == coarse.price + 1  # less than a unit is one
     assert wire.level(quota(), 5, 1_000) == 5
 
 
