@@ -43,11 +43,13 @@ class BadRequest(Exception):
 
 
 class Throttled(Exception):
-    """Too many failed logins came from there; `seconds` is how long to wait."""
+    """Too much came from there, such as failed logins; `seconds` is how long to wait."""
 
-    def __init__(self, seconds: int) -> None:
+    def __init__(
+        self, seconds: int, text: str = "Too many logins from this address failed; wait."
+    ) -> None:
         self.seconds = seconds
-        super().__init__("Too many logins from this address failed; wait.")
+        super().__init__(text)
 
 
 class AlreadyDelivered(Exception):

@@ -30,6 +30,7 @@ VERBS: Final[Mapping[str, str]] = {
     "keys": "keys",
     "rotations": "rotations",
     "incidents": "incidents",
+    "leaks": "leaks",
     "deliveries": "deliveries",
     "templates": "templates",
     "tenants": "tenants",
