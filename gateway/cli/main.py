@@ -26,6 +26,7 @@ VERBS: Final[Mapping[str, str]] = {
     "fmt": "fmt",
     "doctor": "doctor",
     "version": "version",
+    "bench": "bench",
     "db": "db",
     "keys": "keys",
     "rotations": "rotations",
