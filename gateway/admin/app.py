@@ -32,6 +32,7 @@ from gateway.admin.ip_test import IpTestRoutes
 from gateway.admin.key_life import KeyLifeRoutes
 from gateway.admin.key_reports import KeyFacts, KeyReportRoutes
 from gateway.admin.keys import KeyRoutes
+from gateway.admin.leaks import LeakRoutes
 from gateway.admin.nodes import NodeRoutes, Nodes
 from gateway.admin.openapi import OpenApiRoutes
 from gateway.admin.problems import answer_problems
@@ -111,7 +112,7 @@ def create_admin_app(
     app.add_routes(ExplainRoutes(explaining).routes())
     app.add_routes(IpTestRoutes(keyring, explaining, requests).routes())
     app.add_routes(ReportRoutes(requests, now).routes())
-    _add_kept(app, keyring, audit, request_log, usage, alerts, facts)
+    _add_kept(app, keyring, audit, request_log, usage, alerts, facts, settings)
     if settings is not None and sessions is not None:
         app.add_routes(CatalogRoutes(settings).routes())
         app.add_routes(RouteRoutes(settings).routes())
@@ -163,10 +164,12 @@ def _add_kept(
     usage: KeptUsage | None,
     alerts: AlertDesk | None,
     facts: KeyFacts | None,
+    settings: Callable[[], Config] | None,
 ) -> None:
     """Add what tells of the past, where it is kept, and what that says of keys."""
     if audit is not None:
         app.add_routes(AuditRoutes(audit).routes())
+        app.add_routes(LeakRoutes(keyring, audit, settings).routes())
     if request_log is not None:
         app.add_routes(RequestLogRoutes(request_log).routes())
     if usage is not None:

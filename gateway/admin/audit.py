@@ -155,7 +155,7 @@ class AuditRoutes:
         """List records, the newest first unless `order=oldest`."""
         query = read_query(request, (*_ASKED, "limit", "cursor"))
         asked = _read_asked(query, await request[PRINCIPAL].reach.tenant_ids())
-        limit, after = read_limit(query), _read_cursor(query.get("cursor", ""))
+        limit, after = read_limit(query), read_cursor(query.get("cursor", ""))
         found = await self._audit.page(asked, after=after, limit=limit + 1)
         cursor = found[limit - 1].audit_id if len(found) > limit else ""
         return answer_page(map(AuditView.of, found[:limit]), cursor)
@@ -211,7 +211,8 @@ def _read_asked(query: dict[str, str], tenant_ids: tuple[str, ...] | None) -> Au
     )
 
 
-def _read_cursor(cursor: str) -> int:
+def read_cursor(cursor: str) -> int:
+    """Return the number of the record behind which a list goes on, 0 for its beginning. Raises `BadRequest`."""
     if not cursor:
         return 0
     digits = cursor.removeprefix("aud_")

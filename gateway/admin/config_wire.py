@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Literal, Self
 
 from gateway.admin.shapes import View
+from gateway.admin.wire import instant
 from gateway.config.differences import RouteChange, UpstreamChange
 from gateway.config.planned import CallerChange, Callers, Planned
 from gateway.config.reloading import Reloaded
@@ -45,14 +46,24 @@ class ReloadView(View):
 
 
 class RollbackView(ReloadView):
-    """The answer to `POST /config:rollback`; `again` is the generation whose configuration is in force once more."""
+    """The answer to `POST /config:rollback`; `again` is the generation whose configuration is in force once more, 0 for
+    one from before the start of the gateway. `version` is the SHA-256 of its files, where known, and `taken_at` since
+    when it had been in force.
+    """
 
     again: int
+    version: str | None
+    taken_at: str | None
 
     @classmethod
     def of(cls, reloaded: Reloaded, result: Result) -> Self:
         """Show what came of an attempt."""
-        return cls(**dict(ReloadView.of(reloaded, result)), again=reloaded.again)
+        return cls(
+            **dict(ReloadView.of(reloaded, result)),
+            again=reloaded.again,
+            version=reloaded.version or None,
+            taken_at=instant(reloaded.taken_at or None),
+        )
 
 
 class PlannedRouteView(View):

@@ -18,6 +18,7 @@ from pydantic import BaseModel
 from gateway import __version__
 from gateway.admin.described import Description, describes, description_of
 from gateway.admin.parameters import HEADERS, PARAMETERS
+from gateway.admin.problem_kinds import KINDS, type_of
 from gateway.admin.requests import DRY_RUN, answer_json, read_query
 from gateway.admin.rights import is_open, needs, right_of
 from gateway.admin.wire import EnforcementView
@@ -44,14 +45,14 @@ _ERRORS: Final[Mapping[int, str]] = {
 }
 _PROBLEM: Final[Mapping[str, Any]] = {
     "type": "object",
-    "description": "What went wrong (RFC 9457). `code` is stable; `detail` is for people.",
+    "description": "What went wrong (RFC 9457). `type` and `code` are stable; `detail` is for people.",
     "required": ["type", "title", "status", "detail", "code", "request_id"],
     "properties": {
-        "type": {"type": "string"},
+        "type": {"type": "string", "format": "uri", "enum": [type_of(code) for code in KINDS]},
         "title": {"type": "string"},
         "status": {"type": "integer"},
         "detail": {"type": "string"},
-        "code": {"type": "string"},
+        "code": {"type": "string", "enum": [*KINDS]},
         "request_id": {"type": "string", "pattern": "^req_[0-9a-f]{32}$"},
         "errors": {
             "type": "array",

@@ -1,6 +1,6 @@
 """Every "no" of the admin API: one JSON shape, whatever went wrong (RFC 9457).
 
-Knows which error means which status. The dialects of the data plane have no say here. It must not
+Knows which error means which kind (`problem_kinds`). The dialects of the data plane have no say here. It must not
 tell an outsider what only the log may know: the text of an outage or a crash stays in the log, next
 to the request id that the answer names.
 """
@@ -11,38 +11,19 @@ import logging
 import secrets
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
-from http import HTTPStatus
 from typing import Any, Final
 
 import orjson
 from aiohttp import web
 from aiohttp.typedefs import Handler
 
+from gateway.admin.problem_kinds import CODES, KINDS, type_of
 from gateway.config.reloading import ReloadRefused
 from gateway.domain.key_rules import Problem, Refused
 from gateway.domain.redaction import without_random
 from gateway.keyring.ledger import NotFound, Stale
 from gateway.keyring.repeats import InProgress, Mismatch
 from gateway.ports import Conflict, StoreUnavailable
-
-CODES: Final[Mapping[int, str]] = {
-    400: "invalid_request",
-    401: "unauthorized",
-    403: "forbidden",
-    404: "not_found",
-    405: "method_not_allowed",
-    408: "request_timeout",
-    409: "conflict",
-    412: "stale",
-    413: "body_too_large",
-    415: "unsupported_media_type",
-    421: "misdirected",
-    422: "validation_failed",
-    429: "throttled",
-    500: "internal",
-    503: "store_unavailable",
-}
-"""Status -> stable machine name; clients switch on it, people read `detail`."""
 
 SERVER: Final = "tollhouse"
 """Which versions of what run here is no business of whoever asks."""
@@ -62,11 +43,13 @@ class BadRequest(Exception):
 
 
 class Throttled(Exception):
-    """Too many failed logins came from there; `seconds` is how long to wait."""
+    """Too much came from there, such as failed logins; `seconds` is how long to wait."""
 
-    def __init__(self, seconds: int) -> None:
+    def __init__(
+        self, seconds: int, text: str = "Too many logins from this address failed; wait."
+    ) -> None:
         self.seconds = seconds
-        super().__init__("Too many logins from this address failed; wait.")
+        super().__init__(text)
 
 
 class AlreadyDelivered(Exception):
@@ -112,12 +95,13 @@ def problem(
 
     `further` are members of this problem's own (RFC 9457 section 3.2).
     """
+    code = code or CODES.get(status, "error")
     body: dict[str, Any] = {
-        "type": "about:blank",
-        "title": HTTPStatus(status).phrase,
+        "type": type_of(code),
+        "title": KINDS[code].title,
         "status": status,
         "detail": _shown(detail),
-        "code": code or CODES.get(status, "error"),
+        "code": code,
         "request_id": request_id,
     }
     errors = [

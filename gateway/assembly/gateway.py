@@ -32,6 +32,7 @@ from gateway.assembly.reserve import Reserve
 from gateway.assembly.returning import Returning, opened_or_reserved
 from gateway.assembly.usage import Usage
 from gateway.config import model
+from gateway.config.history import Texts
 from gateway.config.sources import Sources
 from gateway.control.beside import beside
 from gateway.control.clock import SystemClock
@@ -270,20 +271,24 @@ async def opened(
     *,
     environ: Mapping[str, str] = _NOTHING,
     sources: Sources | None = None,
+    texts: Texts | None = None,
     sockets: Sockets = _NO_SOCKETS,
     on_serving: Callable[[Gateway], None] | None = None,
 ) -> AsyncIterator[Gateway]:
     """Open a gateway; requests are served while the context lasts, and drained when it ends.
 
     `environ` is what `${VAR}` reads in a reload; with `sources`, from which `config` was read, changed files are
-    noticed. `sockets` are those that a service manager listens on for us, by the name of the listener. `on_serving` is
-    told as soon as clients are served: operators are not yet. Raises `StoreUnavailable`, `CannotStart` or `OSError`
-    with a text for the operator; then nothing is left open.
+    noticed; its `texts` are kept, so that a rollback finds them after a restart. `sockets` are those that a service
+    manager listens on for us, by the name of the listener. `on_serving` is told as soon as clients are served:
+    operators are not yet. Raises `StoreUnavailable`, `CannotStart` or `OSError` with a text for the operator; then
+    nothing is left open.
     """
     async with AsyncExitStack() as stack:
         gateway = await _open(config, config_path, environ, sockets, stack, on_serving)
         if sources is not None:
             gateway.reloads.watch(sources)
+        if texts is not None:
+            await gateway.reloads.began_with(texts)
         yield gateway
 
 

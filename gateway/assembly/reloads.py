@@ -1,7 +1,8 @@
 """Reloading, put together for one gateway: what asks for it, what does it, and what tells of it.
 
-Knows which configuration was in force before: a rollback takes it again. It is kept in memory only, because it holds
-what `${file:...}` named: secrets are written to no disk, and a restart begins with the file.
+Knows which configuration was in force before: a rollback takes it again. As it is, with what `${file:...}` named, it is
+kept in memory only: secrets are written to no disk. After a restart its texts are found in the history beside the store
+(`KeptConfigurations`), and what they name is read as it is then. A restart begins with the file.
 """
 
 from __future__ import annotations
@@ -12,8 +13,10 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
+from gateway.assembly.kept_configurations import KeptConfigurations
 from gateway.assembly.planning import Planner
 from gateway.assembly.succession import Succession, settle
+from gateway.config.history import Texts
 from gateway.config.load import Loaded, read
 from gateway.config.model import Config
 from gateway.config.planned import Planned
@@ -34,11 +37,15 @@ _PATHS_TOLD_MAX: Final = 100
 _log = logging.getLogger(__name__)
 
 
-class Former(NamedTuple):
-    """A configuration that was in force, as generation `number`."""
+class InForce(NamedTuple):
+    """A configuration that is or was in force, as generation `number`, since `taken_at`. `version` is the digest of its
+    texts, empty where that is not known.
+    """
 
     number: int
     config: Config
+    version: str
+    taken_at: float
 
 
 class Reloads:
@@ -54,7 +61,9 @@ class Reloads:
         self._reloader = Reloader(self._read, check=self._check, apply=self._apply, told=self)
         self._planner = Planner(gateway)
         self._requests = ReloadRequests(self._reloader, lambda: gateway.config.reload)
-        self._former: Former | None = None
+        self._kept = KeptConfigurations(gateway.config, gateway.config_path, environ)
+        self._present = InForce(gateway.number, gateway.config, "", gateway.clock.now())
+        self._former: InForce | None = None
         self._of_files = gateway.config
         self._is_last_successful = True
         self._loaded_at = gateway.clock.now()
@@ -65,6 +74,11 @@ class Reloads:
     def watch(self, sources: Sources) -> None:
         """Notice when the files change from which the configuration in force was read."""
         self._reloader.watch = Watch(sources)
+
+    async def began_with(self, texts: Texts) -> None:
+        """Keep the texts of the configuration with which the gateway began."""
+        self._present = self._present._replace(version=texts.version)
+        await self._kept.note(texts, self._present.taken_at)
 
     def ask(self) -> None:
         """Reload soon."""
@@ -112,24 +126,41 @@ class Reloads:
 
     async def _apply(self, wanted: Config) -> Reloaded:
         """Take `wanted` into force, and keep what was, unless it is the same."""
-        before, again = Former(self._gateway.number, self._gateway.config), self._again(wanted)
+        before, was = self._present, self._origin(wanted)
         reloaded = await self._succession.apply(wanted)
+        now = self._gateway.clock.now()
+        self._present = InForce(self._gateway.number, self._gateway.config, was.version, now)
         if reloaded.changes:
             self._former = before
-        return replace(reloaded, again=again)
+        texts = self._kept.texts_of(wanted)
+        if texts is not None:
+            is_same = not reloaded.changes and not reloaded.restart
+            await self._kept.note(texts, now, before.version if is_same else "")
+        return self._told_of(reloaded, was)
 
     async def _check(self, wanted: Config) -> Reloaded:
-        return replace(await self._succession.check(wanted), again=self._again(wanted))
+        return self._told_of(await self._succession.check(wanted), self._origin(wanted))
 
-    def _again(self, wanted: Config) -> int:
-        """Return the generation that `wanted` was in force as, 0 for a configuration that is new."""
+    def _origin(self, wanted: Config) -> InForce:
+        """Return what is known of `wanted`: as which generation it was in force, 0 for one that is new, and when."""
         former = self._former
-        return former.number if former is not None and wanted is former.config else 0
+        if former is not None and wanted is former.config:
+            return former
+        return InForce(0, wanted, self._kept.version_of(wanted), self._kept.taken_at_of(wanted))
 
-    def _required_former(self) -> Config:
-        if self._former is None:
-            raise Conflict("no other configuration was in force since the start")
-        return self._former.config
+    @staticmethod
+    def _told_of(reloaded: Reloaded, was: InForce) -> Reloaded:
+        return replace(reloaded, again=was.number, version=was.version, taken_at=was.taken_at)
+
+    async def _required_former(self) -> Config:
+        if self._former is not None:
+            return self._former.config
+        found = await self._kept.before(self._gateway.config, self._present.version)
+        if found is None:
+            raise Conflict(
+                "no other configuration was in force since the start, and none from before it is kept that differs"
+            )
+        return found
 
     # ---- `control.reload.Told`
 
@@ -183,7 +214,9 @@ class Reloads:
             _log.error("%s is missing in the audit trail: %s", event, error)
 
     def _read(self) -> Loaded:
-        return read(self._gateway.config_path, self._environ)
+        loaded = read(self._gateway.config_path, self._environ)
+        self._kept.met(loaded)
+        return loaded
 
     def _tell_metrics(self) -> None:
         metrics = self._gateway.recorders.metrics
@@ -199,6 +232,7 @@ def _told(reloaded: Reloaded) -> dict[str, Any]:
     return {
         "generation": reloaded.generation,
         **({"again": reloaded.again} if reloaded.again else {}),
+        **({"version": reloaded.version} if reloaded.version else {}),
         "changed": [change.path for change in reloaded.changes[:_PATHS_TOLD_MAX]],
         "restart": [*reloaded.restart[:_PATHS_TOLD_MAX]],
     }

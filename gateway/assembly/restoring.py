@@ -53,6 +53,7 @@ class Restored:
     taken_over: TakenOver | None
     kept: str
     is_by_snapshot: bool = False
+    is_taken_by_snapshot: bool = False
 
 
 async def restore(
@@ -66,7 +67,7 @@ async def restore(
     """Put the backup at `source` in the place of the store. Raises `CannotCopy`, `InUse`, `OSError`; then the store is
     as it was.
 
-    `with_new_keys` takes keys and tenants over that were made since.
+    `with_new_keys` takes over keys and tenants that were made since, and, from a store that is sound, rotations.
     """
     if config.store.url.get_secret_value():
         raise CannotCopy(
@@ -93,6 +94,7 @@ class _Restoring:
         self._config = config
         self._with_new_keys = with_new_keys
         self._taken_over: TakenOver | None = None
+        self._is_sound = False  # every page of the store that is replaced is what was written
         self._store = store
         self._config_path = config_path
         self._snapshot = left_path(config, config_path)
@@ -119,6 +121,7 @@ class _Restoring:
             taken_over=self._taken_over,
             kept=kept,
             is_by_snapshot=self.is_by_snapshot,
+            is_taken_by_snapshot=self._taken_over is not None and not self._is_sound,
         )
 
     # ---- the copy
@@ -150,7 +153,11 @@ class _Restoring:
         actor = self._order.actor
         with suppress(StoreUnavailable):  # it may be the reason for all this
             async with sqlite.opened_to_read(self._store) as replaces:
-                return await Again(keyring, restored, replaces, actor).stop()
+                again = Again(keyring, restored, replaces, actor)
+                stopped = await again.stop()
+                if self._taken_over is not None and self._is_sound:
+                    await again.take_over_rotations(self._taken_over)
+                return stopped
         with suppress(NoSnapshot):
             async with self._by_snapshot() as records:
                 stopped = await Again(keyring, restored, records, actor).stop()
@@ -168,6 +175,7 @@ class _Restoring:
             await asyncio.to_thread(sqlite_copies.require_sound, self._store)
             async with sqlite.opened_to_read(self._store) as replaces:
                 self._taken_over = await Again(keyring, restored, replaces, actor).take_over()
+                self._is_sound = True
                 return
         with suppress(NoSnapshot):
             async with self._by_snapshot() as records:

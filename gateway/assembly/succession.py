@@ -49,8 +49,9 @@ class _Brought:
 def settle(running: model.Config, wanted: model.Config) -> Settled:
     """Return what a reload to `wanted` would take, and what it would leave to a restart.
 
-    Raises `ReloadRefused` when what it would take does not go together with what it would leave.
+    Raises `ReloadRefused` when what it would take does not go together with what it would leave, or locks all out.
     """
+    _require_peppers(running, wanted)
     settled, restart = keep_running(running, wanted)
     if restart:
         for finding in broken_rules(settled):
@@ -59,6 +60,18 @@ def settle(running: model.Config, wanted: model.Config) -> Settled:
                 f" rest: {written(finding.path)}: {finding.message}"
             )
     return Settled(settled, changes(running, settled), restart)
+
+
+def _require_peppers(running: model.Config, wanted: model.Config) -> None:
+    """Raise `ReloadRefused` for a pepper that became another one: every key hashed with it would be unknown."""
+    kept = wanted.peppers.keys
+    for pepper_id, secret in running.peppers.keys.items():
+        if pepper_id in kept and kept[pepper_id] != secret:
+            raise ReloadRefused(
+                f"peppers.{pepper_id} is another secret than the one in force, and every key that was hashed with that"
+                " one would be refused: give the new one an id of its own, keep the old one, and name the new one in"
+                " peppers.current. Should the one in force be wrong, restart"
+            )
 
 
 class Succession:

@@ -23,8 +23,8 @@ PRUNED_THROUGH: Final = "through_seq"
 class Fault:
     """What is wrong, and the first record (`seq`) that it is about.
 
-    `kind` is `edited`, `removed`, `out_of_order`, `unlinked`, `rewritten`, `truncated`, `forged` (a checkpoint) or
-    `replaced` (the whole chain).
+    `kind` is `edited`, `removed`, `out_of_order`, `unlinked`, `rewritten`, `truncated`, `forged` (a checkpoint),
+    `unsigned` (a checkpoint was removed) or `replaced` (the whole chain).
     """
 
     kind: str
@@ -60,6 +60,10 @@ class Chain:
         self._first = 0
         self._records = 0
         self.checkpoints = 0
+        self._number: int | None = (
+            0  # of the last checkpoint; None: nothing says how many were before
+        )
+        self._checkpoint_seq = 0
         self._is_pruning_told = True
         self.fault: Fault | None = None
         if head is not None and not verifier.signed(head):
@@ -71,7 +75,8 @@ class Chain:
         """Begin after the record that `base` covers. With `is_pruned` a record of the chain must say so."""
         if self._is_sound(base):
             self.last = Head(base.seq, base.hash)
-            self._anchor = base.seq
+            self._anchor = self._checkpoint_seq = base.seq
+            self._number = base.number or None
             self._is_pruning_told = not is_pruned
 
     def record(self, record: AuditRecord) -> None:
@@ -119,8 +124,31 @@ class Chain:
         elif checkpoint.hash != self.last.hash:
             self._rewritten(checkpoint.seq, "its checkpoint")
         else:
+            self._number_follows(checkpoint)
             self._anchor = checkpoint.seq
             self.checkpoints += 1
+
+    def _number_follows(self, checkpoint: Checkpoint) -> None:
+        """Hold the number of a checkpoint against the one before. It may be the same: two gateways may have been
+        signing for a moment, when one took over from the other.
+        """
+        if checkpoint.number and self._number is not None:
+            self.counted(checkpoint.number - 1)
+            self._number = max(checkpoint.number, self._number)
+        elif checkpoint.number:
+            self._number = checkpoint.number
+        elif self._number is not None:
+            self._number += 1
+        self._checkpoint_seq = checkpoint.seq
+
+    def counted(self, number: int) -> None:
+        """Take note that there have been `number` checkpoints so far: a signature says so."""
+        if self._number is None or number <= self._number:
+            return
+        missing = number - self._number
+        where = f"after record {self._checkpoint_seq}" if self._checkpoint_seq else "at the start"
+        count = "a checkpoint is" if missing == 1 else f"{missing} checkpoints are"
+        self.fail("unsigned", self._checkpoint_seq + 1, f"{count} missing {where}")
 
     def vouch(self) -> None:
         """Take what was looked at for signed: whoever calls has just signed it."""
@@ -131,6 +159,8 @@ class Chain:
         head, last = self._head, self.last.seq
         if self.fault is None and head is not None and head.seq > last:
             self.fail("truncated", last + 1, f"{_range(last + 1, head.seq)} missing at the end")
+        if head is not None:
+            self.counted(head.number)
         if self.fault is None and not self._is_pruning_told:
             self.fail(
                 "removed",

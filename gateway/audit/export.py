@@ -189,7 +189,9 @@ class _Reading:
 
     def _trailer(self, content: dict[str, Any]) -> None:
         self._has_ended = True
-        self.chain.checkpoint(checkpoint_of(content["head"]))
+        head = checkpoint_of(content["head"])
+        self.chain.counted(head.number)
+        self.chain.checkpoint(head)
         digest = self._digest.digest()
         signature = bytes.fromhex(content["signature"])
         if signature.hex() != content["signature"]:

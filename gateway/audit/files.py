@@ -94,6 +94,14 @@ def told(checkpoint: Checkpoint) -> dict[str, Any]:
         "at": checkpoint.at,
         "hash": checkpoint.hash.hex(),
         "signature": checkpoint.signature.hex(),
+        **(_numbered(checkpoint) if checkpoint.number else {}),
+    }
+
+
+def _numbered(checkpoint: Checkpoint) -> dict[str, Any]:
+    return {
+        "number": checkpoint.number,
+        "number_signature": checkpoint.number_signature.hex(),
     }
 
 
@@ -102,13 +110,23 @@ def checkpoint_of(content: Mapping[str, Any]) -> Checkpoint:
     try:
         seq, at = content["seq"], content["at"]
         digest, signature = bytes.fromhex(content["hash"]), bytes.fromhex(content["signature"])
-    except (KeyError, TypeError) as error:
+        number, numbered = content.get("number", 0), content.get("number_signature", "")
+        number_signature = bytes.fromhex(numbered)
+    except (KeyError, TypeError, AttributeError) as error:
         raise ValueError("not a checkpoint") from error
     # One spelling only, or a byte of a file could be changed unnoticed.
-    is_spelled = (digest.hex(), signature.hex()) == (content["hash"], content["signature"])
-    if type(seq) is not int or type(at) is not float or not is_spelled:
+    spelled = (digest.hex(), signature.hex(), number_signature.hex())
+    is_spelled = spelled == (content["hash"], content["signature"], numbered)
+    if type(seq) is not int or type(number) is not int or type(at) is not float or not is_spelled:
         raise ValueError("not a checkpoint")
-    return Checkpoint(seq=seq, at=at, hash=digest, signature=signature)
+    return Checkpoint(
+        seq=seq,
+        at=at,
+        hash=digest,
+        signature=signature,
+        number=number,
+        number_signature=number_signature,
+    )
 
 
 def _replace(path: Path, content: bytes, mode: int) -> None:

@@ -67,6 +67,7 @@ class Keeper:
         self._is_head_written = False
         self._waiting_since: float | None = None
         self._checkpoint_seq = 0
+        self._checkpoint_number = 0
         self.fault: Fault | None = None
 
     @property
@@ -121,10 +122,13 @@ class Keeper:
 
     async def _sign(self, chain: Chain, *, is_due: bool) -> Checkpoint:
         last = chain.last
-        signed = self.signer.sign(last, self._clock.now())
-        if last.seq > self._checkpoint_seq and (is_due or self._is_due(last.seq)):
+        is_due = last.seq > self._checkpoint_seq and (is_due or self._is_due(last.seq))
+        if is_due:
+            await self._count_checkpoints()
+        signed = self.signer.sign(last, self._clock.now(), self._checkpoint_number + is_due)
+        if is_due:
             await self.trail.add_checkpoint(signed)
-            self._checkpoint_seq = last.seq
+            self._checkpoint_seq, self._checkpoint_number = last.seq, signed.number
             self._waiting_since = None
             self._is_head_written = False
         if not self._is_head_written:
@@ -147,7 +151,8 @@ class Keeper:
         """Go on where the last signature is: what it covers must be there."""
         verifier = self.files.verifier()
         chain = Chain(verifier)
-        latest = await self._latest_checkpoint()
+        self._checkpoint_seq = self._checkpoint_number = 0
+        latest = await self._count_checkpoints()
         try:
             head = await asyncio.to_thread(self.files.head)
         except Unusable as error:
@@ -168,16 +173,25 @@ class Keeper:
             chain.begin(base, is_pruned=False)
         elif base is not None and not verifier.signed(base):
             chain.fail("forged", 0, "the signature of the head file is wrong")
-        self._checkpoint_seq = 0 if latest is None else latest.seq
+        self._require_counted(chain, head)
         if chain.fault is not None:
             self._chain = chain
             self._break(chain.fault)
         return chain
 
-    async def _latest_checkpoint(self) -> Checkpoint | None:
+    def _require_counted(self, chain: Chain, head: Checkpoint | None) -> None:
+        """See that no checkpoint is missing at the end: the next one would take its number."""
+        if head is not None and head.number > self._checkpoint_number:
+            missing = f"of {head.number} checkpoints, only {self._checkpoint_number} are there"
+            chain.fail("unsigned", self._checkpoint_seq + 1, missing)
+
+    async def _count_checkpoints(self) -> Checkpoint | None:
+        """Take note of checkpoints that are new, as whoever signs for others may have set some; return the latest."""
         latest = None
-        async for each in checkpoints(self.trail):
+        async for each in checkpoints(self.trail, self._checkpoint_seq):
             latest = each
+            self._checkpoint_number = each.number or self._checkpoint_number + 1
+            self._checkpoint_seq = each.seq
         return latest
 
     async def _is_there(self, base: Checkpoint) -> bool:

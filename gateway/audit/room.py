@@ -123,8 +123,8 @@ class AuditRoom:
                 told = {"from_seq": first.seq, PRUNED_THROUGH: base.seq}
                 # Told first: a chain that is shorter than it tells would look like one that was cut.
                 await self._trail.append([self._told(ChangeType.AUDIT_PRUNED, order, told)])
+                await self._keeper.advance(is_due=True)  # which counts the checkpoints that leave
                 await self._trail.prune_audit(base.seq + 1)
-                await self._keeper.advance(is_due=True)
             return found
 
     def _told(self, event: ChangeType, order: Order, after: dict[str, int]) -> Change:

@@ -7,6 +7,7 @@ uses. It must not know records or files.
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import replace
 from hashlib import sha256
 from typing import Final
 
@@ -17,6 +18,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey,
 from gateway.domain.audit import Checkpoint, Head, canonical
 
 _CHECKPOINT: Final = "tollhouse audit checkpoint"
+_NUMBER: Final = "tollhouse audit checkpoint number"
 _EXPORT: Final = "tollhouse audit export"
 _PEM_END: Final = b"-----END PUBLIC KEY-----"
 
@@ -62,9 +64,13 @@ class Verifier:
         return [f"sha256:{sha256(key.public_bytes_raw()).hexdigest()}" for key in self._keys]
 
     def signed(self, checkpoint: Checkpoint) -> bool:
-        """Tell whether one of the keys signed `checkpoint`."""
+        """Tell whether one of the keys signed `checkpoint`, and its number, if it has one."""
         message = _message(checkpoint.seq, checkpoint.hash, checkpoint.at)
-        return self._is_valid(checkpoint.signature, message)
+        if not self._is_valid(checkpoint.signature, message):
+            return False
+        if not checkpoint.number:
+            return not checkpoint.number_signature
+        return self._is_valid(checkpoint.number_signature, _number_message(checkpoint))
 
     def signed_export(self, digest: bytes, signature: bytes) -> bool:
         """Tell whether one of the keys signed an export whose bytes have this SHA-256."""
@@ -120,11 +126,18 @@ class Signer:
         """What checks its signatures."""
         return Verifier([self._key.public_key()])
 
-    def sign(self, head: Head, at: float) -> Checkpoint:
-        """Return the signature over the chain up to `head`."""
+    def sign(self, head: Head, at: float, number: int = 0) -> Checkpoint:
+        """Return the signature over the chain up to `head`, where there are `number` checkpoints; 0 says nothing of it.
+
+        The number is signed apart from the rest, so that a gateway which does not count them yet believes the rest.
+        """
         at = round(at, 6)
         signature = self._key.sign(_message(head.seq, head.hash, at))
-        return Checkpoint(seq=head.seq, at=at, hash=head.hash, signature=signature)
+        made = Checkpoint(seq=head.seq, at=at, hash=head.hash, signature=signature)
+        if not number:
+            return made
+        made = replace(made, number=number)
+        return replace(made, number_signature=self._key.sign(_number_message(made)))
 
     def sign_export(self, digest: bytes) -> bytes:
         """Return the signature of an export whose bytes have this SHA-256."""
@@ -133,6 +146,17 @@ class Signer:
 
 def _message(seq: int, digest: bytes, at: float) -> bytes:
     content = {"at": at, "hash": digest.hex(), "seq": seq, "what": _CHECKPOINT}
+    return canonical(content).encode("ascii")
+
+
+def _number_message(checkpoint: Checkpoint) -> bytes:
+    content = {
+        "at": checkpoint.at,
+        "hash": checkpoint.hash.hex(),
+        "number": checkpoint.number,
+        "seq": checkpoint.seq,
+        "what": _NUMBER,
+    }
     return canonical(content).encode("ascii")
 
 

@@ -149,6 +149,21 @@ def _restore(config: model.Config, options: argparse.Namespace, printer: Printer
         printer.message(
             "no key was taken over: neither the store that was replaced nor its snapshot can be believed"
         )
+    if restored.is_taken_by_snapshot:
+        printer.message(
+            "the store that was replaced is not sound, and its snapshot does not know rotations: an old key whose"
+            " rotation was begun since works on until you revoke it"
+        )
+    if taken is not None and taken.links_left:
+        printer.message(
+            f"{taken.links_left} links that hand over a secret were made since the backup and are not in it: a key that"
+            " nobody has the secret of is better rotated with another link"
+        )
+    if taken is not None and taken.admin_tokens_left:
+        printer.message(
+            f"{taken.admin_tokens_left} admin tokens were made since the backup and are not in it: nobody who went back"
+            " in time should bring operators along unseen; create them again"
+        )
     if stopped is None and restored.kept:
         printer.message(
             "WARNING: the store that was replaced could not be read: keys that were revoked since the backup work again"

@@ -12,6 +12,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Final
 
+from gateway.admin.problem_kinds import render_problems_reference
 from gateway.config.reference import render_reference
 from gateway.domain.reference import render_reasons_reference
 from gateway.telemetry.reference import render_metrics_reference
@@ -72,6 +73,7 @@ def pages(parser: argparse.ArgumentParser) -> Mapping[str, str]:
     texts = {
         "config.md": render_reference(),
         "reasons.md": render_reasons_reference(),
+        "admin-problems.md": render_problems_reference(),
         "metrics.md": _METRICS_HEAD + render_metrics_reference(),
         "cli.md": render_cli_reference(parser),
     }

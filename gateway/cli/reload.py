@@ -39,7 +39,8 @@ def register(verbs: Verbs) -> None:
         "rollback",
         help="take the configuration from before the last change again",
         description="Let the running gateway take the configuration again that was in force before the last change."
-        " It holds until the files change again, or somebody reloads; a restart begins with the files.",
+        " That is found after a restart as well, unless a secret stands in its text. It holds until the files change"
+        " again, or somebody reloads; a restart begins with the files.",
         allow_abbrev=False,
     )
     parser.add_argument("--reason", required=True, help="why, for the record")
@@ -63,9 +64,16 @@ async def _roll_back(client: AdminClient, options: argparse.Namespace, printer: 
     _print(answer, printer)
     if answer["result"] == "rolled_back":
         printer.message(
-            f"that is generation {answer['again']} again; the files were not changed, and a restart would begin with"
-            " them: correct them"
+            f"that is {_which(answer)} again; the files were not changed, and a restart would begin with them: correct"
+            " them"
         )
+
+
+def _which(answer: Mapping[str, Any]) -> str:
+    version = f" (version {answer['version'][:12]})" if answer["version"] else ""
+    if answer["again"]:
+        return f"generation {answer['again']}, in force since {answer['taken_at']}{version}"
+    return f"the configuration from before the start, in force since {answer['taken_at']}{version}"
 
 
 def _print(answer: Mapping[str, Any], printer: Printer) -> None:

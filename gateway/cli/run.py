@@ -20,8 +20,7 @@ from gateway.assembly.gateway import Gateway, opened
 from gateway.build import BUILD
 from gateway.cli.pepper import create_pepper
 from gateway.config import model
-from gateway.config.load import read
-from gateway.config.sources import Sources
+from gateway.config.load import Loaded, read
 from gateway.control.garbage import keep_imported, not_looking, settle_memory
 from gateway.control.run import Signals
 from gateway.control.service_manager import ServiceManager, inherited_sockets
@@ -73,7 +72,7 @@ def _run(options: argparse.Namespace) -> int:
     is_json = options.log_format == "json" or (not options.log_format and not sys.stderr.isatty())
     formatter = log.configure(options.log_level, is_json=is_json, redactor=redactor(config))
     try:
-        return uvloop.run(_serve(config, path, loaded.sources, formatter, is_demo=options.demo))
+        return uvloop.run(_serve(config, path, loaded, formatter, is_demo=options.demo))
     except (CannotStart, StoreUnavailable, OSError) as error:
         _log.error("cannot start: %s", error)
         return 1
@@ -82,7 +81,7 @@ def _run(options: argparse.Namespace) -> int:
 async def _serve(
     config: model.Config,
     path: Path,
-    sources: Sources,
+    loaded: Loaded,
     formatter: log.LogFormatter,
     *,
     is_demo: bool,
@@ -101,7 +100,8 @@ async def _serve(
     opening = opened(
         *(config, path),
         environ=os.environ,
-        sources=sources,
+        sources=loaded.sources,
+        texts=loaded.texts,
         sockets=sockets,
         on_serving=begin,
     )

@@ -41,7 +41,7 @@ def read_files(path: Path, environ: Mapping[str, str], report: Report) -> Node |
 
 def _read(path: Path, interpolator: Interpolator, report: Report) -> Node | None:
     try:
-        content = report.reading.read(path, FILE_BYTES_MAX + 1)
+        content = report.reading.text(path, FILE_BYTES_MAX + 1)
         if len(content) > FILE_BYTES_MAX:
             message = "is larger than 32 MiB"
         else:
@@ -67,7 +67,7 @@ def _included(node: Node | None, main: Path, report: Report) -> list[Path]:
             report.add(item.place, path, f"the file {quoted(item.value)} does not exist")
             report.is_complete = False
         found.update(dict.fromkeys(map(Path, matches)))
-    return [path for path in found if not path.samefile(main)]
+    return [path for path in found if not report.reading.is_same(path, main)]
 
 
 def _adopt(root: Node, other: Node, report: Report) -> None:

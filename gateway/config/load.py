@@ -13,7 +13,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from gateway.config.history import KeptReading, Texts
 from gateway.config.include import read_files
+from gateway.config.literals import literal_secrets
 from gateway.config.model import Config
 from gateway.config.problems import ConfigErrors, Finding, Problem, Report
 from gateway.config.rules import (
@@ -114,12 +116,14 @@ def check(path: Path | str, environ: Mapping[str, str]) -> tuple[Config | None, 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Loaded:
     """What came of reading a configuration: `config` is None when it cannot be used. `problems` are its mistakes, and
-    warnings. `sources` says what was read, also by one that failed.
+    warnings. `sources` says what was read, also by one that failed; `texts` are its files as they were written, None
+    where there is no configuration.
     """
 
     config: Config | None
     problems: list[Problem]
     sources: Sources
+    texts: Texts | None = None
 
 
 def read(path: Path | str, environ: Mapping[str, str]) -> Loaded:
@@ -129,25 +133,39 @@ def read(path: Path | str, environ: Mapping[str, str]) -> Loaded:
     What is returned is a fresh copy: the tree of the files takes ten times the memory of the configuration, and could
     not be given back while the configuration lay scattered between its parts.
     """
-    packed = pickle.dumps(_read(path, environ), pickle.HIGHEST_PROTOCOL)
+    return _fresh(_read(Path(path), environ, Report()))
+
+
+def read_kept(path: Path | str, environ: Mapping[str, str], texts: Texts) -> Loaded:
+    """Do what `read` does with `texts` in place of the files at `path`; what they name is read as it is now."""
+    return _fresh(_read(Path(path), environ, Report(KeptReading(Path(path), texts))))
+
+
+def _fresh(found: Loaded) -> Loaded:
+    packed = pickle.dumps(found, pickle.HIGHEST_PROTOCOL)
     if len(packed) > _LARGE_BYTES:
         gc.collect()  # what the interpreter keeps for reuse lies scattered, too
     loaded: Loaded = pickle.loads(packed)  # noqa: S301 - written one line above
     return loaded
 
 
-def _read(path: Path | str, environ: Mapping[str, str]) -> Loaded:
-    report = Report()
-    root = read_files(Path(path), environ, report)
-    config = _judge(root, Path(path).parent, report) if root is not None else None
+def _read(path: Path, environ: Mapping[str, str], report: Report) -> Loaded:
+    root = read_files(path, environ, report)
+    config = _judge(root, path.parent, report) if root is not None else None
     problems = report.in_order()
     is_sound = all(problem.is_warning for problem in problems)
-    named = files.named(config, Path(path).parent) if config is not None else ()
+    named = files.named(config, path.parent) if config is not None else ()
+    sound = config if is_sound else None
     return Loaded(
-        config=config if is_sound else None,
+        config=sound,
         problems=problems,
         sources=report.reading.sources().also(named),
+        texts=None if sound is None else _texts(path, sound, report),
     )
+
+
+def _texts(path: Path, config: Config, report: Report) -> Texts:
+    return Texts.of(path, report.reading, literal_secrets(config, report.outside))
 
 
 def _judge(root: Node, folder: Path, report: Report) -> Config | None:

@@ -88,8 +88,8 @@ class Report:
     files were read.
     """
 
-    def __init__(self) -> None:
-        self.reading = Reading()
+    def __init__(self, reading: Reading | None = None) -> None:
+        self.reading = reading or Reading()
         self.problems: list[Problem] = []
         self.broken: list[KeyPath] = []
         self.is_complete = True

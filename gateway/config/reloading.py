@@ -14,13 +14,17 @@ class Reloaded:
     """A configuration that is in force as `generation`, or, where it was only checked, would be the next one.
 
     `changes` is what is different from the one before, `restart` the keys whose new values wait for a restart. `again`
-    is the generation whose configuration it is once more after a rollback, 0 for one that was read.
+    is the generation whose configuration it is once more after a rollback, 0 for one that was read, or was in force
+    before the gateway was started. `version` is the digest of its texts, empty where it is not known; `taken_at` (epoch
+    seconds) says since when a configuration was in force to which a rollback goes back, 0 for any other.
     """
 
     generation: int
     again: int = 0
     changes: Sequence[Change] = ()
     restart: Sequence[str] = ()
+    version: str = ""
+    taken_at: float = 0.0
 
 
 class ReloadRefused(Exception):

@@ -48,7 +48,8 @@ class Reading:
 
     def __init__(self) -> None:
         self._files: dict[Path, Seen] = {}
-        self._patterns: dict[str, tuple[str, ...]] = {}
+        self.patterns: dict[str, tuple[str, ...]] = {}
+        self.texts: dict[Path, str] = {}
 
     def read(self, path: Path, bytes_max: int) -> bytes:
         """Return the content of a file, at most `bytes_max` bytes of it, and take note. Raises `OSError`."""
@@ -58,14 +59,24 @@ class Reading:
         self._files[path] = Seen(bytes_max, sha256(content).digest())
         return content
 
+    def text(self, path: Path, bytes_max: int) -> bytes:
+        """Return the content of a file of the configuration itself, as `read` does, and keep its text."""
+        content = self.read(path, bytes_max)
+        self.texts[path] = content.decode("utf-8", "replace")
+        return content
+
     def matches(self, pattern: str) -> tuple[str, ...]:
         """Return the files that `pattern` matches, in a stable order, and take note."""
-        self._patterns[pattern] = found = matches(pattern)
+        self.patterns[pattern] = found = matches(pattern)
         return found
+
+    def is_same(self, path: Path, other: Path) -> bool:
+        """Tell whether two names are those of one file."""
+        return path.samefile(other)
 
     def sources(self) -> Sources:
         """Return what was read."""
-        return Sources(self._files, self._patterns)
+        return Sources(self._files, self.patterns)
 
 
 def look(path: Path, bytes_max: int = _BYTES_MAX) -> Seen:

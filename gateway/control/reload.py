@@ -31,6 +31,9 @@ T = TypeVar("T")
 Apply = Callable[[Config], Awaitable[Reloaded]]
 """Takes a configuration, or raises `ReloadRefused` and leaves everything as it was."""
 
+Former = Callable[[], Awaitable[Config]]
+"""Returns the configuration to go back to. Raises `Conflict` where there is none, `ReloadRefused` for a broken one."""
+
 
 class Told(Protocol):
     """Is told of every attempt, for the metrics and the audit trail. `actor` is who asked, `cause` says it in words."""
@@ -75,19 +78,19 @@ class Reloader:
         async with self._turn:
             async with self._attempt(cause, actor):
                 loaded = await self._load(expected)
-                reloaded = await self._apply(_sound(loaded))
+                reloaded = await self._apply(sound(loaded))
             await self._told.applied(reloaded, cause, actor)
         _log_success(f"reloaded ({cause})", reloaded, loaded.problems)
         return reloaded
 
-    async def roll_back(self, former: Callable[[], Config], order: Order) -> Reloaded:
+    async def roll_back(self, former: Former, order: Order) -> Reloaded:
         """Take the configuration that `former` returns, which was in force before. Raises `ReloadRefused`.
 
         It holds until the files change again, or somebody asks for a reload: what they hold now is known.
         """
         cause = f"rollback by {order.actor.kind} {order.actor.name}"
         async with self._turn:
-            config = former()
+            config = await former()
             async with self._attempt(cause, order.actor):
                 self._refuse_when_stopped()
                 reloaded = await self._apply(config)
@@ -105,13 +108,13 @@ class Reloader:
         """Return what `judge` says of the configuration that the files hold; none is taken meanwhile."""
         async with self._turn:
             self._refuse_when_stopped()
-            return await judge(_sound(await beside(self._read)))
+            return await judge(sound(await beside(self._read)))
 
-    async def check_former(self, former: Callable[[], Config]) -> Reloaded:
+    async def check_former(self, former: Former) -> Reloaded:
         """Say what `roll_back` would do, without doing it. Raises `ReloadRefused`."""
         async with self._turn:
             self._refuse_when_stopped()
-            return await self._check(former())
+            return await self._check(await former())
 
     @asynccontextmanager
     async def _attempt(self, cause: str, actor: Actor | None) -> AsyncIterator[None]:
@@ -201,7 +204,8 @@ class ReloadRequests:
             await self._reloader.look()
 
 
-def _sound(loaded: Loaded) -> Config:
+def sound(loaded: Loaded) -> Config:
+    """Return the configuration that was read. Raises `ReloadRefused` with what is wrong with it."""
     if loaded.config is None:
         count = sum(not problem.is_warning for problem in loaded.problems)
         raise ReloadRefused(

@@ -52,12 +52,18 @@ class AuditRecord:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Checkpoint:
-    """A signature over the chain up to record `seq`, whose hash is `hash`. `at` is epoch seconds."""
+    """A signature over the chain up to record `seq`, whose hash is `hash`. `at` is epoch seconds.
+
+    `number` says how many checkpoints there are up to here, under a signature of its own (`number_signature`): one that
+    is missing leaves a gap. 0 for one of a gateway that did not count them yet.
+    """
 
     seq: int
     at: float
     hash: bytes
     signature: bytes
+    number: int = 0
+    number_signature: bytes = b""
 
 
 def audit_id(seq: int) -> str:

@@ -190,17 +190,18 @@ def _destination(
 
 
 def _host_name(authority: bytes) -> str:
-    """Return the lower-case host without port and trailing dot (RFC 9110 section 7.2)."""
+    """Return the lower-case host without port and trailing dot (RFC 9110 section 7.2), an IPv6 address in the one
+    spelling of RFC 5952, as routes have it.
+    """
     found = _HOST.fullmatch(authority)
     if found is None or int(found[3] or 0) > 65535 or len(authority) > _HOST_BYTES_MAX:
         raise MessageError("malformed host: a name or address, and a port (RFC 9110 section 7.2)")
     if found[2] is not None:
         return found[2].decode("ascii").lower()
     try:
-        IPv6Address(found[1].decode("ascii"))
+        return f"[{IPv6Address(found[1].decode('ascii'))}]"
     except AddressValueError:
         raise MessageError("malformed host: not an IPv6 address (RFC 3986 section 3.2.2)") from None
-    return "[" + found[1].decode("ascii").lower() + "]"
 
 
 def _undotted(authority: bytes) -> bytes:

@@ -1,8 +1,8 @@
 """After a backup was restored: what was revoked, suspended or deleted since it was made, is so again.
 
 Knows that nothing that was stopped may work again because somebody went back in time; everything else that changed
-since is gone, but for keys and tenants that were made since, if whoever restores wants them. It must not know where the
-two stores lie.
+since is gone, but for keys, tenants and rotations that were made since, if whoever restores wants them. It must not
+know where the two stores lie.
 """
 
 from __future__ import annotations
@@ -14,9 +14,11 @@ from typing import Final, Protocol
 
 from gateway.domain.admin_tokens import AdminToken
 from gateway.domain.change import Actor, Order
+from gateway.domain.deliveries import Delivery
 from gateway.domain.key_rules import REASON_LENGTH_MAX
 from gateway.domain.keys import KeyRecord, KeyState
 from gateway.domain.queries import ANY_KEY, KeyQuery
+from gateway.domain.rotations import Rotation
 from gateway.domain.tenants import Tenant
 from gateway.keyring.cursors import record_id
 from gateway.keyring.door import Keyring
@@ -41,10 +43,15 @@ class StoppedAgain:
 
 @dataclass(slots=True)
 class TakenOver:
-    """How many keys and tenants that were made since the backup are in it now."""
+    """How many keys, tenants and rotations that were made since the backup are in it now; and what is not, but would
+    be in use: links that hand over a secret, and admin tokens.
+    """
 
     keys: int = 0
     tenants: int = 0
+    rotations: int = 0
+    links_left: int = 0
+    admin_tokens_left: int = 0
 
 
 class Replaced(Protocol):
@@ -109,6 +116,21 @@ class Again:
                     await self._keyring.take_over(key, order)
                     taken.keys += 1
         return taken
+
+    async def take_over_rotations(self, taken: TakenOver) -> None:
+        """Store the rotations that the backup does not have, now that their keys are there and stopped as they were,
+        and count in `taken` what is left behind. Raises `StoreUnavailable`.
+        """
+        order, now = self._order("", "made"), self._keyring.now()
+        async for rotation in self._all(Rotation):
+            if await self._restored.get(Rotation, rotation.rotation_id) is None:
+                taken.rotations += await self._keyring.rotations.take_over(rotation, order)
+        async for link in self._all(Delivery):
+            is_there = await self._restored.get(Delivery, link.delivery_id) is not None
+            taken.links_left += link.is_open_at(now) and not is_there
+        async for token in self._all(AdminToken):
+            is_there = await self._restored.get(AdminToken, token.token_id) is not None
+            taken.admin_tokens_left += token.is_usable_at(now) and not is_there
 
     async def _keys(self) -> AsyncIterator[tuple[list[KeyRecord], Mapping[str, KeyRecord]]]:
         """Yield the keys of the store that is replaced, page by page, and those of each page that the backup has."""

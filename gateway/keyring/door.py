@@ -32,6 +32,7 @@ from gateway.keyring.importing import Imports
 from gateway.keyring.incidents import Incidents
 from gateway.keyring.key_lists import page_of_keys
 from gateway.keyring.lapses import Lapses
+from gateway.keyring.leaks import Leaks
 from gateway.keyring.ledger import Act, Changed, Ledger, Page, require_as_seen
 from gateway.keyring.minting import Mint
 from gateway.keyring.minting import Minted as Minted
@@ -126,6 +127,7 @@ class Keyring:
         self.deliveries = Deliveries(workshop)
         self.rotations = Rotations(workshop, self.deliveries, scopes.granted)
         self.incidents = Incidents(workshop)
+        self.leaks = Leaks(self, ledger, rules, clock)
         self.lapses = Lapses(workshop)
         self._creation = Creation(workshop, blueprints, scopes, self.deliveries)
         self.tenants = TenantRoll(workshop, declared_tenants)

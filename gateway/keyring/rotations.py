@@ -57,6 +57,15 @@ class _Start:
     token: str = field(default="", repr=False)
 
 
+_TAKEN_OVER: Final = {
+    RotationState.PENDING: ChangeType.KEY_ROTATION_STARTED,
+    RotationState.OVERLAPPING: ChangeType.KEY_ROTATION_STARTED,
+    RotationState.COMPLETED: ChangeType.KEY_ROTATION_COMPLETED,
+    RotationState.ABORTED: ChangeType.KEY_ROTATION_ABORTED,
+}
+"""What tells of a rotation that another store had, by how it stood there."""
+
+
 class Rotations:
     """Starts and ends rotations. What it promises and raises is what `Keyring` does."""
 
@@ -172,6 +181,35 @@ class Rotations:
             return Act([(rotation, replace(rotation, state=state))])
 
         return await self._changed(rotation_id, plan, order)
+
+    async def take_over(self, rotation: Rotation, order: Order) -> bool:
+        """Store a rotation just as another store of this gateway had it, whose new key is here by now.
+
+        The old key of one that is open is given the same end. Returns False, and changes nothing, where that key is not
+        what it was before the rotation: whoever has changed it since knows better.
+        """
+
+        async def plan() -> Act:
+            old = await self._ledger.read(KeyRecord, rotation.old_key_id)
+            event, act = _TAKEN_OVER[rotation.state], Act()
+            if rotation.is_open and old.retires_at != rotation.deadline:
+                self._steps.take(
+                    *(act, old, Verb.ROTATE, event, order),
+                    subject_id=rotation.rotation_id,
+                    retires_at=rotation.deadline,
+                )
+            else:
+                act.changes.append(
+                    self._ledger.change(old, event, order, subject_id=rotation.rotation_id)
+                )
+            act.moves.append((None, rotation))
+            return act
+
+        try:
+            await self._ledger.enact(plan, order)
+        except Conflict:
+            return False
+        return True
 
     async def get(self, rotation_id: str) -> Rotation:
         """Return the rotation."""

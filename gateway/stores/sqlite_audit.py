@@ -18,6 +18,8 @@ from gateway.domain.queries import ANY_AUDIT, AuditQuery
 from gateway.ports import Conflict
 from gateway.stores.sqlite_file import SqliteFile
 
+_CHECKPOINT_COLUMNS: Final = ("seq", "at", "hash", "signature", "number", "number_signature")
+_CHECKPOINT: Final = ", ".join(_CHECKPOINT_COLUMNS)
 _COLUMNS: Final = "seq, at, type, tenant_id, key_id, actor, body, hash"
 _HEAD: Final = "SELECT seq, hash FROM audit ORDER BY seq DESC LIMIT 1"
 _PRUNED_HEAD: Final = "SELECT seq, hash FROM audit_checkpoints ORDER BY seq DESC LIMIT 1"
@@ -86,19 +88,19 @@ class SqliteAudit:
     async def checkpoints(self, *, after: int = 0, limit: int = 1000) -> list[Checkpoint]:
         """Return the signed checkpoints."""
         sql = (
-            "SELECT seq, at, hash, signature FROM audit_checkpoints WHERE seq > ? "
+            f"SELECT {_CHECKPOINT} FROM audit_checkpoints WHERE seq > ? "  # noqa: S608 - own names
             "ORDER BY seq LIMIT ?"
         )
         rows = await self._file.ask(sql, (after, limit))
-        return [
-            Checkpoint(seq=seq, at=at, hash=digest, signature=signature)
-            for seq, at, digest, signature in rows
-        ]
+        return [Checkpoint(**dict(zip(_CHECKPOINT_COLUMNS, row, strict=True))) for row in rows]
 
     async def add_checkpoint(self, checkpoint: Checkpoint) -> None:
         """Store a checkpoint; one for the same record replaces it."""
-        sql = "INSERT OR REPLACE INTO audit_checkpoints (seq, at, hash, signature) VALUES (?, ?, ?, ?)"
-        values = (checkpoint.seq, checkpoint.at, checkpoint.hash, checkpoint.signature)
+        sql = (
+            f"INSERT OR REPLACE INTO audit_checkpoints ({_CHECKPOINT}) "  # noqa: S608 - own names
+            "VALUES (?, ?, ?, ?, ?, ?)"
+        )
+        values = [getattr(checkpoint, column) for column in _CHECKPOINT_COLUMNS]
 
         async def write(connection: aiosqlite.Connection) -> None:
             await connection.execute_fetchall(sql, values)

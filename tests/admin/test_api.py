@@ -187,7 +187,8 @@ async def test_a_lookup_tells_the_key_and_never_the_secret(call: Caller) -> None
 async def test_everything_wrong_with_a_body_is_told_with_pointers(call: Caller) -> None:
     body = {**CREATE, "name": "", "scopes": ["raed"], "tenant_id": "x", "ip_allowlist": ["y"]}
     answer = await call("POST", "/keys", body, expect=422)
-    assert (answer["title"], answer["code"]) == ("Unprocessable Entity", "validation_failed")
+    assert (answer["title"], answer["code"]) == ("Values break a rule", "validation_failed")
+    assert answer["type"] == "urn:tollhouse:problem:validation_failed"
     pointers = {error["pointer"] for error in answer["errors"]}
     assert pointers == {"/name", "/scopes/0", "/tenant_id", "/ip_allowlist/0"}
     assert any("did you mean 'read'" in error["detail"] for error in answer["errors"])

@@ -18,7 +18,13 @@ from tests.admin.caller import Caller, serving
 from tests.admin.whole import a_plan
 from tests.keyring.house import House
 
-DONE = Reloaded(generation=7, again=5, changes=(Change("routes[a]", "added"),))
+DONE = Reloaded(
+    generation=7,
+    again=5,
+    changes=(Change("routes[a]", "added"),),
+    version="ab" * 32,
+    taken_at=1.0,
+)
 MISTAKE = Problem(file="c.yaml", line=3, column=9, path="routes", message="must be a list")
 
 
@@ -111,6 +117,7 @@ async def test_a_plan_of_a_file_with_mistakes_names_them(acts: Acts, call: Calle
 async def test_a_rollback_is_ordered_by_somebody_with_a_reason(acts: Acts, call: Caller) -> None:
     told = await call("POST", "/config:rollback", {"reason": "orders fail"})
     assert (told["result"], told["generation"], told["again"]) == ("rolled_back", 7, 5)
+    assert (told["version"], told["taken_at"]) == ("ab" * 32, "1970-01-01T00:00:01Z")
     [order] = acts.orders
     assert (order.actor.kind, order.reason, order.is_dry_run) == ("admin", "orders fail", False)
 

@@ -315,6 +315,17 @@ async def test_a_pepper_is_rotated_without_a_restart(tmp_path: Path) -> None:
         assert (await ask(gateway.public_address, "/me", unused.secret)).status == 401
 
 
+async def test_a_pepper_that_became_another_one_locks_nobody_out(tmp_path: Path) -> None:
+    other = f"version: 1\npeppers: {{current: p1, p1: {PEPPER[::-1]}}}\n"
+    async with serving(tmp_path) as gateway:
+        await add_tenant(gateway)
+        minted = await mint(gateway.keyring)
+        with pytest.raises(ReloadRefused, match=r"peppers\.p1 is another secret") as refused:
+            await reload(gateway, ME, head=other)
+        assert PEPPER[::-1] not in str(refused.value)
+        assert (await ask(gateway.public_address, "/me", minted.secret)).status == 200
+
+
 async def test_a_key_revoked_after_a_reload_stops_at_once(tmp_path: Path) -> None:
     async with serving(tmp_path) as gateway:
         await add_tenant(gateway)

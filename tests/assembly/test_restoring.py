@@ -243,6 +243,24 @@ async def test_keys_that_were_made_since_the_backup_work_on_if_that_is_wanted(
         assert (await gateway.audit.verify()).fault is None
 
 
+async def test_a_rotation_that_was_begun_since_comes_along_with_new_keys(tmp_path: Path) -> None:
+    async with serving(tmp_path) as gateway:
+        await add_tenant(gateway)
+        old = await mint(gateway.keyring)
+        source = await back_up(tmp_path)
+        begun = await gateway.keyring.rotations.start(
+            old.record.key_id, an_order("due"), grace_seconds=3600
+        )
+    done = await restored(tmp_path, source, with_new_keys=True)
+    assert done.taken_over == TakenOver(keys=1, rotations=1)
+    async with serving(tmp_path) as gateway:
+        for secret in (old.secret, begun.secret):
+            assert (await ask(gateway.public_address, "/me", secret)).status == 200
+        await gateway.keyring.rotations.complete(begun.rotation.rotation_id, an_order("moved"))
+        assert (await ask(gateway.public_address, "/me", old.secret)).status == 401
+        assert (await gateway.audit.verify()).fault is None
+
+
 async def test_where_nothing_can_be_believed_nothing_is_taken_over(tmp_path: Path) -> None:
     async with serving(tmp_path) as gateway:
         await add_tenant(gateway)

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
 
-from gateway.assembly.gateway import Gateway
+from gateway.assembly.gateway import Gateway, opened
+from gateway.config.history import History
+from gateway.config.load import read
 from gateway.config.reloading import ReloadRefused
 from gateway.domain.change import Actor, Order
 from gateway.domain.queries import AuditQuery
 from gateway.ports import Conflict
 from tests.assembly.serving import EDGE, ask
 from tests.assembly.test_reload import generation_is, metrics_of, reload, serving
-from tests.config.sample import HEAD, write
+from tests.config.sample import HEAD, PEPPER, write
 
 ONE = "routes: [{name: one, match: {path: /one}, handler: introspect}]\n"
 TWO = "routes: [{name: two, match: {path: /two}, handler: introspect}]\n"
@@ -125,3 +129,105 @@ async def test_a_former_configuration_that_cannot_be_taken_any_more_leaves_the_p
         assert await statuses(gateway) == newer
         types = [record.type for record in await gateway.audit.page(AuditQuery(type="config.*"))]
         assert types[-1] == "config.reload_rejected"
+
+
+# ---- after a restart
+
+NAMED = "version: 1\npeppers: {current: p1, p1: '${file:pepper}'}\n"
+
+
+@asynccontextmanager
+async def begun(folder: Path, text: str, head: str = NAMED) -> AsyncIterator[Gateway]:
+    """Run a gateway as `tollhouse run` does, whose configuration is kept by then."""
+    write(folder, PEPPER, "pepper")
+    path = write(folder, head + EDGE + text)
+    loaded = read(path, {})
+    assert loaded.config is not None, loaded.problems
+    async with opened(loaded.config, path, sources=loaded.sources, texts=loaded.texts) as gateway:
+        yield gateway
+
+
+def histories_in(folder: Path) -> list[Path]:
+    return list(folder.rglob("config.yaml.history"))
+
+
+def history_of(folder: Path) -> History:
+    [path] = histories_in(folder)
+    return History(path)
+
+
+def kept(folder: Path) -> int:
+    return len(history_of(folder).kept())
+
+
+async def test_a_restart_does_not_take_the_way_back(tmp_path: Path) -> None:
+    async with begun(tmp_path, ONE) as gateway:
+        before = await statuses(gateway)
+        assert kept(tmp_path) == 1
+        await reload(gateway, TWO, head=NAMED)
+        first, second = history_of(tmp_path).kept()
+        assert (first.taken_at > 0, second.taken_at >= first.taken_at) == (True, True)
+    assert PEPPER not in history_of(tmp_path).path.read_text()
+    async with begun(tmp_path, TWO) as gateway:
+        tried = await gateway.reloads.roll_back(
+            Order(actor=BACK.actor, reason="x", is_dry_run=True)
+        )
+        assert (tried.generation, tried.version) == (1, first.texts.version)
+        done = await gateway.reloads.roll_back(BACK)
+        assert (done.generation, done.again) == (2, 0)
+        assert (done.version, done.taken_at) == (first.texts.version, first.taken_at)
+        assert await statuses(gateway) == before
+        assert await rolled_back(gateway) == "1.0"
+        [record] = await gateway.audit.page(AuditQuery(type="config.rolled_back"))
+        assert record.content()["after"]["version"] == first.texts.version
+        again = await gateway.reloads.roll_back(BACK)
+        assert (again.again, again.version) == (1, second.texts.version)
+
+
+async def test_a_text_in_which_a_secret_stands_is_not_kept_and_told(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with begun(tmp_path, ONE, head=HEAD):
+        assert "is not kept" in caplog.text
+    assert "peppers.p1" in caplog.text
+    assert PEPPER not in caplog.text
+    assert not histories_in(tmp_path)
+
+
+async def test_a_kept_configuration_that_cannot_be_used_any_more_is_refused_with_its_mistakes(
+    tmp_path: Path,
+) -> None:
+    async with begun(tmp_path, ONE) as gateway:
+        assert kept(tmp_path) == 1
+        history = history_of(tmp_path)
+    text = history.path.read_text().replace("introspect", "nothing")
+    history.path.write_text(text)
+    async with begun(tmp_path, TWO) as gateway:
+        assert kept(tmp_path) == 2
+        with pytest.raises(ReloadRefused) as caught:
+            await gateway.reloads.roll_back(BACK)
+        assert any("handler" in str(problem) for problem in caught.value.problems)
+        assert gateway.number == 1
+
+
+async def test_a_change_of_comments_takes_the_place_of_what_means_the_same(tmp_path: Path) -> None:
+    async with begun(tmp_path, ONE) as gateway:
+        assert kept(tmp_path) == 1
+        await reload(gateway, ONE + "# a word\n", head=NAMED)
+        [only] = history_of(tmp_path).kept()
+        assert only.texts.files["config.yaml"].endswith("# a word\n")
+        with pytest.raises(Conflict, match="none from before it is kept"):
+            await gateway.reloads.roll_back(BACK)
+
+
+async def test_a_disk_that_fails_costs_the_way_back_and_nothing_else(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with begun(tmp_path, ONE) as gateway:
+        assert kept(tmp_path) == 1
+        path = history_of(tmp_path).path
+        path.unlink()
+        path.mkdir()
+        await reload(gateway, TWO, head=NAMED)
+        assert gateway.number == 2
+        assert "is not kept" in caplog.text

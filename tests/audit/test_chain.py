@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from gateway.audit.signer import Signer
 from gateway.domain.audit import AuditRecord, Head, canonical, seal
 from gateway.domain.change import ChangeType
-from tests.audit.trail import Trail, signed
+from tests.audit.trail import ORDER, Trail, signed
 from tests.contracts.audit_trail import a_change
 
 
@@ -140,6 +140,99 @@ async def test_a_beginning_that_hangs_on_no_checkpoint_is_a_fault(trail: Trail) 
     assert await trail.fault() == ("removed", 1)
     del trail.audit.signatures[4]
     assert await trail.fault() == ("removed", 1)
+
+
+# ---- checkpoints
+
+
+@pytest.mark.parametrize("gone", [(4,), (8,), (12,), (4, 8), (8, 12), (4, 8, 12)])
+async def test_checkpoints_that_were_removed_alone_are_found_where_they_were(
+    trail: Trail, gone: tuple[int, ...]
+) -> None:
+    for seq in gone:
+        del trail.audit.signatures[seq]
+    report = await trail.check()
+    assert report.fault is not None
+    assert (report.fault.kind, report.fault.seq) == ("unsigned", gone[0] - 3)
+    assert str(len(gone)) in report.fault.text.replace("a checkpoint is", "1")
+
+
+async def test_what_removes_a_number_does_not_hide_that_a_checkpoint_was_removed(
+    trail: Trail,
+) -> None:
+    del trail.audit.signatures[4]
+    for seq in (8, 12):
+        bare = replace(trail.audit.signatures[seq], number=0, number_signature=b"")
+        trail.audit.signatures[seq] = bare
+    assert await trail.fault() == ("unsigned", 13)  # the head counts them
+
+
+@pytest.mark.parametrize("fields", [{"number": 1}, {"number": 0}, {"number_signature": b""}])
+async def test_a_number_that_was_not_signed_is_found(
+    trail: Trail, fields: dict[str, object]
+) -> None:
+    changed = replace(trail.audit.signatures[8], **fields)  # type: ignore[arg-type]
+    trail.audit.signatures[8] = changed
+    assert await trail.fault() == ("forged", 8)
+
+
+async def test_numbers_of_another_checkpoint_do_not_fit(trail: Trail) -> None:
+    first, second = trail.audit.signatures[4], trail.audit.signatures[8]
+    trail.audit.signatures[8] = replace(
+        second, number=first.number, number_signature=first.number_signature
+    )
+    assert await trail.fault() == ("forged", 8)
+
+
+def without_numbers(trail: Trail) -> None:
+    """Make of it what a gateway left behind that did not count checkpoints yet."""
+    for seq, each in trail.audit.signatures.items():
+        trail.audit.signatures[seq] = replace(each, number=0, number_signature=b"")
+    head = trail.files.head()
+    assert head is not None
+    trail.files.write_head(replace(head, number=0, number_signature=b""))
+
+
+async def test_a_chain_from_before_checkpoints_were_counted_is_sound_and_counted_from_now_on(
+    trail: Trail,
+) -> None:
+    without_numbers(trail)
+    report = await trail.check()
+    assert (report.checkpoints, report.fault) == (3, None)
+    trail.run()
+    await trail.append(4)
+    await trail.keeper.keep()
+    assert trail.audit.signatures[16].number == 4
+    assert await trail.fault() is None
+    del trail.audit.signatures[8]
+    assert await trail.fault() == ("unsigned", 13)
+
+
+async def test_two_that_signed_at_once_are_no_fault(trail: Trail) -> None:
+    """One gateway takes over from another that has not noticed yet: both count on from the same checkpoint."""
+    await trail.append(2)
+    late = trail.audit.rows[12]
+    signer = trail.keeper.signer
+    await trail.keeper.close()
+    twin = signer.sign(Head(late.seq, late.hash), trail.clock.now(), 4)
+    trail.audit.signatures[13] = twin
+    assert [each.number for _, each in sorted(trail.audit.signatures.items())] == [1, 2, 3, 4, 4]
+    assert await trail.fault() is None
+
+
+async def test_a_pruned_chain_counts_on_from_what_it_hangs_on(trail: Trail) -> None:
+    trail.clock.advance(60)
+    await trail.append(4)
+    await trail.keeper.close()
+    await trail.room.prune(trail.clock.now() - 1, ORDER)
+    assert min(trail.audit.signatures) == 12
+    assert await trail.fault() is None
+    trail.run()
+    await trail.append(4)
+    await trail.keeper.close()
+    assert await trail.fault() is None
+    del trail.audit.signatures[sorted(trail.audit.signatures)[1]]
+    assert await trail.fault() == ("unsigned", 13)
 
 
 Tampering = Callable[[Trail], int]

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from hashlib import sha256
 from io import BytesIO
 from pathlib import Path
@@ -12,6 +13,7 @@ from hypothesis import strategies as st
 from gateway.audit.export import lines_of, verify_export
 from gateway.audit.keeper import Pace
 from gateway.audit.signer import Signer, Verifier
+from gateway.domain.audit import Checkpoint, Head
 from gateway.domain.change import Order
 from gateway.ports import Conflict
 from tests.audit.trail import ORDER, Trail, signed
@@ -85,6 +87,35 @@ async def test_a_chain_that_was_changed_is_not_exported_as_if_it_were_sound(trai
         await trail.room.export(ORDER)
 
 
+@pytest.mark.parametrize("gone", [8, 12])
+async def test_a_checkpoint_that_was_removed_is_missing_in_the_export_too(
+    trail: Trail, gone: int
+) -> None:
+    del trail.audit.signatures[gone]
+    assert fault_of(await exported(trail)) == ("unsigned", gone - 3)
+
+
+async def test_an_export_from_before_checkpoints_were_counted_is_sound(trail: Trail) -> None:
+    trail.keeper.signer = Uncounting(trail.keeper.signer)
+    for seq, each in trail.audit.signatures.items():
+        trail.audit.signatures[seq] = replace(each, number=0, number_signature=b"")
+    raw = await exported(trail)
+    assert b"number" not in raw.replace(b'"kind":"record"', b"")
+    assert fault_of(raw) is None
+
+
+class Uncounting(Signer):
+    """Signs as gateways did before they counted checkpoints."""
+
+    def __init__(self, signer: Signer) -> None:
+        self._key = signer._key
+
+    def sign(self, head: Head, at: float, number: int = 0) -> Checkpoint:
+        """Leave the number out."""
+        del number
+        return super().sign(head, at)
+
+
 async def test_an_export_under_another_key_than_the_trusted_one_is_found(trail: Trail) -> None:
     raw = await exported(trail)
     assert fault_of(raw, trail.files.verifier()) is None
@@ -106,8 +137,8 @@ async def test_a_line_that_stands_elsewhere_is_found(trail: Trail) -> None:
     assert fault_of(b"".join(lines[1:])) == ("edited", 1)
     assert fault_of(b"".join(lines[:-1])) == ("truncated", 14)
     checkpoint = next(line for line in lines if b'"kind":"checkpoint"' in line)
-    lines.remove(checkpoint)  # the records are all there, but not every byte that was signed
-    assert fault_of(b"".join(lines)) == ("edited", 0)
+    lines.remove(checkpoint)  # the records are all there, but not every checkpoint
+    assert fault_of(b"".join(lines)) == ("unsigned", 1)
 
 
 @settings(max_examples=200, deadline=None)

@@ -148,6 +148,37 @@ async def test_a_restart_goes_on_from_the_signed_head(tmp_path: Path) -> None:
 # ---- what is never signed
 
 
+@pytest.mark.parametrize("gone", [(12,), (8, 12)])
+async def test_a_trail_that_lost_its_last_checkpoints_is_not_signed_again(
+    tmp_path: Path, gone: tuple[int, ...], caplog: pytest.LogCaptureFixture
+) -> None:
+    """A new checkpoint would take the number of the one that is missing."""
+    trail = await signed(tmp_path)
+    for seq in gone:
+        del trail.audit.signatures[seq]
+    trail.run()
+    await trail.append(4)
+    await trail.keeper.keep()
+    assert (trail.keeper.fault is not None, caplog.text.count("is not signed any more")) == (
+        True,
+        1,
+    )
+    assert 16 not in trail.audit.signatures
+    assert await trail.fault() == ("unsigned", gone[0] - 3)
+
+
+async def test_checkpoints_are_counted_on_from_those_that_others_have_set(tmp_path: Path) -> None:
+    trail = await signed(tmp_path)
+    first = trail.keeper
+    trail.run()
+    await trail.append(4)
+    await trail.keeper.keep()
+    await trail.append(4)
+    await first.keep()
+    assert [each.number for _, each in sorted(trail.audit.signatures.items())] == [1, 2, 3, 4, 5]
+    assert await trail.fault() is None
+
+
 @pytest.mark.parametrize("is_running", [True, False])
 async def test_a_chain_that_lost_its_end_is_not_signed_again(
     tmp_path: Path, caplog: pytest.LogCaptureFixture, *, is_running: bool

@@ -8,6 +8,7 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import cast
 
 from aiohttp import web
 
@@ -18,7 +19,8 @@ from gateway.admin.request_log import KeptLog
 from gateway.admin.upstreams import Overview
 from gateway.admin.workers import Workers
 from gateway.alerts.desk import AlertDesk
-from gateway.cli import admin, deliveries, incidents, keys, rotations, templates, tenants
+from gateway.audit.room import AuditRoom
+from gateway.cli import admin, deliveries, incidents, keys, leaks, rotations, templates, tenants
 from gateway.cli import alerts as alert_verbs
 from gateway.cli import db as db_verbs
 from gateway.cli import nodes as node_verbs
@@ -27,6 +29,7 @@ from gateway.cli import upstreams as upstream_verbs
 from gateway.cli import usage as usage_verbs
 from gateway.cli import workers as worker_verbs
 from gateway.ports import KeptUsage, Streams
+from tests.admin.test_leaks import Pages
 from tests.key_samples import a_tenant
 from tests.keyring.house import House
 
@@ -64,6 +67,7 @@ def served(
             request_log=request_log,
             usage=usage,
             alerts=alerts,
+            audit=cast("AuditRoom", Pages(house)),
         )
         runner = web.AppRunner(app, access_log=None)
         await runner.setup()
@@ -95,7 +99,7 @@ def command(*arguments: str) -> int:
     parser = argparse.ArgumentParser(prog="tollhouse")
     verbs = parser.add_subparsers(required=True)
     keys.register(verbs)
-    for module in (rotations, incidents, deliveries, templates, tenants, admin):
+    for module in (rotations, incidents, leaks, deliveries, templates, tenants, admin):
         module.register(verbs)
     upstream_verbs.register(verbs)
     stream_verbs.register(verbs)

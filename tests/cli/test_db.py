@@ -80,10 +80,13 @@ def test_a_store_that_could_not_be_read_is_warned_of(
     assert "WARNING" in told.err
 
 
+TAKEN = {"keys": 1, "tenants": 0, "rotations": 0, "links_left": 0, "admin_tokens_left": 0}
+
+
 @pytest.mark.parametrize(
     ("is_wanted", "is_damaged", "taken", "hint"),
     [
-        (True, False, {"keys": 1, "tenants": 0}, ""),
+        (True, False, TAKEN, ""),
         (False, False, None, "--with-new-keys takes them over"),
         (True, True, None, "no key was taken over"),
     ],

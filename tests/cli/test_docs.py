@@ -93,6 +93,7 @@ def test_generate_writes_what_differs_and_then_nothing(
 ) -> None:
     written = generate(tmp_path, parser)
     assert sorted(path.name for path in written) == [
+        "admin-problems.md",
         "cli.md",
         "config.md",
         "metrics.md",

@@ -173,15 +173,28 @@ async def test_query_parameters_are_refused(aiohttp_client: Any) -> None:
 def test_a_rollback_says_which_generation_it_is_again_and_that_the_files_stay(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    attempts = Attempts(replace(DONE, again=5, restart=()))
+    done = replace(DONE, again=5, restart=(), version="ab" * 32, taken_at=1.0)
+    attempts = Attempts(done)
     arguments = ("--reason", "orders fail", "--output", "table")
     assert asked(tmp_path, attempts, *arguments, verb="rollback") == 0
     told = capsys.readouterr()
     assert told.out.splitlines() == ["+ routes[a]", "~ plans.p.rate"]
     assert "generation 7 is in force" in told.err
-    assert "that is generation 5 again" in told.err
+    since = "in force since 1970-01-01T00:00:01Z (version abababababab) again"
+    assert f"that is generation 5, {since}" in told.err
     assert "a restart would begin with them" in told.err
     assert attempts.asked == ["rollback orders fail"]
+
+
+def test_a_rollback_to_before_the_start_says_since_when_that_was_in_force(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    done = replace(DONE, restart=(), version="cd" * 32, taken_at=2.0)
+    arguments = ("--reason", "x", "--output", "table")
+    assert asked(tmp_path, Attempts(done), *arguments, verb="rollback") == 0
+    told = capsys.readouterr().err
+    assert "the configuration from before the start, in force since 1970-01-01T00:00:02Z" in told
+    assert "(version cdcdcdcdcdcd)" in told
 
 
 def test_a_dry_run_of_a_rollback_takes_nothing(

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.config.sample import UPSTREAM, problems, said
+from tests.config.sample import UPSTREAM, loaded, problems, said
 
 
 def routes_said(tmp_path: Path, *routes: str, more: str = "") -> list[str]:
@@ -201,3 +201,26 @@ def test_denial_of_half_a_route_is_an_error(tmp_path: Path) -> None:
     assert deny_said(tmp_path, "POST /v1/jobs", both) == [
         "environments.test.deny[0]: the route 'r0' also answers GET (give POST a route of its own)"
     ]
+
+
+@pytest.mark.parametrize("host", ["[2001:DB8:0::1]", "[2001:0db8::0001]", "[2001:db8::1]"])
+def test_one_address_in_two_spellings_is_one_host(tmp_path: Path, host: str) -> None:
+    config = loaded(
+        tmp_path,
+        f"routes: [{{name: a, match: {{path: /a, hosts: ['{host}']}}, handler: introspect}}]\n",
+    )
+    assert config.routes[0].match.hosts == ("[2001:db8::1]",)
+
+
+def test_two_routes_of_one_address_overlap_however_it_is_spelled(tmp_path: Path) -> None:
+    routes = [
+        f"{{name: {name}, match: {{path: /a, hosts: ['{host}']}}, handler: introspect}}"
+        for name, host in (("a", "[2001:db8::1]"), ("b", "[2001:DB8:0::1]"))
+    ]
+    [text] = said(tmp_path, f"routes: [{', '.join(routes)}]\n")
+    assert "both claim" in text
+
+
+def test_what_is_no_address_between_brackets_is_refused(tmp_path: Path) -> None:
+    text = "routes: [{name: a, match: {path: /a, hosts: ['[1:2]']}, handler: introspect}]\n"
+    assert "must be an IPv6 address" in said(tmp_path, text)[0]

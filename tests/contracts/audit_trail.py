@@ -30,7 +30,14 @@ def a_change(number: int = 0, **values: Any) -> Change:
 
 
 def a_checkpoint(head: Head, at: float = NOW) -> Checkpoint:
-    return Checkpoint(seq=head.seq, at=at, hash=head.hash, signature=b"signature")
+    return Checkpoint(
+        seq=head.seq,
+        at=at,
+        hash=head.hash,
+        signature=b"signature",
+        number=head.seq + 2**33,
+        number_signature=b"number",
+    )
 
 
 async def numbers(trail: AuditTrail, after: int = 0, limit: int = 100, **query: Any) -> list[int]:

@@ -210,12 +210,16 @@ FORMER = CONFIG.model_copy(update={"version": 1})
 BACK = Order(actor=Actor(kind="admin", name="ann"), reason="worse than before")
 
 
+async def former() -> Config:
+    return FORMER
+
+
 async def test_a_rollback_takes_the_former_configuration_and_says_who_wanted_it_and_why(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     act = Act()
     with caplog.at_level(logging.INFO):
-        assert (await act.reloader.roll_back(lambda: FORMER, BACK)).generation == 2
+        assert (await act.reloader.roll_back(former, BACK)).generation == 2
     assert act.taken == [FORMER]
     assert act.taken[0] is FORMER
     assert act.told == ["rolled back 2: worse than before"]
@@ -227,7 +231,7 @@ async def test_a_rollback_holds_until_the_files_change_again(tmp_path: Path) -> 
     on_file(act, path, "one")
     act.loaded = Loaded(config=CONFIG, problems=[], sources=becomes(path, "changed before"))
     await act.reloader.look()
-    await act.reloader.roll_back(lambda: FORMER, BACK)
+    await act.reloader.roll_back(former, BACK)
     for _ in range(4):
         await act.reloader.look()
     assert act.told == ["rolled back 2: worse than before"]
@@ -243,7 +247,7 @@ async def test_a_reload_that_waited_for_a_rollback_does_not_undo_it(tmp_path: Pa
     seen = becomes(path, "two")
     act.loaded = Loaded(config=CONFIG, problems=[], sources=seen)
     act.gate.clear()
-    rolling = asyncio.create_task(act.reloader.roll_back(lambda: FORMER, BACK))
+    rolling = asyncio.create_task(act.reloader.roll_back(former, BACK))
     await until(lambda: act.applying == 1)
     waiting = asyncio.create_task(act.reloader.reload("its files changed", seen))
     await asyncio.sleep(0)
@@ -256,7 +260,7 @@ async def test_a_reload_that_waited_for_a_rollback_does_not_undo_it(tmp_path: Pa
 async def test_whoever_asks_gets_the_files_also_after_a_rollback(tmp_path: Path) -> None:
     act, path = Act(), tmp_path / "c.yaml"
     on_file(act, path, "one")
-    await act.reloader.roll_back(lambda: FORMER, BACK)
+    await act.reloader.roll_back(former, BACK)
     await act.reloader.reload("SIGHUP")
     assert act.told[1:] == ["applied 3"]
 
@@ -269,7 +273,7 @@ async def test_a_rollback_that_is_refused_is_told_and_leaves_the_files_to_be_loo
     act.loaded = Loaded(config=CONFIG, problems=[], sources=becomes(path, "two"))
     act.error = ReloadRefused("no")
     with pytest.raises(ReloadRefused):
-        await act.reloader.roll_back(lambda: FORMER, BACK)
+        await act.reloader.roll_back(former, BACK)
     assert act.told == ["refused"]
     assert act.asked == [("rollback by admin ann", BACK.actor)]
     act.error = None
@@ -280,12 +284,12 @@ async def test_a_rollback_that_is_refused_is_told_and_leaves_the_files_to_be_loo
 
 async def test_a_rollback_that_is_only_tried_takes_nothing_and_is_told_to_nobody() -> None:
     act = Act()
-    assert (await act.reloader.check_former(lambda: FORMER)).generation == 1
+    assert (await act.reloader.check_former(former)).generation == 1
     assert act.told == []
     act.reloader.stop()
     for attempt in (
-        act.reloader.check_former(lambda: FORMER),
-        act.reloader.roll_back(lambda: FORMER, BACK),
+        act.reloader.check_former(former),
+        act.reloader.roll_back(former, BACK),
     ):
         with pytest.raises(ReloadRefused, match="stopping"):
             await attempt

@@ -1,17 +1,20 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
 from gateway.domain.admin_tokens import AdminToken, Role
 from gateway.domain.change import Actor, ChangeType
+from gateway.domain.deliveries import Delivery
 from gateway.domain.keys import KeyRecord, KeyState
+from gateway.domain.rotations import Rotation, RotationState
 from gateway.domain.tenants import Tenant, deleted
 from gateway.keyring.again import Again, StoppedAgain, TakenOver
 from gateway.ports import Write
 from gateway.stores.memory import MemoryStore
-from tests.key_samples import a_key, a_tenant
+from tests.key_samples import ORDER, a_key, a_tenant
 from tests.keyring.house import House
 
 ROOT = Actor(kind="admin", name="uid:0")
@@ -41,7 +44,7 @@ async def house() -> House:
     return house
 
 
-async def _present(*records: KeyRecord | Tenant | AdminToken) -> MemoryStore:
+async def _present(*records: KeyRecord | Tenant | AdminToken | Rotation) -> MemoryStore:
     """Return the store that is replaced, with these records as they are today."""
     store = MemoryStore()
     await store.save_tenant(a_tenant())
@@ -181,3 +184,93 @@ async def test_a_tenant_that_was_made_and_deleted_since_is_taken_over_as_deleted
     assert await again.take_over() == TakenOver(tenants=1)
     assert (await house.keyring.tenants.get("ten_new")).is_deleted
     assert await again.stop() == StoppedAgain()
+
+
+# ---- rotations that were made since
+
+
+def a_rotation(state: RotationState = RotationState.PENDING, **values: Any) -> Rotation:
+    given: dict[str, Any] = {
+        "rotation_id": "rot_a",
+        "lineage_id": "key_a",
+        "tenant_id": "ten_a",
+        "old_key_id": "key_a",
+        "new_key_id": "key_new",
+        "started_at": 1.0,
+        "deadline": 1e10,
+    }
+    return Rotation(**(given | values), state=state)
+
+
+async def _taken(house: House, present: MemoryStore) -> TakenOver:
+    again = Again(house.keyring, house.store, present, ROOT)
+    taken = await again.take_over()
+    await again.stop()
+    await again.take_over_rotations(taken)
+    return taken
+
+
+async def test_a_rotation_that_was_begun_since_goes_on_with_both_of_its_keys(house: House) -> None:
+    old = a_key("key_a", state=KeyState.ROTATING, retires_at=1e10)
+    present = await _present(old, a_key("key_new", lineage_id="key_a"), a_rotation())
+    assert await _taken(house, present) == TakenOver(keys=1, rotations=1)
+    here = await house.key("key_a")
+    assert (house.keyring.state_of(here), here.retires_at) == (KeyState.ROTATING, 1e10)
+    assert (await house.key("key_new")).lineage_id == "key_a"
+    assert (await house.keyring.rotations.get("rot_a")).is_open
+    assert house.events == [ChangeType.KEY_CREATED, ChangeType.KEY_ROTATION_STARTED]
+    done = await house.keyring.rotations.complete("rot_a", ORDER)
+    assert done.record.state is RotationState.COMPLETED
+    assert (await house.key("key_a")).state is KeyState.REVOKED
+
+
+async def test_a_rotation_of_two_keys_that_were_made_since_comes_along(house: House) -> None:
+    old = a_key("key_old", state=KeyState.ROTATING, retires_at=1e10)
+    rotation = a_rotation(old_key_id="key_old", lineage_id="key_old")
+    present = await _present(old, a_key("key_new", lineage_id="key_old"), rotation)
+    assert await _taken(house, present) == TakenOver(keys=2, rotations=1)
+    assert (await house.key("key_old")).retires_at == 1e10
+
+
+async def test_rotations_that_have_ended_since_are_history(house: House) -> None:
+    ended = a_rotation(RotationState.COMPLETED, ended_at=2.0, ended_by="operator")
+    present = await _present(
+        a_key("key_a", state=KeyState.REVOKED), a_key("key_new", lineage_id="key_a"), ended
+    )
+    assert (await _taken(house, present)).rotations == 1
+    kept = await house.keyring.rotations.get("rot_a")
+    assert replace(kept, revision=0) == replace(ended, revision=0)
+    assert (await house.key("key_a")).state is KeyState.REVOKED
+    assert house.events[-1] is ChangeType.KEY_ROTATION_COMPLETED
+
+
+async def test_a_rotation_is_left_out_whose_old_key_is_not_as_it_was(house: House) -> None:
+    await house.store.save_key(a_key("key_s", state=KeyState.SUSPENDED))
+    present = await _present(
+        a_key("key_s", state=KeyState.ROTATING, retires_at=1e10),
+        a_key("key_new", lineage_id="key_s"),
+        a_rotation(old_key_id="key_s", lineage_id="key_s"),
+    )
+    assert (await _taken(house, present)).rotations == 0
+    assert (await house.key("key_s")).retires_at is None
+
+
+async def test_what_is_left_behind_is_counted(house: House) -> None:
+    link = Delivery(
+        delivery_id="del_a",
+        digest=b"d" * 32,
+        key_id="key_a",
+        tenant_id="ten_a",
+        created_at=1.0,
+        expires_at=1e10,
+    )
+    present = await _present(a_key("key_a"), a_token("adm_a"))
+    await present.commit(
+        [
+            Write(link),
+            Write(replace(link, delivery_id="del_b", digest=b"e" * 32, redeemed_at=2.0)),
+            Write(a_token("adm_new")),
+            Write(a_token("adm_ended", revoked_at=1.0)),
+        ]
+    )
+    assert await _taken(house, present) == TakenOver(links_left=1, admin_tokens_left=1)

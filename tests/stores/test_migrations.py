@@ -120,3 +120,20 @@ def test_what_takes_away_is_found() -> None:
         assert _TAKES_AWAY.search(_bare(f"CREATE TABLE t (a TEXT);\n{line}\n"))
     assert _NEEDED_COLUMN.search("ALTER TABLE keys ADD COLUMN a TEXT NOT NULL;")
     assert not _NEEDED_COLUMN.search("ALTER TABLE keys ADD COLUMN a TEXT NOT NULL DEFAULT '';")
+
+
+def test_checkpoints_from_before_they_were_counted_stay_without_a_number(tmp_path: Path) -> None:
+    path = tmp_path / "t.db"
+    prepare(path, steps()[:7])
+    with closing(sqlite3.connect(path)) as file:
+        file.execute("INSERT INTO audit_checkpoints VALUES (7, 1.5, zeroblob(32), x'01')")
+        file.commit()
+    prepare(path)
+    with closing(sqlite3.connect(path)) as file:
+        # As a gateway that does not know of numbers writes, while others are replaced.
+        file.execute(
+            "INSERT INTO audit_checkpoints (seq, at, hash, signature)"
+            " VALUES (8, 2.5, zeroblob(32), x'02')"
+        )
+        rows = file.execute("SELECT seq, number, number_signature FROM audit_checkpoints")
+        assert list(rows) == [(7, 0, b""), (8, 0, b"")]

@@ -57,5 +57,9 @@ class Policies(Section):
     rotation_grace: DurationOrOff = 604800.0
     """How long both keys of a rotation work, unless it says otherwise itself. A week: long enough
     for a deployment; 0 ends the old key at once."""
+    leaks: Literal["report", "suspend", "revoke"] = "report"
+    """What is done about a key that is reported as leaked (`POST /leaks`): `report` tells of it, and
+    leaves it to you; `suspend` stops it until somebody has looked; `revoke` ends it, and opens an
+    incident."""
     reminders: tuple[Duration, ...] = (604800.0,)
     """How long before its expiry the owner of a key is reminded, once each."""

@@ -38,8 +38,8 @@ class Match(Section):
     """Which requests belong to a route; exactly one of `path`, `prefix` and `regex`."""
 
     hosts: tuple[HostPattern, ...] = ()
-    """Host names, exact or `*.example.com` (any depth below it). Empty: every host. The more exact
-    host is asked first."""
+    """Host names, exact or `*.example.com` (any depth below it), or `[v6 addresses]`, however these are
+    spelled. Empty: every host. The more exact host is asked first."""
     methods: tuple[Method, ...] = ("*",)
     """Methods, or `*` for all. `GET` also answers `HEAD`; another method than those listed for a
     path gets 405 with `Allow`."""

@@ -7,7 +7,7 @@ which routes or upstreams exist.
 from __future__ import annotations
 
 import re
-from ipaddress import ip_address, ip_network
+from ipaddress import AddressValueError, IPv6Address, ip_address, ip_network
 from typing import Annotated, Final
 
 from pydantic import AfterValidator
@@ -132,12 +132,25 @@ FieldValue = Annotated[
     Label("header value"),
 ]
 Regex = Annotated[str, AfterValidator(_regex), Label("regular expression or empty")]
+
+
+def _one_spelling(host: str) -> str:
+    """Return a host as requests have it: an IPv6 address as RFC 5952 spells it."""
+    if not host.startswith("["):
+        return host
+    try:
+        return f"[{IPv6Address(host[1:-1])}]"
+    except AddressValueError:
+        raise ValueError("must be an IPv6 address between the brackets") from None
+
+
 HostPattern = Annotated[
     str,
     Text(
-        rf"(?:\*\.)?{_HOST}|\[[0-9a-f:.]+\]",
+        rf"(?:\*\.)?{_HOST}|\[[0-9A-Fa-f:.]+\]",
         "a lower-case host name without port, `*.example.com` or `[v6 address]`",
     ),
+    AfterValidator(_one_spelling),
     Label("host name"),
 ]
 UpstreamHost = Annotated[

@@ -20,17 +20,19 @@ from gateway.stores.postgres.database import Database
 from gateway.stores.postgres.statements import TAKE_TURN
 
 _COLUMNS: Final = ("seq", "at", "type", "tenant_id", "key_id", "actor", "body", "hash")
+CHECKPOINT: Final = ("seq", "at", "hash", "signature", "number", "number_signature")
 _SELECT: Final = f"SELECT {', '.join(_COLUMNS)} FROM audit"  # noqa: S608 - own names
 _HEAD: Final = "SELECT seq, hash FROM audit ORDER BY seq DESC LIMIT 1"
 _PRUNED_HEAD: Final = "SELECT seq, hash FROM audit_checkpoints ORDER BY seq DESC LIMIT 1"
 _INSERT: Final = "INSERT INTO audit VALUES ($1, $2, $3, $4, $5, $6, $7, $8)"
 _CHECKPOINTS: Final = (
-    "SELECT seq, at, hash, signature FROM audit_checkpoints WHERE seq > $1 ORDER BY seq LIMIT $2"
+    f"SELECT {', '.join(CHECKPOINT)} FROM audit_checkpoints WHERE seq > $1 ORDER BY seq LIMIT $2"  # noqa: S608
 )
-_ADD_CHECKPOINT: Final = """
-    INSERT INTO audit_checkpoints (seq, at, hash, signature) VALUES ($1, $2, $3, $4)
-    ON CONFLICT (seq) DO UPDATE SET at = excluded.at, hash = excluded.hash, signature = excluded.signature
-"""
+_ADD_CHECKPOINT: Final = f"""
+    INSERT INTO audit_checkpoints ({", ".join(CHECKPOINT)}) VALUES ($1, $2, $3, $4, $5, $6)
+    ON CONFLICT (seq) DO UPDATE SET at = excluded.at, hash = excluded.hash, signature = excluded.signature,
+    number = excluded.number, number_signature = excluded.number_signature
+"""  # noqa: S608 - own names
 
 
 class Asks(Protocol):
@@ -87,10 +89,7 @@ class AuditReader:
     async def checkpoints(self, *, after: int = 0, limit: int = 1000) -> list[Checkpoint]:
         """Return the signed checkpoints."""
         rows = await self._asks.ask(_CHECKPOINTS, after, limit)
-        return [
-            Checkpoint(seq=seq, at=at, hash=digest, signature=signature)
-            for seq, at, digest, signature in rows
-        ]
+        return [Checkpoint(**dict(zip(CHECKPOINT, row, strict=True))) for row in rows]
 
 
 class PostgresAudit(AuditReader):
@@ -111,7 +110,7 @@ class PostgresAudit(AuditReader):
 
     async def add_checkpoint(self, checkpoint: Checkpoint) -> None:
         """Store a checkpoint; one for the same record replaces it."""
-        values = (checkpoint.seq, checkpoint.at, checkpoint.hash, checkpoint.signature)
+        values = [getattr(checkpoint, column) for column in CHECKPOINT]
         await self._database.ask(_ADD_CHECKPOINT, *values)
 
     async def prune_audit(self, before_seq: int) -> int:

@@ -20,7 +20,7 @@ import asyncpg
 from gateway.stores import migrations
 from gateway.stores.alert_rows import ALERT, MESSAGE, NOTICE
 from gateway.stores.postgres.access import DRIVER_ERRORS
-from gateway.stores.postgres.audit import AuditReader
+from gateway.stores.postgres.audit import CHECKPOINT, AuditReader
 from gateway.stores.postgres.statements import LAST_USED, TAKE_TURN, stored_columns
 from gateway.stores.postgres.usage import FACET
 from gateway.stores.rows import TABLES, Table
@@ -105,7 +105,7 @@ PARTS: Final = (
     _copied("quota_counts", "bucket", "period_start", "count"),
     _copied("idempotency", "idempotency_key", "fingerprint", "result_id", "created_at"),
     _copied("audit", "seq", "at", "type", "tenant_id", "key_id", "actor", "body", "hash"),
-    _copied("audit_checkpoints", "seq", "at", "hash", "signature"),
+    _copied("audit_checkpoints", *CHECKPOINT),
     _copied(*("usage_dimensions", "dimension_id", *DIMENSIONS, "last_day"), serial="dimension_id"),
     _copied("usage_cells", *PLACE, *COUNTS, places=3),
     *(_copied(table, *PLACE, part, "count", places=4) for table, part in PARTS_OF_CELLS),
