@@ -36,9 +36,8 @@ REMARKS: Final = {
     "keys": "With every key as likely as any other, a store larger than the memory for keys makes most requests look "
     "theirs up in SQLite, and no request head is the same as one before: the worst case, not the usual one.",
     "connections": "Plain nginx is compared with itself at the smallest number, too. Each slice opens its connections "
-    "anew; one of many lasts longer, so that this weighs little. What is left of growth is the kernel's and the caches': "
-    "the gateway itself executes as many instructions per request at 4,096 connections as at 16 (callgrind), and nginx "
-    "grows more.",
+    "anew; one of many lasts longer, so that this weighs little. What is left of growth is the kernel's and the "
+    "caches': nginx grows more.",
 }
 
 
