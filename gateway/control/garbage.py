@@ -1,5 +1,6 @@
-"""When the interpreter looks for garbage: hardly ever, because a request makes none that refers back to itself. And when
-the allocator of C gives back to the system what it keeps.
+"""When the interpreter looks for garbage: hardly ever, because a request makes none that refers back to itself.
+
+And when the allocator of C gives back to the system what it keeps.
 """
 
 from __future__ import annotations
