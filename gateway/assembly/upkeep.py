@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Final
 from gateway.assembly import membership
 from gateway.assembly.background import last_time
 from gateway.assembly.run_out import LOOK_SECONDS, RunOut
-from gateway.control.garbage import SPARE_SECONDS, give_back_memory
 from gateway.control.periodic import Periodic
+from gateway.control.spare import SPARE_SECONDS, give_back_memory
 from gateway.keyring.caretaker import Caretaker
 from gateway.keyring.survey import Survey
 

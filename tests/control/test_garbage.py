@@ -1,10 +1,7 @@
-"""When the interpreter looks for garbage: what a start makes is left alone, what a gateway makes later is found; and
-what was needed for a moment is given back to the system.
-"""
+"""When the interpreter looks for garbage: what a start makes is left alone, what a gateway makes later is found."""
 
 from __future__ import annotations
 
-import ctypes
 import gc
 import subprocess
 import sys
@@ -63,32 +60,3 @@ def test_what_was_imported_is_not_looked_at_again_and_garbage_of_the_start_is_go
         [sys.executable, "-c", SETTLED], check=True, capture_output=True, text=True, timeout=60
     )
     assert done.stdout.split() == ["False", "True", "True", "True"]
-
-
-SPARE = """
-import asyncio, os, threading
-from gateway.control.garbage import give_back_memory
-from gateway.control.weight import resident_bytes
-
-kept = []
-
-def need_much_for_a_moment():
-    blocks = [bytes([n % 256]) * 4000 for n in range(20_000)]
-    kept.extend(blocks[::50])
-
-thread = threading.Thread(target=need_much_for_a_moment)
-thread.start()
-thread.join()
-before = resident_bytes(os.getpid())
-asyncio.run(give_back_memory())
-print(before - resident_bytes(os.getpid()))
-"""
-
-
-@pytest.mark.skipif(not hasattr(ctypes.CDLL(None), "malloc_trim"), reason="not the GNU C library")
-def test_what_a_thread_needed_for_a_moment_is_given_back_to_the_system() -> None:
-    """80 MB, of which a fiftieth stays in use here and there. In an interpreter of its own: others need memory, too."""
-    done = subprocess.run(
-        [sys.executable, "-c", SPARE], check=True, capture_output=True, text=True, timeout=60
-    )
-    assert int(done.stdout) > 40_000_000
