@@ -9,8 +9,8 @@ import asyncio
 import ctypes
 from typing import Final
 
-SPARE_SECONDS: Final = 60.0
-"""How often memory is given back. What makes most of it free, a look of the alerts, comes as often."""
+SPARE_SECONDS: Final = 15.0
+"""How often memory is given back. What makes most of it free, a look of the alerts, comes once a minute."""
 
 
 async def give_back_memory() -> None:
