@@ -47,7 +47,7 @@ COSTS: Final[Mapping[str, Cost]] = {
     "who, PostgreSQL's part": Cost(19, "us of CPU per row of who", "make bench-usage"),
     "process": Cost(92e6, "bytes", "make bench-capacity"),
     "bound key": Cost(1_600, "bytes", "make bench-keys"),
-    "resting key": Cost(600, "bytes", "make bench-keys"),
+    "resting key": Cost(400, "bytes", "make bench-keys"),
     "connection": Cost(2_400, "bytes", "make bench-hostile"),
     "stream": Cost(7_800, "bytes", "make bench-streams"),
     "key in SQLite": Cost(1_310, "bytes", "make bench-capacity"),
@@ -379,7 +379,7 @@ class _Estimate:
         found = [
             Ceiling("CPU of the gateways", cores, "more workers, more gateways, the compiled build"),
             Ceiling("keys in memory", asked.active_keys / asked.cache_keys_max,
-                    "a larger store.cache_keys_max: 0.6 KB per key and process"),
+                    "a larger store.cache_keys_max: 0.4 KB per key and process"),
             Ceiling("usage told apart in one second", pairs / USAGE_PAIRS_MAX, "a larger usage.counts_max"),
             Ceiling("usage written in one second", self.usage_micros() / 1e6, "more gateways, on PostgreSQL"),
             Ceiling("alerts on keys that end, in the minute of a lead time",

@@ -11,6 +11,7 @@ import random
 import resource
 import sys
 import tempfile
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -38,6 +39,12 @@ CACHE_KEYS: Final = 100_000
 
 REQUESTS: Final = 1_200
 """Different requests of a load, as many as the twelve targets and hundred keys of `get1k` make."""
+
+CONNECTIONS_PER_SECOND: Final = 512
+"""A slice opens all its connections anew, at the price of three requests each: it lasts long enough to hide that."""
+
+SNAPSHOT_SECONDS: Final = 900.0
+"""How long a gateway may take for its first snapshot of a million keys: a fifth of a core for minutes."""
 
 UNIFORM: Final = 20_000
 """Different keys of one slice when every key is as likely as any other."""
@@ -94,6 +101,7 @@ class Growth:
                 cases.append(Case("100 hot keys", size, subject, partial(_constant, hot)))
                 cases.append(Case("all keys alike", size, subject, partial(_uniform, size)))
                 self._warm_up(subject, size)
+            self._settle(cases)
             return Group("keys", "keys in the store", self._curves(cases))
 
     def connections(self) -> Group:
@@ -151,8 +159,20 @@ class Growth:
                 found = self._slice(subject, work)
                 asked += max(1, int(found.requests_per_second * self.options.seconds))
 
+    def _settle(self, cases: Sequence[Case]) -> None:
+        """Wait until each has written its first snapshot of the keys: that is work of a start, and no request's."""
+        until = time.monotonic() + SNAPSHOT_SECONDS
+        for subject in {case.subject.name: case.subject for case in cases}.values():
+            snapshot = subject.process.log.with_name("tollhouse.snapshot")
+            _say(f"waiting for the first snapshot of {subject.name}")
+            while not snapshot.exists():
+                if time.monotonic() > until:
+                    raise Unusable(f"{snapshot} was not written in time")
+                time.sleep(0.5)
+
     def _slice(self, subject: Subject, work: Work | None) -> Slice:
-        seconds = self.options.seconds
+        connections = 0 if work is None else work.connections
+        seconds = self.options.seconds * max(1, connections // CONNECTIONS_PER_SECOND)
         return self._load.run(subject.port, subject.process, self._upstream, seconds, work=work)
 
 

@@ -30,9 +30,14 @@ run side by side and take turns. A request should cost the same within 10 % (the
 """
 
 REMARKS: Final = {
+    "routes": "The gateway executes as many instructions per request with 10,000 routes as with 10 (callgrind: 209,500 "
+    "and 213,400): what is left of growth is that the routes, heads and counts of so many are not in the caches of the "
+    "processor.",
     "keys": "With every key as likely as any other, a store larger than the memory for keys makes most requests look "
     "theirs up in SQLite, and no request head is the same as one before: the worst case, not the usual one.",
-    "connections": "Plain nginx is compared with itself at the smallest number, too.",
+    "connections": "Plain nginx is compared with itself at the smallest number, too. Each slice opens its connections "
+    "anew; one of many lasts longer, so that this weighs little. What is left of growth is the kernel's and the "
+    "caches': nginx grows more.",
 }
 
 

@@ -13,6 +13,7 @@ from gateway.assembly import membership
 from gateway.assembly.background import last_time
 from gateway.assembly.run_out import LOOK_SECONDS, RunOut
 from gateway.control.periodic import Periodic
+from gateway.control.spare import SPARE_SECONDS, give_back_memory
 from gateway.keyring.caretaker import Caretaker
 from gateway.keyring.survey import Survey
 
@@ -70,6 +71,7 @@ async def begin(
             lambda: _COUNT_SECONDS if survey.is_complete else _BEGIN_SECONDS,
             survey.look,
         ),
+        Periodic("giving memory back", lambda: SPARE_SECONDS, give_back_memory),
     )
     running = {work: tasks.create_task(work.run(), name=work.name) for work in everything}
     if returning is not None:

@@ -15,7 +15,7 @@ from gateway.domain.tenants import Tenant
 from gateway.stores.resting import Parts, Resting
 
 BOUND_MAX: Final = 8192
-"""Keys that are kept bound, about 1.6 KB each; all others rest at a third of that, and are bound when they wake."""
+"""Keys that are kept bound, about 1.6 KB each; all others rest at a quarter of that, and are bound when they wake."""
 
 PARTS: Final = 8
 """Keys at rest leave an eighth at a time: that takes no longer than one, and seven eighths are always kept."""
@@ -42,8 +42,7 @@ class Remembered:
         self._young = _Half()
         self._old = _Half()
         self._leaving = _Half()
-        self._parts: Parts = {}
-        self._resting = deque((Resting(self._parts),))
+        self._resting = deque((Resting(Parts()),))
         self.recent = self._young.keys
         self._unknown: dict[bytes, float] = {}
         self._unknown_old: dict[bytes, float] = {}
@@ -95,7 +94,8 @@ class Remembered:
             digest, bound = self._leaving.keys.popitem()
             if digest not in self.recent and digest not in self._old.keys:
                 if len(self._resting[0]) >= self._resting_part:
-                    self._resting.appendleft(Resting(self._parts))
+                    shared = self._resting[0].parts
+                    self._resting.appendleft(Resting(Parts() if shared.is_full else shared))
                     if len(self._resting) > PARTS:
                         self._resting.pop()
                 self._resting[0].put(digest, bound.record, bound.tenant)
@@ -131,8 +131,7 @@ class Remembered:
         self._young = _Half()
         self._old = _Half()
         self._leaving = _Half()
-        self._parts.clear()
-        self._resting = deque((Resting(self._parts),))
+        self._resting = deque((Resting(Parts()),))
         self.recent = self._young.keys
         self.forget_unknown()
 

@@ -69,7 +69,7 @@ class Store(Section):
     """What TLS to the database needs."""
     cache_keys_max: Count = 100000
     """Keys held in memory; the least used leave first. The 8,192 used last take about 1.6 KB each,
-    every further one 0.6 KB: the default is 65 MB when it is full. A key that is not in memory is
+    every further one 0.4 KB: the default is 50 MB when it is full. A key that is not in memory is
     looked up in the store."""
     negative_ttl: Duration = 5.0
     """How long an unknown key is remembered as unknown, so that guessing does not reach the store.

@@ -23,8 +23,8 @@ from gateway.stores.snapshots.pages import (
     FORMAT,
     Row,
     digest_of,
-    packed_key,
     unpacked_key,
+    without_digest,
 )
 from gateway.stores.snapshots.sealing import BLOCK_BYTES, Seal, Seals, Unusable
 
@@ -46,9 +46,8 @@ Kind = Literal["key", "tenant", "key?", "tenant?"]
 
 def key_entry(row: Row) -> bytes:
     """Return the entry of a key as it is now."""
-    return json.dumps(["key", digest_of(row).hex(), packed_key(row).decode("ascii")]).encode(
-        "ascii"
-    )
+    key = json.dumps(without_digest(row))
+    return json.dumps(["key", digest_of(row).hex(), key]).encode("ascii")
 
 
 def tenant_entry(row: Row) -> bytes:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import tracemalloc
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,13 +15,24 @@ from gateway.domain.digest import Peppers
 from gateway.domain.key_snapshots import Moment
 from gateway.domain.keys import KeyRecord, KeyState
 from gateway.domain.tenants import Tenant, deleted
+from gateway.stores.rows import KEY_COLUMNS
 from gateway.stores.snapshots.files import Files, drop, journals
 from gateway.stores.snapshots.journal import doubtful_entry, key_entry, tenant_entry
 from gateway.stores.snapshots.reading import Snapshot
 from gateway.stores.snapshots.records import SnapshotRecords
 from gateway.stores.snapshots.sealing import BLOCK_BYTES, Seals, Unusable
 from tests.key_samples import a_key, a_tenant, bound
-from tests.stores.snapshots.samples import HERE, files, keys, reading, row, seals, tenants, write
+from tests.stores.snapshots.samples import (
+    HERE,
+    STORE,
+    files,
+    keys,
+    reading,
+    row,
+    seals,
+    tenants,
+    write,
+)
 
 
 def changed(key: KeyRecord, **values: object) -> bytes:
@@ -43,6 +55,43 @@ def test_every_key_and_tenant_comes_back(tmp_path: Path) -> None:
     assert [snapshot.tenant(each.tenant_id) for each in tenants()] == tenants()
     assert snapshot.tenant("ten_") is None
     assert snapshot.tenant("ten_9") is None
+    snapshot.close()
+
+
+def test_a_key_with_any_name_comes_back_from_pages_and_journal(tmp_path: Path) -> None:
+    into, [one, other] = files(tmp_path), keys(2)
+    named = [replace(each, name='größe 鍵 \U0001f511 "\\\n', tags=("ä",)) for each in (one, other)]
+    write(into, named)
+    renamed = replace(named[1], name="ключ")
+    into.note([key_entry(row(renamed))])
+    snapshot = reading(tmp_path)
+    assert [snapshot.key([each.digest]) for each in (one, other)] == [
+        (each, a_tenant(each.tenant_id)) for each in (named[0], renamed)
+    ]
+
+
+def test_many_keys_are_written_without_holding_them_in_memory(tmp_path: Path) -> None:
+    """Forty bytes for each key of a million would count against a gateway that is nearly full of them."""
+    into, pattern, place = files(tmp_path), row(a_key()), KEY_COLUMNS.index("digest")
+    into.begin(7, HERE, None)
+    tracemalloc.start()
+    try:
+        before = tracemalloc.get_traced_memory()[0]
+        for first in range(0, 100_000, 200):
+            numbers = range(first + 1, first + 201)
+            parts = [
+                [*pattern[:place], n.to_bytes(32, "big"), *pattern[place + 1 :]] for n in numbers
+            ]
+            into.add_keys(parts)
+        into.begin_tenants()
+        into.finish()
+        peak = tracemalloc.get_traced_memory()[1] - before
+    finally:
+        tracemalloc.stop()
+    assert peak < 3_000_000  # two buffers of a megabyte; the index alone has four
+    snapshot = Snapshot(tmp_path / "keys.snapshot", seals, STORE)
+    snapshot.refresh()
+    assert snapshot.pages.keys == 100_000
     snapshot.close()
 
 
