@@ -17,7 +17,8 @@ async def give_back_memory() -> None:
     """Give the system back what the allocator keeps for threads that may need it again, where it can (glibc).
 
     One question about the usage of very many keys takes SQLite tens of megabytes for a moment, and they would stay.
-    Takes some milliseconds of a thread, and of the event loop nothing.
+    Takes a quarter of a millisecond of a thread where nothing is free, and 8 ms where 70 MB are; whoever needs memory
+    of the same part meanwhile waits for it.
     """
     await asyncio.to_thread(_trim)
 
