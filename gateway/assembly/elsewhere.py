@@ -1,12 +1,13 @@
 """What was changed in the key store elsewhere (`keys revoke --offline`, another gateway) reaches open streams.
 
 Knows that nobody said what such a change takes away, so what the store holds now is what is left. Changes that were
-made here come this way again, and find nothing more to end.
+made here come this way again, and find nothing more to end; or come first, and then whoever made them is told what that
+has ended.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from itertools import islice
 from typing import TYPE_CHECKING, Final
 
@@ -27,6 +28,34 @@ _BATCH: Final = 1000
 
 _APART_MAX: Final = 16
 """So many records are looked at one by one, so that whoever changed one of them can be told what that has ended."""
+
+_LATELY_SECONDS: Final = 10.0
+
+
+class LateCuts:
+    """How many requests ended lately because of what the store was found to hold, by record.
+
+    A change that was just committed here may be found before the call that made it gets so far. Bounded: what nobody
+    asked for is forgotten after 10 s.
+    """
+
+    def __init__(self, monotonic: Callable[[], float]) -> None:
+        self._monotonic = monotonic
+        self._cuts: dict[str, tuple[float, int]] = {}
+
+    def note(self, cut: Mapping[str, int]) -> None:
+        """Take note of requests that ended."""
+        now = self._monotonic()
+        late = {each: (at, n) for each, (at, n) in self._cuts.items() if now - at < _LATELY_SECONDS}
+        for record_id, count in cut.items():
+            if count:
+                late[record_id] = (now, count + late.get(record_id, (now, 0))[1])
+        self._cuts = late
+
+    def take(self, ids: Collection[str]) -> int:
+        """Return how many ended lately because of these records, once."""
+        self.note({})
+        return sum(self._cuts.pop(each, (0.0, 0))[1] for each in ids)
 
 
 async def take_over(gateway: Gateway, ids: Sequence[str]) -> Mapping[str, int]:

@@ -21,6 +21,7 @@ from gateway.assembly.background import background
 from gateway.assembly.certificates import Certificates
 from gateway.assembly.data_plane import DataPlane
 from gateway.assembly.degradation import Degradation
+from gateway.assembly.elsewhere import LateCuts
 from gateway.assembly.explaining import Explainer
 from gateway.assembly.keys import bootstrap, make_keyring
 from gateway.assembly.late_store import LateStore
@@ -128,6 +129,7 @@ class Gateway:
         self.delivery_address = ""
         self.forward_auth_address = ""
         self._unsaved_counts: dict[str, tuple[int, int]] = {}
+        self.late_cuts = LateCuts(self.clock.monotonic)
         self._hurry = asyncio.Event()
 
     @property
@@ -182,7 +184,8 @@ class Gateway:
         self, ids: Collection[str], condemn: Condemn | None
     ) -> tuple[Acknowledged, int]:
         done = await self.crew.forget(ids)
-        return done, 0 if condemn is None else await self.crew.streams.cut(condemn)
+        closed = 0 if condemn is None else await self.crew.streams.cut(condemn)
+        return done, closed + self.late_cuts.take(ids)
 
     async def _reach(self, ids: Collection[str]) -> Reach:
         """Wait for the other gateways to go by it, too."""

@@ -120,7 +120,11 @@ class Following:
         ids = [*changed]
         # Before it is acknowledged: by what is not noted a restart would serve, under the lease that we have now.
         await self._gateway.reserve.note_ids(ids, self._gateway.store)
-        for record_id, count in (await take_over(self._gateway, ids)).items():
+        cut = await take_over(self._gateway, ids)
+        if self._gateway.cluster is None:
+            self._gateway.late_cuts.note(cut)
+            return
+        for record_id, count in cut.items():
             self._cut[record_id] = self._cut.get(record_id, 0) + count
 
     async def follow(self) -> None:

@@ -8,21 +8,25 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequen
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from aiohttp import ClientSession, UnixConnector
 
+from gateway.assembly.elsewhere import LateCuts
 from gateway.assembly.gateway import Gateway, opened
-from gateway.assembly.keys import open_keyring
+from gateway.assembly.keys import make_keyring, open_keyring
 from gateway.assembly.local_crew import LocalCrew
+from gateway.assembly.membership import Following, following
 from gateway.config.load import read
 from gateway.control.crew import Acknowledged
 from gateway.domain.blueprint import KeyWish
 from gateway.keyring.door import Minted
 from gateway.keyring.ledger import Changed
+from gateway.ports import KeyStore
 from tests.assembly.lasting import Lasting, Streams, lasting_backend
 from tests.assembly.serving import add_tenant, ask
+from tests.clock import FakeClock
 from tests.config.sample import PEPPER, write
 from tests.key_samples import ORDER, an_order
 from tests.wire import until
@@ -295,6 +299,49 @@ async def test_it_ends_in_every_worker_and_nowhere_else(
 ) -> None:
     async with world(tmp_path, workers=2) as held:
         await ends_exactly(held, act, reason, whose, others)
+
+
+class FoundBeforeItIsTold:
+    """A store whose every commit is found by who follows it before whoever made it goes on."""
+
+    def __init__(self, held: World, learner: Following) -> None:
+        self._store = held.gateway.store
+        self._follow = learner.follow
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._store, name)
+
+    async def commit(self, *what: Any) -> Any:
+        done = await self._store.commit(*what)
+        await self._follow()
+        return done
+
+
+async def test_what_was_ended_by_who_follows_the_store_is_told_by_the_call_that_changed_it(
+    tmp_path: Path,
+) -> None:
+    async with world(tmp_path) as held:
+        gateway = held.gateway
+        learner = await following(gateway, is_late=False)
+        store = cast("KeyStore", FoundBeforeItIsTold(held, learner))
+        keyring = make_keyring(gateway.config, store, gateway.clock, gateway._enforce)
+        doomed = await begun(held, MINE)
+        done = await keyring.suspend_key(held.mine.record.key_id, WHY)
+        assert done.enforced is not None
+        assert done.enforced.streams_closed == len(doomed)
+        resumed = await keyring.resume_key(held.mine.record.key_id, WHY)
+        assert resumed.enforced is not None
+        assert resumed.enforced.streams_closed == 0
+
+
+def test_what_nobody_asked_for_is_forgotten() -> None:
+    clock = FakeClock()
+    cuts = LateCuts(clock.monotonic)
+    cuts.note({"key_a": 2, "key_b": 0})
+    cuts.note({"key_a": 3, "key_c": 1})
+    assert [cuts.take(["key_a", "key_b"]), cuts.take(["key_a"])] == [5, 0]
+    clock.advance(10)
+    assert cuts.take(["key_c"]) == 0
 
 
 class OneThatDoesNotDie(LocalCrew):
