@@ -214,8 +214,11 @@ def _put(table: dict[_Key, bytes], key: _Key, text: bytes) -> None:
 
 
 def _json(text: str) -> bytes:
+    """Return `text` as JSON, in bytes of their own: what orjson returns keeps its buffer of 4 KB for as long as it is
+    remembered.
+    """
     try:
-        return orjson.dumps(text)
+        return b"%b" % orjson.dumps(text)
     except orjson.JSONEncodeError:
         # Lone surrogates: some text came from bytes that are not UTF-8.
-        return orjson.dumps(text.encode("utf-8", "backslashreplace").decode())
+        return b"%b" % orjson.dumps(text.encode("utf-8", "backslashreplace").decode())

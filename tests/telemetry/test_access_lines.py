@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import tracemalloc
 from typing import Any
 
 import pytest
@@ -117,3 +118,21 @@ def test_what_is_remembered_is_bounded() -> None:
         lines.render(make_outcome(target=b"/?q=%d" % number, user_agent=b"a %d" % number), 0.0)
     lines.render(make_outcome(target=b"/?" + b"x" * REMEMBERED_BYTES_MAX, user_agent=b"a"), 0.0)
     assert (len(lines._targets), len(lines._agents)) == (10, 11)
+
+
+def test_a_remembered_text_takes_as_much_memory_as_it_is_long() -> None:
+    lines = Lines(REDACTOR)
+    outcomes = [
+        make_outcome(client_address=f"2001:db8::{n:x}", user_agent=b'"agent" %d' % n)
+        for n in range(200)
+    ]
+    tracemalloc.start()
+    try:
+        for outcome in outcomes:
+            lines.render(outcome, 0.0)
+        taken, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert (
+        taken < len(outcomes) * 3_000
+    )  # with what each head remembers; two buffers of orjson are 8 KB
