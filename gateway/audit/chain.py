@@ -60,9 +60,8 @@ class Chain:
         self._first = 0
         self._records = 0
         self.checkpoints = 0
-        self._number: int | None = (
-            0  # of the last checkpoint; None: nothing says how many were before
-        )
+        # Of the last checkpoint; None: nothing says how many were before.
+        self._number: int | None = 0
         self._checkpoint_seq = 0
         self._is_pruning_told = True
         self.fault: Fault | None = None

@@ -125,10 +125,8 @@ class Leaks:
                 leak = replace(
                     leak, done="revoked", incident_id=incident_id, is_everywhere=is_everywhere
                 )
-        except (
-            Conflict
-        ):  # it has become another key meanwhile: what was told stands, and is judged by people
-            return leak
+        except Conflict:
+            pass  # it has become another key meanwhile: what was told stands, and is judged by people
         return leak
 
     async def _tell(
