@@ -12,7 +12,9 @@ from gateway.http1.websocket import close_frame
 from tests.wire import read_request
 
 PACE_SECONDS: Final = 0.02
-PATIENCE_SECONDS: Final = 5.0
+PATIENCE_SECONDS: Final = 20.0
+"""Within which something begins or goes on, on a machine that may stand still for a while: no promise, a safeguard."""
+
 CUT_SECONDS: Final = 1.0
 """Within which a stream has to end that lost what let it in."""
 
@@ -121,8 +123,13 @@ class Lasting:
                     self._writer.write(b"x" * 100)
                     await asyncio.sleep(0.002)
             elif self.kind == "long_poll":
-                while self._path not in self._backend.waiting:  # noqa: ASYNC110 - another task's
-                    await asyncio.sleep(0.002)
+                answer = asyncio.ensure_future(self._reader.read(65536))
+                try:
+                    while self._path not in self._backend.waiting:
+                        assert not answer.done(), answer.result()  # it was refused
+                        await asyncio.sleep(0.002)
+                finally:
+                    answer.cancel()
             else:
                 await self._reader.readexactly(300)
         assert not self._reader.at_eof()
